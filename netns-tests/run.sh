@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what the tests need (as root, where apt is there) and runs all tests, those in network namespaces included.
+# As an ordinary user nothing is installed, and the tests in namespaces use a user namespace where the kernel allows one.
+# The last line is "N passed, M failed"; the exit code is 0 only when nothing failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+missing=()
+command -v nginx > /dev/null || missing+=(nginx-light)
+command -v nft > /dev/null || missing+=(nftables)
+command -v ip > /dev/null || missing+=(iproute2)
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update < /dev/null
+        apt-get install -y --no-install-recommends "${missing[@]}" < /dev/null
+    else
+        echo "not installed and not installable from here: ${missing[*]}; what needs them says so" >&2
+    fi
+fi
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+status=0
+# Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
+cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
+
+# Each test program ends with "test result: ok. 3 passed; 0 failed; ..."; a line may begin with what a test printed.
+read -r passed failed < <(awk '
+    match($0, /test result: [A-Za-z]+\. [0-9]+ passed; [0-9]+ failed/) {
+        split(substr($0, RSTART, RLENGTH), word, " ")
+        passed += word[4]
+        failed += word[6]
+    }
+    END { print passed + 0, failed + 0 }' "$output")
+
+# A run without a result, or a program that broke off before its own, must not look like one without failures.
+if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+    failed=1
+    echo "cargo test ended with $status although no test failed: counted as one failure" >&2
+fi
+if [ "$((passed + failed))" -eq 0 ]; then
+    failed=1
+    echo "no test ran: counted as one failure" >&2
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

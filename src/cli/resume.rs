@@ -1,0 +1,22 @@
+//! `twinbeat resume`: end a standby.
+
+use clap::Args;
+
+use super::{Daemon, Patience, command, duration};
+use crate::control::protocol::Request;
+
+/// End a standby
+#[derive(Args, Clone, Debug)]
+pub struct ResumeArgs {
+    /// Where the daemon is
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// How long to wait
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// Runs it; the exit code.
+pub fn run(args: ResumeArgs) -> u8 {
+    command(&args.daemon.run_dir, &Request::Resume {}, duration(args.patience.timeout))
+}

@@ -1,0 +1,31 @@
+//! `twinbeat run`: the daemon, in the foreground.
+
+use std::path::PathBuf;
+
+use crate::config::DEFAULT_FILE;
+use crate::daemon::{self, Options};
+
+/// The daemon (foreground; systemd Type=notify)
+#[derive(clap::Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub config: PathBuf,
+    /// Which node this machine is; else the host name
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Control socket and lock
+    #[arg(long, value_name = "DIR", default_value = "/run/twinbeat")]
+    pub run_dir: PathBuf,
+    /// Epochs and services' pids
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/twinbeat")]
+    pub state_dir: PathBuf,
+}
+
+/// Runs it until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting or from going on.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    daemon::run(Options { config: args.config, node: args.node, run_dir: args.run_dir, state_dir: args.state_dir })
+}

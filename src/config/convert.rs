@@ -1,0 +1,339 @@
+//! The one conversion from the file's shape to its meaning.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use toml::Spanned;
+
+use super::error::{ConfigError, Problem};
+use super::raw::{RawConfig, RawDuration, RawLink, RawLog, RawNode, RawWitness};
+use super::source::Source;
+use super::{Config, GroupConfig, Island, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, timing};
+use crate::core::id::{LinkId, Name};
+use crate::core::settings::Timing;
+use crate::core::time::Span;
+
+/// The port of the heartbeats when the file names none.
+pub const DEFAULT_PORT: u16 = 694;
+/// The most links, the relay aside: each costs room in every heartbeat.
+pub const MOST_LINKS: usize = 8;
+/// The most witness targets.
+pub const MOST_TARGETS: usize = 9;
+
+/// Converts the whole file.
+pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, ConfigError> {
+    let cluster = name(&source, "cluster", &raw.cluster)?;
+    let port = match &raw.port {
+        Some(port) => whole(&source, port, 1, 65_535)? as u16,
+        None => DEFAULT_PORT,
+    };
+    let nodes = nodes(&source, &raw.nodes)?;
+    let timing = timing::convert(&source, raw.timing.as_ref())?;
+    let witness = witness(&source, &raw.witness, &nodes, &timing)?;
+    let groups = groups::convert(&source, &raw.groups, &nodes, &witness)?;
+    targets_against_vips(&source, &raw.witness, &witness, &groups)?;
+    let log = log(&source, raw.log.as_ref())?;
+    let digest = digest(&source, &cluster, port, &nodes, &witness, &timing, &groups)?;
+    Ok(Config { cluster, port, nodes, witness, timing, groups, log, digest, source })
+}
+
+/// `[nodes]`: exactly two, with the same links.
+fn nodes(source: &Source, raw: &BTreeMap<Spanned<String>, Spanned<RawNode>>) -> Result<[NodeConfig; 2], ConfigError> {
+    let found: Vec<_> = raw.iter().collect();
+    let &[(first, one), (second, two)] = found.as_slice() else {
+        let names = raw.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
+        return Err(source.missing("nodes", Problem::NotTwoNodes { found: raw.len(), names }));
+    };
+    let nodes = [node(source, first, one.get_ref())?, node(source, second, two.get_ref())?];
+    if nodes[0].public_key == nodes[1].public_key {
+        return Err(source.error(two.get_ref().public_key.span(), Problem::SameKey(nodes[0].name.to_string())));
+    }
+    let links = [&one.get_ref().links, &two.get_ref().links];
+    for (mine, (other, theirs)) in [(links[0], (&nodes[1], links[1])), (links[1], (&nodes[0], links[0]))] {
+        if let Some(link) = mine.keys().find(|link| !theirs.contains_key(*link)) {
+            let has = theirs.keys().map(|l| l.get_ref().as_str()).collect::<Vec<_>>().join(", ");
+            let problem = Problem::LinksDiffer { node: other.name.to_string(), link: link.get_ref().clone(), has };
+            return Err(source.error(link.span(), problem));
+        }
+    }
+    addresses(source, &nodes, links)?;
+    Ok(nodes)
+}
+
+fn node(source: &Source, key: &Spanned<String>, raw: &RawNode) -> Result<NodeConfig, ConfigError> {
+    let node_name = name(source, "node", key)?;
+    let public_key = keys::parse_public(raw.public_key.get_ref())
+        .map_err(|why| source.error(raw.public_key.span(), Problem::BadPublicKey(why)))?;
+    if raw.links.len() < 2 {
+        return Err(source.error(key.span(), Problem::TooFewLinks { found: raw.links.len() }));
+    }
+    if raw.links.len() > MOST_LINKS {
+        return Err(source.error(key.span(), Problem::TooMany { what: "links", found: raw.links.len(), most: MOST_LINKS }));
+    }
+    let mut links: Vec<LinkConfig> = Vec::new();
+    for (key, raw) in &raw.links {
+        let link = link(source, key, raw.get_ref())?;
+        if let Some(other) = links.iter().find(|other| other.interface == link.interface) {
+            let problem = Problem::SharedInterface { other: other.name.to_string() };
+            return Err(source.error(raw.get_ref().interface.span(), problem));
+        }
+        links.push(link);
+    }
+    Ok(NodeConfig { name: node_name, public_key, links })
+}
+
+fn link(source: &Source, key: &Spanned<String>, raw: &RawLink) -> Result<LinkConfig, ConfigError> {
+    let name = name(source, "link", key)?;
+    if &*name == RELAY {
+        return Err(source.error(key.span(), Problem::ReservedLink));
+    }
+    let interface = raw.interface.get_ref();
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
+    if interface.is_empty() || interface.len() > 15 || interface.contains(odd) || matches!(interface.as_str(), "." | "..") {
+        return Err(source.error(raw.interface.span(), Problem::BadInterface));
+    }
+    Ok(LinkConfig { name, interface: interface.as_str().into(), address: address(source, &raw.address)? })
+}
+
+/// No address twice, and one family for a link.
+fn addresses(
+    source: &Source,
+    nodes: &[NodeConfig; 2],
+    raw: [&BTreeMap<Spanned<String>, Spanned<RawLink>>; 2],
+) -> Result<(), ConfigError> {
+    let mut seen: Vec<(IpAddr, String)> = Vec::new();
+    for (node, raw) in nodes.iter().zip(raw) {
+        for (link, raw) in node.links.iter().zip(raw.values()) {
+            let at = raw.get_ref().address.span();
+            if let Some((_, other)) = seen.iter().find(|(address, _)| *address == link.address) {
+                return Err(source.error(at, Problem::DuplicateAddress { other: other.clone() }));
+            }
+            seen.push((link.address, format!("link `{}` of {} ({})", link.name, node.name, source.place(&at))));
+        }
+    }
+    for ((one, two), raw) in nodes[0].links.iter().zip(&nodes[1].links).zip(raw[1].values()) {
+        if one.address.is_ipv4() != two.address.is_ipv4() {
+            let problem = Problem::MixedFamily {
+                link: one.name.to_string(),
+                node: nodes[0].name.to_string(),
+                other: one.address.to_string(),
+            };
+            return Err(source.error(raw.get_ref().address.span(), problem));
+        }
+    }
+    Ok(())
+}
+
+/// `[witness]`.
+fn witness(
+    source: &Source,
+    raw: &Spanned<RawWitness>,
+    nodes: &[NodeConfig; 2],
+    timing: &Timing,
+) -> Result<WitnessConfig, ConfigError> {
+    let raw = raw.get_ref();
+    let link = link_id(source, &raw.link, nodes)?;
+    let ends: Vec<&LinkConfig> = nodes.iter().filter_map(|node| node.links.get(usize::from(link.0))).collect();
+    let wants_v4 = ends.iter().any(|end| end.address.is_ipv4());
+    let listed = raw.targets.get_ref();
+    if listed.is_empty() {
+        return Err(source.error(raw.targets.span(), Problem::NoTargets));
+    }
+    if listed.len() > MOST_TARGETS {
+        let problem = Problem::TooMany { what: "targets", found: listed.len(), most: MOST_TARGETS };
+        return Err(source.error(raw.targets.span(), problem));
+    }
+    let mut targets = Vec::new();
+    for text in listed {
+        let target = address(source, text)?;
+        if target.is_ipv4() != wants_v4 {
+            let problem = Problem::TargetFamily { link: raw.link.get_ref().clone(), family: family(wants_v4) };
+            return Err(source.error(text.span(), problem));
+        }
+        let own = nodes.iter().flat_map(|node| node.links.iter().map(move |link| (node, link)));
+        if let Some((node, link)) = own.into_iter().find(|(_, link)| link.address == target) {
+            let problem = Problem::TargetIsOurs(format!("the address of {} on link `{}`", node.name, link.name));
+            return Err(source.error(text.span(), problem));
+        }
+        if targets.contains(&target) {
+            let problem = Problem::Duplicate { what: format!("target {target}"), other: source.place(&raw.targets.span()) };
+            return Err(source.error(text.span(), problem));
+        }
+        targets.push(target);
+    }
+    let interval = match &raw.interval {
+        Some(value) => duration(source, value, Span::millis(10), Span::secs(60))?,
+        None => timing.heartbeat,
+    };
+    let count = |value: &Option<Spanned<i64>>, default: u32| match value {
+        Some(value) => whole(source, value, 1, 100).map(|n| n as u32),
+        None => Ok(default),
+    };
+    let island = match raw.island.as_ref().map(|word| (word.get_ref().as_str(), word.span())) {
+        None | Some(("release", _)) => Island::Release,
+        Some(("hold", _)) => Island::Hold,
+        Some((_, at)) => return Err(source.error(at, Problem::Allowed("\"release\", \"hold\"".to_owned()))),
+    };
+    Ok(WitnessConfig {
+        link,
+        targets,
+        relay: raw.relay.unwrap_or(true),
+        interval,
+        fall: count(&raw.fall, 3)?,
+        rise: count(&raw.rise, 5)?,
+        island,
+    })
+}
+
+/// A witness is a third machine, and holds a neighbour entry for each guard VIP.
+fn targets_against_vips(
+    source: &Source,
+    raw: &Spanned<RawWitness>,
+    witness: &WitnessConfig,
+    groups: &[GroupConfig],
+) -> Result<(), ConfigError> {
+    for (target, text) in witness.targets.iter().zip(raw.get_ref().targets.get_ref()) {
+        for group in groups {
+            if let Some(vip) = group.vips.iter().find(|vip| vip.address == *target) {
+                let problem = Problem::TargetIsOurs(format!("the VIP {vip} of group `{}`", group.name));
+                return Err(source.error(text.span(), problem));
+            }
+            // A router's link-local address is on every one of its links.
+            let everywhere = matches!(target, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            if let Some(guard) = group.vips.first().filter(|guard| !everywhere && !guard.network_holds(*target)) {
+                return Err(source.error(text.span(), Problem::TargetOffLink { vip: guard.to_string() }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `[log]`.
+fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> {
+    let none = RawLog::default();
+    let raw = raw.unwrap_or(&none);
+    let level = match raw.level.as_ref().map(|word| (word.get_ref().as_str(), word.span())) {
+        None | Some(("info", _)) => tracing::Level::INFO,
+        Some(("error", _)) => tracing::Level::ERROR,
+        Some(("warn", _)) => tracing::Level::WARN,
+        Some(("debug", _)) => tracing::Level::DEBUG,
+        Some(("trace", _)) => tracing::Level::TRACE,
+        Some((_, at)) => {
+            let allowed = "\"error\", \"warn\", \"info\", \"debug\", \"trace\"".to_owned();
+            return Err(source.error(at, Problem::Allowed(allowed)));
+        }
+    };
+    let path = |value: &Option<Spanned<String>>| match value {
+        None => Ok(None),
+        Some(value) if value.get_ref().starts_with('/') && !value.get_ref().contains('\0') => Ok(Some(value.get_ref().into())),
+        Some(value) => Err(source.error(value.span(), Problem::Allowed("an absolute path".to_owned()))),
+    };
+    let syslog = match &raw.syslog {
+        None => None,
+        Some(word) => match FACILITIES.into_iter().find(|facility| facility == word.get_ref()) {
+            Some(facility) => Some(facility),
+            None => return Err(source.error(word.span(), Problem::Allowed(FACILITIES.join(", ")))),
+        },
+    };
+    let (file, debug_file) = (path(&raw.file)?, path(&raw.debug_file)?);
+    Ok(LogConfig { level, file, debug_file, syslog, journald: raw.journald.unwrap_or(false) })
+}
+
+/// blake3 over a canonical form (JSON, fields in the order written here), first eight bytes.
+fn digest(
+    source: &Source,
+    cluster: &Name,
+    port: u16,
+    nodes: &[NodeConfig; 2],
+    witness: &WitnessConfig,
+    timing: &Timing,
+    groups: &[GroupConfig],
+) -> Result<u64, ConfigError> {
+    #[derive(Serialize)]
+    struct Canonical<'a> {
+        format: &'static str,
+        cluster: &'a Name,
+        port: u16,
+        nodes: Vec<(&'a Name, [u8; 32], &'a [LinkConfig])>,
+        witness: &'a WitnessConfig,
+        timing: &'a Timing,
+        groups: &'a [GroupConfig],
+    }
+    let nodes = nodes.iter().map(|node| (&node.name, node.public_key.to_bytes(), node.links.as_slice())).collect();
+    let canonical = Canonical { format: "twinbeat configuration 1", cluster, port, nodes, witness, timing, groups };
+    let bytes = serde_json::to_vec(&canonical).map_err(|e| source.missing("", Problem::Unreadable(e.to_string())))?;
+    let hash = blake3::hash(&bytes);
+    Ok(hash.as_bytes().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte)))
+}
+
+/// A name, or the refusal.
+pub(super) fn name(source: &Source, what: &'static str, text: &Spanned<String>) -> Result<Name, ConfigError> {
+    let name = text.get_ref();
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let starts = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if starts && name.len() <= 32 && name.bytes().all(good) {
+        return Ok(name.as_str().into());
+    }
+    Err(source.error(text.span(), Problem::BadName { what }))
+}
+
+/// A whole number within its range.
+fn whole(source: &Source, value: &Spanned<i64>, least: i64, most: i64) -> Result<i64, ConfigError> {
+    let n = *value.get_ref();
+    if (least..=most).contains(&n) {
+        return Ok(n);
+    }
+    Err(source.error(value.span(), Problem::Allowed(format!("a whole number from {least} to {most}"))))
+}
+
+/// A duration within its range.
+pub(super) fn duration(source: &Source, value: &Spanned<RawDuration>, least: Span, most: Span) -> Result<Span, ConfigError> {
+    let span = super::duration::parse(&value.get_ref().0).ok_or_else(|| source.error(value.span(), Problem::BadDuration))?;
+    if (least..=most).contains(&span) {
+        return Ok(span);
+    }
+    Err(source.error(value.span(), Problem::OutOfRange { least, most }))
+}
+
+/// A link by its name.
+pub(super) fn link_id(source: &Source, text: &Spanned<String>, nodes: &[NodeConfig; 2]) -> Result<LinkId, ConfigError> {
+    let links = &nodes[0].links;
+    match (0u8..).zip(links).find(|(_, link)| &*link.name == text.get_ref().as_str()) {
+        Some((id, _)) => Ok(LinkId(id)),
+        None => {
+            let names = links.iter().map(|link| link.name.to_string()).collect::<Vec<_>>().join(", ");
+            Err(source.error(text.span(), Problem::UnknownLink(names)))
+        }
+    }
+}
+
+/// A unicast address.
+fn address(source: &Source, text: &Spanned<String>) -> Result<IpAddr, ConfigError> {
+    let parsed = text.get_ref().parse::<IpAddr>().map_err(|_| "not an IP address").and_then(unicast);
+    parsed.map_err(|why| source.error(text.span(), Problem::BadAddress(why)))
+}
+
+/// Refuses what no single machine can have.
+pub(super) fn unicast(address: IpAddr) -> Result<IpAddr, &'static str> {
+    match address {
+        _ if address.is_unspecified() => Err("the unspecified address"),
+        _ if address.is_multicast() => Err("a multicast address"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Err("the broadcast address"),
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => Err("in 0.0.0.0/8"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err("an IPv4 address in IPv6 clothes; write it as IPv4"),
+        _ => Ok(address),
+    }
+}
+
+/// For messages.
+pub(super) fn family(v4: bool) -> &'static str {
+    if v4 { "IPv4" } else { "IPv6" }
+}
+
+/// syslog(3)'s facilities.
+const FACILITIES: [&str; 17] = [
+    "auth", "authpriv", "cron", "daemon", "ftp", "lpr", "mail", "news", "user", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];

@@ -1,0 +1,290 @@
+//! `[[groups]]`: the VIPs and services that move together.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use super::convert::{duration, family, link_id, name, unicast};
+use super::error::{ConfigError, Problem};
+use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
+use super::source::{At, Source};
+use super::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
+use crate::core::id::{Name, NodeId};
+use crate::core::settings::Failback;
+use crate::core::time::Span;
+
+/// The most groups: each costs room in every heartbeat.
+pub const MOST_GROUPS: usize = 8;
+/// The most VIPs of a group, and the most services.
+pub const MOST_EACH: usize = 64;
+/// How long a start may take when the file does not say.
+pub const START_TIMEOUT: Span = Span::secs(30);
+/// How long a stop may take when the file does not say.
+pub const STOP_TIMEOUT: Span = Span::secs(20);
+
+/// What stands in some group already, and where: nothing may be in two.
+#[derive(Default)]
+struct Taken {
+    names: Vec<(Name, At)>,
+    vips: Vec<(IpAddr, At)>,
+    services: Vec<(ServiceKind, At)>,
+}
+
+/// All groups.
+pub(super) fn convert(
+    source: &Source,
+    raw: &[Spanned<RawGroup>],
+    nodes: &[NodeConfig; 2],
+    witness: &WitnessConfig,
+) -> Result<Vec<GroupConfig>, ConfigError> {
+    if raw.is_empty() {
+        return Err(source.missing("groups", Problem::NoGroups));
+    }
+    if raw.len() > MOST_GROUPS {
+        let problem = Problem::TooMany { what: "groups", found: raw.len(), most: MOST_GROUPS };
+        return Err(source.missing("groups", problem));
+    }
+    let mut taken = Taken::default();
+    raw.iter().map(|raw| group(source, raw.get_ref(), nodes, witness, &mut taken)).collect()
+}
+
+fn group(
+    source: &Source,
+    raw: &RawGroup,
+    nodes: &[NodeConfig; 2],
+    witness: &WitnessConfig,
+    taken: &mut Taken,
+) -> Result<GroupConfig, ConfigError> {
+    let at = raw.name.span();
+    let name = name(source, "group", &raw.name)?;
+    take(source, &mut taken.names, name.clone(), at.clone(), || format!("group `{name}`"))?;
+    for (what, found) in [("vips", raw.vips.len()), ("services", raw.services.len())] {
+        if found > MOST_EACH {
+            return Err(source.error(at, Problem::TooMany { what, found, most: MOST_EACH }));
+        }
+    }
+    if raw.vips.is_empty() {
+        return Err(source.error(at, Problem::NoVips));
+    }
+    let mut vips = Vec::new();
+    for raw in &raw.vips {
+        let vip = vip(source, raw.get_ref(), nodes)?;
+        let at = raw.get_ref().address.span();
+        take(source, &mut taken.vips, vip.address, at.clone(), || format!("the VIP {}", vip.address))?;
+        if vips.is_empty() {
+            guard(source, &vip, at, nodes, witness)?;
+        }
+        vips.push(vip);
+    }
+    let mut services = Vec::new();
+    for raw in &raw.services {
+        let service = service(source, raw)?;
+        take(source, &mut taken.services, service.kind.clone(), raw.span(), || format!("the service {}", service.kind))?;
+        services.push(service);
+    }
+    Ok(GroupConfig {
+        name,
+        preferred: preferred(source, raw.preferred.as_ref(), nodes)?,
+        failback: failback(source, raw.failback.as_ref())?,
+        vips,
+        services,
+    })
+}
+
+/// Notes something that may stand in the file once, or says where it stands already.
+fn take<T: PartialEq>(
+    source: &Source,
+    taken: &mut Vec<(T, At)>,
+    thing: T,
+    at: At,
+    what: impl Fn() -> String,
+) -> Result<(), ConfigError> {
+    if let Some((_, other)) = taken.iter().find(|(other, _)| *other == thing) {
+        return Err(source.error(at, Problem::Duplicate { what: what(), other: source.place(other) }));
+    }
+    taken.push((thing, at));
+    Ok(())
+}
+
+fn preferred(source: &Source, raw: Option<&Spanned<String>>, nodes: &[NodeConfig; 2]) -> Result<Option<NodeId>, ConfigError> {
+    let Some(raw) = raw else { return Ok(None) };
+    match (0u8..).zip(nodes).find(|(_, node)| &*node.name == raw.get_ref().as_str()) {
+        Some((id, _)) => Ok(Some(NodeId(id))),
+        None => {
+            let names = format!("{}, {} (or no `preferred`: stay where you are)", nodes[0].name, nodes[1].name);
+            Err(source.error(raw.span(), Problem::UnknownNode(names)))
+        }
+    }
+}
+
+fn failback(source: &Source, raw: Option<&Spanned<RawFailback>>) -> Result<Failback, ConfigError> {
+    let Some(raw) = raw else { return Ok(Failback::Auto) };
+    match raw.get_ref() {
+        RawFailback::Word(word) if word == "auto" => Ok(Failback::Auto),
+        RawFailback::Word(word) if word == "manual" => Ok(Failback::Manual),
+        RawFailback::Word(_) => {
+            let allowed = "\"auto\", \"manual\" or { after = \"30s\" }".to_owned();
+            Err(source.error(raw.span(), Problem::Allowed(allowed)))
+        }
+        RawFailback::After(span) => duration(source, span, Span::millis(1), super::duration::LONGEST).map(Failback::After),
+    }
+}
+
+/// A VIP's prefix is always written, so its network is known. In the link's own family the network must hold the address of both
+/// nodes there; in the other family the file knows no address of theirs, and the written prefix is taken.
+fn vip(source: &Source, raw: &RawVip, nodes: &[NodeConfig; 2]) -> Result<VipConfig, ConfigError> {
+    let at = raw.address.span();
+    let bad = |why| source.error(at.clone(), Problem::BadVip(why));
+    let (address, prefix) = raw.address.get_ref().split_once('/').ok_or_else(|| bad("it has no prefix"))?;
+    let address = address.parse::<IpAddr>().map_err(|_| bad("not an IP address")).and_then(|a| unicast(a).map_err(bad))?;
+    if address.is_loopback() {
+        return Err(bad("a loopback address"));
+    }
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let digits = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_digit());
+    let prefix = prefix.parse::<u8>().ok().filter(|p| digits && (1..=most).contains(p));
+    let prefix =
+        prefix.ok_or_else(|| bad(if most == 32 { "the prefix is not 1 to 32" } else { "the prefix is not 1 to 128" }))?;
+    let link = link_id(source, &raw.link, nodes)?;
+    for node in nodes {
+        for own in &node.links {
+            if own.address == address {
+                return Err(bad("a node's own address, which cannot move"));
+            }
+        }
+        let Some(own) = node.links.get(usize::from(link.0)) else { continue };
+        if own.address.is_ipv4() == address.is_ipv4() && !same_network(address, own.address, prefix) {
+            let problem = Problem::VipOutside {
+                network: network(address, prefix),
+                address: own.address.to_string(),
+                node: node.name.to_string(),
+                link: own.name.to_string(),
+            };
+            return Err(source.error(at.clone(), problem));
+        }
+    }
+    if let IpAddr::V4(v4) = address {
+        let host = u32::from(v4) & !mask_v4(prefix);
+        if prefix < 31 && (host == 0 || host == !mask_v4(prefix)) {
+            return Err(bad("the network's own or its broadcast address"));
+        }
+    }
+    let label = raw.label.as_ref().map(|label| self::label(source, label, address, link.0, nodes)).transpose()?;
+    Ok(VipConfig { address, prefix, link, label })
+}
+
+/// `0` means `eth0:0` where the link's interface is `eth0`; the kernel takes 15 bytes in all (IFNAMSIZ less its zero).
+fn label(
+    source: &Source,
+    raw: &Spanned<String>,
+    address: IpAddr,
+    link: u8,
+    nodes: &[NodeConfig; 2],
+) -> Result<Name, ConfigError> {
+    let text = raw.get_ref();
+    let bad = |why: String| Err(source.error(raw.span(), Problem::BadLabel(why)));
+    if address.is_ipv6() {
+        return bad("the kernel labels IPv4 addresses only".to_owned());
+    }
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+        return bad("it is empty or has other characters".to_owned());
+    }
+    for node in nodes {
+        let Some(own) = node.links.get(usize::from(link)) else { continue };
+        let whole = format!("{}:{text}", own.interface);
+        if whole.len() > 15 {
+            return bad(format!("`{whole}` on {} has {} bytes", node.name, whole.len()));
+        }
+    }
+    Ok(text.as_str().into())
+}
+
+/// The first VIP carries the grounds: the witness must be able to answer it (SAFETY R2).
+fn guard(source: &Source, vip: &VipConfig, at: At, nodes: &[NodeConfig; 2], witness: &WitnessConfig) -> Result<(), ConfigError> {
+    let v4 = witness.targets.iter().any(IpAddr::is_ipv4);
+    if vip.link == witness.link && vip.address.is_ipv4() == v4 {
+        return Ok(());
+    }
+    let link = nodes[0].links.get(usize::from(witness.link.0)).map(|link| link.name.to_string()).unwrap_or_default();
+    Err(source.error(at, Problem::BadGuard { link, family: family(v4) }))
+}
+
+fn service(source: &Source, spanned: &Spanned<RawService>) -> Result<ServiceConfig, ConfigError> {
+    let raw = spanned.get_ref();
+    let bad = |at: At, why: &str| Err(source.error(at, Problem::BadService(why.to_owned())));
+    let kind = match (&raw.systemd, &raw.process, &raw.lsb) {
+        (Some(unit), None, None) => match systemd_unit(unit.get_ref()) {
+            Some(unit) => ServiceKind::Systemd(unit),
+            None => return bad(unit.span(), "not a unit's name"),
+        },
+        (None, Some(argv), None) => match argv.get_ref().first() {
+            None => return bad(argv.span(), "no program"),
+            Some(program) if program.is_empty() || argv.get_ref().iter().any(|arg| arg.contains('\0')) => {
+                return bad(argv.span(), "an empty program name, or a zero byte");
+            }
+            Some(_) => ServiceKind::Process(argv.get_ref().clone()),
+        },
+        (None, None, Some(script)) => match lsb_script(script.get_ref()) {
+            Some(path) => ServiceKind::Lsb(path),
+            None => return bad(script.span(), "not an init script's name or absolute path"),
+        },
+        (None, None, None) => return bad(spanned.span(), "no kind of service"),
+        _ => return bad(spanned.span(), "more than one kind of service"),
+    };
+    let timeout = |value: &Option<Spanned<RawDuration>>, default: Span| match value {
+        Some(value) => duration(source, value, Span::millis(100), Span::secs(3_600)),
+        None => Ok(default),
+    };
+    Ok(ServiceConfig {
+        kind,
+        warm: raw.warm,
+        start_timeout: timeout(&raw.start_timeout, START_TIMEOUT)?,
+        stop_timeout: timeout(&raw.stop_timeout, STOP_TIMEOUT)?,
+    })
+}
+
+/// With its suffix, so that `nginx` and `nginx.service` are the same.
+fn systemd_unit(text: &str) -> Option<Name> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@' | b':' | b'\\');
+    if text.is_empty() || text.len() > 255 || text.starts_with(['-', '.']) || !text.bytes().all(good) {
+        return None;
+    }
+    const SUFFIXES: [&str; 4] = [".service", ".target", ".socket", ".mount"];
+    let whole = SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
+    Some(if whole { text.into() } else { format!("{text}.service").into() })
+}
+
+fn lsb_script(text: &str) -> Option<PathBuf> {
+    if text.contains('\0') || text.is_empty() {
+        return None;
+    }
+    if text.starts_with('/') {
+        return Some(PathBuf::from(text));
+    }
+    (!text.contains('/') && !text.starts_with(['.', '-'])).then(|| PathBuf::from("/etc/init.d").join(text))
+}
+
+/// Whether two addresses of one family share the first `prefix` bits.
+pub(super) fn same_network(one: IpAddr, two: IpAddr, prefix: u8) -> bool {
+    match (one, two) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)) & mask_v4(prefix) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)) & mask_v6(prefix) == 0,
+        _ => false,
+    }
+}
+
+fn network(address: IpAddr, prefix: u8) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("{}/{prefix}", std::net::Ipv4Addr::from(u32::from(v4) & mask_v4(prefix))),
+        IpAddr::V6(v6) => format!("{}/{prefix}", std::net::Ipv6Addr::from(u128::from(v6) & mask_v6(prefix))),
+    }
+}
+
+fn mask_v4(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
+
+fn mask_v6(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0)
+}

@@ -1,0 +1,270 @@
+//! The file as written: its shape and types, nothing of its meaning. Unknown keys are refused here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use toml::Spanned;
+
+use super::error::{ConfigError, Problem};
+use super::source::{Source, one_line};
+
+/// The whole file.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// See `docs/CONFIGURATION.md` for each key.
+    pub cluster: Spanned<String>,
+    /// UDP port of the heartbeats.
+    pub port: Option<Spanned<i64>>,
+    /// `[nodes.NAME]`.
+    pub nodes: BTreeMap<Spanned<String>, Spanned<RawNode>>,
+    /// `[witness]`.
+    pub witness: Spanned<RawWitness>,
+    /// `[timing]`.
+    pub timing: Option<RawTiming>,
+    /// `[[groups]]`.
+    #[serde(default)]
+    pub groups: Vec<Spanned<RawGroup>>,
+    /// `[log]`.
+    pub log: Option<RawLog>,
+}
+
+/// `[nodes.NAME]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawNode {
+    /// The node's public key.
+    pub public_key: Spanned<String>,
+    /// Its end of each link.
+    #[serde(default)]
+    pub links: BTreeMap<Spanned<String>, Spanned<RawLink>>,
+}
+
+/// One end of a link.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLink {
+    /// The interface.
+    pub interface: Spanned<String>,
+    /// The node's own address there.
+    pub address: Spanned<String>,
+}
+
+/// `[witness]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawWitness {
+    /// The public side.
+    pub link: Spanned<String>,
+    /// The third machines.
+    pub targets: Spanned<Vec<Spanned<String>>>,
+    /// Heartbeats through the witness.
+    pub relay: Option<bool>,
+    /// Between two echoes.
+    pub interval: Option<Spanned<RawDuration>>,
+    /// Losses before unreachable.
+    pub fall: Option<Spanned<i64>>,
+    /// Answers before reachable.
+    pub rise: Option<Spanned<i64>>,
+    /// `release` or `hold`.
+    pub island: Option<Spanned<String>>,
+}
+
+/// `[timing]`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTiming {
+    /// `default`, `fast` or `classic`.
+    pub profile: Option<Spanned<String>>,
+    /// Between two heartbeats.
+    pub heartbeat: Option<Spanned<RawDuration>>,
+    /// Until a link is late and the peer suspected.
+    pub warn: Option<Spanned<RawDuration>>,
+    /// How long a ground lasts.
+    pub lease: Option<Spanned<RawDuration>>,
+    /// Until the peer is silent.
+    pub dead: Option<Spanned<RawDuration>>,
+    /// The same after a start.
+    pub init_dead: Option<Spanned<RawDuration>>,
+    /// The longest that an answer may travel.
+    pub delivery: Option<Spanned<RawDuration>>,
+    /// By how much one clock may outrun the other.
+    pub rate_bound: Option<Spanned<f64>>,
+}
+
+/// `[[groups]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGroup {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where it should be.
+    pub preferred: Option<Spanned<String>>,
+    /// Whether it goes back.
+    pub failback: Option<Spanned<RawFailback>>,
+    /// The addresses.
+    #[serde(default)]
+    pub vips: Vec<Spanned<RawVip>>,
+    /// What runs with them.
+    #[serde(default)]
+    pub services: Vec<Spanned<RawService>>,
+}
+
+/// One address that moves.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawVip {
+    /// With its prefix.
+    pub address: Spanned<String>,
+    /// The link on whose interface it is.
+    pub link: Spanned<String>,
+    /// The part of the label behind the colon.
+    pub label: Option<Spanned<String>>,
+}
+
+/// One service: exactly one of the kinds.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawService {
+    /// A unit.
+    pub systemd: Option<Spanned<String>>,
+    /// A program and its arguments, kept running by the daemon.
+    pub process: Option<Spanned<Vec<String>>>,
+    /// An init script.
+    pub lsb: Option<Spanned<String>>,
+    /// May it run on both nodes during a move?
+    #[serde(default)]
+    pub warm: bool,
+    /// How long its start may take.
+    pub start_timeout: Option<Spanned<RawDuration>>,
+    /// How long its stop may take.
+    pub stop_timeout: Option<Spanned<RawDuration>>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// The least that is logged.
+    pub level: Option<Spanned<String>>,
+    /// A log file.
+    pub file: Option<Spanned<String>>,
+    /// A second one, with everything.
+    pub debug_file: Option<Spanned<String>>,
+    /// The syslog facility.
+    pub syslog: Option<Spanned<String>>,
+    /// Structured messages to journald.
+    pub journald: Option<bool>,
+}
+
+/// A duration as written. A bare number is taken here so that the refusal can speak of units rather than of types.
+#[derive(Debug)]
+pub struct RawDuration(pub String);
+
+/// `failback`: a word, or `{ after = "30s" }`.
+#[derive(Debug)]
+pub enum RawFailback {
+    /// `auto` or `manual`.
+    Word(String),
+    /// A time of stability.
+    After(Spanned<RawDuration>),
+}
+
+impl RawConfig {
+    /// Reads the text's shape.
+    pub fn parse(source: &Source) -> Result<RawConfig, ConfigError> {
+        for (path, at) in source.paths() {
+            if let Some(name) = not_built(path) {
+                return Err(source.error(at, Problem::NotBuilt(name)));
+            }
+        }
+        toml::from_str(source.text()).map_err(|error| {
+            let at = error.span().unwrap_or(0..0);
+            let (problem, missing) = explain(error.message());
+            match missing {
+                Some(key) if at.is_empty() || at.len() >= source.text().trim_end().len() => source.missing(&key, problem),
+                _ => source.error(at, problem),
+            }
+        })
+    }
+}
+
+/// Tables and service kinds that are planned: refused by name rather than as unknown.
+fn not_built(path: &str) -> Option<&'static str> {
+    const TABLES: [&str; 4] = ["hooks", "metrics", "journal", "realtime"];
+    if let Some(table) = TABLES.into_iter().find(|table| *table == path) {
+        return Some(match table {
+            "hooks" => "[hooks]",
+            "metrics" => "[metrics]",
+            "journal" => "[journal]",
+            _ => "[realtime]",
+        });
+    }
+    (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
+}
+
+/// serde's message as a problem; and the key, when one is missing.
+fn explain(message: &str) -> (Problem, Option<String>) {
+    let message = one_line(message);
+    let quoted = |rest: &str| rest.split('`').next().unwrap_or_default().to_owned();
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let allowed = match rest.split_once(", expected ") {
+            Some((_, allowed)) => allowed.trim_start_matches("one of ").to_owned(),
+            None => "nothing".to_owned(),
+        };
+        return (Problem::UnknownKey { key: quoted(rest), allowed }, None);
+    }
+    if let Some(rest) = message.strip_prefix("missing field `") {
+        let key = quoted(rest);
+        return (Problem::Missing(key.clone()), Some(key));
+    }
+    (Problem::Type(message), None)
+}
+
+impl<'de> Deserialize<'de> for RawDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = RawDuration;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration with its unit, as in \"200ms\"")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawDuration, E> {
+                Ok(RawDuration(text.to_owned()))
+            }
+            fn visit_i64<E: Error>(self, n: i64) -> Result<RawDuration, E> {
+                Ok(RawDuration(n.to_string()))
+            }
+            fn visit_f64<E: Error>(self, n: f64) -> Result<RawDuration, E> {
+                Ok(RawDuration(n.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawFailback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct After {
+            after: Spanned<RawDuration>,
+        }
+        struct WordOrTable;
+        impl<'de> Visitor<'de> for WordOrTable {
+            type Value = RawFailback;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"auto\", \"manual\" or { after = \"30s\" }")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawFailback, E> {
+                Ok(RawFailback::Word(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawFailback, A::Error> {
+                After::deserialize(MapAccessDeserializer::new(map)).map(|table| RawFailback::After(table.after))
+            }
+        }
+        deserializer.deserialize_any(WordOrTable)
+    }
+}

@@ -1,0 +1,384 @@
+//! What is refused, and how; and that nothing makes the loader panic.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const FAST: &str = include_str!("../../scenarios/pairs/fast.toml");
+const RECIPE: &str = include_str!("../../scenarios/pairs/recipe.toml");
+const SAMPLE: &str = include_str!("../../dist/twinbeat.toml");
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    Config::load(Path::new("t.toml"), text)
+}
+
+/// The fast pair with one passage changed.
+fn changed(from: &str, to: &str) -> String {
+    assert!(FAST.contains(from), "the fast pair no longer has {from}");
+    FAST.replacen(from, to, 1)
+}
+
+/// The error for the fast pair with one passage changed; it must name the key and hold each text.
+#[track_caller]
+fn refused(from: &str, to: &str, key: &str, texts: &[&str]) {
+    let text = changed(from, to);
+    let Err(error) = load(&text) else { panic!("accepted: {to}") };
+    let shown = error.to_string();
+    assert_eq!(error.key, key, "{shown}");
+    assert!(error.line > 0 && error.line <= text.lines().count(), "{shown}");
+    assert!(shown.starts_with(&format!("t.toml:{}: {key}", error.line)), "{shown}");
+    for wanted in texts {
+        assert!(shown.contains(wanted), "{shown}\n  lacks {wanted}");
+    }
+}
+
+#[track_caller]
+fn accepted(from: &str, to: &str) -> Config {
+    load(&changed(from, to)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const LAN1: &str = r#"lan = { interface = "eth0", address = "192.168.42.12" }"#;
+const LAN2: &str = r#"lan = { interface = "eth0", address = "192.168.42.13" }"#;
+const VIP: &str = r#"{ address = "192.168.42.14/25", link = "lan", label = "0" }"#;
+const TARGETS: &str = r#"targets = ["192.168.42.1"]"#;
+const SERVICE: &str = r#"{ process = ["nginx", "-g", "daemon off;"], warm = true }"#;
+
+#[test]
+fn the_files_that_are_shipped_load() {
+    for text in [FAST, RECIPE, SAMPLE] {
+        let config = load(text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.nodes.each_ref().map(|node| node.name.to_string()), ["master1", "master2"]);
+        for me in ["master1", "master2"] {
+            let settings = config.settings(me).unwrap();
+            assert_eq!(
+                settings.links.iter().map(|l| l.name.to_string()).collect::<Vec<_>>(),
+                ["bond", "heartbeat", "lan", "relay"]
+            );
+            assert_eq!(settings.links.iter().filter(|link| link.relay).count(), 1);
+            assert_eq!(settings.witness.link, LinkId(2));
+            assert_eq!(settings.groups[0].services, settings::Services::Warm);
+            assert_eq!(&*settings.groups[0].vips[0], "192.168.42.14/25");
+        }
+        assert_eq!(config.relay_link(), Some(LinkId(3)));
+        assert_eq!(config.groups[0].vips[0].label_on("eth0").as_deref(), Some("eth0:0"));
+        assert_eq!((config.witness.fall, config.witness.rise), (3, 5));
+        assert_eq!(config.witness.interval, config.timing.heartbeat);
+    }
+}
+
+#[test]
+fn the_profiles_are_those_of_the_safety_page() {
+    let times = |profile: &str| {
+        let t = load(&RECIPE.replace("classic", profile)).unwrap().timing;
+        assert_eq!((t.rate, t.weak_gate), (1_200, false));
+        [t.heartbeat, t.warn, t.lease, t.dead, t.init_dead, t.delivery].map(Span::as_millis)
+    };
+    assert_eq!(times("fast"), [50, 150, 155, 500, 5_000, 25]);
+    assert_eq!(times("default"), [200, 600, 700, 2_000, 10_000, 100]);
+    assert_eq!(times("classic"), [2_000, 10_000, 11_500, 30_000, 60_000, 100]);
+}
+
+#[test]
+fn delivery_follows_the_heartbeat_when_it_is_not_named() {
+    let config = accepted("heartbeat = \"100ms\"", "heartbeat = \"90ms\"");
+    assert_eq!(config.timing.delivery, Span::millis(50));
+    let config = load(&changed("delivery = \"50ms\"\n", "").replace("\"100ms\"", "\"90ms\"")).unwrap();
+    assert_eq!(config.timing.delivery, Span::millis(45));
+}
+
+#[test]
+fn a_broken_timing_relation_is_named_with_its_figures() {
+    refused("warn = \"300ms\"", "warn = \"100ms\"", "timing.warn", &["heartbeat < warn", "100ms against 100ms"]);
+    refused("lease = \"320ms\"", "lease = \"90ms\"", "timing.lease", &["heartbeat < lease", "100ms against 90ms"]);
+    refused("init_dead = \"5s\"", "init_dead = \"999ms\"", "timing.init_dead", &["init_dead >= dead", "999ms against 1s"]);
+    refused("dead = \"1s\"", "dead = \"942ms\"", "timing.dead", &["dead >= max(warn, lease x r)", "least allowed `dead`: 943ms"]);
+    refused("delivery = \"50ms\"", "delivery = \"320ms\"", "timing.delivery", &["delivery < lease"]);
+    let config = accepted("dead = \"1s\"", "dead = \"943ms\"");
+    assert_eq!(config.timing.least_dead(), Span::millis(943));
+}
+
+#[test]
+fn a_relation_that_an_override_breaks_in_a_profile_is_named_too() {
+    let error = load(&RECIPE.replace("profile = \"classic\"", "profile = \"classic\"\nlease = \"13s\"")).unwrap_err();
+    assert_eq!(error.key, "timing.dead");
+    assert!(error.to_string().contains("least allowed `dead`: 31.565s"), "{error}");
+}
+
+#[test]
+fn the_address_lifetime_alone_asks_for_longer_times() {
+    let error = load(FAST).unwrap().require_weak_gate_timing().unwrap_err().to_string();
+    assert!(error.contains("timing.lease") && error.contains("least allowed: 2s"), "{error}");
+    assert!(load(RECIPE).unwrap().require_weak_gate_timing().unwrap().weak_gate);
+    let near = RECIPE.replace("profile = \"classic\"", "profile = \"classic\"\ndead = \"28s\"");
+    let error = load(&near).unwrap().require_weak_gate_timing().unwrap_err();
+    assert!(error.to_string().contains("least allowed `dead`: 28.46s"), "{error}");
+}
+
+#[test]
+fn durations_carry_units_and_ranges() {
+    for odd in ["200", "\"200\"", "\"2h\"", "0.2", "\"\""] {
+        refused("heartbeat = \"100ms\"", &format!("heartbeat = {odd}"), "timing.heartbeat", &["a number and a unit"]);
+    }
+    refused("heartbeat = \"100ms\"", "heartbeat = \"1ms\"", "timing.heartbeat", &["allowed: 10ms to 60s"]);
+    refused("heartbeat = \"100ms\"", "heartbeat = true", "timing.heartbeat", &["wrong type", "a duration with its unit"]);
+    refused("delivery = \"50ms\"", "rate_bound = 2.0", "timing.rate_bound", &["0.0 to 1.0"]);
+    refused("delivery = \"50ms\"", "rate_bound = nan", "timing.rate_bound", &["0.0 to 1.0"]);
+    refused("delivery = \"50ms\"", "profile = \"slow\"", "timing.profile", &["\"slow\"", "\"default\", \"fast\", \"classic\""]);
+    assert_eq!(accepted("delivery = \"50ms\"", "rate_bound = 0.07").timing.rate, 1_070);
+}
+
+#[test]
+fn unknown_and_missing_keys_are_named() {
+    refused("port = 694", "prot = 694", "prot", &["unknown key `prot`", "`port`"]);
+    refused(LAN1, &LAN1.replace("address", "adress"), "nodes.master1.links.lan.adress", &["unknown key `adress`", "`address`"]);
+    refused("link = \"lan\"\n", "", "witness", &["`link` is missing"]);
+    refused("cluster = \"web\"\n", "", "cluster", &["`cluster` is missing"]);
+    refused("failback = \"auto\"", "failback = { before = \"3s\" }", "groups[0].failback.before", &["unknown key `before`"]);
+    refused("port = 694", "port = 0", "port", &["1 to 65535"]);
+    refused("port = 694", "port = \"694\"", "port", &["wrong type"]);
+    refused("port = 694", "port = = 694", "port", &["not valid TOML"]);
+}
+
+#[test]
+fn what_is_not_yet_built_is_refused_by_name() {
+    for table in ["hooks", "metrics", "journal", "realtime"] {
+        let error = load(&format!("{FAST}\n[{table}]\n")).unwrap_err();
+        assert_eq!(error.key, table);
+        assert!(error.to_string().contains(&format!("`[{table}]` is not yet built")), "{error}");
+    }
+    refused(SERVICE, "{ ocf = \"heartbeat:nginx\" }", "groups[0].services[0].ocf", &["`ocf` is not yet built"]);
+}
+
+#[test]
+fn there_are_exactly_two_nodes_with_keys_of_their_own() {
+    let start = FAST.find("[nodes.master2]").unwrap();
+    let end = FAST.find("[witness]").unwrap();
+    let second = &FAST[start..end];
+    let error = load(&FAST.replace(second, "")).unwrap_err();
+    assert!(error.to_string().contains("1 node(s) (master1); allowed: exactly two"), "{error}");
+    let error = load(&format!("{FAST}\n{}", second.replace("master2", "master3"))).unwrap_err();
+    assert!(error.to_string().contains("3 node(s) (master1, master2, master3)"), "{error}");
+    let keys: Vec<&str> = FAST.lines().filter(|line| line.starts_with("public_key")).collect();
+    refused(keys[1], keys[0], "nodes.master2.public_key", &["master1 has the same public key"]);
+    refused(keys[0], "public_key = \"ed25519:AAAA\"", "nodes.master1.public_key", &["has not 32 bytes", "keygen"]);
+    let error = load(&FAST.replace("[nodes.master1", "[nodes.\"../m\"")).unwrap_err().to_string();
+    assert!(error.contains("nodes.../m: not a name for a node"), "{error}");
+}
+
+#[test]
+fn a_private_key_in_the_wrong_place_is_not_shown() {
+    let key = FAST.lines().find(|line| line.starts_with("public_key")).unwrap();
+    let error = load(&changed(key, "public_key = \"ed25519-secret:SECRETSECRET\"")).unwrap_err().to_string();
+    assert!(error.contains("this is the private key") && !error.contains("SECRETSECRET"), "{error}");
+}
+
+#[test]
+fn links_are_two_or_more_on_interfaces_of_their_own_and_the_same_on_both_nodes() {
+    let one = |n: u8| format!("heartbeat = {{ interface = \"eth1\", address = \"10.1.1.{n}\" }}\n");
+    let two = |n: u8| format!("bond = {{ interface = \"eth2\", address = \"10.1.2.{n}\" }}\n");
+    let single = FAST.replace(&one(1), "").replace(&one(2), "").replace(&two(1), "").replace(&two(2), "");
+    let error = load(&single).unwrap_err().to_string();
+    assert!(error.contains("nodes.master1") && error.contains("1 link(s); at least two"), "{error}");
+    refused(LAN1, &LAN1.replace("eth0", "eth1"), "nodes.master1.links.lan.interface", &["link `heartbeat`", "same interface"]);
+    refused(LAN1, &LAN1.replace("eth0", "eth0:1"), "nodes.master1.links.lan.interface", &["not an interface name"]);
+    refused(LAN2, &LAN2.replacen("lan", "public", 1), "nodes.master1.links.lan", &["master2 has no link `lan`", "public"]);
+    refused(
+        LAN1,
+        &format!("{LAN1}\nx = {{ interface = \"eth9\", address = \"10.9.9.9\" }}"),
+        "nodes.master1.links.x",
+        &["no link `x`"],
+    );
+    refused(LAN1, &LAN1.replacen("lan", "relay", 1), "nodes.master1.links.relay", &["`relay` is reserved"]);
+}
+
+#[test]
+fn no_address_is_written_twice_and_families_agree() {
+    let same = LAN2.replace("42.13", "42.12");
+    refused(LAN2, &same, "nodes.master2.links.lan.address", &["link `lan` of master1"]);
+    let twice = LAN1.replace("192.168.42.12", "10.1.1.1");
+    refused(LAN1, &twice, "nodes.master1.links.lan.address", &["link `heartbeat` of master1"]);
+    let v6 = LAN2.replace("192.168.42.13", "2001:db8::13");
+    refused(LAN2, &v6, "nodes.master2.links.lan.address", &["link `lan` has 192.168.42.12 on master1", "one address family"]);
+    for odd in ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::ffff:192.168.42.12", "192.168.42.12/25", "x"] {
+        refused(LAN1, &LAN1.replace("192.168.42.12", odd), "nodes.master1.links.lan.address", &["not a usable address"]);
+    }
+}
+
+#[test]
+fn a_vip_lies_in_the_network_of_both_nodes() {
+    let key = "groups[0].vips[0].address";
+    refused(VIP, &VIP.replace("42.14/25", "42.200/25"), key, &["192.168.42.128/25 does not hold 192.168.42.12", "master1"]);
+    refused(VIP, &VIP.replace("42.14/25", "42.14/32"), key, &["192.168.42.14/32 does not hold"]);
+    refused(VIP, &VIP.replace("42.14/25", "42.14"), key, &["it has no prefix"]);
+    refused(VIP, &VIP.replace("42.14/25", "42.14/33"), key, &["the prefix is not 1 to 32"]);
+    refused(VIP, &VIP.replace("42.14/25", "42.127/25"), key, &["broadcast address"]);
+    refused(VIP, &VIP.replace("42.14/25", "42.13/25"), key, &["a node's own address"]);
+    refused(VIP, &VIP.replace("\"lan\"", "\"wan\""), "groups[0].vips[0].link", &["no such link", "bond, heartbeat, lan"]);
+    refused(
+        VIP,
+        &VIP.replace("192.168.42.14/25\", link = \"lan", "10.1.1.9/24\", link = \"heartbeat"),
+        key,
+        &["guard", "link `lan`"],
+    );
+}
+
+#[test]
+fn an_ipv6_vip_may_stand_beside_an_ipv4_guard_but_not_be_it() {
+    let second = "{ address = \"2001:db8::14/64\", link = \"lan\" }";
+    let config = accepted(VIP, &format!("{VIP}, {second}"));
+    assert_eq!(config.groups[0].vips[1].to_string(), "2001:db8::14/64");
+    refused(VIP, second, "groups[0].vips[0].address", &["guard", "IPv4"]);
+}
+
+#[test]
+fn labels_fit_the_kernel() {
+    let key = "groups[0].vips[0].label";
+    refused(VIP, &VIP.replace("\"0\"", "\"01234567890\""), key, &["`eth0:01234567890` on master1 has 16 bytes"]);
+    refused(VIP, &VIP.replace("\"0\"", "\"eth0:0\""), key, &["not a label"]);
+    refused(VIP, &VIP.replace("\"0\"", "\"\""), key, &["not a label"]);
+    accepted(VIP, &VIP.replace("\"0\"", "\"0123456789\""));
+}
+
+#[test]
+fn a_witness_is_a_third_machine_on_the_vips_network() {
+    let key = "witness.targets[0]";
+    refused(TARGETS, "targets = []", "witness.targets", &["three are better than one"]);
+    refused(TARGETS, "targets = [\"192.168.42.13\"]", key, &["the address of master2 on link `lan`"]);
+    refused(TARGETS, "targets = [\"192.168.42.14\"]", key, &["the VIP 192.168.42.14/25"]);
+    refused(TARGETS, "targets = [\"2001:db8::1\"]", key, &["allowed: IPv4 targets"]);
+    refused(TARGETS, "targets = [\"8.8.8.8\"]", key, &["not in the network of 192.168.42.14/25"]);
+    refused(TARGETS, "targets = [\"192.168.42.1\", \"192.168.42.1\"]", "witness.targets[1]", &["target 192.168.42.1"]);
+    refused("link = \"lan\"", "link = \"wan\"", "witness.link", &["no such link"]);
+    refused(TARGETS, &format!("{TARGETS}\nisland = \"stay\""), "witness.island", &["\"release\", \"hold\""]);
+    refused(TARGETS, &format!("{TARGETS}\nfall = 0"), "witness.fall", &["1 to 100"]);
+    let config = accepted(TARGETS, &format!("{TARGETS}\nrelay = false\nisland = \"hold\""));
+    assert_eq!((config.relay_link(), config.settings("master1").unwrap().links.len()), (None, 3));
+    assert!(config.settings("master1").unwrap().witness.island_hold);
+}
+
+#[test]
+fn nothing_is_in_two_groups() {
+    let group = |name: &str, vip: &str, service: &str| {
+        format!(
+            "{FAST}\n[[groups]]\nname = \"{name}\"\nvips = [{{ address = \"{vip}/25\", link = \"lan\" }}]\nservices = [{service}]\n"
+        )
+    };
+    load(&group("b", "192.168.42.15", "{ systemd = \"b\" }")).unwrap();
+    for (text, key, what) in [
+        (group("web", "192.168.42.15", ""), "groups[1].name", "group `web` is at line"),
+        (group("b", "192.168.42.14", ""), "groups[1].vips[0].address", "the VIP 192.168.42.14 is at line"),
+        (group("b", "192.168.42.15", SERVICE), "groups[1].services[0]", "the service process nginx"),
+        (
+            group("b", "192.168.42.15", "{ systemd = \"x\" }, { systemd = \"x.service\" }"),
+            "groups[1].services[1]",
+            "systemd x.service",
+        ),
+    ] {
+        let error = load(&text).unwrap_err();
+        assert_eq!(error.key, key, "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn a_group_names_existing_nodes_and_whole_services() {
+    refused("preferred = \"master1\"", "preferred = \"m\"", "groups[0].preferred", &["no such node", "master1, master2"]);
+    refused("failback = \"auto\"", "failback = \"never\"", "groups[0].failback", &["\"auto\", \"manual\""]);
+    refused("failback = \"auto\"", "failback = { after = 30 }", "groups[0].failback.after", &["a number and a unit"]);
+    refused(&format!("[{VIP}]"), "[]", "groups[0].name", &["no VIP"]);
+    for odd in ["{ }", "{ systemd = \"a\", lsb = \"b\" }", "{ systemd = \"\" }", "{ process = [] }", "{ lsb = \"../x\" }"] {
+        let Err(error) = load(&changed(SERVICE, odd)) else { panic!("accepted {odd}") };
+        assert!(error.key.starts_with("groups[0].services[0]") && error.to_string().contains("allowed: one of"), "{error}");
+    }
+    let config = accepted("failback = \"auto\"", "failback = { after = \"30s\" }");
+    assert_eq!(config.groups[0].failback, Failback::After(Span::secs(30)));
+    let config = accepted(SERVICE, "{ lsb = \"nginx\", stop_timeout = \"5s\" }");
+    let service = &config.groups[0].services[0];
+    assert_eq!(service.kind, ServiceKind::Lsb("/etc/init.d/nginx".into()));
+    assert_eq!((service.start_timeout, service.stop_timeout), (Span::secs(30), Span::secs(5)));
+    assert_eq!(config.settings("master1").unwrap().groups[0].services, settings::Services::Cold);
+}
+
+#[test]
+fn the_log_table_is_read() {
+    let with = |lines: &str| load(&format!("{FAST}\n[log]\n{lines}\n"));
+    let log = with("level = \"debug\"\nfile = \"/var/log/t\"\nsyslog = \"local0\"\njournald = true").unwrap().log;
+    assert_eq!((log.level, log.syslog, log.journald), (tracing::Level::DEBUG, Some("local0"), true));
+    for (line, key) in [("level = \"loud\"", "log.level"), ("file = \"t\"", "log.file"), ("syslog = \"x\"", "log.syslog")] {
+        assert_eq!(with(line).unwrap_err().key, key);
+    }
+}
+
+#[test]
+fn the_digest_is_of_what_both_must_agree_on() {
+    let digest = load(FAST).unwrap().digest;
+    assert_eq!(load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n")).unwrap().digest, digest);
+    for (from, to) in [("dead = \"1s\"", "dead = \"1.1s\""), ("port = 694", "port = 695"), ("warm = true", "warm = false")] {
+        assert_ne!(accepted(from, to).digest, digest, "{to}");
+    }
+    let config = load(FAST).unwrap();
+    assert_eq!(config.settings("master1").unwrap().digest, config.settings("master2").unwrap().digest);
+}
+
+#[test]
+fn a_host_name_with_a_domain_finds_its_node() {
+    let config = load(FAST).unwrap();
+    assert_eq!(config.node("master2.example.org").unwrap(), NodeId(1));
+    let error = config.settings("other").unwrap_err().to_string();
+    assert!(error.contains("master1, master2 (this machine is \"other\""), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_never_panic_the_loader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = load(&String::from_utf8_lossy(&bytes)).map_err(|e| e.to_string());
+    }
+
+    #[test]
+    fn a_mutated_file_never_panics_the_loader(
+        edits in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..30, "[\\[\\]{}=\".,:/0-9a-z\n\u{e4}\u{1F600} -]{0,12}"), 1..6),
+    ) {
+        let mut text: Vec<char> = FAST.chars().collect();
+        for (at, cut, put) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(error) = load(&text) {
+            prop_assert!(!error.to_string().is_empty());
+            prop_assert!(error.line <= text.lines().count().max(1) + 1);
+        }
+    }
+
+    #[test]
+    fn any_timing_that_is_accepted_holds_its_relations(h in 1u64..3_000, warn in 1u64..9_000, lease in 1u64..9_000, dead in 1u64..40_000) {
+        let lines = format!("heartbeat = \"{h}ms\"\nwarn = \"{warn}ms\"\nlease = \"{lease}ms\"\ndead = \"{dead}ms\"\ninit_dead = \"60s\"");
+        if let Ok(config) = load(&RECIPE.replace("profile = \"classic\"", &lines)) {
+            let t = config.timing;
+            prop_assert!(t.heartbeat < t.warn && t.heartbeat < t.lease && t.init_dead >= t.dead && t.dead >= t.least_dead());
+        }
+    }
+}
+
+#[test]
+fn the_errors_in_the_documentation_are_the_real_ones() {
+    let documented = include_str!("../../docs/CONFIGURATION.md");
+    let mut missing = Vec::new();
+    for (from, to) in [
+        ("heartbeat = \"100ms\"", "heartbeat = 100"),
+        ("dead = \"1s\"", "dead = \"900ms\""),
+        ("port = 694", "prot = 694"),
+        (VIP, "{ address = \"192.168.42.200/25\", link = \"lan\", label = \"0\" }"),
+    ] {
+        let error = load(&changed(from, to)).unwrap_err().to_string();
+        if !documented.contains(&error) {
+            missing.push(error);
+        }
+    }
+    assert!(missing.is_empty(), "docs/CONFIGURATION.md lacks:\n{}", missing.join("\n"));
+}

@@ -1,0 +1,80 @@
+//! What is said over the control socket: one JSON line each way, with its bounds.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::core::time::Span;
+use crate::core::view::View;
+
+/// What a command asks of the daemon.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How are things?
+    Status {},
+    /// Hand a group (all, if none) to the peer.
+    Standby {
+        /// Which group, by name.
+        group: Option<String>,
+        /// For how long; none means until `resume`.
+        lasting: Option<Span>,
+        /// The administrator's words.
+        reason: Option<String>,
+    },
+    /// Take a group (all, if none) from the peer.
+    Takeover {
+        /// Which group, by name.
+        group: Option<String>,
+    },
+    /// End a standby.
+    Resume {},
+    /// The last decisions with their evidence.
+    Why {
+        /// How many.
+        last: u32,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// To `Status`.
+    View(Box<View>),
+    /// Done, and what was done.
+    Done(String),
+    /// Not done, and why not.
+    Refused(String),
+}
+
+/// Reads one line of at most [`LINE`] bytes.
+pub(super) async fn read_line(from: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    from.take(most + 1).read_until(b'\n', &mut line).await?;
+    match line.pop() {
+        Some(b'\n') => Ok(line),
+        _ if line.len() as u64 >= most => Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes"))),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Writes one value as a line.
+pub(super) async fn write_line(to: &mut (impl AsyncWrite + Unpin), value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    to.write_all(&line).await
+}
+
+/// The longest request.
+pub const LINE: u64 = 64 * 1024;
+/// The longest response.
+pub const RESPONSE: u64 = 1024 * 1024;
+/// A request must have arrived within this time; a response must be taken within it.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How many clients may be connected.
+pub const CLIENTS: usize = 16;
+/// How long the daemon keeps a client's connection while the decision has not answered.
+pub const ANSWER: Duration = Duration::from_secs(600);

@@ -1,0 +1,152 @@
+//! The daemon's end of the control socket, and the lock on its run directory.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Uid;
+use tokio::io::BufReader;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::protocol::{ANSWER, CLIENTS, LINE, PATIENCE, Request, Response, read_line, write_line};
+
+/// A request on its way to the daemon, and where its answer goes. Dropped unanswered, the client is told so.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Response>,
+}
+
+/// The lock on a run directory: one daemon at a time. Held until dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct RunLock {
+    dir: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl RunLock {
+    /// Makes the directory if need be and takes its lock. Fails, naming the holder, when another daemon has it.
+    pub fn take(dir: &Path) -> anyhow::Result<RunLock> {
+        DirBuilder::new().recursive(true).mode(0o755).create(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let path = dir.join("lock");
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut holder = String::new();
+                let _ = file.take(20).read_to_string(&mut holder);
+                bail!("another daemon (process {}) uses the run directory {}", holder.trim(), dir.display());
+            }
+            Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        };
+        lock.set_len(0)?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(RunLock { dir: dir.to_owned(), _lock: lock })
+    }
+}
+
+/// The control socket. Its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    _lock: RunLock,
+}
+
+impl Server {
+    /// Binds `control.sock` in the locked directory; a stale one is removed first (the lock says that nobody listens). Must be called
+    /// within a tokio runtime, before other threads make files: the umask is the process's.
+    pub fn bind(lock: RunLock) -> anyhow::Result<Server> {
+        let path = lock.dir.join("control.sock");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove the stale {}", path.display()));
+            }
+            _ => {}
+        }
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(&path);
+        umask(before);
+        let listener = listener.with_context(|| format!("cannot listen on {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(Server { listener, path, _lock: lock })
+    }
+
+    /// Accepts clients for ever; each request goes into `calls`. Ends when nobody takes the calls any more.
+    pub async fn serve(self, calls: mpsc::Sender<Call>) {
+        let seats = Arc::new(Semaphore::new(CLIENTS));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = calls.closed() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => match Arc::clone(&seats).try_acquire_owned() {
+                    Ok(seat) => {
+                        let calls = calls.clone();
+                        tokio::spawn(async move {
+                            if let Err(error) = attend(stream, calls).await {
+                                tracing::debug!(target: "control", "a client: {error}");
+                            }
+                            drop(seat);
+                        });
+                    }
+                    Err(_) => tracing::warn!(target: "control", "more than {CLIENTS} clients at a time; one was turned away"),
+                },
+                Err(error) => {
+                    tracing::warn!(target: "control", "accept: {error}");
+                    tokio::time::sleep(PATIENCE / 5).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// One client: who is it, what does it want, what is the answer.
+async fn attend(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let user = Uid::from_raw(stream.peer_cred()?.uid());
+    let (from, mut to) = stream.into_split();
+    let response = if user.is_root() || user == Uid::effective() {
+        let line = timeout(PATIENCE, read_line(&mut BufReader::new(from), LINE)).await;
+        match line {
+            Err(_) => Response::Refused(format!("no request within {PATIENCE:?}")),
+            Ok(Err(error)) => Response::Refused(format!("not a request: {error}")),
+            Ok(Ok(line)) => match serde_json::from_slice(&line) {
+                Ok(request) => carry(request, &calls).await,
+                Err(error) => Response::Refused(format!("not a request: {error}")),
+            },
+        }
+    } else {
+        Response::Refused(format!("user {user} may not command this daemon"))
+    };
+    timeout(PATIENCE, write_line(&mut to, &response)).await?
+}
+
+async fn carry(request: Request, calls: &mpsc::Sender<Call>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let passed = timeout(PATIENCE, calls.send(Call { request, answer })).await;
+    if !matches!(passed, Ok(Ok(()))) {
+        return Response::Refused("the daemon takes no commands at the moment".into());
+    }
+    match timeout(ANSWER, answered).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Response::Refused("the daemon left without an answer".into()),
+        Err(_) => Response::Refused(format!("no answer within {ANSWER:?}; the command may still be carried out")),
+    }
+}

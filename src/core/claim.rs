@@ -1,0 +1,310 @@
+//! What must hold before a silent peer's group is claimed, as a checklist with reasons (SAFETY R4).
+//!
+//! Gathered while the peer is only suspected, so that at `dead` the claim is immediate. Nothing here claims by time alone.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::Mac;
+use super::settings::{PROBE_COUNT, PROBE_GAP, Timing};
+use super::time::{Mono, Span};
+use super::witness::{Series, majority_time};
+
+/// Pairs of echoes, own answered and VIP not, that break a challenge: at 30 % loss fewer would break true ones.
+const BROKEN_AFTER: u32 = 8;
+/// Echoes without any coming back after as many writes: the entry is pinned, or the write is filtered.
+const NEVER_TOOK_AFTER: u32 = 32;
+/// The longest stand-down.
+const STAND_DOWN_MAX: Span = Span::secs(60);
+
+/// A point of the checklist that is open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Open {
+    /// The peer was heard a moment ago.
+    PeerAlive(Span),
+    /// It is silent, not yet long enough: so much is missing.
+    NotSilentLongEnough(Span),
+    /// No public carrier here.
+    NoCarrier,
+    /// The witness does not answer this node.
+    WitnessDark,
+    /// Somebody answers for the address.
+    AddressAnswered(Mac),
+    /// The address is still being probed.
+    Probing,
+    /// The challenge has not begun.
+    NotChallenged,
+    /// It runs.
+    ChallengeRunning,
+    /// It was broken: the owner lives. Waiting before the next one.
+    StandingDown(Span),
+    /// The witness's table did not take the write.
+    NeverTook,
+    /// The epoch is not yet on disk.
+    EpochNotDurable,
+    /// Something is still being stopped here.
+    StillStopping,
+    /// The services did not start here a moment ago.
+    NotEligible,
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Open::PeerAlive(ago) => write!(f, "the peer lives, heard {ago} ago"),
+            Open::NotSilentLongEnough(left) => write!(f, "the peer is silent, but not yet long enough: {left} missing"),
+            Open::NoCarrier => f.write_str("no carrier on the public side here"),
+            Open::WitnessDark => f.write_str("the witness does not answer this node"),
+            Open::AddressAnswered(mac) => write!(f, "{mac} answers for the address"),
+            Open::Probing => f.write_str("the address is being probed"),
+            Open::NotChallenged => f.write_str("the witness's table was not challenged yet"),
+            Open::ChallengeRunning => f.write_str("the challenge in the witness's table has not stood long enough"),
+            Open::StandingDown(left) => write!(f, "a challenge was broken, the owner lives: next one in {left}"),
+            Open::NeverTook => f.write_str("the witness's table does not take this node's entry: fencing would be needed"),
+            Open::EpochNotDurable => f.write_str("the next epoch is not on disk"),
+            Open::StillStopping => f.write_str("a service is still being stopped here"),
+            Open::NotEligible => f.write_str("the services did not start here"),
+        }
+    }
+}
+
+/// Probing the LAN for the address: 3 of them, 20 ms apart, unanswered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Probes {
+    /// When the last ones in a row without an answer went out, newest last.
+    quiet: Vec<Mono>,
+    /// When the last one went out.
+    last: Option<Mono>,
+    /// Who answered, and when.
+    pub answered: Option<(Mac, Mono)>,
+}
+
+impl Probes {
+    /// One goes out.
+    pub fn send(&mut self, now: Mono) {
+        self.last = Some(now);
+        // One more than is needed: the newest may still be answered.
+        if self.quiet.len() > PROBE_COUNT as usize {
+            self.quiet.remove(0);
+        }
+        self.quiet.push(now);
+    }
+
+    /// Somebody answered: the row begins anew.
+    pub fn answer(&mut self, now: Mono, by: Mac) {
+        self.answered = Some((by, now));
+        self.quiet.clear();
+    }
+
+    /// The third newest of those that had their time to be answered.
+    fn third(&self, now: Mono) -> Option<Mono> {
+        let timely: Vec<Mono> = self.quiet.iter().copied().filter(|at| now.since(*at) >= PROBE_GAP).collect();
+        timely.len().checked_sub(PROBE_COUNT as usize).and_then(|i| timely.get(i).copied())
+    }
+
+    /// Three in a row went unanswered, the last of them at least one gap ago.
+    pub fn unanswered(&self, now: Mono) -> bool {
+        self.third(now).is_some()
+    }
+
+    /// As [`unanswered`](Self::unanswered), and all of them within the last moments.
+    pub fn unanswered_lately(&self, now: Mono) -> bool {
+        self.third(now).is_some_and(|at| now.since(at) <= PROBE_GAP * 6)
+    }
+
+    /// When the next one may go out.
+    pub fn next(&self, gap: Span) -> Mono {
+        self.last.map_or(Mono::ZERO, |at| at + gap)
+    }
+}
+
+/// A challenge at one witness.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Register {
+    /// VIP-sourced echoes to it.
+    pub echoes: Series,
+    /// When its table was written last.
+    pub written: Option<Mono>,
+    /// From when the standing counts: the receipt of the first echo, at the earliest `delivery` after the last write.
+    pub start: Option<Mono>,
+    /// The send time of the newest echo that came back after long enough.
+    pub stood: Option<Mono>,
+    /// The entry was taken back: the owner lives.
+    pub broken: bool,
+    /// No write was ever taken.
+    pub never_took: bool,
+}
+
+impl Register {
+    /// An echo of the challenge came back.
+    pub fn answered(&mut self, now: Mono, number: u64, needed: Span, timing: &Timing) {
+        let Some(sent) = self.echoes.answer(now, number, timing.delivery) else { return };
+        match self.start {
+            None => self.start = Some(now.max(self.written.map_or(now, |at| at + timing.delivery))),
+            Some(start) if sent >= start + needed => self.stood = self.stood.max(Some(sent)),
+            Some(_) => {}
+        }
+    }
+
+    /// Compares with the echoes from the own address.
+    pub fn review(&mut self, now: Mono, own: &Series, timing: &Timing) {
+        self.echoes.expire(now, timing.delivery);
+        let Some(since) = self.echoes.missed_since else { return };
+        let own_passes = own.answered.is_some_and(|at| at >= since);
+        if !own_passes {
+            return;
+        }
+        if self.start.is_some() {
+            self.broken |= self.echoes.missed >= BROKEN_AFTER;
+        } else {
+            self.never_took |= self.echoes.missed >= NEVER_TOOK_AFTER;
+        }
+    }
+}
+
+/// Writing VIP -> my MAC into the witnesses' tables without serving, to see whether anybody objects.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Each witness has its own start.
+    pub registers: Vec<Register>,
+    /// How long it must stand: the longest lease the peer announced, x r, + slack.
+    pub needed: Span,
+    /// When the next echoes go out.
+    pub next: Mono,
+}
+
+/// How a challenge goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It runs.
+    Running,
+    /// It stood; the value is the time of the ground that it gives.
+    Stood(Mono),
+    /// The owner lives.
+    Broken,
+    /// No witness took the write.
+    NeverTook,
+}
+
+impl Challenge {
+    /// Begins one.
+    pub fn new(now: Mono, targets: usize, needed: Span) -> Challenge {
+        Challenge { registers: vec![Register::default(); targets], needed, next: now }
+    }
+
+    /// Something was written already.
+    pub fn written(&self) -> bool {
+        self.registers.iter().any(|r| r.written.is_some())
+    }
+
+    /// Whether a majority stood, or no majority can any more.
+    pub fn verdict(&self, majority: usize) -> Verdict {
+        if let Some(at) =
+            majority_time(self.registers.iter().map(|r| if r.broken || r.never_took { None } else { r.stood }), majority)
+        {
+            return Verdict::Stood(at);
+        }
+        let broken = self.registers.iter().filter(|r| r.broken).count();
+        let dull = self.registers.iter().filter(|r| r.never_took).count();
+        if self.registers.len() - (broken + dull).min(self.registers.len()) >= majority {
+            Verdict::Running
+        } else if broken > 0 {
+            Verdict::Broken
+        } else {
+            Verdict::NeverTook
+        }
+    }
+}
+
+/// The wait after a broken challenge: at least as long as a challenge, doubling, with a share drawn from node, epoch and
+/// attempt; the preferred node's is shorter (SAFETY R5).
+pub fn stand_down(base: Span, tries: u32, node: u8, epoch: u64, preferred: bool) -> Span {
+    let mut h = 0x9e37_79b9_7f4a_7c15_u64 ^ (u64::from(node) << 56) ^ epoch.rotate_left(20) ^ u64::from(tries);
+    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    h ^= h >> 31;
+    let doubled = base * (1 << tries.min(10));
+    let share = Span(doubled.0 / 1000 * (h % 500));
+    let extra = if preferred { share } else { doubled / 2 + share };
+    (doubled + extra).min(STAND_DOWN_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timing() -> Timing {
+        Timing::SECOND
+    }
+
+    fn at(ms: u64) -> Mono {
+        Mono::ZERO + Span::millis(ms)
+    }
+
+    #[test]
+    fn a_challenge_counts_from_delivery_after_its_last_write() {
+        let mut r = Register { written: Some(at(100)), ..Register::default() };
+        r.echoes.send(at(101), 1);
+        r.answered(at(102), 1, Span::millis(400), &timing());
+        assert_eq!(r.start, Some(at(150)));
+        r.echoes.send(at(549), 2);
+        r.answered(at(549), 2, Span::millis(400), &timing());
+        assert_eq!(r.stood, None, "sent one millisecond too early");
+        r.echoes.send(at(550), 3);
+        r.answered(at(551), 3, Span::millis(400), &timing());
+        assert_eq!(r.stood, Some(at(550)));
+    }
+
+    #[test]
+    #[allow(clippy::field_reassign_with_default)]
+    fn eight_echoes_missing_while_own_ones_pass_break_a_challenge_and_seven_do_not() {
+        for (missing, broken) in [(7, false), (8, true)] {
+            let mut r = Register { start: Some(at(0)), ..Register::default() };
+            for n in 0..missing {
+                r.echoes.send(at(10 * n), n);
+            }
+            let mut own = Series::default();
+            own.answered = Some(at(1000));
+            r.review(at(1000), &own, &timing());
+            assert_eq!(r.broken, broken, "{missing} missing");
+        }
+    }
+
+    #[test]
+    fn missing_echoes_prove_nothing_while_own_ones_are_missing_too() {
+        let mut r = Register { start: Some(at(0)), ..Register::default() };
+        for n in 0..20 {
+            r.echoes.send(at(10 * n), n);
+        }
+        r.review(at(1000), &Series::default(), &timing());
+        assert!(!r.broken);
+    }
+
+    #[test]
+    fn probes_must_be_three_in_a_row_and_recent() {
+        let mut p = Probes::default();
+        for n in 0..3 {
+            assert!(!p.unanswered(at(20 * n)));
+            p.send(at(20 * n));
+        }
+        assert!(!p.unanswered(at(50)), "the last one needs its time");
+        assert!(p.unanswered(at(60)) && p.unanswered_lately(at(60)));
+        assert!(!p.unanswered_lately(at(200)));
+        p.answer(at(61), Mac::default());
+        assert!(!p.unanswered(at(100)));
+    }
+
+    #[test]
+    fn the_stand_down_grows_is_capped_and_the_preferred_waits_less() {
+        let base = Span::millis(449);
+        let mut last = Span::ZERO;
+        for tries in 0..6 {
+            let (p, o) = (stand_down(base, tries, 0, 7, true), stand_down(base, tries, 1, 7, false));
+            assert!(p >= base && o >= base && p <= o, "{p} {o}");
+            assert!(o > last);
+            last = o;
+        }
+        assert_eq!(stand_down(base, 30, 1, 7, false), STAND_DOWN_MAX);
+    }
+}

@@ -1,0 +1,200 @@
+//! People's commands: taken, followed, answered when the move is finished or refused.
+
+use serde::{Deserialize, Serialize};
+
+use super::group::{Group, Hold};
+use super::heartbeat::BeatRole;
+use super::id::GroupId;
+use super::io::{Answer, Command, Output};
+use super::role::Role;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+/// A command that is not finished by then is answered with what is missing.
+const LIMIT: Span = Span::secs(60);
+/// A daemon that is being stopped waits this long for its peer to take over, then for its services to stop.
+const SHUTDOWN_LIMIT: Span = Span::secs(5);
+
+/// The commands under way.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Commands {
+    pending: Vec<Pending>,
+    shutdown: Option<Shutdown>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pending {
+    id: u64,
+    want: Want,
+    groups: Vec<GroupId>,
+    since: Mono,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+enum Want {
+    Standby,
+    Takeover,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Shutdown {
+    id: u64,
+    since: Mono,
+    gone: bool,
+}
+
+impl Commands {
+    /// Takes a command; refusals are answered at once.
+    pub(super) fn take(&mut self, id: u64, command: Command, groups: &mut [Group], cx: &mut Shared, now: Mono) {
+        let chosen = |group: Option<GroupId>| -> Vec<GroupId> {
+            groups.iter().map(|g| g.id).filter(|id| group.is_none_or(|g| g == *id)).collect()
+        };
+        match command {
+            Command::Standby { group, lasting, reason } => {
+                let chosen = chosen(group);
+                // R14: refused when the peer cannot serve.
+                if let Some(why) = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.peer_cannot_serve(cx, now)) {
+                    reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name())));
+                    return;
+                }
+                for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
+                    g.hold = Some(Hold { until: lasting.map(|l| now + l), reason: reason.clone() });
+                    g.takeover = false;
+                }
+                cx.dirty = true;
+                cx.urgent = true;
+                self.pending.push(Pending { id, want: Want::Standby, groups: chosen, since: now });
+            }
+            Command::Takeover { group } => {
+                let chosen = chosen(group);
+                for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
+                    g.hold = None;
+                    if !matches!(g.role, Role::Owner(_) | Role::Opening(_)) {
+                        if !cx.in_touch(now) {
+                            let why = format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name());
+                            reply(cx, id, Answer::Refused(why));
+                            return;
+                        }
+                        if !g.eligible(cx, now) {
+                            reply(cx, id, Answer::Refused("this node is not fit to serve, see status".into()));
+                            return;
+                        }
+                        g.takeover = true;
+                        g.wish_after = None;
+                        g.last_refusal = None;
+                    }
+                }
+                cx.dirty = true;
+                self.pending.push(Pending { id, want: Want::Takeover, groups: chosen, since: now });
+            }
+            Command::Resume => {
+                let held = groups.iter_mut().filter_map(|g| g.hold.take()).count();
+                cx.dirty = true;
+                cx.urgent = true;
+                let text = if held == 0 { "no standby was in force" } else { "standby ended" };
+                reply(cx, id, Answer::Done(text.into()));
+            }
+            Command::Shutdown => {
+                cx.shutdown = true;
+                cx.urgent = true;
+                self.shutdown = Some(Shutdown { id, since: now, gone: false });
+            }
+        }
+    }
+
+    /// Looks at what is under way.
+    pub(super) fn step(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
+        let mut done = Vec::new();
+        self.pending.retain(|p| {
+            let mine: Vec<&Group> = groups.iter().filter(|g| p.groups.contains(&g.id)).collect();
+            let answer = match p.want {
+                Want::Standby => standby_answer(&mine, p, cx, now),
+                Want::Takeover => takeover_answer(&mine, p, now),
+            };
+            if let Some(answer) = answer {
+                done.push((p.id, p.want, p.groups.clone(), answer));
+                return false;
+            }
+            cx.wake(p.since + LIMIT);
+            true
+        });
+        for (id, want, ids, answer) in done {
+            if want == Want::Takeover && matches!(answer, Answer::Refused(_)) {
+                groups.iter_mut().filter(|g| ids.contains(&g.id)).for_each(|g| g.takeover = false);
+            }
+            reply(cx, id, answer);
+        }
+        self.step_shutdown(groups, cx, now);
+    }
+
+    fn step_shutdown(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
+        let Some(s) = &mut self.shutdown else { return };
+        let over = now >= s.since + SHUTDOWN_LIMIT;
+        cx.wake(s.since + SHUTDOWN_LIMIT);
+        for g in groups.iter_mut() {
+            let epoch = match &g.role {
+                Role::Owner(o) if o.offer.is_none() || over => o.epoch,
+                Role::Opening(o) => o.epoch,
+                _ => continue,
+            };
+            // Nobody there to hand over to: leave in order.
+            g.leave_now(epoch, "the daemon is being stopped and the peer cannot take over", cx, now);
+        }
+        let handed = |g: &Group| match &g.role {
+            Role::Standby(_) => (g.released.is_none() || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6),
+            _ => false,
+        };
+        cx.wake(s.since + SHUTDOWN_LIMIT * 6);
+        if !s.gone && groups.iter().all(handed) {
+            s.gone = true;
+            cx.urgent = true;
+            let id = s.id;
+            reply(cx, id, Answer::Done("everything is handed over or stopped".into()));
+            cx.out.push_back(Output::Exit);
+        }
+    }
+}
+
+fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
+    let there = |g: &&Group| {
+        matches!(g.role, Role::Standby(_))
+            && g.released.is_none()
+            && cx.peer.group(&g.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open)
+    };
+    if groups.iter().all(there) {
+        return Some(Answer::Done(words(groups, p.since, &format!("{} serves", cx.peer_name()))));
+    }
+    (now >= p.since + LIMIT)
+        .then(|| Answer::Refused(format!("not finished after {LIMIT}; the standby stays in force. {}", refusals(groups))))
+}
+
+fn takeover_answer(groups: &[&Group], p: &Pending, now: Mono) -> Option<Answer> {
+    if groups.iter().all(|g| matches!(g.role, Role::Owner(_))) {
+        return Some(Answer::Done(words(groups, p.since, "this node serves")));
+    }
+    let stopped = groups.iter().any(|g| !g.takeover && matches!(g.role, Role::Standby(_)));
+    (stopped || now >= p.since + LIMIT).then(|| Answer::Refused(refusals(groups)))
+}
+
+fn refusals(groups: &[&Group]) -> String {
+    let all: Vec<String> = groups.iter().filter_map(|g| g.last_refusal.as_ref().map(|r| format!("{}: {r}", g.name))).collect();
+    if all.is_empty() { "the peer did not agree".into() } else { all.join("; ") }
+}
+
+fn words(groups: &[&Group], since: Mono, what: &str) -> String {
+    let each: Vec<String> = groups
+        .iter()
+        .map(|g| match &g.last_change {
+            Some(c) if c.at >= since => match c.gap {
+                Some(gap) => format!("{}: {what}; clients saw {gap}", g.name),
+                None => format!("{}: {what}", g.name),
+            },
+            _ => format!("{}: {what} already", g.name),
+        })
+        .collect();
+    each.join("\n")
+}
+
+fn reply(cx: &mut Shared, id: u64, answer: Answer) {
+    cx.out.push_back(Output::Reply { id, answer });
+}

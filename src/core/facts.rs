@@ -1,0 +1,259 @@
+//! A group takes in facts: the kernel's and the services' words, echoes, frames seen on the LAN.
+
+use std::sync::Arc;
+
+use super::event::{Kind, Level};
+use super::grounds::Defence;
+use super::group::{Group, Next, UNFIT};
+use super::heartbeat::{Heartbeat, Verified};
+use super::id::{Attempt, Epoch, Mac};
+use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Output, ServiceReport};
+use super::owner::lifetime;
+use super::role::{Role, Running, Standby};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::witness::Series;
+
+/// A service that did not stop is told again after this.
+const STOP_AGAIN: Span = Span::secs(10);
+
+impl Group {
+    /// The kernel's word on a gate order.
+    pub fn gate(&mut self, generation: u64, report: GateReport, cx: &mut Shared, now: Mono) {
+        match &mut self.role {
+            Role::Opening(o) if o.generation == generation => match report {
+                GateReport::Opened | GateReport::Renewed => o.gate = true,
+                other => self.opening_failed(format!("the gate does not open: {other:?}"), cx, now),
+            },
+            Role::Leaving(l) if l.generation == generation => match report {
+                GateReport::Failed(reason) => {
+                    cx.note(
+                        Level::Error,
+                        Some(&self.name),
+                        Kind::Host,
+                        format!("the gate does not close: {reason}; it closes by itself"),
+                    );
+                }
+                _ => l.gate_closed = true,
+            },
+            Role::Owner(o) => match report {
+                GateReport::Lapsed => {
+                    let epoch = o.epoch;
+                    self.leave_now(epoch, "the gate had closed by itself before it was renewed", cx, now);
+                }
+                GateReport::Failed(reason) => {
+                    cx.note(Level::Error, Some(&self.name), Kind::Host, format!("the gate cannot be renewed: {reason}"));
+                }
+                GateReport::Opened | GateReport::Renewed | GateReport::Closed => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Leaves in answer to an input, without a grant.
+    pub(super) fn leave_now(&mut self, epoch: Epoch, why: &str, cx: &mut Shared, now: Mono) {
+        let (Next::Change(role) | Next::Stay(role)) = self.leave(epoch, None, Level::Error, why.to_string(), cx, now);
+        self.role = role;
+        cx.urgent = true;
+    }
+
+    fn opening_failed(&mut self, why: String, cx: &mut Shared, now: Mono) {
+        let Role::Opening(o) = &self.role else { return };
+        let epoch = o.epoch;
+        self.unfit_until = Some(now + UNFIT);
+        self.leave_now(epoch, &why, cx, now);
+    }
+
+    /// The ruleset was flushed by a foreign hand (SAFETY R1).
+    pub fn gate_table_gone(&mut self, cx: &mut Shared, now: Mono) {
+        let generation = cx.number();
+        match &mut self.role {
+            Role::Owner(o) if o.armed > now => {
+                let text = "a foreign hand flushed the ruleset: the gate is made again";
+                cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
+                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Rebuild(o.armed) });
+            }
+            Role::Owner(o) => {
+                let epoch = o.epoch;
+                self.leave_now(epoch, "the ruleset was flushed, and there was no ground left", cx, now);
+            }
+            Role::Opening(_) => self.opening_failed("the ruleset was flushed while the gate was being opened".into(), cx, now),
+            Role::Standby(_) => {
+                let attempt = cx.attempt();
+                cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Remove });
+                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Close });
+            }
+            Role::Leaving(l) => {
+                l.ordered = Mono::ZERO;
+                l.gate_closed = false;
+            }
+        }
+    }
+
+    /// The kernel's word on an address order.
+    pub fn address(&mut self, attempt: Attempt, report: AddressReport, cx: &mut Shared, now: Mono) {
+        match &mut self.role {
+            Role::Opening(o) if o.attempt == attempt => match report {
+                AddressReport::Added => o.address = true,
+                other => self.opening_failed(format!("the address cannot be added: {other:?}"), cx, now),
+            },
+            Role::Leaving(l) if l.attempt == attempt => match report {
+                AddressReport::Removed => l.address_gone = true,
+                other => {
+                    let text = format!("the address cannot be removed: {other:?}; the gate is closed");
+                    cx.note(Level::Error, Some(&self.name), Kind::Host, text);
+                }
+            },
+            _ => {
+                if let AddressReport::Failed(reason) = report {
+                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// A foreign hand deleted an address (SAFETY R10): restored while there is a ground.
+    pub fn address_gone(&mut self, cx: &mut Shared, now: Mono) {
+        let lease = cx.lease();
+        let Role::Owner(o) = &mut self.role else { return };
+        if o.armed <= now || o.grounds.newest().is_none_or(|g| g + lease <= now) {
+            return;
+        }
+        let attempt = cx.attempt();
+        cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Add(lifetime(lease)) });
+        o.announce_now(now);
+        cx.note(Level::Warn, Some(&self.name), Kind::Host, "a foreign hand deleted the address: put back");
+    }
+
+    /// Word from the services.
+    pub fn service_report(&mut self, attempt: Attempt, report: ServiceReport, cx: &mut Shared, now: Mono) {
+        if attempt != self.service_attempt {
+            return;
+        }
+        let kind = Kind::Service(self.id);
+        match report {
+            ServiceReport::Warmed => self.running = Running::Warm,
+            ServiceReport::Started => self.running = Running::Running,
+            ServiceReport::Stopped => self.running = Running::Stopped,
+            ServiceReport::StopFailed { service, reason } => {
+                let text = format!("{service} does not stop: {reason}; this node is not eligible until it has");
+                cx.note(Level::Error, Some(&self.name), kind, text);
+                self.running = Running::Stuck(format!("{service}: {reason}"));
+                self.stop_again = Some(now + STOP_AGAIN);
+            }
+            ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason } => {
+                cx.note(Level::Error, Some(&self.name), kind, format!("{service} does not run: {reason}"));
+                self.running = Running::Failed(format!("{service}: {reason}"), now + UNFIT);
+                if let Role::Standby(s) = &mut self.role
+                    && let Some(w) = s.wish.take()
+                {
+                    self.seen = self.seen.max(w.epoch);
+                }
+            }
+        }
+        cx.urgent = true;
+    }
+
+    /// A witness answered an echo of this group.
+    pub fn echo_reply(&mut self, witness: usize, kind: EchoKind, number: u64, cx: &mut Shared, now: Mono) {
+        let timing = cx.settings.timing;
+        match (&mut self.role, kind) {
+            (Role::Owner(_), EchoKind::Vip(_)) => {
+                let role = std::mem::replace(&mut self.role, Role::Standby(Standby::default()));
+                if let Role::Owner(mut o) = role {
+                    if let Some(p) = o.paths.get_mut(witness) {
+                        p.answer(now, number, timing.delivery);
+                    }
+                    self.path_answered(&mut o, cx);
+                    self.role = Role::Owner(o);
+                }
+            }
+            (Role::Standby(s), EchoKind::Challenge(_)) => {
+                if let Some(c) = s.claim.as_mut().and_then(|c| c.challenge.as_mut()) {
+                    let needed = c.needed;
+                    if let Some(r) = c.registers.get_mut(witness) {
+                        r.answered(now, number, needed, &timing);
+                    }
+                }
+            }
+            (_, EchoKind::Control(_)) if cx.witness.control_back(witness, number) => {
+                let text = format!(
+                    "witness {} answers to the sender, not to its table: it proves nothing, and is not counted",
+                    witness + 1
+                );
+                cx.note(Level::Warn, None, Kind::Witness, text);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody answered a probe.
+    pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
+        let Role::Standby(s) = &mut self.role else { return };
+        if let Some(w) = &mut s.wish {
+            w.probes.answer(now, by);
+        }
+        if let Some(claim) = &mut s.claim {
+            claim.probes.answer(now, by);
+            if claim.challenge.is_some() {
+                self.challenge_broken(format!("{by} answers for the address"), cx, now);
+            }
+        }
+    }
+
+    /// Another machine announced itself as the VIP's.
+    pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
+        let timing = cx.settings.timing;
+        match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
+            Role::Owner(mut o) if o.armed > now && o.grounds.newest().is_some() => {
+                let defend = o.defence.announced(now, &timing);
+                match self.defend(defend, &mut o, cx, now) {
+                    Some(Next::Change(role) | Next::Stay(role)) => {
+                        self.role = role;
+                        cx.urgent = true;
+                    }
+                    None => self.role = Role::Owner(o),
+                }
+            }
+            role => {
+                self.role = role;
+                if matches!(&self.role, Role::Standby(s) if s.claim.as_ref().is_some_and(|c| c.challenge.is_some())) {
+                    self.challenge_broken(format!("{by} announced the address"), cx, now);
+                }
+            }
+        }
+    }
+
+    /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends at once (SAFETY R5).
+    pub fn witness_asks(&mut self) {
+        self.stand_down = None;
+    }
+
+    /// All that was known is void after a gap (SAFETY R10).
+    pub fn void(&mut self, cx: &mut Shared, now: Mono) {
+        match &mut self.role {
+            Role::Owner(o) => {
+                o.grounds.void();
+                o.paths.iter_mut().for_each(Series::void);
+                o.defence = Defence::new(now);
+                cx.ask = true;
+                cx.urgent = true;
+                o.echoed = None;
+            }
+            Role::Standby(s) => {
+                if s.claim.take().is_some_and(|c| c.challenge.is_some()) {
+                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+                }
+                if let Some(w) = s.wish.take() {
+                    self.seen = self.seen.max(w.epoch);
+                }
+            }
+            Role::Opening(_) | Role::Leaving(_) => {}
+        }
+    }
+
+    /// A new heartbeat of the peer, over a link or by the witness's table.
+    pub fn heard(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, cx: &mut Shared, now: Mono) {
+        self.hear(beat.get(), by_table, cx, now);
+    }
+}

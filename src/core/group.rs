@@ -1,0 +1,410 @@
+//! A group on this node: its role, and what every role has in common.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Kind, Level};
+use super::grounds::{Defence, Grounds};
+use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, Refused};
+use super::id::{Attempt, Epoch, GroupId, Name};
+use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
+use super::owner::lifetime;
+use super::role::{Leaving, Opening, Owner, Role, Running, Stage, Standby, Why};
+use super::settings::Services;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::witness::Series;
+
+/// After a failed start of services, or a failed opening, a node is not eligible for this long.
+pub(super) const UNFIT: Span = Span::secs(30);
+/// An unconfirmed kernel order is given again after this.
+const AGAIN: Span = Span::millis(500);
+
+/// What a step leads to.
+pub(super) enum Next {
+    /// The role stays, perhaps with other data.
+    Stay(Role),
+    /// Another role: to be stepped at once.
+    Change(Role),
+}
+
+/// An administrator's standby, with its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hold {
+    /// When it ends by itself.
+    pub until: Option<Mono>,
+    /// Why, in the administrator's words.
+    pub reason: Option<String>,
+}
+
+/// The newest change of owner, for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastChange {
+    /// When.
+    pub at: Mono,
+    /// One line.
+    pub text: String,
+    /// What clients saw, in a planned move.
+    pub gap: Option<Span>,
+}
+
+/// One group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Group {
+    /// Its place in the settings.
+    pub id: GroupId,
+    /// Its name.
+    pub name: Name,
+    /// What this node is in it.
+    pub role: Role,
+    /// The highest epoch seen, used or withdrawn: a standby stands by for it.
+    pub seen: Epoch,
+    /// Up to here epochs are reserved on disk for this node.
+    pub durable: Epoch,
+    /// Standby by command.
+    pub hold: Option<Hold>,
+    /// The services.
+    pub running: Running,
+    /// A service that does not stop is told again at this instant.
+    pub stop_again: Option<Mono>,
+    /// The attempt of the newest service order.
+    pub service_attempt: Attempt,
+    /// What was released to the peer, until it owns.
+    pub released: Option<(Grant, Mono, Mono)>,
+    /// The peer's intent that this node will not grant.
+    pub refused: Option<Refused>,
+    /// How often this node challenged the peer, and what of the peer's it announced for.
+    pub challenged: u64,
+    /// The peer's count that was answered by an announcement.
+    pub challenge_ack: u64,
+    /// The stand-down after a broken challenge.
+    pub stand_down: Option<Mono>,
+    /// Broken challenges in a row.
+    pub broken: u32,
+    /// Since when this node has been fit to serve.
+    pub fit_since: Option<Mono>,
+    /// Not eligible before this: opening failed.
+    pub unfit_until: Option<Mono>,
+    /// No wish before this: one was refused, or the address is somebody's.
+    pub wish_after: Option<Mono>,
+    /// A person asked for a takeover here.
+    pub takeover: bool,
+    /// Since when nobody has owned although both nodes are in touch.
+    pub ownerless: Option<Mono>,
+    /// For people.
+    pub last_change: Option<LastChange>,
+    /// The newest refusal, for people.
+    pub last_refusal: Option<String>,
+}
+
+impl Group {
+    /// A group as the record and the kernel have it. Returns the group; orders that sweep go to `cx`.
+    pub fn start(
+        id: GroupId,
+        record: Option<&GroupRecord>,
+        gate: Option<Mono>,
+        address: bool,
+        running: bool,
+        cx: &mut Shared,
+        now: Mono,
+    ) -> Group {
+        let name = cx.settings.groups[usize::from(id.0)].name.clone();
+        let epoch = record.map_or(Epoch(0), |r| r.epoch);
+        let mut group = Group {
+            id,
+            name,
+            role: Role::Standby(Standby::default()),
+            seen: epoch,
+            durable: epoch,
+            hold: record
+                .and_then(|r| r.standby.as_ref())
+                .map(|h| Hold { until: h.left.map(|l| now + l), reason: h.reason.clone() }),
+            running: Running::Stopped,
+            stop_again: None,
+            service_attempt: Attempt(0),
+            released: None,
+            refused: None,
+            challenged: 0,
+            challenge_ack: 0,
+            stand_down: None,
+            broken: 0,
+            fit_since: None,
+            unfit_until: None,
+            wish_after: None,
+            takeover: false,
+            ownerless: None,
+            last_change: None,
+            last_refusal: None,
+        };
+        match (gate.filter(|until| *until > now), record.and_then(|r| r.owned)) {
+            (Some(until), Some(owned)) => {
+                // R10, hot restart: the open gate is the proof; it is renewed by new grounds only.
+                let mut o = group.owner(owned, Grounds::default(), until, cx, now);
+                o.hot = true;
+                group.role = Role::Owner(o);
+                let text = format!("found its gate open for {} more: goes on as the owner of epoch {owned}", until.since(now));
+                cx.note(Level::Info, Some(&group.name), Kind::Reaffirmed(id, owned), text);
+                group.services(ServiceOrder::Start(owned), Running::Starting, cx);
+                cx.urgent = true;
+                cx.ask = true;
+            }
+            _ => {
+                if address {
+                    cx.note(Level::Warn, Some(&group.name), Kind::Host, "an address of an earlier life was still there: removed");
+                }
+                if running {
+                    let text = "a service runs although this node does not own: stopped";
+                    cx.note(Level::Warn, Some(&group.name), Kind::Service(id), text);
+                }
+                let role = group.closing(epoch, None, false, cx, now);
+                group.role = Role::Leaving(role);
+                if running && cx.settings.groups[usize::from(id.0)].services != Services::None {
+                    group.services(ServiceOrder::StopCold, Running::Stopping, cx);
+                }
+            }
+        }
+        group
+    }
+
+    /// What is to be on disk.
+    pub fn record(&self, cx: &Shared, now: Mono) -> GroupRecord {
+        let (owned, used) = match &self.role {
+            Role::Owner(o) => (Some(o.epoch), o.raising.unwrap_or(o.epoch)),
+            Role::Opening(o) => (Some(o.epoch), o.epoch),
+            Role::Standby(Standby { wish: Some(w), .. }) => (Some(w.epoch), w.epoch),
+            Role::Standby(_) | Role::Leaving(_) => (None, Epoch(0)),
+        };
+        // The next one is reserved beforehand, so that the disk is not in the way of a claim (R13).
+        let reserve = cx.next_epoch(self.seen.max(used));
+        GroupRecord {
+            name: self.name.clone(),
+            epoch: reserve,
+            owned: owned.or(Some(reserve)),
+            peer_lease: cx.peer.lease,
+            acked_lease: cx.acked_lease,
+            standby: self.hold.as_ref().map(|h| StandbyHold { left: h.until.map(|u| u.since(now)), reason: h.reason.clone() }),
+        }
+    }
+
+    /// Nothing is still stopping, nothing failed a moment ago, and the state can be written.
+    pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
+        let services = match &self.running {
+            Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
+            Running::Stopping | Running::Stuck(_) => false,
+            Running::Failed(_, until) => now >= *until,
+        };
+        services && cx.disk_failed.is_none() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+    }
+
+    /// Steps until nothing changes any more.
+    pub fn step(&mut self, cx: &mut Shared, now: Mono) {
+        if self.hold.as_ref().and_then(|h| h.until).is_some_and(|at| now >= at) {
+            self.hold = None;
+            cx.dirty = true;
+        }
+        if let Some(at) = self.hold.as_ref().and_then(|h| h.until) {
+            cx.wake(at);
+        }
+        cx.dirty |= self.durable < cx.next_epoch(self.seen);
+        if let (Running::Stuck(_), Some(at)) = (&self.running, self.stop_again) {
+            if now >= at {
+                self.services(ServiceOrder::Stop, Running::Stopping, cx);
+            }
+            cx.wake(at);
+        }
+        let fit = cx.witness.reachable && self.eligible(cx, now);
+        self.fit_since = if fit { self.fit_since.or(Some(now)) } else { None };
+        loop {
+            let next = match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
+                Role::Standby(s) => self.step_standby(s, cx, now),
+                Role::Opening(o) => self.step_opening(o, cx, now),
+                Role::Owner(o) => self.step_owner(o, cx, now),
+                Role::Leaving(l) => self.step_leaving(l, cx, now),
+            };
+            match next {
+                Next::Stay(role) => {
+                    self.role = role;
+                    return;
+                }
+                Next::Change(role) => {
+                    cx.urgent = true;
+                    self.role = role;
+                }
+            }
+        }
+    }
+
+    /// What this node says of the group.
+    pub fn beat(&self, cx: &Shared, now: Mono) -> GroupBeat {
+        let mut beat = GroupBeat {
+            name: self.name.clone(),
+            role: BeatRole::Standby,
+            epoch: self.seen,
+            gate_open: false,
+            eligible: self.eligible(cx, now),
+            standby_held: self.hold.is_some(),
+            offer: None,
+            intent: None,
+            granted: None,
+            released: self.released.map(|(g, ..)| g),
+            closed_for: self.released.map(|(_, closed, _)| now.since(closed)),
+            refused: self.refused,
+            challenged: self.challenged,
+            challenge_ack: self.challenge_ack,
+        };
+        match &self.role {
+            Role::Standby(s) => {
+                beat.intent = s.wish.as_ref().filter(|w| w.stage == Stage::Ask).map(|w| Intent {
+                    epoch: w.epoch,
+                    attempt: w.attempt,
+                    commanded: w.why == Why::Takeover,
+                });
+            }
+            Role::Opening(o) => (beat.role, beat.epoch) = (BeatRole::Owner, o.epoch),
+            Role::Owner(o) => {
+                (beat.role, beat.epoch, beat.offer) = (BeatRole::Owner, o.epoch, o.offer);
+                beat.gate_open = o.armed > now;
+            }
+            Role::Leaving(l) => (beat.role, beat.epoch, beat.granted) = (BeatRole::Leaving, l.epoch, l.to),
+        }
+        beat
+    }
+
+    /// Orders the services, unless there are none.
+    pub(super) fn services(&mut self, order: ServiceOrder, next: Running, cx: &mut Shared) {
+        if cx.settings.groups[usize::from(self.id.0)].services == Services::None {
+            self.running = match next {
+                Running::Starting => Running::Running,
+                Running::Stopping => Running::Stopped,
+                other => other,
+            };
+            return;
+        }
+        self.service_attempt = cx.attempt();
+        self.running = next;
+        cx.out.push_back(Output::Services { group: self.id, attempt: self.service_attempt, order });
+    }
+
+    /// The data of a new ownership.
+    pub(super) fn owner(&self, epoch: Epoch, grounds: Grounds, armed: Mono, cx: &Shared, now: Mono) -> Box<Owner> {
+        Box::new(Owner {
+            epoch,
+            since: now,
+            grounds,
+            armed,
+            paths: vec![Series::default(); usize::from(cx.settings.witness.targets)],
+            echoed: None,
+            asked: None,
+            defence: Defence::new(now),
+            burst: 0,
+            announce: now,
+            refresh: now + lifetime(cx.lease()) / 2,
+            offer: None,
+            raising: None,
+            hot: false,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different fact of the claim")]
+    /// Makes gate and address for an epoch that is on disk, on these grounds.
+    pub(super) fn open(
+        &mut self,
+        epoch: Epoch,
+        why: Why,
+        grounds: Grounds,
+        closed_for: Option<Span>,
+        evidence: String,
+        cx: &mut Shared,
+        now: Mono,
+    ) -> Next {
+        let lease = cx.lease();
+        let armed = grounds.newest().map_or(now, |g| g + lease);
+        let (generation, attempt) = (cx.number(), cx.attempt());
+        self.seen = self.seen.max(epoch);
+        self.released = None;
+        self.refused = None;
+        cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Add(lifetime(lease)) });
+        cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Open(armed) });
+        let opening = Opening {
+            epoch,
+            attempt,
+            generation,
+            why,
+            grounds,
+            armed,
+            gate: false,
+            address: false,
+            since: now,
+            closed_for,
+            evidence,
+        };
+        Next::Change(Role::Opening(opening))
+    }
+
+    fn step_opening(&mut self, mut o: Opening, cx: &mut Shared, now: Mono) -> Next {
+        if now >= o.armed {
+            self.unfit_until = Some(now + cx.settings.timing.dead);
+            return self.leave(o.epoch, None, Level::Error, "gate and address did not come up in time".into(), cx, now);
+        }
+        cx.wake(o.armed);
+        if !(o.gate && o.address) {
+            return Next::Stay(Role::Opening(o));
+        }
+        let gap = o.closed_for.map(|c| c + now.since(o.since));
+        let seen = gap.map(|g| format!("; clients saw {g}")).unwrap_or_default();
+        let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), std::mem::take(&mut o.evidence));
+        cx.note(Level::Info, Some(&self.name), Kind::Owner(self.id, o.epoch), text.clone());
+        self.last_change = Some(LastChange { at: now, text, gap });
+        self.takeover = false;
+        self.services(ServiceOrder::Start(o.epoch), Running::Starting, cx);
+        cx.dirty = true;
+        let owner = self.owner(o.epoch, o.grounds, o.armed, cx, now);
+        Next::Change(Role::Owner(owner))
+    }
+
+    /// Ends an ownership: gate, address, service, in this order (SAFETY R3).
+    pub(super) fn leave(
+        &mut self,
+        epoch: Epoch,
+        to: Option<Grant>,
+        level: Level,
+        why: String,
+        cx: &mut Shared,
+        now: Mono,
+    ) -> Next {
+        let text = format!("{} LEAVES, epoch {epoch}: {why}", cx.me());
+        cx.note(level, Some(&self.name), Kind::Left(self.id, epoch), text.clone());
+        self.last_change = Some(LastChange { at: now, text, gap: None });
+        let cold = cx.settings.groups[usize::from(self.id.0)].services == Services::Cold;
+        let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);
+        if to.is_none() || cold {
+            self.services(ServiceOrder::Stop, Running::Stopping, cx);
+        }
+        cx.dirty = true;
+        Next::Change(Role::Leaving(leaving))
+    }
+
+    fn closing(&mut self, epoch: Epoch, to: Option<Grant>, cold: bool, cx: &mut Shared, now: Mono) -> Leaving {
+        let (generation, attempt) = (cx.number(), cx.attempt());
+        cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Close });
+        cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Remove });
+        Leaving { epoch, generation, attempt, to, gate_closed: false, address_gone: false, cold, since: now, ordered: now }
+    }
+
+    fn step_leaving(&mut self, mut l: Leaving, cx: &mut Shared, now: Mono) -> Next {
+        let stopped = !l.cold || self.running == Running::Stopped;
+        if l.gate_closed && l.address_gone && stopped {
+            if let Some(grant) = l.to {
+                // R6 †: only after the kernel's own word.
+                self.seen = self.seen.max(grant.epoch);
+                self.released = Some((grant, l.since, now));
+            }
+            return Next::Change(Role::Standby(Standby::default()));
+        }
+        if now >= l.ordered + AGAIN && !(l.gate_closed && l.address_gone) {
+            let again = self.closing(l.epoch, l.to, l.cold, cx, now);
+            l = Leaving { since: l.since, ..again };
+        }
+        cx.wake(l.ordered + AGAIN);
+        Next::Stay(Role::Leaving(l))
+    }
+}

@@ -1,0 +1,223 @@
+//! The heartbeat as the core sees it, and the proof that somebody checked its signature.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use super::time::Span;
+
+/// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
+pub const VERSION: u16 = 1;
+
+/// What one node says to the other: signed once, sent over every link.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The format's version.
+    #[serde(rename = "v")]
+    pub version: u16,
+    /// Who says it.
+    pub from: NodeId,
+    /// Which life of its daemon.
+    #[serde(rename = "inc")]
+    pub incarnation: Incarnation,
+    /// Grows with each heartbeat of this incarnation.
+    #[serde(rename = "n")]
+    pub number: u64,
+    /// Digest of the sender's configuration, as far as both nodes must agree on it.
+    #[serde(rename = "cfg")]
+    pub digest: u64,
+    /// The longest lease that any gate of the sender may still run on (SAFETY R11).
+    pub lease: Span,
+    /// The receiver's incarnation and lease as the sender knows them; none before it heard anything.
+    #[serde(rename = "of", skip_serializing_if = "Option::is_none", default)]
+    pub echo_of: Option<EchoOf>,
+    /// For each link the newest number that arrived over it.
+    #[serde(rename = "echo", skip_serializing_if = "Vec::is_empty", default)]
+    pub echoes: Vec<LinkEcho>,
+    /// Please answer at once.
+    #[serde(rename = "ask", skip_serializing_if = "std::ops::Not::not", default)]
+    pub answer: bool,
+    /// The sender reaches a majority of the witnesses over its public side.
+    #[serde(rename = "reach")]
+    pub reachable: bool,
+    /// How long before this heartbeat the sender sent the newest echo that a majority of the witnesses answered.
+    #[serde(rename = "ans", skip_serializing_if = "Option::is_none", default)]
+    pub answered: Option<Span>,
+    /// The sender's public carrier is up.
+    #[serde(rename = "car")]
+    pub carrier: bool,
+    /// Each group.
+    #[serde(rename = "g")]
+    pub groups: Vec<GroupBeat>,
+}
+
+/// Which life of the receiver the echoes belong to, and the lease that it announced there.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EchoOf {
+    /// The receiver's incarnation.
+    #[serde(rename = "inc")]
+    pub incarnation: Incarnation,
+    /// The lease that the receiver announced last.
+    pub lease: Span,
+}
+
+/// The newest number received over one link.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LinkEcho {
+    /// The link's name.
+    #[serde(rename = "l")]
+    pub link: Name,
+    /// The newest number received over it.
+    #[serde(rename = "n")]
+    pub number: u64,
+    /// How long ago it was received when this heartbeat was made, so that the round trip can be computed.
+    #[serde(rename = "h")]
+    pub held: Span,
+}
+
+/// A group as its sender sees it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GroupBeat {
+    /// The group's name.
+    pub name: Name,
+    /// What the sender is in it.
+    pub role: BeatRole,
+    /// Owner: the epoch owned. Otherwise: the highest epoch for which the sender stands by.
+    #[serde(rename = "e")]
+    pub epoch: Epoch,
+    /// The sender's gate is open.
+    #[serde(rename = "gate", skip_serializing_if = "std::ops::Not::not", default)]
+    pub gate_open: bool,
+    /// The sender could own: nothing still stopping, no failed service, state can be written.
+    #[serde(rename = "ok")]
+    pub eligible: bool,
+    /// An administrator put the sender in standby: a preference (SAFETY R14).
+    #[serde(rename = "hold", skip_serializing_if = "std::ops::Not::not", default)]
+    pub standby_held: bool,
+    /// The owner asks the receiver to take over, and why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offer: Option<Offer>,
+    /// The sender is ready to own with this epoch as soon as the receiver releases.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intent: Option<Intent>,
+    /// The sender agreed and is on its way out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub granted: Option<Grant>,
+    /// Gate and address are gone by the kernel's own word: the named epoch may be used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub released: Option<Grant>,
+    /// With `released`: how long ago the gate was ordered to close, so that the new owner can tell the clients' gap.
+    #[serde(rename = "shut", skip_serializing_if = "Option::is_none", default)]
+    pub closed_for: Option<Span>,
+    /// An intent that the sender will not grant, and why not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<Refused>,
+    /// How often the sender challenged the receiver's ownership; the owner acknowledges by announcing.
+    #[serde(rename = "ch", skip_serializing_if = "is_zero", default)]
+    pub challenged: u64,
+    /// The newest `challenged` of the receiver that the sender announced for.
+    #[serde(rename = "chk", skip_serializing_if = "is_zero", default)]
+    pub challenge_ack: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// What the sender of a heartbeat is in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum BeatRole {
+    /// Stands by.
+    #[serde(rename = "s")]
+    Standby,
+    /// Owns, or is opening its gate.
+    #[serde(rename = "o")]
+    Owner,
+    /// On its way out: gate and address are not yet known to be gone.
+    #[serde(rename = "l")]
+    Leaving,
+}
+
+/// Why an owner asks its peer to take over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Offer {
+    /// An administrator's command.
+    #[serde(rename = "command")]
+    Standby,
+    /// The daemon is being stopped.
+    #[serde(rename = "shutdown")]
+    Shutdown,
+    /// No carrier, or no witness, on the public side.
+    #[serde(rename = "public")]
+    PublicLost,
+    /// A service does not run and does not start.
+    #[serde(rename = "service")]
+    ServiceFailed,
+}
+
+/// "I am ready to own with this epoch." The claimer's incarnation is the heartbeat's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// The epoch to be used.
+    #[serde(rename = "e")]
+    pub epoch: Epoch,
+    /// Which try of the claimer.
+    #[serde(rename = "a")]
+    pub attempt: Attempt,
+    /// A person asked for it: takeover by command.
+    #[serde(rename = "cmd", skip_serializing_if = "std::ops::Not::not", default)]
+    pub commanded: bool,
+}
+
+/// Names one intent of one incarnation, so that nothing old can be mistaken for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// The intent's epoch.
+    #[serde(rename = "e")]
+    pub epoch: Epoch,
+    /// The intent's attempt.
+    #[serde(rename = "a")]
+    pub attempt: Attempt,
+    /// The claimer's incarnation.
+    #[serde(rename = "inc")]
+    pub incarnation: Incarnation,
+}
+
+/// A refusal of an intent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// The intent refused.
+    pub grant: Grant,
+    /// Why.
+    pub why: WhyRefused,
+}
+
+/// Why an intent is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WhyRefused {
+    /// The claimer says that it cannot serve.
+    NotFit,
+    /// The epoch is not above all that I have seen.
+    StaleEpoch,
+    /// My own intent goes first.
+    OtherIntent,
+    /// I am just becoming the owner, or just leaving.
+    Busy,
+}
+
+/// A value whose signature was checked, or modelled, by the one who vouches for it.
+///
+/// Only `wire::open`, the simulator and the journal's replay may vouch; a test reads the sources and enforces it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// Says that `value` comes from the peer.
+    pub(crate) fn vouch(value: T) -> Self {
+        Verified(value)
+    }
+
+    /// What was verified.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}

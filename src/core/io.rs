@@ -1,0 +1,419 @@
+//! What goes into the decision and what comes out of it: the whole contract between the core and any world.
+//!
+//! Every completion carries the attempt or generation of the order that it completes, so that a late one changes nothing.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::heartbeat::{Heartbeat, Verified};
+use super::id::{Attempt, Epoch, GroupId, LinkId, Mac, Name, WitnessId};
+use super::time::{Mono, Span};
+
+/// One fact.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// The first input of a life: what the disk and the kernel say.
+    Start(Start),
+    /// Time has passed. Early ticks do nothing.
+    Tick,
+    /// A verified heartbeat arrived over a link (the relay included).
+    Heard {
+        /// Over which link.
+        link: LinkId,
+        /// What it says.
+        beat: Arc<Verified<Heartbeat>>,
+    },
+    /// A verified heartbeat arrived inside a VIP-sourced echo that the witness delivered here (SAFETY R2).
+    HeardByTable {
+        /// Whose VIP carried it.
+        group: GroupId,
+        /// What it says.
+        beat: Arc<Verified<Heartbeat>>,
+    },
+    /// The peer's kernel refused a heartbeat on a link (ECONNREFUSED): a hint, never a proof.
+    PortRefused {
+        /// Over which link.
+        link: LinkId,
+    },
+    /// A link's own interface: usable means that it exists, has its address and carrier.
+    Link {
+        /// Which link.
+        link: LinkId,
+        /// Its interface's state.
+        state: InterfaceState,
+    },
+    /// A witness answered an echo.
+    EchoReply {
+        /// Which witness.
+        witness: WitnessId,
+        /// Which kind of echo was answered.
+        kind: EchoKind,
+        /// The number that the echo went out with.
+        number: u64,
+    },
+    /// Somebody answered an ARP probe or neighbour solicitation for one of the group's VIPs.
+    Answered {
+        /// The group.
+        group: GroupId,
+        /// The answering machine.
+        by: Mac,
+    },
+    /// A frame in which another machine announces itself as the VIP's was seen.
+    Announced {
+        /// The group.
+        group: GroupId,
+        /// The announcing machine.
+        by: Mac,
+    },
+    /// The witness asks everybody for the VIP: it has no entry.
+    WitnessAsks {
+        /// The group.
+        group: GroupId,
+    },
+    /// A gate order was carried out, or not.
+    Gate {
+        /// The group.
+        group: GroupId,
+        /// The order's generation.
+        generation: u64,
+        /// What the kernel said.
+        report: GateReport,
+    },
+    /// The gate's table is gone: a foreign hand flushed the ruleset (SAFETY R1).
+    GateTableGone,
+    /// An address order was carried out, or not.
+    Address {
+        /// The group.
+        group: GroupId,
+        /// The order's attempt.
+        attempt: Attempt,
+        /// What the kernel said.
+        report: AddressReport,
+    },
+    /// A VIP that should be there was deleted by a foreign hand.
+    AddressGone {
+        /// The group.
+        group: GroupId,
+    },
+    /// A service order was carried out, or not, or a service died.
+    Services {
+        /// The group.
+        group: GroupId,
+        /// The order's attempt.
+        attempt: Attempt,
+        /// What happened.
+        report: ServiceReport,
+    },
+    /// A record was written durably.
+    Persisted {
+        /// The ticket of the order.
+        ticket: u64,
+    },
+    /// A record could not be written.
+    PersistFailed {
+        /// The ticket of the order.
+        ticket: u64,
+        /// Why not.
+        reason: String,
+    },
+    /// A person's command.
+    Command {
+        /// To be named in the reply.
+        id: u64,
+        /// What is wanted.
+        command: Command,
+    },
+}
+
+/// What the machine looked like when the daemon started.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// This life's number; higher than any earlier one's.
+    pub incarnation: super::id::Incarnation,
+    /// What the state directory says; default on the first start.
+    pub record: Record,
+    /// The gate of each group as the kernel has it: open until when.
+    pub gates: Vec<Option<Mono>>,
+    /// For each group, whether any of its addresses is configured.
+    pub addresses: Vec<bool>,
+    /// For each group, whether a service of it runs.
+    pub running: Vec<bool>,
+}
+
+/// What survives a restart. Written whole, in place.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Each group by name.
+    pub groups: Vec<GroupRecord>,
+}
+
+/// What survives of one group.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Its name.
+    pub name: Name,
+    /// The highest epoch seen, used or reserved; nothing up to it is used again.
+    pub epoch: Epoch,
+    /// The epoch of the last ownership of this node, for a hot restart.
+    pub owned: Option<Epoch>,
+    /// The longest lease that the peer announced and may still run on.
+    pub peer_lease: Span,
+    /// The longest own lease that the peer has echoed; zero when it never did (SAFETY R11).
+    pub acked_lease: Span,
+    /// Standby by command.
+    pub standby: Option<StandbyHold>,
+}
+
+/// An administrator's standby.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StandbyHold {
+    /// How much of it is left; none means until `resume`.
+    pub left: Option<Span>,
+    /// The administrator's words.
+    pub reason: Option<String>,
+}
+
+/// A link's own interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum InterfaceState {
+    /// Exists, has the configured address, has carrier.
+    Up,
+    /// Exists and has no carrier (or is administratively down).
+    NoCarrier,
+    /// Exists without the configured address.
+    NoAddress,
+    /// Does not exist (yet).
+    Missing,
+}
+
+/// Which question an echo asks of the witness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum EchoKind {
+    /// From the node's own address: am I reachable?
+    Own,
+    /// From the guard VIP, as its owner: does the witness's table still name me? Carries the newest heartbeat.
+    Vip(GroupId),
+    /// From the guard VIP, as a challenger. Carries the newest heartbeat.
+    Challenge(GroupId),
+    /// From the guard VIP without having written: it must not come back. Carries the newest heartbeat.
+    Control(GroupId),
+}
+
+/// What happened to a gate order.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum GateReport {
+    /// It is open until the instant that the order named.
+    Opened,
+    /// It was still open and is now so until the instant that the order named.
+    Renewed,
+    /// It is closed: nothing gets in or out.
+    Closed,
+    /// It had closed by itself before the renewal: ownership is over.
+    Lapsed,
+    /// The order could not be carried out.
+    Failed(String),
+}
+
+/// What happened to an address order.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum AddressReport {
+    /// All of the group's addresses are there.
+    Added,
+    /// None of them is there.
+    Removed,
+    /// The order could not be carried out.
+    Failed(String),
+}
+
+/// What happened to a group's services.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ServiceReport {
+    /// All that may be warm run.
+    Warmed,
+    /// All run.
+    Started,
+    /// None runs (of those that the order meant).
+    Stopped,
+    /// One could not be started.
+    StartFailed {
+        /// Its name.
+        service: String,
+        /// Why not.
+        reason: String,
+    },
+    /// One could not be stopped.
+    StopFailed {
+        /// Its name.
+        service: String,
+        /// Why not.
+        reason: String,
+    },
+    /// One that ran has died.
+    Died {
+        /// Its name.
+        service: String,
+        /// How.
+        reason: String,
+    },
+}
+
+/// What a person may ask for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Hand a group (all, if none) to the peer and stay standby.
+    Standby {
+        /// Which group.
+        group: Option<GroupId>,
+        /// For how long.
+        lasting: Option<Span>,
+        /// Why, in the administrator's words.
+        reason: Option<String>,
+    },
+    /// Take a group (all, if none) from the peer.
+    Takeover {
+        /// Which group.
+        group: Option<GroupId>,
+    },
+    /// End a standby.
+    Resume,
+    /// SIGTERM: hand everything over, then leave.
+    Shutdown,
+}
+
+/// The answer to a command; given when the move is finished, or refused.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done, and what was done.
+    Done(String),
+    /// Not done, and why not.
+    Refused(String),
+}
+
+/// What the world is to do.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Output {
+    /// Sign and send on each of these links.
+    Send {
+        /// The heartbeat.
+        beat: Arc<Heartbeat>,
+        /// The links.
+        links: Vec<LinkId>,
+    },
+    /// Send an echo request to a witness; an answer comes back with the number.
+    Echo {
+        /// To whom.
+        witness: WitnessId,
+        /// Which question.
+        kind: EchoKind,
+        /// To be named in the reply; grows with each echo.
+        number: u64,
+    },
+    /// Ask the LAN once who has each of the group's VIPs (ARP probe, RFC 5227; IPv6: neighbour solicitation from `::`).
+    Probe {
+        /// The group.
+        group: GroupId,
+    },
+    /// Write "guard VIP -> my MAC" into a witness's neighbour table, by unicast (SAFETY R4.4).
+    Write {
+        /// The group.
+        group: GroupId,
+        /// Whose table.
+        witness: WitnessId,
+    },
+    /// Answer (or no longer answer) unicast ARP/NS for the guard VIP that is addressed to my own MAC, as a challenger.
+    AnswerUnicast {
+        /// The group.
+        group: GroupId,
+        /// Whether to.
+        on: bool,
+    },
+    /// Open, renew or close a gate. Orders of one group are carried out in order; a renewal behind a close is dropped.
+    Gate {
+        /// The group.
+        group: GroupId,
+        /// Grows with each order.
+        generation: u64,
+        /// The order.
+        order: GateOrder,
+    },
+    /// Add, refresh or remove the group's addresses.
+    Address {
+        /// The group.
+        group: GroupId,
+        /// To be named in the report.
+        attempt: Attempt,
+        /// The order.
+        order: AddressOrder,
+    },
+    /// Tell the LAN and the witnesses that the VIPs are mine: once, by the frames that write (LAB 2).
+    Announce {
+        /// The group.
+        group: GroupId,
+    },
+    /// Start or stop the group's services, off the decision thread.
+    Services {
+        /// The group.
+        group: GroupId,
+        /// To be named in the report; replaces any earlier order.
+        attempt: Attempt,
+        /// The order.
+        order: ServiceOrder,
+    },
+    /// Write a record durably, off the decision thread.
+    Persist {
+        /// To be named in the report.
+        ticket: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// Answer a command.
+    Reply {
+        /// The command's.
+        id: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Everything is handed over or given up: the daemon may exit.
+    Exit,
+    /// Something that a person should be able to read later.
+    Note(Event),
+}
+
+/// What to do with a gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum GateOrder {
+    /// Open it, whatever it was, until this instant.
+    Open(Mono),
+    /// Keep it open until this instant; fails when it has closed by itself.
+    Renew(Mono),
+    /// Close it.
+    Close,
+    /// The table was flushed: make it again with this gate open until this instant.
+    Rebuild(Mono),
+}
+
+/// What to do with a group's addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AddressOrder {
+    /// Have them, with this kernel lifetime (rounded up to whole seconds by the actuator).
+    Add(Span),
+    /// Renew the lifetime of those that are still there; never bring one back.
+    Refresh(Span),
+    /// Have none.
+    Remove,
+}
+
+/// What to do with a group's services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ServiceOrder {
+    /// Start those that may run on both nodes; the VIP is not here yet.
+    Warm,
+    /// Start all, in order; then watch them.
+    Start(Epoch),
+    /// Stop all, in reverse order.
+    Stop,
+    /// Stop all that may not run on a standby.
+    StopCold,
+}

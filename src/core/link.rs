@@ -1,0 +1,179 @@
+//! One link: fresh, late, lost, one-way. Shown and logged; by itself it never moves a service.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::Name;
+use super::io::InterfaceState;
+use super::settings::{LinkSettings, Timing};
+use super::time::{Mono, Span};
+
+/// Heartbeats in a row before a link that was late, lost or one-way is healthy again.
+const STEADY: u32 = 3;
+
+/// How a link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum LinkState {
+    /// Nothing was heard over it yet.
+    Unheard,
+    /// Heartbeats arrive, and mine arrive there.
+    Healthy,
+    /// None for `warn` (the recipe's warntime).
+    Late,
+    /// None for `dead`.
+    Lost,
+    /// Heartbeats arrive, mine do not arrive there.
+    OneWay,
+    /// The own interface is not usable.
+    Down(InterfaceState),
+}
+
+impl LinkState {
+    /// The word for it in status and log.
+    pub fn word(self) -> &'static str {
+        match self {
+            LinkState::Unheard => "unheard",
+            LinkState::Healthy => "ok",
+            LinkState::Late => "late",
+            LinkState::Lost => "lost",
+            LinkState::OneWay => "one-way",
+            LinkState::Down(InterfaceState::NoCarrier) => "no carrier",
+            LinkState::Down(InterfaceState::NoAddress) => "no address",
+            LinkState::Down(_) => "missing",
+        }
+    }
+}
+
+/// What is known of one link.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: Name,
+    /// Carried by the witness.
+    pub relay: bool,
+    /// The own interface.
+    pub interface: InterfaceState,
+    /// The judgement that was last told.
+    pub state: LinkState,
+    /// When a heartbeat came over it last.
+    pub heard: Option<Mono>,
+    /// The newest number that came over it.
+    pub number: u64,
+    /// The send time of my newest heartbeat that arrived there over this link.
+    pub arrived: Option<Mono>,
+    /// The last round trip.
+    pub rtt: Option<Span>,
+    /// One bit for each of the peer's last 64 numbers: did it come over this link?
+    got: u64,
+    steady: u32,
+    usable_since: Mono,
+}
+
+impl Link {
+    /// A link that has not been used yet.
+    pub fn new(settings: &LinkSettings, now: Mono) -> Link {
+        Link {
+            name: settings.name.clone(),
+            relay: settings.relay,
+            interface: InterfaceState::Missing,
+            state: LinkState::Unheard,
+            heard: None,
+            number: 0,
+            arrived: None,
+            rtt: None,
+            got: 0,
+            steady: 0,
+            usable_since: now,
+        }
+    }
+
+    /// Whether frames can be sent on it at all.
+    pub fn usable(&self) -> bool {
+        self.interface == InterfaceState::Up
+    }
+
+    /// A heartbeat with a new number came over it.
+    pub fn hear(&mut self, now: Mono, number: u64) {
+        let ahead = number.saturating_sub(self.number);
+        self.got = if ahead >= 64 || self.heard.is_none() { 0 } else { self.got << ahead };
+        if self.heard.is_none() {
+            self.got = !1;
+        }
+        self.got |= 1;
+        self.number = number;
+        self.heard = Some(now);
+        self.steady = self.steady.saturating_add(1);
+    }
+
+    /// The peer restarted: its numbers begin anew.
+    pub fn forget_numbers(&mut self) {
+        self.number = 0;
+        self.arrived = None;
+        self.got = !0;
+    }
+
+    /// The part of the peer's last 32 numbers, up to its newest, that did not come over this link.
+    pub fn loss(&self, newest: u64) -> f64 {
+        let behind = newest.saturating_sub(self.number).min(32) as u32;
+        let got = (self.got << behind.min(63)) as u32;
+        f64::from(32 - got.count_ones()) / 32.0
+    }
+
+    /// The interface changed; returns whether that is news.
+    pub fn set_interface(&mut self, now: Mono, state: InterfaceState) -> bool {
+        let news = self.interface != state;
+        if news && state == InterfaceState::Up {
+            self.usable_since = now;
+        }
+        self.interface = state;
+        news
+    }
+
+    /// The judgement at this instant.
+    fn judge(&self, now: Mono, timing: &Timing) -> LinkState {
+        if self.interface != InterfaceState::Up {
+            return LinkState::Down(self.interface);
+        }
+        let Some(heard) = self.heard else { return LinkState::Unheard };
+        let age = now.since(heard);
+        if age > timing.dead {
+            return LinkState::Lost;
+        }
+        if age > timing.warn {
+            return LinkState::Late;
+        }
+        let arrived = self.arrived.unwrap_or(self.usable_since).max(self.usable_since);
+        if now.since(arrived) > timing.dead {
+            return LinkState::OneWay;
+        }
+        LinkState::Healthy
+    }
+
+    /// Judges the link again; returns the former judgement when it changed. Getting better takes some heartbeats in a row.
+    pub fn review(&mut self, now: Mono, timing: &Timing) -> Option<LinkState> {
+        let next = self.judge(now, timing);
+        if next != LinkState::Healthy {
+            if matches!(next, LinkState::Late | LinkState::Lost) {
+                self.steady = 0;
+            }
+        } else if self.state != LinkState::Unheard && self.state != LinkState::Healthy && self.steady < STEADY {
+            return None;
+        }
+        if next == self.state {
+            return None;
+        }
+        if matches!((self.state, next), (LinkState::Lost, LinkState::Late)) {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.state, next))
+    }
+
+    /// When the judgement may change by itself.
+    pub fn deadline(&self, timing: &Timing) -> Option<Mono> {
+        let heard = self.heard?;
+        match self.state {
+            LinkState::Healthy | LinkState::OneWay => Some(heard + timing.warn + Span(1)),
+            LinkState::Late => Some(heard + timing.dead + Span(1)),
+            LinkState::Unheard | LinkState::Lost | LinkState::Down(_) => None,
+        }
+    }
+}

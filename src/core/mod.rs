@@ -1,0 +1,30 @@
+//! The decision: who owns, on what grounds, and what must hold before that changes.
+//!
+//! Pure: inputs and time go in, outputs come out. Nothing here does IO, reads a clock, draws a random number or knows tokio;
+//! the daemon and the simulator drive the very same [`Node`](node::Node). The rules are SAFETY.md's, by number.
+
+pub mod claim;
+pub mod command;
+pub mod event;
+mod facts;
+pub mod grounds;
+pub mod group;
+mod handover;
+pub mod heartbeat;
+pub mod id;
+pub mod io;
+pub mod link;
+pub mod node;
+mod owner;
+pub mod peer;
+mod report;
+pub mod role;
+pub mod settings;
+pub mod shared;
+mod standby;
+pub mod time;
+pub mod view;
+pub mod witness;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,460 @@
+//! `Node`: handle(now, input), poll() -> output, deadline(). One step looks at everything; nothing hides in a timer.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Commands;
+use super::event::{Kind, Level};
+use super::group::Group;
+use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, VERSION, Verified};
+use super::id::{Epoch, GroupId, LinkId};
+use super::io::{EchoKind, GroupRecord, Input, InterfaceState, Output, Record, Start};
+use super::link::LinkState;
+use super::peer::Guard;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+/// A record that could not be written is tried again after this.
+const DISK_AGAIN: Span = Span::secs(1);
+/// Negative controls, while all is well (SAFETY R2).
+const CONTROL_EVERY: Span = Span::secs(10);
+
+/// The decision of one node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    pub(super) cx: Shared,
+    pub(super) groups: Vec<Group>,
+    pub(super) commands: Commands,
+    started: bool,
+    /// The last instant that was handled.
+    last: Mono,
+    /// When the next heartbeat is due.
+    next_beat: Mono,
+    /// When the last one went out.
+    last_beat: Option<Mono>,
+    /// The peer asked for an answer.
+    answer: bool,
+    /// The record on its way to the disk: its ticket and what it reserves.
+    writing: Option<(u64, Vec<Epoch>)>,
+    /// When to try the disk again.
+    disk_again: Mono,
+    next_control: Mono,
+    mismatch: Option<String>,
+    suspected: bool,
+}
+
+impl Node {
+    /// A node that knows nothing yet; give it [`Input::Start`] first.
+    pub fn new(settings: Settings, now: Mono) -> Node {
+        Node {
+            cx: Shared::new(settings, now),
+            groups: Vec::new(),
+            commands: Commands::default(),
+            started: false,
+            last: now,
+            next_beat: now,
+            last_beat: None,
+            answer: false,
+            writing: None,
+            disk_again: now,
+            next_control: now + CONTROL_EVERY,
+            mismatch: None,
+            suspected: false,
+        }
+    }
+
+    /// Takes one fact. Drain [`poll`](Node::poll) before giving the next one. Before [`Input::Start`] nothing is taken.
+    pub fn handle(&mut self, now: Mono, input: Input) {
+        let now = now.max(self.last);
+        if self.started {
+            self.notice_gap(now);
+        }
+        self.last = now;
+        match input {
+            Input::Start(start) if !self.started => self.start(start, now),
+            _ if !self.started => return,
+            input => self.take(input, now),
+        }
+        self.step(now);
+    }
+
+    /// The next thing that the world is to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.cx.out.pop_front()
+    }
+
+    /// When to call [`handle`](Node::handle) with [`Input::Tick`]. Early ticks do nothing.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.started.then(|| self.cx.wake_at().map_or(self.next_beat, |w| w.min(self.next_beat)))
+    }
+
+    /// The settings that it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.cx.settings
+    }
+
+    pub(super) fn mismatch(&self) -> Option<&str> {
+        self.mismatch.as_deref()
+    }
+
+    /// The loop did not run for longer than it should: what is known is void until new evidence arrives (SAFETY R10).
+    fn notice_gap(&mut self, now: Mono) {
+        let Some(due) = self.deadline() else { return };
+        let late = now.since(due);
+        if late <= self.cx.settings.timing.heartbeat {
+            return;
+        }
+        let text = format!("the decision loop came {late} late: old evidence is void");
+        self.cx.note(Level::Warn, None, Kind::Stall, text);
+        self.cx.peer.floor = now;
+        self.cx.witness.void(now);
+        for group in &mut self.groups {
+            group.void(&mut self.cx, now);
+        }
+    }
+
+    fn start(&mut self, start: Start, now: Mono) {
+        self.started = true;
+        self.cx.incarnation = start.incarnation;
+        self.cx.born = now;
+        self.cx.peer.floor = now;
+        let names: Vec<_> = self.cx.settings.groups.iter().map(|g| g.name.clone()).collect();
+        for (i, name) in names.into_iter().enumerate() {
+            let record = start.record.groups.iter().find(|r| r.name == name);
+            if let Some(r) = record {
+                self.cx.peer.lease = self.cx.peer.lease.max(r.peer_lease);
+                self.cx.acked_lease = self.cx.acked_lease.max(r.acked_lease);
+            }
+            let at = |v: &[bool]| v.get(i).copied().unwrap_or(false);
+            let gate = start.gates.get(i).copied().flatten();
+            let id = GroupId(i as u8);
+            let group = Group::start(id, record, gate, at(&start.addresses), at(&start.running), &mut self.cx, now);
+            self.groups.push(group);
+        }
+        self.cx.dirty = true;
+        self.cx.urgent = true;
+        self.cx.ask = true;
+        self.next_beat = now + self.cx.settings.timing.heartbeat;
+        self.cx.witness.next = now;
+        self.next_control = now + CONTROL_EVERY;
+    }
+
+    fn take(&mut self, input: Input, now: Mono) {
+        let cx = &mut self.cx;
+        match input {
+            Input::Start(_) | Input::Tick | Input::PortRefused { .. } => {}
+            Input::Heard { link, beat } => self.heard(link, &beat, now),
+            Input::HeardByTable { beat, .. } => {
+                if cx.peer.guard(beat.get(), cx.peer.newest, cx.incarnation, &cx.sent, now, cx.settings.timing.lease)
+                    == Guard::New
+                {
+                    self.accept(&beat, true, now);
+                }
+            }
+            Input::Link { link, state } => self.interface(link, state, now),
+            Input::EchoReply { witness, kind, number } => {
+                let target = usize::from(witness.0);
+                match kind {
+                    EchoKind::Own => {
+                        let settings = cx.settings.witness.clone();
+                        cx.witness.answered(now, target, number, &settings, cx.settings.timing.delivery);
+                    }
+                    EchoKind::Vip(g) | EchoKind::Challenge(g) | EchoKind::Control(g) => {
+                        if let Some(group) = self.groups.get_mut(usize::from(g.0)) {
+                            group.echo_reply(target, kind, number, cx, now);
+                        }
+                    }
+                }
+            }
+            Input::Answered { group, by } => self.with(group, |g, cx| g.answered(by, cx, now)),
+            Input::Announced { group, by } => self.with(group, |g, cx| g.announced(by, cx, now)),
+            Input::WitnessAsks { group } => self.with(group, |g, _| g.witness_asks()),
+            Input::Gate { group, generation, report } => self.with(group, |g, cx| g.gate(generation, report, cx, now)),
+            Input::GateTableGone => {
+                for group in &mut self.groups {
+                    group.gate_table_gone(cx, now);
+                }
+            }
+            Input::Address { group, attempt, report } => self.with(group, |g, cx| g.address(attempt, report, cx, now)),
+            Input::AddressGone { group } => self.with(group, |g, cx| g.address_gone(cx, now)),
+            Input::Services { group, attempt, report } => self.with(group, |g, cx| g.service_report(attempt, report, cx, now)),
+            Input::Persisted { ticket } => self.persisted(ticket),
+            Input::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason, now),
+            Input::Command { id, command } => self.commands.take(id, command, &mut self.groups, &mut self.cx, now),
+        }
+    }
+
+    fn with(&mut self, group: GroupId, f: impl FnOnce(&mut Group, &mut Shared)) {
+        if let Some(g) = self.groups.get_mut(usize::from(group.0)) {
+            f(g, &mut self.cx);
+        }
+    }
+
+    fn heard(&mut self, link: LinkId, beat: &Arc<Verified<Heartbeat>>, now: Mono) {
+        let cx = &mut self.cx;
+        let Some(l) = cx.links.get_mut(usize::from(link.0)) else { return };
+        let said = beat.get();
+        let guard = cx.peer.guard(said, l.number, cx.incarnation, &cx.sent, now, cx.settings.timing.lease);
+        if guard == Guard::Stale {
+            return;
+        }
+        if guard == Guard::New {
+            self.accept(beat, false, now);
+        }
+        let cx = &mut self.cx;
+        let l = &mut cx.links[usize::from(link.0)];
+        l.hear(now, said.number);
+        if said.echo_of.is_some_and(|of| of.incarnation == cx.incarnation) {
+            for echo in &said.echoes {
+                let Some(l) = cx.links.iter_mut().find(|l| l.name == echo.link) else { continue };
+                let Some(at) = cx.sent.when(echo.number) else { continue };
+                if l.arrived.is_none_or(|a| at > a) {
+                    l.arrived = Some(at);
+                    if guard == Guard::New {
+                        l.rtt = Some(now.since(at).less(echo.held));
+                    }
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, now: Mono) {
+        let cx = &mut self.cx;
+        let before = cx.peer.lease;
+        let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
+        if restarted {
+            cx.links.iter_mut().for_each(super::link::Link::forget_numbers);
+            cx.note(Level::Info, None, Kind::Peer, format!("heard {} (incarnation {})", cx.peer_name(), beat.get().incarnation));
+            self.answer = true;
+        }
+        if let Some(lease) = cx.peer.echoed_lease {
+            // Lengthened only after the peer has echoed it (R11).
+            let acked = lease.max(if restarted { Span::ZERO } else { cx.acked_lease });
+            cx.dirty |= acked != cx.acked_lease;
+            cx.acked_lease = acked;
+        }
+        cx.dirty |= cx.peer.lease != before;
+        self.answer |= beat.get().answer;
+        let said = beat.get();
+        let mismatch = if said.version != VERSION {
+            Some(format!("{} speaks version {}, this node {VERSION}", cx.peer_name(), said.version))
+        } else if said.digest != cx.settings.digest {
+            Some(format!("the configuration of {} differs from this node's", cx.peer_name()))
+        } else {
+            None
+        };
+        if mismatch != self.mismatch {
+            let text = mismatch.clone().unwrap_or_else(|| "the configurations agree again".into());
+            let level = if mismatch.is_some() { Level::Warn } else { Level::Info };
+            cx.note(level, None, Kind::Mismatch, text);
+            self.mismatch = mismatch;
+        }
+        for group in &mut self.groups {
+            group.heard(beat, by_table, &mut self.cx, now);
+        }
+    }
+
+    fn interface(&mut self, link: LinkId, state: InterfaceState, now: Mono) {
+        let cx = &mut self.cx;
+        let public = cx.settings.witness.link == link;
+        for (i, l) in cx.links.iter_mut().enumerate() {
+            if i == usize::from(link.0) || (public && l.relay) {
+                let news = l.set_interface(now, state);
+                cx.urgent |= news && state == InterfaceState::Up;
+            }
+        }
+        if public {
+            cx.witness.set_carrier(state == InterfaceState::Up);
+        }
+    }
+
+    fn persisted(&mut self, ticket: u64) {
+        let Some((_, reserved)) = self.writing.take_if(|(t, _)| *t == ticket) else { return };
+        for (group, epoch) in self.groups.iter_mut().zip(reserved) {
+            group.durable = epoch;
+        }
+        if self.cx.disk_failed.take().is_some() {
+            self.cx.note(Level::Info, None, Kind::Host, "the state directory can be written again");
+        }
+    }
+
+    fn persist_failed(&mut self, ticket: u64, reason: String, now: Mono) {
+        if self.writing.take_if(|(t, _)| *t == ticket).is_none() {
+            return;
+        }
+        self.disk_again = now + DISK_AGAIN;
+        self.cx.dirty = true;
+        if self.cx.disk_failed.is_none() {
+            self.cx.note(
+                Level::Error,
+                None,
+                Kind::Host,
+                format!("the state directory cannot be written: {reason}; this node could not take over"),
+            );
+        }
+        self.cx.disk_failed = Some(reason);
+    }
+
+    /// One look at everything.
+    fn step(&mut self, now: Mono) {
+        self.cx.forget_wake(now);
+        let timing = self.cx.settings.timing;
+        let settings = self.cx.settings.witness.clone();
+        if self.cx.witness.review(now, &settings, timing.delivery) {
+            self.cx.urgent = true;
+            let (level, text) = if self.cx.witness.reachable {
+                (Level::Info, "the witness is reachable".to_string())
+            } else if self.cx.witness.carrier {
+                (Level::Warn, "the witness is unreachable".to_string())
+            } else {
+                (Level::Warn, "the public side lost its carrier or address".to_string())
+            };
+            self.cx.note(level, None, Kind::Witness, text);
+        }
+        for group in &mut self.groups {
+            group.step(&mut self.cx, now);
+        }
+        self.commands.step(&mut self.groups, &mut self.cx, now);
+        self.review_peer(now);
+        self.review_links(now);
+        self.own_echoes(now);
+        self.controls(now);
+        self.persist(now);
+        self.beat(now);
+    }
+
+    fn review_peer(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let t = cx.settings.timing;
+        let Some(heard) = cx.peer.heard else { return };
+        let suspected = now.since(heard) > t.warn;
+        if suspected != self.suspected {
+            self.suspected = suspected;
+            if suspected {
+                cx.note(Level::Warn, None, Kind::Peer, format!("{} was not heard on any link for {}", cx.peer_name(), t.warn));
+            } else {
+                cx.note(Level::Info, None, Kind::Peer, format!("{} is heard again", cx.peer_name()));
+            }
+        }
+    }
+
+    fn review_links(&mut self, now: Mono) {
+        let timing = self.cx.settings.timing;
+        for i in 0..self.cx.links.len() {
+            let link = &mut self.cx.links[i];
+            let former = link.review(now, &timing);
+            if let Some(at) = link.deadline(&timing) {
+                self.cx.wake(at);
+            }
+            let Some(former) = former else { continue };
+            let link = &self.cx.links[i];
+            let level = if link.state == LinkState::Healthy { Level::Info } else { Level::Warn };
+            let text = format!("link {}: {} (was {})", link.name, link.state.word(), former.word());
+            self.cx.note(level, None, Kind::Link(LinkId(i as u8)), text);
+        }
+    }
+
+    fn own_echoes(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let (delivery, echo_period, interval) =
+            (cx.settings.timing.delivery, cx.settings.timing.echo_period(), cx.settings.witness.interval);
+        let fast = cx.fast || cx.witness.doubt();
+        if cx.witness.carrier {
+            if fast {
+                cx.witness.next = cx.witness.next.min(now + echo_period);
+            }
+            if now >= cx.witness.next {
+                let number = cx.echo_all(EchoKind::Own);
+                for target in &mut cx.witness.targets {
+                    target.own.send(now, number);
+                }
+                cx.witness.next = now + if fast { echo_period } else { interval };
+            }
+            cx.wake(cx.witness.next);
+        }
+        let settings = cx.settings.witness.clone();
+        if let Some(at) = cx.witness.deadline(&settings, delivery) {
+            cx.wake(at);
+        }
+    }
+
+    /// Negative controls: a standby's VIP-sourced echo, unwritten, must not come back (SAFETY R2 †).
+    fn controls(&mut self, now: Mono) {
+        if now >= self.next_control {
+            self.next_control = now + CONTROL_EVERY;
+            for i in 0..self.groups.len() {
+                let g = &self.groups[i];
+                let served = self.cx.in_touch(now) && self.cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
+                if g.quiet_standby() && served && self.cx.witness.reachable {
+                    let id = g.id;
+                    let number = self.cx.echo_all(EchoKind::Control(id));
+                    self.cx.witness.control_sent(number);
+                }
+            }
+        }
+        self.cx.wake(self.next_control);
+    }
+
+    fn persist(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        if !cx.dirty || self.writing.is_some() {
+            return;
+        }
+        if now < self.disk_again {
+            cx.wake(self.disk_again);
+            return;
+        }
+        cx.dirty = false;
+        let groups: Vec<GroupRecord> = self.groups.iter().map(|g| g.record(cx, now)).collect();
+        let ticket = cx.number();
+        self.writing = Some((ticket, groups.iter().map(|g| g.epoch).collect()));
+        cx.out.push_back(Output::Persist { ticket, record: Record { groups } });
+    }
+
+    fn beat(&mut self, now: Mono) {
+        let timing = self.cx.settings.timing;
+        let answer_due = self.answer && self.last_beat.is_none_or(|at| now.since(at) >= timing.echo_period() / 2);
+        let due = now >= self.next_beat;
+        if !(due || self.cx.urgent || answer_due) {
+            if self.answer {
+                self.cx.wake(now + timing.echo_period() / 2);
+            }
+            return;
+        }
+        let owner = self.groups.iter().any(Group::owns);
+        let number = self.cx.sent.next(now);
+        let cx = &mut self.cx;
+        let echo_of =
+            cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease: cx.peer.said().map_or(Span::ZERO, |b| b.lease) });
+        let newest = cx.links.iter().filter(|l| l.number > 0);
+        let echoes =
+            newest.filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?) })).collect();
+        let beat = Heartbeat {
+            version: VERSION,
+            from: cx.settings.me,
+            incarnation: cx.incarnation,
+            number,
+            digest: cx.settings.digest,
+            lease: timing.lease,
+            echo_of,
+            echoes,
+            answer: cx.ask || owner,
+            reachable: cx.witness.reachable,
+            answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at)),
+            carrier: cx.witness.carrier,
+            groups: self.groups.iter().map(|g| g.beat(cx, now)).collect(),
+        };
+        let links = cx.usable_links();
+        // First of all: nothing that is ordered in the same step may delay it.
+        cx.out.push_front(Output::Send { beat: Arc::new(beat), links });
+        // Who answers an owner's heartbeats waits a little longer for the next one, so that one beat a period goes each way.
+        let pause = if answer_due && !owner { timing.heartbeat + timing.heartbeat / 8 } else { timing.heartbeat };
+        self.next_beat = now + pause;
+        self.last_beat = Some(now);
+        self.answer = false;
+        cx.urgent = false;
+        cx.ask = false;
+    }
+}

@@ -1,0 +1,245 @@
+//! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
+
+use super::event::{Kind, Level};
+use super::grounds::Defend;
+use super::group::{Group, Next, UNFIT};
+use super::heartbeat::Offer;
+use super::io::{AddressOrder, EchoKind, GateOrder, Output, ServiceOrder};
+use super::role::{Owner, Running};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::witness::majority_time;
+
+/// Announcements after taking over: the first at once, the others after these waits; then a refresh now and then.
+const BURST: [Span; 5] = [Span::millis(10), Span::millis(50), Span::millis(200), Span::millis(1000), Span::secs(3)];
+/// A service that failed is started again after this, where the peer cannot take over.
+const SERVICE_AGAIN: Span = Span::secs(5);
+/// Between two announcements while all is well.
+const REFRESH: Span = Span::secs(60);
+
+impl Owner {
+    /// Begins a burst of announcements.
+    pub fn announce_now(&mut self, now: Mono) {
+        self.burst = 0;
+        self.announce = now;
+    }
+}
+
+/// The address lifetime that goes with a lease: the second line, in whole seconds.
+pub fn lifetime(lease: Span) -> Span {
+    (lease * 2).max(Span::secs(2))
+}
+
+impl Group {
+    /// One look at everything that an owner must do now.
+    pub(super) fn step_owner(&mut self, mut o: Box<Owner>, cx: &mut Shared, now: Mono) -> Next {
+        let t = cx.settings.timing;
+        let lease = cx.lease();
+        if now >= o.armed {
+            let text = format!("no ground for {lease}: {}", self.without_ground(&o, cx, now));
+            return self.leave(o.epoch, None, Level::Error, text, cx, now);
+        }
+        self.island(&mut o, cx, now);
+        self.renew(&mut o, cx, lease);
+        cx.wake(o.armed);
+
+        // Evidence: slowly while all is well, fast when it gets old.
+        let ground = o.grounds.newest();
+        let stale = ground.is_none_or(|g| now.since(g) * 3 > lease);
+        if let Some(g) = ground {
+            cx.wake(g + lease / 3 + Span(1));
+        }
+        for path in &mut o.paths {
+            path.expire(now, t.delivery);
+            if let Some(at) = path.deadline(t.delivery) {
+                cx.wake(at);
+            }
+        }
+        let missing = o.paths.iter().any(|p| p.missed > 0);
+        let fast = stale || missing;
+        cx.fast |= fast;
+        let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
+        if cx.witness.carrier {
+            if o.echoed.is_none_or(|at| now >= at + period) {
+                o.echoed = Some(now);
+                let number = cx.echo_all(EchoKind::Vip(self.id));
+                for path in &mut o.paths {
+                    path.send(now, number);
+                }
+            }
+            if let Some(at) = o.echoed {
+                cx.wake(at + period);
+            }
+        }
+        if stale {
+            if o.asked.is_none_or(|at| now >= at + t.echo_period()) {
+                o.asked = Some(now);
+                cx.urgent = true;
+                cx.ask = true;
+            }
+            cx.wake(now + t.echo_period());
+        }
+
+        // Defence: only with a ground, only with an open gate.
+        if ground.is_some() {
+            let broken = o.paths.iter().zip(&cx.witness.targets).filter_map(|(p, w)| {
+                let since = p.missed_since?;
+                w.own.answered.is_some_and(|at| at >= since).then_some(p.missed)
+            });
+            match broken.max() {
+                Some(missed) => {
+                    let defend = o.defence.missing(now, missed, &t);
+                    if let Some(next) = self.defend(defend, &mut o, cx, now) {
+                        return next;
+                    }
+                }
+                None if !missing => o.defence.whole(),
+                None => {}
+            }
+        }
+
+        if now >= o.announce {
+            cx.out.push_back(Output::Announce { group: self.id });
+            let wait = BURST.get(o.burst as usize).copied().unwrap_or(REFRESH);
+            o.burst = o.burst.saturating_add(1);
+            o.announce = now + wait;
+        }
+        cx.wake(o.announce);
+        if now >= o.refresh {
+            let attempt = cx.attempt();
+            cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Refresh(lifetime(lease)) });
+            o.refresh = now + lifetime(lease) / 2;
+        }
+        cx.wake(o.refresh);
+
+        if let Some(epoch) = o.raising
+            && self.durable >= epoch
+        {
+            o.raising = None;
+            o.epoch = epoch;
+            self.seen = self.seen.max(epoch);
+            self.reaffirm(&mut o, cx, now);
+        }
+        self.offer(&mut o, cx, now);
+        self.start_again(&o, cx, now);
+        Next::Stay(super::role::Role::Owner(o))
+    }
+
+    fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span) {
+        let Some(ground) = o.grounds.newest() else { return };
+        let until = ground + lease;
+        if until >= o.armed + lease / 16 {
+            o.armed = until;
+            o.hot = false;
+            let generation = cx.number();
+            cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Renew(until) });
+        }
+    }
+
+    /// `island = "hold"`: no peer, no witness, carrier up, and the administrator said to go on (SAFETY R8).
+    fn island(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
+        if !cx.settings.witness.island_hold {
+            return;
+        }
+        let t = &cx.settings.timing;
+        let alone = cx.witness.carrier
+            && !cx.peer.fresh(now, t.warn)
+            && cx.witness.targets.iter().all(|w| w.own.missed > 1 || w.own.answered.is_none());
+        if alone {
+            if o.grounds.island.is_none() {
+                let text = "no peer and no witness: goes on serving, as island = \"hold\" says; the peer may serve as well";
+                cx.note(Level::Error, Some(&self.name), Kind::Refused(self.id), text);
+            }
+            o.grounds.island = Some(now);
+            cx.wake(now + cx.lease() / 3);
+        } else {
+            o.grounds.island = None;
+        }
+    }
+
+    pub(super) fn defend(&mut self, defend: Defend, o: &mut Owner, cx: &mut Shared, now: Mono) -> Option<Next> {
+        match defend {
+            Defend::Rest => None,
+            Defend::Announce => {
+                cx.out.push_back(Output::Announce { group: self.id });
+                o.announce = o.announce.max(now + cx.settings.timing.echo_period());
+                cx.note(
+                    Level::Debug,
+                    Some(&self.name),
+                    Kind::Challenge(self.id),
+                    "another node wrote the witness's entry: announced again",
+                );
+                None
+            }
+            Defend::Leave => {
+                let text = "the witness's entry was overwritten three times within one lease: somebody else serves".to_string();
+                Some(self.leave(o.epoch, None, Level::Error, text, cx, now))
+            }
+        }
+    }
+
+    /// Takes in that a majority answered VIP-sourced echoes.
+    pub(super) fn path_answered(&self, o: &mut Owner, cx: &Shared) {
+        let registers = o.paths.iter().zip(&cx.witness.targets).map(|(p, w)| if w.register { p.answered } else { None });
+        let at = majority_time(registers, cx.settings.witness.majority());
+        o.grounds.path = o.grounds.path.max(at);
+        if at.is_some() {
+            o.grounds.island = None;
+        }
+    }
+
+    /// Ownership is affirmed again: announced, told, and hooks are run again.
+    pub(super) fn reaffirm(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
+        o.announce_now(now);
+        cx.urgent = true;
+        cx.dirty = true;
+        let text = format!("{} stays the owner, epoch {}: announced again", cx.me(), o.epoch);
+        cx.note(Level::Info, Some(&self.name), Kind::Reaffirmed(self.id, o.epoch), text);
+    }
+
+    /// A service that failed is started again here while the peer cannot take over.
+    fn start_again(&mut self, o: &Owner, cx: &mut Shared, now: Mono) {
+        let Running::Failed(_, until) = self.running else { return };
+        let at = until.back(UNFIT) + SERVICE_AGAIN;
+        if now >= at && o.offer.is_none() {
+            self.services(ServiceOrder::Start(o.epoch), Running::Starting, cx);
+        }
+        cx.wake(at);
+    }
+
+    /// Whether the peer is asked to take over, and why.
+    fn offer(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
+        let Some(g) = cx.peer.group(&self.name).filter(|_| cx.in_touch(now)) else {
+            o.offer = None;
+            return;
+        };
+        let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
+        let fit = g.eligible && (peer_reach || !cx.witness.reachable);
+        // A VIP whose echoes come back is reachable, whatever became of the own address's entry in the witness's table (loss
+        // makes neighbour resolution fail for seconds).
+        let path_holds = cx.witness.carrier && o.grounds.path.is_some_and(|at| now < at + cx.lease());
+        let want = if !fit {
+            None
+        } else if cx.shutdown {
+            Some(Offer::Shutdown)
+        } else if self.hold.is_some() {
+            Some(Offer::Standby)
+        } else if peer_reach && !path_holds && cx.lost_alone(now) {
+            Some(Offer::PublicLost)
+        } else if matches!(self.running, Running::Failed(..)) {
+            Some(Offer::ServiceFailed)
+        } else {
+            None
+        };
+        if want != o.offer {
+            o.offer = want;
+            cx.urgent = true;
+        }
+    }
+
+    fn without_ground(&self, o: &Owner, cx: &Shared, now: Mono) -> String {
+        let since = |at: Option<Mono>| at.map_or("never".to_string(), |at| format!("{} ago", now.since(at)));
+        let carrier = if cx.witness.carrier { "" } else { ", no carrier on the public side" };
+        format!("peer ground {}, return path {}{carrier}", since(o.grounds.peer), since(o.grounds.path))
+    }
+}

@@ -1,0 +1,174 @@
+//! What the core is told about its world. Made by `config` from the file, by the simulator from a scenario; checked there, not here.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{LinkId, Name, NodeId};
+use super::time::Span;
+
+/// ARP probes before a claim: this many, this far apart (SAFETY R4.3).
+pub const PROBE_COUNT: u32 = 3;
+/// Between two ARP probes.
+pub const PROBE_GAP: Span = Span::millis(20);
+/// The whole of the probes: "probes" in SAFETY's timing relation.
+pub const PROBES: Span = Span::millis(60);
+/// How late the kernel may act on a timeout, with the nftables gate.
+pub const KERNEL_SLACK: Span = Span::millis(5);
+/// The same where the address lifetime is the only gate (limit f).
+pub const WEAK_KERNEL_SLACK: Span = Span::millis(500);
+
+/// All that the decision depends on besides its inputs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// The cluster's name.
+    pub cluster: Name,
+    /// Which of the two nodes I am.
+    pub me: NodeId,
+    /// The nodes' names, sorted; a node's place here is its [`NodeId`].
+    pub nodes: [Name; 2],
+    /// The same on both nodes when their configurations agree (SAFETY R11).
+    pub digest: u64,
+    /// Every path for heartbeats, the relay included (as the last one, when it is configured).
+    pub links: Vec<LinkSettings>,
+    /// The third party.
+    pub witness: WitnessSettings,
+    /// The timing.
+    pub timing: Timing,
+    /// What moves between the nodes.
+    pub groups: Vec<GroupSettings>,
+}
+
+/// One path for heartbeats.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LinkSettings {
+    /// Its name, the same on both nodes.
+    pub name: Name,
+    /// Heartbeats carried by the witness (SAFETY R4a).
+    pub relay: bool,
+}
+
+/// The witness: the gateway, or several hosts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WitnessSettings {
+    /// The link that is the public side of each node.
+    pub link: LinkId,
+    /// How many targets; a majority counts.
+    pub targets: u8,
+    /// Between two echoes while all is well.
+    pub interval: Span,
+    /// Echoes missing in a row before the witness counts as unreachable.
+    pub fall: u32,
+    /// Answers in a row before it counts as reachable again.
+    pub rise: u32,
+    /// `hold`: serve on with no peer and no witness, by the administrator's own word (SAFETY R8).
+    pub island_hold: bool,
+}
+
+/// The timing; its relations are checked by `config` (SAFETY, Timing).
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Timing {
+    /// Between two heartbeats.
+    pub heartbeat: Span,
+    /// A link this long without a heartbeat is late; a peer this long without any is suspected.
+    pub warn: Span,
+    /// How long a ground lasts.
+    pub lease: Span,
+    /// A peer this long without any heartbeat is silent.
+    pub dead: Span,
+    /// The same after a start.
+    pub init_dead: Span,
+    /// The longest that an answer may travel.
+    pub delivery: Span,
+    /// 1000 x (1 + rate bound): how much one clock may outrun the other.
+    pub rate: u64,
+    /// No nftables gate here: the address lifetime alone guards (limit f).
+    pub weak_gate: bool,
+}
+
+impl Timing {
+    /// Detection in about a second, as the drills and the tests use it.
+    pub const SECOND: Timing = Timing {
+        heartbeat: Span::millis(100),
+        warn: Span::millis(300),
+        lease: Span::millis(320),
+        dead: Span::secs(1),
+        init_dead: Span::secs(5),
+        delivery: Span::millis(50),
+        rate: 1200,
+        weak_gate: false,
+    };
+
+    /// Between two echoes while something is suspected: heartbeat / 10, at least 5 ms, at most 100 ms.
+    pub fn echo_period(&self) -> Span {
+        (self.heartbeat / 10).clamp(Span::millis(5), Span::millis(100))
+    }
+
+    /// How late the kernel may close a gate.
+    pub fn kernel_slack(&self) -> Span {
+        if self.weak_gate { WEAK_KERNEL_SLACK } else { KERNEL_SLACK }
+    }
+
+    /// echo period + delivery + kernel slack.
+    pub fn slack(&self) -> Span {
+        self.echo_period() + self.delivery + self.kernel_slack()
+    }
+
+    /// `span` on the slower of two clocks, counted on the faster one: span x r.
+    pub fn outrun(&self, span: Span) -> Span {
+        span.scaled(self.rate)
+    }
+
+    /// The least `dead` that lets a hung owner's gate close and a challenge stand before a claim (SAFETY, Timing).
+    pub fn least_dead(&self) -> Span {
+        let lease = self.outrun(self.lease);
+        self.warn.max(lease) + PROBES + lease + self.delivery * 2 + self.echo_period() + self.kernel_slack()
+    }
+}
+
+impl WitnessSettings {
+    /// How long own echoes must stay away before the witness counts as unreachable: fall x interval + delivery.
+    pub fn witness_time(&self, delivery: Span) -> Span {
+        self.interval * u64::from(self.fall) + delivery
+    }
+
+    /// How many targets are a majority.
+    pub fn majority(&self) -> usize {
+        usize::from(self.targets) / 2 + 1
+    }
+}
+
+/// One or more VIPs and services that move together.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GroupSettings {
+    /// Its name.
+    pub name: Name,
+    /// Where it should be while both nodes can serve.
+    pub preferred: Option<NodeId>,
+    /// Whether and when it goes back to the preferred node.
+    pub failback: Failback,
+    /// The VIPs as written, the guard VIP first; for messages only.
+    pub vips: Vec<Name>,
+    /// Whether there are services at all, and whether all of them may run on both nodes during a move.
+    pub services: Services,
+}
+
+/// What the core must know of a group's services.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Services {
+    /// None.
+    None,
+    /// All may run on both nodes during a move: started on the new owner before the VIP moves.
+    Warm,
+    /// At least one must not: it is stopped on the old owner before the new one starts it.
+    Cold,
+}
+
+/// What happens when the preferred node is back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Failback {
+    /// Go back as soon as it is fit and has been so for a little while.
+    Auto,
+    /// Stay until an administrator moves it.
+    Manual,
+    /// Go back when the preferred node has been fit for this long.
+    After(Span),
+}

@@ -1,0 +1,194 @@
+//! What all groups of a node share: links, peer, witness, numbers, and the queue of outputs.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Kind, Level};
+use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name};
+use super::io::{EchoKind, Output};
+use super::link::Link;
+use super::peer::{Peer, Sent};
+use super::settings::Settings;
+use super::time::{Mono, Span};
+use super::witness::Witness;
+
+/// What all groups share.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shared {
+    /// The configuration.
+    pub settings: Settings,
+    /// This life's number.
+    pub incarnation: Incarnation,
+    /// When it began.
+    pub born: Mono,
+    /// Each link.
+    pub links: Vec<Link>,
+    /// The other node.
+    pub peer: Peer,
+    /// The third party.
+    pub witness: Witness,
+    /// My own heartbeats.
+    pub sent: Sent,
+    /// The outputs.
+    pub out: VecDeque<Output>,
+    /// A heartbeat is to be sent at the end of this step.
+    pub urgent: bool,
+    /// It is to ask for an answer.
+    pub ask: bool,
+    /// Echoes at the fast rate are wanted.
+    pub fast: bool,
+    /// The daemon is being stopped.
+    pub shutdown: bool,
+    /// The record on disk is behind.
+    pub dirty: bool,
+    /// The state directory cannot be written: since when.
+    pub disk_failed: Option<String>,
+    /// The longest own lease that the peer has ever echoed; zero when it never did.
+    pub acked_lease: Span,
+    numbers: u64,
+    wake: Option<Mono>,
+    stepped: Mono,
+}
+
+impl Shared {
+    /// At the beginning.
+    pub fn new(settings: Settings, now: Mono) -> Shared {
+        Shared {
+            incarnation: Incarnation(0),
+            born: now,
+            links: settings.links.iter().map(|l| Link::new(l, now)).collect(),
+            peer: Peer { floor: now, ..Peer::default() },
+            witness: Witness::new(&settings.witness, now),
+            sent: Sent::default(),
+            out: VecDeque::new(),
+            urgent: false,
+            ask: false,
+            fast: false,
+            shutdown: false,
+            dirty: false,
+            disk_failed: None,
+            acked_lease: Span::ZERO,
+            numbers: 0,
+            wake: None,
+            stepped: now,
+            settings,
+        }
+    }
+
+    /// A number that was never given before: for attempts, generations, tickets, echoes.
+    pub fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// A new attempt.
+    pub fn attempt(&mut self) -> Attempt {
+        Attempt(self.number())
+    }
+
+    /// Asks to be woken at `at`. What is past is due in this very step: it was looked at already.
+    pub fn wake(&mut self, at: Mono) {
+        if at <= self.stepped {
+            return;
+        }
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// When to be woken.
+    pub fn wake_at(&self) -> Option<Mono> {
+        self.wake
+    }
+
+    /// Before a step: all wishes to be woken are given anew.
+    pub fn forget_wake(&mut self, now: Mono) {
+        self.stepped = now;
+        self.wake = None;
+        self.fast = false;
+    }
+
+    /// Says something to a person.
+    pub fn note(&mut self, level: Level, group: Option<&Name>, kind: Kind, text: impl Into<String>) {
+        self.out.push_back(Output::Note(Event { level, group: group.cloned(), kind, text: text.into() }));
+    }
+
+    /// Sends an echo to every witness and returns its number.
+    pub fn echo_all(&mut self, kind: EchoKind) -> u64 {
+        let number = self.number();
+        for target in 0..self.settings.witness.targets {
+            self.out.push_back(Output::Echo { witness: super::id::WitnessId(target), kind, number });
+        }
+        number
+    }
+
+    /// The links that can carry a frame now.
+    pub fn usable_links(&self) -> Vec<LinkId> {
+        (0u8..).zip(&self.links).filter(|(_, l)| l.usable()).map(|(i, _)| LinkId(i)).collect()
+    }
+
+    /// The lease that this node may count on: never longer than the peer knows (SAFETY R11).
+    pub fn lease(&self) -> Span {
+        let own = self.settings.timing.lease;
+        if self.acked_lease == Span::ZERO { own } else { own.min(self.acked_lease) }
+    }
+
+    /// The longest lease on which the peer may still run.
+    pub fn peer_lease(&self) -> Span {
+        self.peer.lease.max(self.settings.timing.lease)
+    }
+
+    /// How long a challenge must stand (SAFETY R4.4).
+    pub fn challenge_time(&self) -> Span {
+        let t = &self.settings.timing;
+        t.outrun(self.peer_lease()) + t.slack()
+    }
+
+    /// The peer was heard within `warn`, and it has heard this life of mine lately: agreements are possible.
+    pub fn in_touch(&self, now: Mono) -> bool {
+        let t = &self.settings.timing;
+        self.peer.fresh(now, t.warn) && self.peer.hears_me.is_some_and(|at| now.since(at) <= t.dead)
+    }
+
+    /// The least epoch above `seen` that is mine.
+    pub fn next_epoch(&self, seen: Epoch) -> Epoch {
+        seen.next_for(self.settings.me)
+    }
+
+    /// This node lost its public side and the peer did not. Lost carrier is mine alone, and counts at once. A witness that
+    /// answers neither node is lost to both (SAFETY R8): so the peer must have had an answer to an echo that it sent when
+    /// mine went unanswered already, by more than the two nodes' echoes can lie apart.
+    pub fn lost_alone(&self, now: Mono) -> bool {
+        if self.witness.reachable {
+            return false;
+        }
+        if !self.witness.carrier {
+            return true;
+        }
+        let t = &self.settings.timing;
+        if self.witness.lost_at.is_none() && now.since(self.born) <= t.dead {
+            return false;
+        }
+        let mine = self.witness.own_time(&self.settings.witness).unwrap_or(self.born);
+        let said = self.peer.said().and_then(|b| b.answered).zip(self.peer.heard);
+        let margin = self.settings.witness.interval + t.delivery / 2;
+        // A witness that comes back answers one of the two first: the other one's answer is given time.
+        let settled =
+            self.peer.reaches_since.is_some_and(|at| now.since(at) > self.settings.witness.interval + t.delivery + t.heartbeat);
+        settled && said.is_some_and(|(ago, heard)| heard.back(ago) > mine + margin)
+    }
+
+    /// This node's name.
+    pub fn me(&self) -> Name {
+        self.settings.nodes[self.settings.me.index()].clone()
+    }
+
+    /// The peer's name.
+    pub fn peer_name(&self) -> Name {
+        self.settings.nodes[self.settings.me.other().index()].clone()
+    }
+
+    /// Whether this node is the group's preferred one.
+    pub fn preferred(&self, group: GroupId) -> bool {
+        self.settings.groups[usize::from(group.0)].preferred == Some(self.settings.me)
+    }
+}

@@ -1,0 +1,241 @@
+//! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
+
+use super::claim::{Challenge, Open, Verdict, stand_down};
+use super::event::{Kind, Level};
+use super::grounds::Grounds;
+use super::group::{Group, Next};
+use super::io::{EchoKind, Output};
+use super::role::{Claim, Role, Standby, Why};
+use super::settings::{PROBE_GAP, PROBES};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+impl Group {
+    pub(super) fn step_standby(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
+        let (since, warn, dead) = self.silence(cx);
+        cx.wake(since + warn);
+        if now < since + warn {
+            self.end_claim(&mut s, cx);
+            return self.step_agreement(s, cx, now);
+        }
+        if let Some(w) = s.wish.take() {
+            // A withdrawn epoch is never used again.
+            self.seen = self.seen.max(w.epoch);
+            cx.dirty = true;
+        }
+        self.ownerless = None;
+        self.gather(&mut s, since, dead, cx, now);
+        let open = self.open_points(&s, cx, now);
+        if !open.is_empty() {
+            return Next::Stay(Role::Standby(s));
+        }
+        self.claim(s, since, cx, now)
+    }
+
+    /// Since when the peer has been silent, and after how long it is suspected and lost.
+    pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
+        let t = &cx.settings.timing;
+        if cx.peer.heard.is_none() {
+            let floor = cx.peer.floor.max(cx.born);
+            return (floor, t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
+        }
+        let since = cx.peer.silent_since();
+        let since = cx.peer.deaf_and_dark_since(&self.name).map_or(since, |deaf| deaf.min(since));
+        (since, t.warn, t.dead)
+    }
+
+    /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
+    fn end_claim(&mut self, s: &mut Standby, cx: &mut Shared) {
+        let Some(claim) = s.claim.take() else { return };
+        if let Some(c) = claim.challenge {
+            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+            if c.written() {
+                self.challenged += 1;
+                cx.urgent = true;
+            }
+        }
+    }
+
+    fn gather(&mut self, s: &mut Standby, since: Mono, dead: Span, cx: &mut Shared, now: Mono) {
+        let t = cx.settings.timing;
+        let age = now.since(since);
+        let claim = s.claim.get_or_insert_with(Claim::default);
+        cx.fast |= age < dead * 4 || claim.challenge.is_some();
+        if let Some(until) = self.stand_down {
+            if now < until {
+                cx.wake(until);
+                return;
+            }
+            self.stand_down = None;
+            claim.probes = Default::default();
+        }
+        cx.wake(since + dead);
+        cx.wake((since + dead).back(PROBES + PROBE_GAP));
+
+        // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
+        let gap = if age <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
+        let stood = claim.challenge.as_ref().map(|c| c.verdict(cx.settings.witness.majority()));
+        let wanted = match stood {
+            None => !claim.probes.unanswered(now),
+            Some(Verdict::Stood(_)) => age + PROBES + PROBE_GAP >= dead,
+            Some(_) => false,
+        };
+        if wanted && cx.witness.carrier {
+            let gap = if stood.is_some() { PROBE_GAP } else { gap };
+            if now >= claim.probes.next(gap) {
+                claim.probes.send(now);
+                cx.out.push_back(Output::Probe { group: self.id });
+            }
+            cx.wake(claim.probes.next(gap));
+        }
+        if claim.probes.unanswered(now) {
+            cx.wake(now + PROBE_GAP);
+        }
+
+        // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
+        let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since);
+        let stopping = self.running == super::role::Running::Stopping;
+        if claim.challenge.is_none() && claim.probes.unanswered(now) && reach && !stopping {
+            claim.challenge = Some(Challenge::new(now, cx.witness.targets.len(), cx.challenge_time()));
+            claim.never_took = false;
+            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: true });
+        }
+        let Some(c) = claim.challenge.as_mut() else {
+            cx.wake(now + t.echo_period());
+            return;
+        };
+        for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
+            r.review(now, &w.own, &t);
+            // † A witness whose table is no register lets every challenge stand.
+            r.never_took |= !w.register;
+        }
+        match c.verdict(cx.settings.witness.majority()) {
+            Verdict::Broken => {
+                s.claim.as_mut().map(|c| c.challenge.take());
+                self.stood_down(s, "its entry in the witness's table was taken back: the owner lives".into(), cx, now);
+                return;
+            }
+            Verdict::NeverTook => {
+                if let Some(c) = s.claim.as_mut() {
+                    c.never_took = true;
+                }
+                let text = "the witness's table does not take this node's entry (pinned, or the write is filtered): no claim without fencing";
+                self.stood_down(s, text.into(), cx, now);
+                return;
+            }
+            Verdict::Running | Verdict::Stood(_) => {}
+        }
+        if now >= c.next {
+            c.next = now + t.echo_period();
+            let number = cx.number();
+            for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(_, r)| !r.broken) {
+                let witness = super::id::WitnessId(target);
+                if r.start.is_none() {
+                    // † After the first echo came back never write again.
+                    r.written = Some(now);
+                    cx.out.push_back(Output::Write { group: self.id, witness });
+                }
+                r.echoes.send(now, number);
+                cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(self.id), number });
+            }
+        }
+        cx.wake(c.next);
+    }
+
+    /// The challenge met an owner.
+    pub(super) fn challenge_broken(&mut self, why: String, cx: &mut Shared, now: Mono) {
+        let mut role = std::mem::replace(&mut self.role, Role::Standby(Standby::default()));
+        if let Role::Standby(s) = &mut role {
+            self.stood_down(s, why, cx, now);
+        }
+        self.role = role;
+    }
+
+    fn stood_down(&mut self, s: &mut Standby, why: String, cx: &mut Shared, now: Mono) {
+        if let Some(c) = &mut s.claim {
+            c.challenge = None;
+            c.probes = Default::default();
+        }
+        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+        self.challenged += 1;
+        let wait = stand_down(cx.challenge_time(), self.broken, cx.settings.me.0, self.seen.0, cx.preferred(self.id));
+        self.broken = self.broken.saturating_add(1);
+        self.stand_down = Some(now + wait);
+        cx.wake(now + wait);
+        let text = format!("no claim: {why}; asks again in {wait}");
+        self.last_refusal = Some(text.clone());
+        cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+    }
+
+    /// The checklist: what is still open, each with its reason. Empty means: claim.
+    pub fn open_points(&self, s: &Standby, cx: &Shared, now: Mono) -> Vec<Open> {
+        let (since, warn, dead) = self.silence(cx);
+        let age = now.since(since);
+        if age < warn {
+            return vec![Open::PeerAlive(age)];
+        }
+        let mut open = Vec::new();
+        if age < dead {
+            open.push(Open::NotSilentLongEnough((since + dead).since(now)));
+        }
+        if !cx.witness.carrier {
+            open.push(Open::NoCarrier);
+        } else if !cx.witness.reachable || cx.witness.own_time(&cx.settings.witness).is_none_or(|at| at <= since) {
+            open.push(Open::WitnessDark);
+        }
+        if self.running == super::role::Running::Stopping {
+            open.push(Open::StillStopping);
+        } else if !self.eligible(cx, now) {
+            open.push(Open::NotEligible);
+        }
+        if self.durable < cx.next_epoch(self.seen) {
+            open.push(Open::EpochNotDurable);
+        }
+        let claim = s.claim.as_ref();
+        if let Some(until) = self.stand_down.filter(|at| now < *at) {
+            open.push(if claim.is_some_and(|c| c.never_took) { Open::NeverTook } else { Open::StandingDown(until.since(now)) });
+            return open;
+        }
+        let Some(claim) = claim else {
+            open.push(Open::Probing);
+            return open;
+        };
+        match &claim.challenge {
+            None => {
+                open.push(
+                    claim
+                        .probes
+                        .answered
+                        .filter(|_| !claim.probes.unanswered(now))
+                        .map_or(Open::Probing, |(by, _)| Open::AddressAnswered(by)),
+                );
+                open.push(Open::NotChallenged);
+            }
+            Some(c) => match c.verdict(cx.settings.witness.majority()) {
+                Verdict::Stood(at) if at + cx.lease() > now => {
+                    if !claim.probes.unanswered_lately(now) {
+                        open.push(Open::Probing);
+                    }
+                }
+                _ => open.push(Open::ChallengeRunning),
+            },
+        }
+        open
+    }
+
+    /// All points hold: the address is ours.
+    fn claim(&mut self, s: Standby, since: Mono, cx: &mut Shared, now: Mono) -> Next {
+        let stood = s.claim.and_then(|c| c.challenge).map(|c| c.verdict(cx.settings.witness.majority()));
+        let Some(Verdict::Stood(ground)) = stood else { return Next::Stay(Role::Standby(Standby::default())) };
+        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+        let epoch = cx.next_epoch(self.seen);
+        let evidence = format!(
+            ": {} silent for {} on all links; the witness answers this node; nobody answers for the address; the challenge stood",
+            cx.peer_name(),
+            now.since(since)
+        );
+        self.broken = 0;
+        let grounds = Grounds { path: Some(ground), ..Grounds::default() };
+        self.open(epoch, Why::Claimed, grounds, None, evidence, cx, now)
+    }
+}

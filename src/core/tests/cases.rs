@@ -1,0 +1,212 @@
+//! One sentence each: who answers, after what.
+
+use super::pair::{A, B, CABLE, LAN, World, fast};
+use crate::core::io::{Answer, Command};
+use crate::core::settings::Failback;
+use crate::core::time::Span;
+
+const TAKEN: Span = Span::millis(600);
+
+fn standby() -> Command {
+    Command::Standby { group: None, lasting: None, reason: None }
+}
+
+fn bound() -> Span {
+    fast().dead + fast().heartbeat
+}
+
+#[test]
+fn at_the_first_start_the_preferred_node_serves_and_the_other_does_not() {
+    World::settled().only(A);
+}
+
+#[test]
+fn an_owner_without_power_is_replaced_within_dead_and_one_heartbeat_and_gets_it_back_later() {
+    let mut w = World::settled();
+    w.power_off(A);
+    let took = w.until_serves(B, Span::secs(5));
+    assert!(took <= bound(), "{took}\n{}", w.log());
+    w.start(A);
+    w.run(Span::secs(30));
+    w.only(A);
+}
+
+#[test]
+fn a_daemon_that_is_stopped_in_order_hands_over_at_once() {
+    let mut w = World::settled();
+    w.command(A, 1, Command::Shutdown);
+    let took = w.until_serves(B, Span::secs(5));
+    assert!(took < Span::millis(100), "{took}\n{}", w.log());
+    w.run(Span::secs(10));
+    w.only(B);
+}
+
+#[test]
+fn standby_hands_over_and_resume_brings_it_back() {
+    let mut w = World::settled();
+    w.command(A, 1, standby());
+    w.run(Span::secs(20));
+    w.only(B);
+    assert!(matches!(w.m[A].replies.first(), Some((1, Answer::Done(_)))), "{}", w.log());
+    w.command(A, 2, Command::Resume);
+    w.run(Span::secs(20));
+    w.only(A);
+}
+
+#[test]
+fn takeover_brings_it_here_and_it_stays() {
+    let mut w = World::settled();
+    w.command(B, 1, Command::Takeover { group: None });
+    w.run(Span::secs(30));
+    w.only(B);
+    assert!(matches!(w.m[B].replies.first(), Some((1, Answer::Done(_)))), "{}", w.log());
+}
+
+#[test]
+fn with_manual_failback_it_stays_where_it_is() {
+    let mut w = World::settled_with(Failback::Manual);
+    w.power_off(A);
+    w.run(Span::secs(5));
+    w.start(A);
+    w.run(Span::secs(60));
+    w.only(B);
+}
+
+#[test]
+fn a_killed_daemon_never_leaves_two_owners() {
+    let mut w = World::settled();
+    w.kill(A);
+    let took = w.until_serves(B, Span::secs(5));
+    assert!(took <= bound(), "{took}\n{}", w.log());
+    w.run(Span::secs(5));
+    w.only(B);
+}
+
+#[test]
+fn a_daemon_that_hangs_and_wakes_never_makes_two_owners() {
+    for ms in [100, 140, 160, 300, 480, 500, 520, 600, 3000] {
+        let mut w = World::settled();
+        w.hang(A);
+        w.run(Span::millis(ms));
+        w.wake(A);
+        w.run(Span::secs(40));
+        w.only(A);
+    }
+}
+
+#[test]
+fn a_cut_heartbeat_cable_moves_nothing() {
+    let mut w = World::settled();
+    let since = w.now;
+    w.cut[CABLE] = [true; 2];
+    w.run(Span::secs(20));
+    w.steady_since(since, A);
+}
+
+#[test]
+fn all_links_cut_between_nodes_that_reach_the_gateway_move_nothing() {
+    let mut w = World::settled();
+    let since = w.now;
+    w.cut = [[true; 2]; 2];
+    w.run(Span::secs(60));
+    w.steady_since(since, A);
+}
+
+#[test]
+fn an_isolated_owner_leaves_before_the_other_comes() {
+    let mut w = World::settled();
+    w.isolate(A, true);
+    let took = w.until_serves(B, Span::secs(5));
+    assert!(took <= bound(), "{took}\n{}", w.log());
+    w.run(Span::secs(20));
+    w.only(B);
+    w.isolate(A, false);
+    w.run(Span::secs(30));
+    w.only(A);
+}
+
+#[test]
+fn a_lost_public_side_is_handed_over_in_milliseconds() {
+    let mut w = World::settled();
+    w.set_carrier(A, false);
+    let took = w.until_serves(B, Span::secs(5));
+    assert!(took < Span::millis(50), "{took}\n{}", w.log());
+    w.run(Span::secs(10));
+    w.only(B);
+}
+
+#[test]
+fn a_gateway_that_is_down_for_both_moves_nothing() {
+    let mut w = World::settled();
+    let since = w.now;
+    w.gateway = false;
+    w.run(Span::secs(20));
+    w.gateway = true;
+    w.run(Span::secs(20));
+    w.steady_since(since, A);
+}
+
+#[test]
+fn two_nodes_alone_without_a_witness_do_not_serve() {
+    let mut w = World::settled();
+    w.gateway = false;
+    w.cut = [[true; 2]; 2];
+    w.run(Span::secs(20));
+    w.nobody();
+    w.heal();
+    w.run(Span::secs(25));
+    w.only(A);
+}
+
+#[test]
+fn links_cut_in_one_direction_move_nothing() {
+    for from in [A, B] {
+        let mut w = World::settled();
+        let since = w.now;
+        w.cut[CABLE][from] = true;
+        w.cut[LAN][from] = true;
+        w.run(Span::secs(30));
+        w.steady_since(since, A);
+    }
+}
+
+#[test]
+fn a_node_that_boots_alone_serves_after_init_dead() {
+    let mut w = World::dark(Failback::Auto);
+    w.start(B);
+    let took = w.until_serves(B, Span::secs(30));
+    assert!(took >= fast().init_dead && took <= fast().init_dead + TAKEN, "{took}\n{}", w.log());
+}
+
+#[test]
+fn an_owner_whose_gate_closed_by_itself_leaves_and_does_not_open_it_again() {
+    let mut w = World::settled();
+    w.lapse(A);
+    // Longer than a renewal, shorter than the probes of a new claim by agreement.
+    for _ in 0..50 {
+        w.run(Span::millis(1));
+        assert!(!w.answers(A), "{}", w.log());
+    }
+    w.run(Span::secs(40));
+    w.only(A);
+}
+
+#[test]
+fn an_address_deleted_by_a_foreign_hand_is_put_back() {
+    let mut w = World::settled();
+    w.delete_address(A);
+    w.run(Span::millis(10));
+    w.only(A);
+}
+
+#[test]
+fn a_gate_flushed_by_a_foreign_hand_is_made_again() {
+    let mut w = World::settled();
+    w.flush(A);
+    w.run(Span::millis(10));
+    w.only(A);
+    assert!(w.m[A].gate.is_some(), "{}", w.log());
+    w.kill(A);
+    w.run(Span::secs(5));
+    w.only(B);
+}

@@ -1,0 +1,106 @@
+//! What holds for every pattern of faults.
+
+use proptest::prelude::*;
+
+use super::pair::{A, B, CABLE, LAN, World, fast};
+use crate::core::io::Output;
+use crate::core::time::{Mono, Span};
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Cut(usize, usize, bool),
+    GatewayCut(usize, bool),
+    Gateway(bool),
+    Carrier(usize, bool),
+    Kill(usize),
+    PowerOff(usize),
+    Start(usize),
+    Hang(usize),
+    Wake(usize),
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let node = 0..2_usize;
+    prop_oneof![
+        4 => (0..2_usize, node.clone(), any::<bool>()).prop_map(|(l, n, on)| Fault::Cut(l, n, on)),
+        2 => (node.clone(), any::<bool>()).prop_map(|(n, on)| Fault::GatewayCut(n, on)),
+        1 => any::<bool>().prop_map(Fault::Gateway),
+        1 => (node.clone(), any::<bool>()).prop_map(|(n, up)| Fault::Carrier(n, up)),
+        1 => node.clone().prop_map(Fault::Kill),
+        1 => node.clone().prop_map(Fault::PowerOff),
+        3 => node.clone().prop_map(Fault::Start),
+        2 => node.clone().prop_map(Fault::Hang),
+        3 => node.prop_map(Fault::Wake),
+    ]
+}
+
+fn apply(w: &mut World, f: Fault) {
+    match f {
+        Fault::Cut(link, from, on) => w.cut[link][from] = on,
+        Fault::GatewayCut(n, on) => w.gateway_cut[n] = on,
+        Fault::Gateway(up) => w.gateway = up,
+        Fault::Carrier(n, up) => w.set_carrier(n, up),
+        Fault::Kill(n) => w.kill(n),
+        Fault::PowerOff(n) => w.power_off(n),
+        Fault::Start(n) if w.m[n].daemon == super::pair::Daemon::Gone => w.start(n),
+        Fault::Start(_) => {}
+        Fault::Hang(n) => w.hang(n),
+        Fault::Wake(n) => w.wake(n),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lost_heartbeats_shorter_than_dead_move_nothing_while_the_witness_answers(
+        losses in prop::collection::vec((1_u64..500, 1_u64..700, any::<[bool; 4]>()), 1..20),
+    ) {
+        let mut w = World::settled();
+        let since = w.now;
+        for (lost, between, which) in losses {
+            w.cut[CABLE] = [which[0], which[1]];
+            w.cut[LAN] = [which[2], which[3]];
+            w.run(Span::millis(lost));
+            w.cut = [[false; 2]; 2];
+            w.run(Span::millis(between));
+        }
+        w.steady_since(since, A);
+    }
+
+    #[test]
+    fn no_sequence_of_faults_makes_two_owners_and_when_all_is_well_again_one_serves(
+        faults in prop::collection::vec((1_u64..2500, fault()), 10..25),
+    ) {
+        let mut w = World::settled();
+        for (wait, f) in faults {
+            apply(&mut w, f);
+            w.run(Span::millis(wait));
+            w.never_two();
+        }
+        w.heal();
+        w.run(fast().init_dead * 3 + Span::secs(10));
+        w.never_two();
+        prop_assert!(w.answers(A) ^ w.answers(B), "{}", w.log());
+    }
+
+    #[test]
+    fn an_early_tick_orders_nothing(steps in prop::collection::vec((1_u64..400, 0..2_usize, 1_u64..1000), 1..40)) {
+        let mut w = World::settled();
+        for (wait, i, part) in steps {
+            w.run(Span::millis(wait));
+            let (now, Some(due)) = w.clock(i) else { continue };
+            if due <= now {
+                continue;
+            }
+            let at = Mono(now.0 + (due.0 - now.0) * part / 1001);
+            // The world's own clock follows, so that nothing seems to come from the past.
+            let out = w.early_tick(i, at);
+            prop_assert!(out.is_empty(), "at {at:?}, due {due:?}: {:?}", out.iter().map(kind).collect::<Vec<_>>());
+        }
+    }
+}
+
+fn kind(output: &Output) -> String {
+    format!("{output:?}").chars().take(60).collect()
+}

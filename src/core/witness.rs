@@ -1,0 +1,223 @@
+//! Own reachability, and the answers of each witness to each kind of echo.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::WitnessSettings;
+use super::time::{Mono, Span};
+
+/// Echoes of one kind to one witness: which are on their way, which was answered last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Series {
+    pending: VecDeque<(u64, Mono)>,
+    /// The send time of the newest echo that was answered in time.
+    pub answered: Option<Mono>,
+    /// When that answer came.
+    pub answered_at: Option<Mono>,
+    /// Echoes in a row that stayed unanswered since then.
+    pub missed: u32,
+    /// The send time of the first of those.
+    pub missed_since: Option<Mono>,
+    /// The last round trip.
+    pub rtt: Option<Span>,
+}
+
+impl Series {
+    /// An echo went out.
+    pub fn send(&mut self, now: Mono, number: u64) {
+        self.pending.push_back((number, now));
+    }
+
+    /// Counts those that can no longer be answered in time.
+    pub fn expire(&mut self, now: Mono, delivery: Span) {
+        while let Some((_, sent)) = self.pending.front()
+            && now.since(*sent) > delivery
+        {
+            self.missed += 1;
+            self.missed_since.get_or_insert(*sent);
+            self.pending.pop_front();
+        }
+    }
+
+    /// An answer came. Returns the echo's send time when it was in time.
+    pub fn answer(&mut self, now: Mono, number: u64, delivery: Span) -> Option<Mono> {
+        self.expire(now, delivery);
+        let index = self.pending.iter().position(|(n, _)| *n == number)?;
+        let (_, sent) = self.pending.remove(index)?;
+        if self.answered.is_none_or(|a| sent > a) {
+            self.answered = Some(sent);
+            self.answered_at = Some(now);
+        }
+        self.missed = 0;
+        self.missed_since = None;
+        self.rtt = Some(now.since(sent));
+        Some(sent)
+    }
+
+    /// Forgets what is on its way: after a gap nothing of it counts.
+    pub fn void(&mut self) {
+        self.pending.clear();
+        self.missed = 0;
+        self.missed_since = None;
+    }
+
+    /// When the oldest on its way will count as missed.
+    pub fn deadline(&self, delivery: Span) -> Option<Mono> {
+        self.pending.front().map(|(_, sent)| *sent + delivery + Span(1))
+    }
+}
+
+/// The newest time that a majority has reached: the majority-th newest of the witnesses' own.
+pub fn majority_time(times: impl Iterator<Item = Option<Mono>>, majority: usize) -> Option<Mono> {
+    let mut all: Vec<Mono> = times.flatten().collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.get(majority.checked_sub(1)?).copied()
+}
+
+/// One witness.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// Echoes from the node's own address.
+    pub own: Series,
+    /// Answers in a row.
+    pub streak: u32,
+    /// The judgement, with hysteresis.
+    pub reachable: bool,
+    /// Its neighbour table is a register: VIP-sourced echoes come back to the one whom it names (SAFETY R2, negative control).
+    pub register: bool,
+    /// The last negative control; none when it came back, or none was sent.
+    pub control: Option<u64>,
+}
+
+/// The witnesses, and the own public side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Witness {
+    /// Each target.
+    pub targets: Vec<Target>,
+    /// The public carrier.
+    pub carrier: bool,
+    /// A majority is reachable, and there is carrier. With hysteresis.
+    pub reachable: bool,
+    /// When the next own echoes go out.
+    pub next: Mono,
+    /// Losses of the public side not long ago: each lengthens the time of stability before a failback (SAFETY R9).
+    pub losses: VecDeque<Mono>,
+    /// Silence of a witness is not counted from before this: a gap of my own (SAFETY R10).
+    pub floor: Mono,
+    /// When the interface lost its carrier or the majority went away.
+    pub lost_at: Option<Mono>,
+}
+
+impl Witness {
+    /// Nothing known yet.
+    pub fn new(settings: &WitnessSettings, now: Mono) -> Witness {
+        let target = Target { own: Series::default(), streak: 0, reachable: false, register: true, control: None };
+        Witness {
+            targets: vec![target; usize::from(settings.targets)],
+            carrier: false,
+            reachable: false,
+            next: now,
+            losses: VecDeque::new(),
+            floor: now,
+            lost_at: None,
+        }
+    }
+
+    /// A negative control goes out. The last one did not come back: the table is a register (again).
+    pub fn control_sent(&mut self, number: u64) {
+        for t in &mut self.targets {
+            t.register |= t.control.replace(number).is_some();
+        }
+    }
+
+    /// A negative control came back: until one stays away, this witness proves nothing. Returns whether that is news.
+    pub fn control_back(&mut self, target: usize, number: u64) -> bool {
+        let Some(t) = self.targets.get_mut(target) else { return false };
+        t.control.take_if(|n| *n == number).is_some() && std::mem::replace(&mut t.register, false)
+    }
+
+    /// After a gap of my own: what is on its way no longer counts, and neither does the silence so far.
+    pub fn void(&mut self, now: Mono) {
+        self.floor = now;
+        self.next = now;
+        for target in &mut self.targets {
+            target.own.void();
+        }
+    }
+
+    /// An echo from the own address was answered.
+    pub fn answered(&mut self, now: Mono, target: usize, number: u64, settings: &WitnessSettings, delivery: Span) {
+        let Some(t) = self.targets.get_mut(target) else { return };
+        if t.own.answer(now, number, delivery).is_some() {
+            t.streak = t.streak.saturating_add(1);
+            if t.streak >= settings.rise {
+                t.reachable = true;
+            }
+        }
+    }
+
+    /// Judges again; returns whether the judgement of the whole changed.
+    pub fn review(&mut self, now: Mono, settings: &WitnessSettings, delivery: Span) -> bool {
+        let limit = settings.witness_time(delivery);
+        for t in &mut self.targets {
+            t.own.expire(now, delivery);
+            if t.own.missed > 0 {
+                t.streak = 0;
+            }
+            if t.reachable && now.since(t.own.answered.unwrap_or_default().max(self.floor)) > limit {
+                t.reachable = false;
+            }
+        }
+        let count = self.targets.iter().filter(|t| t.reachable).count();
+        let reachable = self.carrier && count >= settings.majority();
+        if reachable == self.reachable {
+            return false;
+        }
+        self.reachable = reachable;
+        if reachable {
+            self.lost_at = None;
+        } else {
+            self.lost_at = Some(now);
+            self.losses.push_back(now);
+            if self.losses.len() > 8 {
+                self.losses.pop_front();
+            }
+        }
+        true
+    }
+
+    /// The interface lost or got its carrier. Lost carrier counts at once.
+    pub fn set_carrier(&mut self, up: bool) {
+        self.carrier = up;
+        if !up {
+            for t in &mut self.targets {
+                t.reachable = false;
+                t.streak = 0;
+                t.own.void();
+            }
+        }
+    }
+
+    /// The newest echo from the own address that a majority answered.
+    pub fn own_time(&self, settings: &WitnessSettings) -> Option<Mono> {
+        majority_time(self.targets.iter().map(|t| t.own.answered), settings.majority())
+    }
+
+    /// Something is in doubt: a judged-reachable target misses, or one is on its way back.
+    pub fn doubt(&self) -> bool {
+        self.targets.iter().any(|t| if t.reachable { t.own.missed > 0 } else { t.streak > 0 })
+    }
+
+    /// When the judgement may change by itself.
+    pub fn deadline(&self, settings: &WitnessSettings, delivery: Span) -> Option<Mono> {
+        let limit = settings.witness_time(delivery);
+        let lapse = self
+            .targets
+            .iter()
+            .filter(|t| t.reachable)
+            .map(|t| t.own.answered.unwrap_or_default().max(self.floor) + limit + Span(1));
+        let miss = self.targets.iter().filter_map(|t| t.own.deadline(delivery));
+        lapse.chain(miss).min()
+    }
+}

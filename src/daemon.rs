@@ -1,0 +1,123 @@
+//! Joins core and host: events in, outputs out. One decision thread; slow work runs elsewhere and reports back.
+//!
+//! Life cycle: [`run`] reads the file and the key, looks at the kernel (gate, addresses, services), gives the core its
+//! [`Start`], and then turns events into inputs and outputs into orders until the core says [`Output::Exit`].
+
+mod actuators;
+mod addresses;
+mod beats;
+mod setup;
+mod state;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::sync::{mpsc, oneshot};
+
+use self::actuators::Actuators;
+use crate::config::Config;
+use crate::core::id::LinkId;
+use crate::core::io::{Answer, Command, Input};
+use crate::core::node::Node;
+use crate::core::view::View;
+use crate::host::clock;
+
+/// What the command line says of a daemon.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// This node's name; else the host's.
+    pub node: Option<String>,
+    /// Control socket and lock.
+    pub run_dir: PathBuf,
+    /// Record, services' pids.
+    pub state_dir: PathBuf,
+}
+
+/// Something that happened.
+pub enum Event {
+    /// A fact for the core.
+    Input(Input),
+    /// A link's socket is open (again): the next heartbeat should not wait.
+    Opened(LinkId),
+    /// The set of interfaces changed: the gate's hooks follow.
+    Interfaces(Vec<String>),
+    /// A person's command, to be answered.
+    Command(Command, oneshot::Sender<Answer>),
+    /// A person looks.
+    View(oneshot::Sender<View>),
+    /// SIGHUP.
+    Reopen,
+    /// SIGUSR2: "I come back". Gate, VIP and services stay as they are.
+    ComeBack,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting: the file, the key, the run directory, the kernel.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let config = Config::read(&options.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, serve(options, config))
+}
+
+async fn serve(options: Options, config: Config) -> anyhow::Result<()> {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let (mut node, mut act) = setup::all(&options, &config, events.clone()).await?;
+    let mut alarm = clock::Alarm::new().context("no timer")?;
+    act.carry_out(&mut node);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    loop {
+        alarm.set(node.deadline()).context("the timer cannot be set")?;
+        let event = tokio::select! {
+            biased;
+            event = inbox.recv() => event,
+            seen = act.public.next() => act.public_input(seen).map(Event::Input).or(Some(Event::Input(Input::Tick))),
+            done = alarm.wait() => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
+        };
+        let Some(event) = event else { break };
+        match event {
+            Event::Input(input) => node.handle(clock::now(), input),
+            Event::Opened(_) => node.handle(clock::now(), Input::Tick),
+            Event::Interfaces(names) => act.gate.interfaces(names),
+            Event::Command(command, answer) => {
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command });
+            }
+            Event::View(answer) => {
+                let _ = answer.send(node.view(clock::now()));
+            }
+            Event::Reopen => act.reopen_logs(),
+            Event::ComeBack => {
+                tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
+                act.finish(false);
+                return Ok(());
+            }
+        }
+        act.carry_out(&mut node);
+        if let Some(lost) = act.carrier.lost() {
+            node.handle(clock::now(), lost);
+            act.carry_out(&mut node);
+        }
+        if act.exit {
+            break;
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // Whoever waits for the last answer reads it before the socket closes.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    act.finish(true);
+    Ok(())
+}
+
+impl Actuators {
+    /// Carries out everything that the core wants now.
+    fn carry_out(&mut self, node: &mut Node) {
+        while let Some(output) = node.poll() {
+            self.act(output);
+        }
+    }
+}

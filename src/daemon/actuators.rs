@@ -1,0 +1,239 @@
+//! Carries out what the core wants. Nothing here decides, and nothing here waits.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Event;
+use super::addresses::AddressOrders;
+use super::beats::{Inbox, Outbox, Slot};
+use crate::core::event::{Event as Noted, Kind, Level};
+use crate::core::heartbeat::Heartbeat;
+use crate::core::id::{LinkId, Name};
+use crate::core::io::{Answer, EchoKind, Input, InterfaceState, Output, Record, ServiceReport};
+use crate::host::echo::Echoes;
+use crate::host::gate::{GateThread, Orders};
+use crate::host::interfaces::Carrier;
+use crate::host::public::{PublicEvent, PublicSide};
+use crate::log::ReopenHandle;
+use crate::service::ServiceManager;
+use crate::wire::Path;
+
+/// How a link is sent on.
+pub enum Way {
+    /// Through its own socket.
+    Socket(Slot),
+    /// Through the witness.
+    Relay,
+}
+
+/// Everything that acts.
+pub struct Actuators {
+    /// Each link: its path in the tag, and its way.
+    pub links: Vec<(Path, Way)>,
+    /// The paths of heartbeats inside VIP-sourced echoes, by group.
+    pub vip_paths: Vec<Path>,
+    /// Signs.
+    pub outbox: Outbox,
+    /// Verifies.
+    pub inbox: Rc<RefCell<Inbox>>,
+    /// Raw frames.
+    pub public: PublicSide,
+    /// The relay's link, where there is one.
+    pub relay: Option<LinkId>,
+    /// Echoes from the own address.
+    pub echoes: Echoes,
+    /// The gate's queue.
+    pub gate: Orders,
+    /// The gate's thread, to be ended.
+    pub gate_thread: Option<GateThread>,
+    /// The addresses' queue.
+    pub vips: AddressOrders,
+    /// Each group's services; none where there are none.
+    pub services: Vec<Option<ServiceManager>>,
+    /// The record's queue.
+    pub state: Sender<(u64, Record)>,
+    /// Whom to answer.
+    pub asked: BTreeMap<u64, oneshot::Sender<Answer>>,
+    /// The last command's number.
+    pub last_command: u64,
+    /// Back to the loop.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The log files.
+    pub logs: Option<ReopenHandle>,
+    /// The core has finished.
+    pub exit: bool,
+    /// The public interface, and its carrier as it was seen last.
+    pub carrier: PublicCarrier,
+    /// What must live as long as the daemon.
+    pub keep: Vec<Box<dyn std::any::Any>>,
+}
+
+impl Actuators {
+    /// Carries out one output.
+    pub fn act(&mut self, output: Output) {
+        match output {
+            Output::Send { beat, links } => self.send(&beat, &links),
+            Output::Echo { witness, kind, number } => match kind {
+                EchoKind::Own => {
+                    if self.echoes.send(witness, number).is_err() {
+                        let _ = self.echoes.open();
+                    }
+                }
+                EchoKind::Vip(g) | EchoKind::Challenge(g) | EchoKind::Control(g) => {
+                    let frame = self.vip_paths.get(usize::from(g.0)).and_then(|path| self.outbox.seal(path)).unwrap_or_default();
+                    let sent = self.public.vip_echo(g, witness, kind, number, &frame);
+                    quietly("VIP-sourced echo", sent);
+                }
+            },
+            Output::Probe { group } => quietly("address probe", self.public.probe(group)),
+            Output::Write { group, witness } => quietly("challenge", self.public.write(group, witness)),
+            Output::AnswerUnicast { group, on } => self.public.answer_unicast(group, on),
+            Output::Announce { group } => quietly("announcement", self.public.announce(group)),
+            Output::Gate { group, generation, order } => self.gate.order(group, generation, order),
+            Output::Address { group, attempt, order } => self.vips.order(group, attempt, order),
+            Output::Services { group, attempt, order } => match self.services.get(usize::from(group.0)) {
+                Some(Some(manager)) => manager.order(attempt, order),
+                _ => {
+                    let report = ServiceReport::Stopped;
+                    let _ = self.events.send(Event::Input(Input::Services { group, attempt, report }));
+                }
+            },
+            Output::Persist { ticket, record } => {
+                if self.state.send((ticket, record)).is_err() {
+                    let reason = "the state thread is gone".into();
+                    let _ = self.events.send(Event::Input(Input::PersistFailed { ticket, reason }));
+                }
+            }
+            Output::Reply { id, answer } => {
+                if let Some(asker) = self.asked.remove(&id) {
+                    let _ = asker.send(answer);
+                }
+            }
+            Output::Exit => self.exit = true,
+            Output::Note(event) => note(&event),
+        }
+    }
+
+    fn send(&mut self, beat: &Heartbeat, links: &[LinkId]) {
+        self.outbox.sign(beat);
+        for link in links {
+            match self.links.get(usize::from(link.0)) {
+                Some((path, Way::Socket(slot))) if self.outbox.send(slot, path) => {
+                    let _ = self.events.send(Event::Input(Input::PortRefused { link: *link }));
+                }
+                Some((_, Way::Socket(_))) | None => {}
+                Some((path, Way::Relay)) => {
+                    if let Some(frame) = self.outbox.seal(path) {
+                        quietly("relayed heartbeat", self.public.relay(&frame));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the public side saw, as an input.
+    pub fn public_input(&mut self, seen: PublicEvent) -> Option<Input> {
+        match seen {
+            PublicEvent::EchoReply { witness, kind, number } => Some(Input::EchoReply { witness, kind, number }),
+            PublicEvent::TableDelivered { group, frame } => {
+                let path = self.vip_paths.get(usize::from(group.0))?;
+                let beat = self.inbox.borrow_mut().open(path, &frame)?;
+                Some(Input::HeardByTable { group, beat })
+            }
+            PublicEvent::Relayed { frame } => {
+                let link = self.relay?;
+                let (path, _) = self.links.get(usize::from(link.0))?;
+                let beat = self.inbox.borrow_mut().open(path, &frame)?;
+                Some(Input::Heard { link, beat })
+            }
+            PublicEvent::Answered { group, by } => Some(Input::Answered { group, by }),
+            PublicEvent::Announced { group, by } => Some(Input::Announced { group, by }),
+            PublicEvent::WitnessAsks { group } => Some(Input::WitnessAsks { group }),
+            PublicEvent::SocketLost { interface } => {
+                tracing::debug!("packet socket on {interface} lost");
+                None
+            }
+            PublicEvent::SocketOpened { interface } => {
+                tracing::debug!("packet socket on {interface} open");
+                None
+            }
+        }
+    }
+
+    /// Remembers whom to answer.
+    pub fn remember(&mut self, asker: oneshot::Sender<Answer>) -> u64 {
+        self.last_command += 1;
+        self.asked.insert(self.last_command, asker);
+        self.last_command
+    }
+
+    /// SIGHUP.
+    pub fn reopen_logs(&self) {
+        if let Some(logs) = &self.logs {
+            logs.reopen();
+        }
+    }
+
+    /// The very end. `remove` takes the gate's table away too: only when no address is left.
+    pub fn finish(&mut self, remove: bool) {
+        self.keep.clear();
+        if let Some(thread) = self.gate_thread.take() {
+            thread.stop(remove);
+        }
+        if let Some(logs) = &self.logs {
+            logs.flush(std::time::Duration::from_secs(1));
+        }
+    }
+}
+
+/// The public interface's carrier, read at each turn of the loop: the kernel's event may come up to 0.7 s late.
+pub struct PublicCarrier {
+    /// The link.
+    pub link: LinkId,
+    /// Its interface.
+    pub interface: String,
+    /// Reads.
+    pub carrier: Carrier,
+    /// As it was.
+    pub last: Option<bool>,
+    /// Has the watcher look again.
+    pub look: Rc<tokio::sync::Notify>,
+}
+
+impl PublicCarrier {
+    /// A fact, when the carrier was lost since the last look. Its return is the watcher's to tell: it looks at the address too.
+    pub fn lost(&mut self) -> Option<Input> {
+        let now = self.carrier.read(&self.interface);
+        let before = std::mem::replace(&mut self.last, now);
+        if now == before {
+            return None;
+        }
+        self.look.notify_one();
+        (now == Some(false)).then_some(Input::Link { link: self.link, state: InterfaceState::NoCarrier })
+    }
+}
+
+fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
+    if let Err(error) = result {
+        tracing::trace!("{what}: {error}");
+    }
+}
+
+/// Each change of owner is one line that a person understands, with the evidence.
+fn note(event: &Noted) {
+    let group: Option<&Name> = event.group.as_ref();
+    let group = group.map(|g| g.as_ref());
+    if let Kind::Owner(..) | Kind::Left(..) = event.kind {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&event.text)]);
+    }
+    match event.level {
+        Level::Debug => tracing::debug!(group, "{}", event.text),
+        Level::Info => tracing::info!(group, "{}", event.text),
+        Level::Warn => tracing::warn!(group, "{}", event.text),
+        Level::Error => tracing::error!(group, "{}", event.text),
+    }
+}

@@ -1,0 +1,403 @@
+//! Before the first input: the file, the key, the locks, and what the kernel already has.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::actuators::{Actuators, PublicCarrier, Way};
+use super::addresses::AddressOrders;
+use super::beats::{Inbox, Outbox, Wiring, tend};
+use super::state::{self, StateFile};
+use super::{Event, Options};
+use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
+use crate::control;
+use crate::control::protocol::{Request, Response};
+use crate::core::id::{GroupId, LinkId, Name, NodeId};
+use crate::core::io::{Answer, Command, Input, Start};
+use crate::core::node::Node;
+use crate::host::clock;
+use crate::host::echo::{EchoConfig, Echoes};
+use crate::host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
+use crate::host::interfaces::{Carrier, Change, Interfaces};
+use crate::host::public::{PublicConfig, PublicSide};
+use crate::host::realtime;
+use crate::host::vip;
+use crate::log;
+use crate::service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
+use crate::wire::{Opener, Pair, Path, Signer};
+
+/// Makes the node and everything that acts for it, and gives the node its start.
+pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Event>) -> anyhow::Result<(Node, Actuators)> {
+    let me = crate::cli::check::which_node(config, options.node.as_deref())?;
+    let name = config.nodes[me.index()].name.to_string();
+    let logs = log::init(&log_settings(config)).context("the log cannot be set up")?;
+    let key = config.private_key(me)?;
+    let lock = control::server::RunLock::take(&options.run_dir)?;
+    let mut settings = config.settings(&name)?;
+    let mut keep: Vec<Box<dyn std::any::Any>> = Vec::new();
+
+    let node_config = &config.nodes[me.index()];
+    let wanted = node_config.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
+    let watch_on = Interfaces::new(wanted).context("interfaces cannot be watched")?;
+
+    for (what, refused) in [("realtime priority", realtime::this_thread()), ("locked memory", realtime::lock_memory())] {
+        if let Err(error) = refused {
+            tracing::info!("{what}: {error}; goes on without");
+        }
+    }
+
+    // The gate first: while it is not known, nothing else may be believed.
+    let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
+    let (any_gate, watch) = match gate::probe() {
+        GateSupport::Netdev => {
+            let table = gate::table_name(&config.cluster, &name);
+            let mut kernel = Gate::new(&table, vips.clone()).context("no netlink socket for the gate")?;
+            kernel.install(watch_on.names()).context("the gate's table cannot be installed")?;
+            let port = kernel.port();
+            (AnyGate::Netdev(kernel), Some((table, port)))
+        }
+        GateSupport::Weak { reason } => {
+            settings.timing = config.require_weak_gate_timing().with_context(|| format!("weak gate: {reason}"))?;
+            tracing::warn!("weak gate, address lifetimes alone: {reason} (docs/SAFETY.md, limit f)");
+            (AnyGate::Weak(WeakGate::new(vips.len())), None)
+        }
+        GateSupport::None { reason } => bail!("no gate can be made: {reason}"),
+    };
+    let gate_events = events.clone();
+    let report = move |event| {
+        let _ = gate_events.send(match event {
+            GateEvent::Report { group, generation, report } => Event::Input(Input::Gate { group, generation, report }),
+            GateEvent::TableGone => Event::Input(Input::GateTableGone),
+            GateEvent::InterfacesFailed(why) => {
+                tracing::error!("the gate does not cover every interface: {why}");
+                return;
+            }
+        });
+    };
+    let thread = GateThread::start(any_gate, vips.len(), report).context("no thread for the gate")?;
+    let orders = thread.orders();
+    if let Some((table, port)) = watch {
+        let damage = orders.clone();
+        keep.push(Box::new(gate::watch(&table, port, move |seen| damage.damage(seen)).context("the gate cannot be watched")?));
+    }
+
+    let file = StateFile::open(&options.state_dir, wall_seconds())
+        .with_context(|| format!("the state directory {}", options.state_dir.display()))?;
+    let services = services(options, config, &name, &events)?;
+    let mut running = Vec::new();
+    for manager in &services {
+        running.push(match manager {
+            Some(manager) => manager.running().await,
+            None => false,
+        });
+    }
+    let vip_groups = vip_groups(config, node_config);
+    let vip_events = events.clone();
+    let vips = AddressOrders::start(vip_groups.clone(), move |event| {
+        let _ = vip_events.send(Event::Input(event));
+    })
+    .context("no netlink socket for the addresses")?;
+    let start = Start {
+        incarnation: file.incarnation(),
+        record: file.record().clone(),
+        gates: orders.read(),
+        addresses: vips.present(),
+        running,
+    };
+    let state_events = events.clone();
+    let state = state::writer(file, move |input| {
+        let _ = state_events.send(Event::Input(input));
+    })?;
+
+    let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
+    let pair = Pair { cluster: &config.cluster, nodes: names, me };
+    let peer_key = config.nodes[me.other().index()].public_key;
+    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key)?)));
+    let outbox = Outbox::new(Signer::new(&pair, &key, &peer_key)?);
+    let links = links(config, me, &inbox, &events);
+
+    let public = public(config, me)?;
+    let echoes = echoes(config, me, &events);
+    let (public_name, _) = public_link(config, me)?;
+    let look = Rc::new(tokio::sync::Notify::new());
+    watch_interfaces(watch_on, Rc::clone(&look), &events);
+    let carrier = Carrier::new().context("no socket to read the carrier with")?;
+    let carrier =
+        PublicCarrier { link: config.witness.link, last: carrier.read(&public_name), interface: public_name, carrier, look };
+    signals(&events)?;
+    serve_control(lock, config, &events)?;
+
+    let mut node = Node::new(settings, clock::now());
+    node.handle(clock::now(), Input::Start(start));
+    let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();
+    let actuators = Actuators {
+        links,
+        vip_paths,
+        outbox,
+        inbox,
+        public,
+        relay: config.relay_link(),
+        echoes,
+        gate: orders,
+        gate_thread: Some(thread),
+        vips,
+        services,
+        state,
+        asked: BTreeMap::new(),
+        last_command: 0,
+        events,
+        logs: Some(logs),
+        exit: false,
+        carrier,
+        keep,
+    };
+    tracing::info!("twinbeat {} begins as {name} of cluster {}", env!("CARGO_PKG_VERSION"), config.cluster);
+    Ok((node, actuators))
+}
+
+fn log_settings(config: &Config) -> log::LogSettings {
+    log::LogSettings {
+        level: tracing_subscriber::filter::LevelFilter::from_level(config.log.level),
+        file: config.log.file.clone(),
+        debug_file: config.log.debug_file.clone(),
+        syslog: config.log.syslog.map(str::to_string),
+        journald: config.log.journald,
+    }
+}
+
+/// The control socket: each call becomes a command for the core, and its answer goes back.
+fn serve_control(lock: control::server::RunLock, config: &Config, events: &UnboundedSender<Event>) -> anyhow::Result<()> {
+    let server = control::server::Server::bind(lock)?;
+    let (calls, mut inbox) = tokio::sync::mpsc::channel::<control::server::Call>(control::protocol::CLIENTS);
+    tokio::task::spawn_local(server.serve(calls));
+    let names: Vec<Name> = config.groups.iter().map(|g| g.name.clone()).collect();
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(call) = inbox.recv().await {
+            let events = events.clone();
+            let command = command(call.request, &names);
+            tokio::task::spawn_local(async move {
+                let response = match command {
+                    Err(refusal) => Response::Refused(refusal),
+                    Ok(None) => {
+                        let (answer, view) = tokio::sync::oneshot::channel();
+                        let _ = events.send(Event::View(answer));
+                        view.await
+                            .map_or_else(|_| Response::Refused("the daemon is ending".into()), |v| Response::View(Box::new(v)))
+                    }
+                    Ok(Some(command)) => {
+                        let (answer, done) = tokio::sync::oneshot::channel();
+                        let _ = events.send(Event::Command(command, answer));
+                        match done.await {
+                            Ok(Answer::Done(text)) => Response::Done(text),
+                            Ok(Answer::Refused(why)) => Response::Refused(why),
+                            Err(_) => Response::Refused("the daemon is ending".into()),
+                        }
+                    }
+                };
+                let _ = call.answer.send(response);
+            });
+        }
+    });
+    Ok(())
+}
+
+/// The core's command for a request; none for a look.
+fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> {
+    let group = |name: Option<String>| -> Result<Option<GroupId>, String> {
+        let Some(name) = name else { return Ok(None) };
+        let place = names.iter().position(|n| **n == *name);
+        let known = || names.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+        place.map(|i| Some(GroupId(i as u8))).ok_or_else(|| format!("there is no group {name}; there is: {}", known()))
+    };
+    match request {
+        Request::Status {} => Ok(None),
+        Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
+        Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
+        Request::Resume {} => Ok(Some(Command::Resume)),
+        Request::Why { .. } => Err("the flight recorder is not built yet: see the log".into()),
+    }
+}
+
+fn wall_seconds() -> u64 {
+    // A life's number only has to grow; nothing is timed by it.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+fn services(
+    options: &Options,
+    config: &Config,
+    me: &str,
+    events: &UnboundedSender<Event>,
+) -> anyhow::Result<Vec<Option<ServiceManager>>> {
+    let (reports, mut inbox) = tokio::sync::mpsc::unbounded_channel();
+    let mut all = Vec::new();
+    for (id, group) in (0u8..).zip(&config.groups) {
+        if group.services.is_empty() {
+            all.push(None);
+            continue;
+        }
+        let services = GroupServices {
+            group: GroupId(id),
+            name: group.name.to_string(),
+            node: me.to_string(),
+            state_dir: options.state_dir.clone(),
+            services: specs(group),
+            tools: Tools::default(),
+        };
+        all.push(Some(ServiceManager::spawn(services, reports.clone())?));
+    }
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(report) = inbox.recv().await {
+            let _ = events.send(Event::Input(Input::from(report)));
+        }
+    });
+    Ok(all)
+}
+
+fn specs(group: &GroupConfig) -> Vec<ServiceSpec> {
+    let spec = |s: &crate::config::ServiceConfig| ServiceSpec {
+        kind: match &s.kind {
+            ServiceKind::Systemd(unit) => Kind::Systemd(unit.to_string()),
+            ServiceKind::Process(argv) => Kind::Process(argv.clone()),
+            ServiceKind::Lsb(path) => Kind::Lsb(path.clone()),
+        },
+        warm: s.warm,
+        start_timeout: Duration::from_nanos(s.start_timeout.0),
+        stop_timeout: Duration::from_nanos(s.stop_timeout.0),
+    };
+    group.services.iter().map(spec).collect()
+}
+
+fn vip_groups(config: &Config, node: &NodeConfig) -> Vec<Vec<vip::Vip>> {
+    let one = |v: &crate::config::VipConfig| {
+        let interface = node.links.get(usize::from(v.link.0)).map_or_else(String::new, |l| l.interface.to_string());
+        vip::Vip { address: v.address, prefix: v.prefix, label: v.label_on(&interface), interface }
+    };
+    config.groups.iter().map(|g| g.vips.iter().map(one).collect()).collect()
+}
+
+fn links(config: &Config, me: NodeId, inbox: &Rc<RefCell<Inbox>>, events: &UnboundedSender<Event>) -> Vec<(Path, Way)> {
+    let (mine, theirs) = (&config.nodes[me.index()], &config.nodes[me.other().index()]);
+    let mut all = Vec::new();
+    for (id, (own, peer)) in (0u8..).zip(mine.links.iter().zip(&theirs.links)) {
+        let slot = Rc::new(RefCell::new(None));
+        let wiring = Wiring {
+            link: LinkId(id),
+            name: own.name.clone(),
+            interface: own.interface.to_string(),
+            local: SocketAddr::new(own.address, config.port),
+            peer: SocketAddr::new(peer.address, config.port),
+        };
+        tokio::task::spawn_local(tend(wiring, Rc::clone(&slot), Rc::clone(inbox), events.clone()));
+        all.push((Path::Link(own.name.clone()), Way::Socket(slot)));
+    }
+    if config.relay_link().is_some() {
+        all.push((Path::Link(Name::from(crate::config::RELAY)), Way::Relay));
+    }
+    all
+}
+
+fn public_link(config: &Config, node: NodeId) -> anyhow::Result<(String, IpAddr)> {
+    let link = config.link(node, config.witness.link).context("the witness's link is not configured")?;
+    Ok((link.interface.to_string(), link.address))
+}
+
+fn public(config: &Config, me: NodeId) -> anyhow::Result<PublicSide> {
+    let (interface, own) = public_link(config, me)?;
+    let (_, peer) = public_link(config, me.other())?;
+    let node = &config.nodes[me.index()];
+    let on = |link: LinkId| node.links.get(usize::from(link.0)).map_or_else(String::new, |l| l.interface.to_string());
+    let groups = config.groups.iter().map(|g| g.vips.iter().map(|v| (v.address, on(v.link))).collect()).collect();
+    let witnesses = config.witness.targets.clone();
+    PublicSide::new(PublicConfig { node: me, interface, own: vec![own], peer: vec![peer], witnesses, groups })
+        .context("the public side cannot be set up")
+}
+
+fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoes {
+    let (interface, own) = public_link(config, me).unwrap_or_else(|_| (String::new(), IpAddr::from([0, 0, 0, 0])));
+    let (replies, mut inbox) = tokio::sync::mpsc::channel(256);
+    let timeout = Duration::from_nanos(config.timing.delivery.0).max(Duration::from_millis(20)) * 2;
+    let mut echoes =
+        Echoes::new(EchoConfig { interface, own: vec![own], witnesses: config.witness.targets.clone(), timeout }, replies);
+    if let Err(error) = echoes.open() {
+        tracing::warn!("{error}; waiting for it");
+    }
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(reply) = inbox.recv().await {
+            let kind = crate::core::io::EchoKind::Own;
+            let _ = events.send(Event::Input(Input::EchoReply { witness: reply.witness, kind, number: reply.number }));
+        }
+    });
+    echoes
+}
+
+/// Tells how each link's interface is, now and whenever that changes.
+fn watch_interfaces(mut watch: Interfaces, look: Rc<tokio::sync::Notify>, events: &UnboundedSender<Event>) {
+    let state = |index: usize, state| Event::Input(Input::Link { link: LinkId(index as u8), state });
+    for (index, now) in watch.states().iter().enumerate() {
+        let _ = events.send(state(index, *now));
+    }
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        loop {
+            let change = tokio::select! {
+                change = watch.next() => change,
+                () = look.notified() => {
+                    if let Err(error) = watch.refresh() {
+                        tracing::warn!("interfaces: {error}");
+                    }
+                    continue;
+                }
+            };
+            let event = match change {
+                Ok(Change::State { index, state: now }) => state(index, now),
+                Ok(Change::Names(names)) => Event::Interfaces(names),
+                Err(error) => {
+                    tracing::warn!("interfaces: {error}");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let _ = watch.refresh();
+                    continue;
+                }
+            };
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut come_back = signal(SignalKind::user_defined2())?;
+    let events = events.clone();
+    tokio::task::spawn_local(async move {
+        loop {
+            let event = tokio::select! {
+                _ = terminate.recv() => shutdown(),
+                _ = interrupt.recv() => shutdown(),
+                _ = hangup.recv() => Event::Reopen,
+                _ = come_back.recv() => Event::ComeBack,
+            };
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn shutdown() -> Event {
+    let (answer, _) = tokio::sync::oneshot::channel();
+    Event::Command(crate::core::io::Command::Shutdown, answer)
+}

@@ -1,0 +1,27 @@
+//! The same stories on the real kernel: real daemons, real nginx and real packets in named network namespaces on one machine.
+//!
+//! - [`ns`] named namespaces with a run's own prefix; guards and the sweep of dead runs; the way in for an ordinary user.
+//! - [`netlink`] interfaces, bridges, addresses, routes, by rtnetlink.
+//! - [`lab`] two nodes, two heartbeat cables, the LAN, a gateway, a client on each side.
+//! - [`fault`] what can go wrong with cables, switch, gateway and machines.
+//! - [`process`] the processes of a namespace, found and signalled by pid.
+//! - [`probe`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
+//! - [`node`] a real daemon in a node's namespace; [`page`] the page server where nginx is not installed.
+//! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data; [`report`] header, live lines and table.
+//!
+//! What it refuses: to touch anything outside its own namespaces, and to believe a daemon about who serves: only answers count.
+
+pub mod catalogue;
+pub mod fault;
+pub mod frames;
+pub mod lab;
+pub mod netlink;
+pub mod node;
+pub mod ns;
+pub mod page;
+pub mod pair;
+pub mod probe;
+pub mod process;
+pub mod report;
+pub mod responder;
+pub mod timeline;

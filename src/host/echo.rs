@@ -1,0 +1,195 @@
+//! Own reachability: echoes from the node's own address to the witnesses, by surge-ping.
+//!
+//! Life cycle: [`Echoes::open`] binds one socket a family to the own address and the interface; while the interface or the
+//! address is missing it says so in a typed error and is to be called again when that changes. [`Echoes::send`] never waits:
+//! each echo is a task of its own that ends with an answer or its timeout. Only a true echo reply of the very witness counts:
+//! surge-ping also returns `Ok` for ICMP errors (LAB 5).
+//! It judges nothing: how many echoes must come back, and how soon, is the core's to say.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::net::if_::if_nametoindex;
+use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger};
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::core::id::WitnessId;
+
+/// Which echoes to send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EchoConfig {
+    /// The public interface.
+    pub interface: String,
+    /// The node's own addresses on it; the first of a family is the source for that family's witnesses.
+    pub own: Vec<IpAddr>,
+    /// The witnesses, by [`WitnessId`].
+    pub witnesses: Vec<IpAddr>,
+    /// After how long an echo is given up. Late answers are the core's to judge: longer than `delivery`, shorter than a
+    /// second, so that not too many are in flight.
+    pub timeout: Duration,
+}
+
+/// A witness answered an echo from this node's own address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EchoReply {
+    /// Which witness.
+    pub witness: WitnessId,
+    /// The number that the echo went out with.
+    pub number: u64,
+    /// How long it took, as surge-ping measured it.
+    pub took: Duration,
+}
+
+/// Why an echo could not be sent.
+#[derive(Debug, Error)]
+pub enum EchoError {
+    /// The interface or the own address is not there (yet): open again when it is.
+    #[error("echoes from {own} on {interface}: {source}")]
+    Unavailable {
+        /// The interface's name.
+        interface: String,
+        /// The address to be bound to.
+        own: IpAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused the socket for another reason.
+    #[error("echoes from {own} on {interface}: {source}")]
+    Refused {
+        /// The interface's name.
+        interface: String,
+        /// The address to be bound to.
+        own: IpAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// No socket is open for that witness's family.
+    #[error("no echo socket is open for witness {0}")]
+    Closed(WitnessId),
+    /// There is no such witness.
+    #[error("there is no witness {0}")]
+    Unknown(WitnessId),
+    /// [`IN_FLIGHT_MAX`] echoes wait already.
+    #[error("too many echoes are in flight")]
+    Crowded,
+}
+
+/// So many echoes may wait for their answers at once.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// The echoes from the own address.
+pub struct Echoes {
+    config: EchoConfig,
+    replies: mpsc::Sender<EchoReply>,
+    v4: Option<Client>,
+    v6: Option<Client>,
+    scope: u32,
+    identifier: PingIdentifier,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Echoes {
+    /// With no socket yet; answers go to `replies` (and are dropped while it is full, like a lost packet).
+    pub fn new(config: EchoConfig, replies: mpsc::Sender<EchoReply>) -> Self {
+        let identifier = PingIdentifier(std::process::id() as u16);
+        Self { config, replies, v4: None, v6: None, scope: 0, identifier, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+    }
+
+    /// Opens the sockets anew, for each family that has witnesses. Echoes in flight are given up. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The first that was met; sockets of the other family are open all the same.
+    pub fn open(&mut self) -> Result<(), EchoError> {
+        (self.v4, self.v6) = (None, None);
+        self.scope = if_nametoindex(self.config.interface.as_str()).unwrap_or(0);
+        let v4 = self.client(ICMP::V4).map(|client| self.v4 = client);
+        let v6 = self.client(ICMP::V6).map(|client| self.v6 = client);
+        v4.and(v6)
+    }
+
+    /// Closes the sockets: the interface is gone.
+    pub fn close(&mut self) {
+        (self.v4, self.v6) = (None, None);
+    }
+
+    /// Whether echoes to that witness can be sent at all.
+    pub fn is_open(&self, witness: WitnessId) -> bool {
+        self.config.witnesses.get(usize::from(witness.0)).is_some_and(|address| self.client_for(address).is_some())
+    }
+
+    /// Whether the sockets are bound to the interface that has the configured name now.
+    pub fn is_current(&self) -> bool {
+        if_nametoindex(self.config.interface.as_str()).is_ok_and(|index| index == self.scope)
+    }
+
+    /// Sends one echo and returns at once; the answer, if one comes, goes to the channel. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`EchoError::Closed`], [`EchoError::Unknown`] or [`EchoError::Crowded`]. What the kernel says to the sending itself is
+    /// like a lost packet.
+    pub fn send(&self, witness: WitnessId, number: u64) -> Result<(), EchoError> {
+        let address = *self.config.witnesses.get(usize::from(witness.0)).ok_or(EchoError::Unknown(witness))?;
+        let client = self.client_for(&address).ok_or(EchoError::Closed(witness))?.clone();
+        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| EchoError::Crowded)?;
+        let (replies, timeout, identifier) = (self.replies.clone(), self.config.timeout, self.identifier);
+        let scope = if is_link_local(&address) { self.scope } else { 0 };
+        tokio::spawn(async move {
+            let mut pinger: Pinger = client.pinger(address, identifier).await;
+            pinger.timeout(timeout).scope_id(scope);
+            // The number's low half is the sequence: 65,536 echoes later an old one has long timed out.
+            let asked = PingSequence(number as u16);
+            if let Ok((packet, took)) = pinger.ping(asked, &[]).await
+                && is_reply_from(&packet, &address)
+            {
+                let _ = replies.try_send(EchoReply { witness, number, took });
+            }
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    fn client_for(&self, witness: &IpAddr) -> Option<&Client> {
+        if witness.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() }
+    }
+
+    /// A socket of one family; none when no witness or no own address is of it.
+    fn client(&self, kind: ICMP) -> Result<Option<Client>, EchoError> {
+        let of_kind = |address: &&IpAddr| address.is_ipv4() == (kind == ICMP::V4);
+        let own = self.config.own.iter().find(of_kind);
+        let (Some(own), Some(_)) = (own, self.config.witnesses.iter().find(of_kind)) else { return Ok(None) };
+        let bind = match own {
+            IpAddr::V6(v6) if is_link_local(own) => SocketAddr::V6(SocketAddrV6::new(*v6, 0, 0, self.scope)),
+            own => SocketAddr::new(*own, 0),
+        };
+        let config = Config::builder().kind(kind).bind(bind).interface(&self.config.interface).build();
+        match Client::new(&config) {
+            Ok(client) => Ok(Some(client)),
+            Err(source) => {
+                let (interface, own) = (self.config.interface.clone(), *own);
+                Err(match source.raw_os_error() {
+                    Some(libc::ENODEV | libc::EADDRNOTAVAIL | libc::ENXIO) => EchoError::Unavailable { interface, own, source },
+                    _ => EchoError::Refused { interface, own, source },
+                })
+            }
+        }
+    }
+}
+
+/// An echo reply (RFC 792 type 0, RFC 4443 type 129) that the witness itself sent.
+fn is_reply_from(packet: &IcmpPacket, witness: &IpAddr) -> bool {
+    match packet {
+        IcmpPacket::V4(packet) => packet.get_icmp_type().0 == 0 && IpAddr::V4(packet.get_source()) == *witness,
+        IcmpPacket::V6(packet) => packet.get_icmpv6_type().0 == 129 && IpAddr::V6(packet.get_source()) == *witness,
+    }
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+#[cfg(test)]
+#[path = "echo_tests.rs"]
+mod tests;

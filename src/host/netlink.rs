@@ -1,0 +1,216 @@
+//! A blocking netlink socket: orders in one datagram, dumps, and multicast events (netlink(7)).
+//!
+//! The kernel carries out what a datagram says before `send` returns, and its answers are then already waiting: so an
+//! exchange never blocks, and the clock can be read right after it. It refuses nothing; it only reports what was refused.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
+use netlink_sys::{Socket, SocketAddr};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// A netlink socket of one protocol.
+pub(super) struct Channel {
+    socket: Socket,
+    port: u32,
+    sequence: u32,
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+/// What the kernel answered to one datagram.
+pub(super) struct Replies<I> {
+    /// The errors: which message (its place in the datagram), and the errno.
+    pub errors: Vec<(usize, i32)>,
+    /// Messages that carry data.
+    pub data: Vec<I>,
+    /// Whether the last message was acknowledged.
+    pub acknowledged: bool,
+}
+
+impl<I> Replies<I> {
+    /// The data, or the first error.
+    pub fn into_result(self) -> io::Result<Vec<I>> {
+        match self.errors.first() {
+            Some((_, errno)) => Err(io::Error::from_raw_os_error(*errno)),
+            None if !self.acknowledged => Err(io::Error::other("the kernel did not answer the order")),
+            None => Ok(self.data),
+        }
+    }
+}
+
+/// What an event socket has to say.
+pub(super) enum Heard<I> {
+    /// Messages, with their headers: the port number there is the originator's (0: the kernel itself).
+    Messages(Vec<(NetlinkHeader, I)>),
+    /// Messages were lost (the socket's buffer overflowed): ask for the whole state.
+    Lost,
+    /// Nothing within the time.
+    Nothing,
+}
+
+impl Channel {
+    /// Opens and binds a socket.
+    pub fn open(protocol: isize) -> io::Result<Channel> {
+        let mut socket = Socket::new(protocol)?;
+        let port = socket.bind_auto()?.port_number();
+        // Without the echoed request, acknowledgements stay small; an old kernel that does not know it is no harm.
+        let _ = socket.set_cap_ack(true);
+        Ok(Channel { socket, port, sequence: 0, out: Vec::new(), buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Opens a socket that hears these multicast groups, with a roomy buffer.
+    pub fn listen(protocol: isize, groups: &[u32]) -> io::Result<Channel> {
+        let channel = Channel::open(protocol)?;
+        channel.socket.set_rx_buf_sz(1_i32 << 20)?;
+        for group in groups {
+            channel.socket.add_membership(*group)?;
+        }
+        Ok(channel)
+    }
+
+    /// The socket's own port number: events that it caused carry it.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Sends all messages in one datagram and collects what the kernel says to them. `acknowledge` is the place of the
+    /// one to be acknowledged: the last, or in a batch the one before its end. Errors come for any of them.
+    pub fn exchange<I>(&mut self, mut messages: Vec<NetlinkMessage<I>>, acknowledge: usize) -> io::Result<Replies<I>>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable,
+    {
+        while self.receive::<I>(libc::MSG_DONTWAIT)?.is_some() {} // nothing of an earlier exchange may answer this one
+        let first = self.sequence.wrapping_add(1);
+        self.out.clear();
+        for (index, message) in messages.iter_mut().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            message.header.sequence_number = self.sequence;
+            message.header.flags |= NLM_F_REQUEST;
+            if index == acknowledge {
+                message.header.flags |= NLM_F_ACK;
+            }
+            message.finalize();
+            let start = self.out.len();
+            self.out.resize(start + message.buffer_len().next_multiple_of(4), 0);
+            message.serialize(&mut self.out[start..]);
+        }
+        self.socket.send_to(&self.out, &SocketAddr::new(0, 0), 0)?;
+        let mut replies = Replies { errors: Vec::new(), data: Vec::new(), acknowledged: false };
+        while let Some(parts) = self.receive::<I>(libc::MSG_DONTWAIT)? {
+            for part in parts {
+                let index = part.header.sequence_number.wrapping_sub(first) as usize;
+                match part.payload {
+                    NetlinkPayload::Error(error) => match error.code {
+                        Some(code) => replies.errors.push((index, code.get().saturating_abs())),
+                        None => replies.acknowledged |= index == acknowledge,
+                    },
+                    NetlinkPayload::InnerMessage(inner) => replies.data.push(inner),
+                    _ => {}
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Asks for everything of a kind.
+    pub fn dump<I>(&mut self, mut message: NetlinkMessage<I>) -> io::Result<Vec<I>>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable,
+    {
+        while self.receive::<I>(libc::MSG_DONTWAIT)?.is_some() {}
+        self.sequence = self.sequence.wrapping_add(1);
+        message.header.sequence_number = self.sequence;
+        message.header.flags |= NLM_F_REQUEST | NLM_F_DUMP;
+        message.finalize();
+        self.out.clear();
+        self.out.resize(message.buffer_len(), 0);
+        message.serialize(&mut self.out);
+        self.socket.send_to(&self.out, &SocketAddr::new(0, 0), 0)?;
+        let mut data = Vec::new();
+        loop {
+            for part in self.receive::<I>(0)?.unwrap_or_default() {
+                match part.payload {
+                    NetlinkPayload::InnerMessage(inner) => data.push(inner),
+                    NetlinkPayload::Done(_) => return Ok(data),
+                    NetlinkPayload::Error(error) => {
+                        let errno = error.code.map_or(0, |code| code.get().saturating_abs());
+                        return Err(io::Error::from_raw_os_error(errno));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Waits for events, at most `millis`.
+    pub fn hear<I: NetlinkDeserializable>(&mut self, millis: u16) -> io::Result<Heard<I>> {
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::from(millis)) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(Heard::Nothing),
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        self.hear_now()
+    }
+
+    /// The events that wait, without waiting.
+    pub fn hear_now<I: NetlinkDeserializable>(&mut self) -> io::Result<Heard<I>> {
+        match self.receive::<I>(libc::MSG_DONTWAIT) {
+            Ok(None) => Ok(Heard::Nothing),
+            Ok(Some(parts)) => Ok(Heard::Messages(
+                parts
+                    .into_iter()
+                    .filter_map(|part| match part.payload {
+                        NetlinkPayload::InnerMessage(inner) => Some((part.header, inner)),
+                        _ => None,
+                    })
+                    .collect(),
+            )),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Heard::Lost),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One datagram's messages; none when nothing waits. A message that does not parse is left out.
+    fn receive<I: NetlinkDeserializable>(&mut self, flags: i32) -> io::Result<Option<Vec<NetlinkMessage<I>>>> {
+        self.buffer.clear();
+        match self.socket.recv(&mut self.buffer, flags) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(Vec::new())),
+            Err(error) => return Err(error),
+        }
+        let mut parts = Vec::new();
+        let mut rest = self.buffer.as_slice();
+        while let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes) as usize) {
+            if length < 16 || length > rest.len() {
+                break;
+            }
+            if let Ok(message) = NetlinkMessage::<I>::deserialize(&rest[..length]) {
+                parts.push(message);
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(Some(parts))
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// The kernel makes dump parts of up to 32 KiB when the reader offers as much.
+const BUFFER: usize = 32 << 10;

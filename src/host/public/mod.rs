@@ -1,0 +1,355 @@
+//! The public side: every raw frame about the VIPs, in and out, in one place.
+//!
+//! Life cycle: [`PublicSide::new`] knows the addresses and opens what it can; [`PublicSide::next`] yields what is seen and, on
+//! the way, keeps the witnesses' MACs known and opens sockets of interfaces that come later or changed their MAC (twice a
+//! second; [`PublicSide::rebuild`] does it at once). The orders send a frame or two each and never wait.
+//!
+//! The guard VIP of a group is its first one on the public interface; for a witness of the other family it is the first one
+//! of that family. It refuses to decide: what a frame means for ownership is the core's to say.
+
+mod types;
+mod watch;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+pub use self::types::{PublicConfig, PublicEvent, SendError};
+use self::watch::{Verdict, View, Vip, Witness};
+use super::neighbour::{self, Neighbour};
+use super::packet::{PacketError, PacketSocket};
+use super::raw_echo::{self, Purpose, Route, Tag, parse_reply, same_family};
+use crate::core::id::{GroupId, Mac, WitnessId};
+use crate::core::io::EchoKind;
+
+/// The packet sockets of the VIPs' interfaces and what is known about the witnesses.
+pub struct PublicSide {
+    config: PublicConfig,
+    life: u64,
+    relay_number: u64,
+    /// The public interface's first, then the other VIPs'.
+    links: Vec<Link>,
+    vips: Vec<Vip>,
+    witnesses: Vec<Witness>,
+    /// The MACs of all of this node's interfaces: a frame from one of them is no stranger's.
+    mine: Vec<Mac>,
+    buffer: Vec<u8>,
+    seen: VecDeque<PublicEvent>,
+    ticker: Option<Interval>,
+    ticks: u64,
+    turn: usize,
+}
+
+struct Link {
+    interface: String,
+    /// What its filter takes.
+    addresses: Vec<IpAddr>,
+    socket: Option<PacketSocket>,
+}
+
+enum Woke {
+    Tick,
+    Frame(usize, usize),
+    Failed(usize),
+}
+
+impl PublicSide {
+    /// Opens the sockets of the interfaces that are there. Needs a tokio runtime with IO and time.
+    ///
+    /// # Errors
+    /// Only when the system has no random numbers.
+    pub fn new(config: PublicConfig) -> io::Result<Self> {
+        let life = getrandom::u64().map_err(io::Error::other)?;
+        let mut links = vec![Link { interface: config.interface.clone(), addresses: config.witnesses.clone(), socket: None }];
+        let mut vips = Vec::new();
+        for (group, (address, interface)) in
+            (0..).zip(&config.groups).flat_map(|(group, vips)| vips.iter().map(move |v| (group, v)))
+        {
+            let link = links.iter().position(|link| link.interface == *interface).unwrap_or_else(|| {
+                links.push(Link { interface: interface.clone(), addresses: Vec::new(), socket: None });
+                links.len() - 1
+            });
+            if let Some(link) = links.get_mut(link) {
+                link.addresses.push(*address);
+            }
+            vips.push(Vip { address: *address, group: GroupId(group), link, answering: false, probed: None });
+        }
+        let witnesses = config.witnesses.iter().map(|address| Witness::new(*address)).collect();
+        let (mine, buffer, seen) = (Vec::new(), vec![0; BUFFER], VecDeque::new());
+        let mut side =
+            Self { config, life, relay_number: 0, links, vips, witnesses, mine, buffer, seen, ticker: None, ticks: 0, turn: 0 };
+        let _ = side.rebuild();
+        Ok(side)
+    }
+
+    /// Opens what is missing and what is no longer the interface that it was, and asks for the witnesses' MACs. Cheap when
+    /// nothing changed. To be called when an interface appears or changes its MAC; [`next`](Self::next) calls it as well.
+    ///
+    /// # Errors
+    /// Why the sockets that are still missing are missing; the others work.
+    pub fn rebuild(&mut self) -> Result<(), Vec<PacketError>> {
+        let mut missing = Vec::new();
+        let mut opened = false;
+        for link in &mut self.links {
+            if link.socket.as_ref().is_some_and(|socket| !socket.is_current()) {
+                link.socket = None;
+                self.seen.push_back(PublicEvent::SocketLost { interface: link.interface.clone() });
+            }
+            if link.socket.is_none() {
+                match PacketSocket::open(&link.interface, &link.addresses) {
+                    Ok(socket) => {
+                        link.socket = Some(socket);
+                        opened = true;
+                        self.seen.push_back(PublicEvent::SocketOpened { interface: link.interface.clone() });
+                    }
+                    Err(why) => missing.push(why),
+                }
+            }
+        }
+        if opened || self.ticks.is_multiple_of(MACS_EVERY) {
+            self.mine = own_macs();
+        }
+        if opened {
+            self.witnesses.iter_mut().for_each(Witness::forget_asking);
+        }
+        self.ask_for_witnesses();
+        if missing.is_empty() { Ok(()) } else { Err(missing) }
+    }
+
+    /// The witness's MAC, learnt from its answer to our own ARP request or solicitation.
+    pub fn witness_mac(&self, witness: WitnessId) -> Option<Mac> {
+        self.witnesses.get(usize::from(witness.0))?.mac
+    }
+
+    /// Whether the socket on the public interface is open.
+    pub fn is_open(&self) -> bool {
+        self.links.first().is_some_and(|link| link.socket.is_some())
+    }
+
+    /// Asks the link once who has each of the group's VIPs; writes nothing (SAFETY R4.3).
+    ///
+    /// # Errors
+    /// The first that was met; the other VIPs were asked for all the same.
+    pub fn probe(&mut self, group: GroupId) -> Result<(), SendError> {
+        let now = Instant::now();
+        let mut done = Ok(());
+        for vip in self.vips.iter_mut().filter(|vip| vip.group == group) {
+            vip.probed = Some(now);
+            done = done.and(send_on(&self.links, vip.link, |mine| Some(neighbour::probe(mine, vip.address))));
+        }
+        done
+    }
+
+    /// Tells each VIP's link, and the witnesses by the frame that writes, that the VIPs are mine.
+    ///
+    /// # Errors
+    /// The first that was met; the other frames were sent all the same.
+    pub fn announce(&mut self, group: GroupId) -> Result<(), SendError> {
+        let mut done = Ok(());
+        for vip in self.vips.iter().filter(|vip| vip.group == group) {
+            // The writes first: they are what the return path waits for. A unicast passes where broadcasts are rationed.
+            for witness in self.witnesses.iter().filter(|witness| vip.link == 0 && same_family(&witness.address, &vip.address)) {
+                done =
+                    done.and(send_on(&self.links, 0, |mine| neighbour::write(mine, vip.address, witness.address, witness.mac)));
+            }
+            done = done.and(send_on(&self.links, vip.link, |mine| Some(neighbour::gratuitous(mine, vip.address))));
+        }
+        done
+    }
+
+    /// Writes "guard VIP -> my MAC" into one witness's table, heard by nobody else (SAFETY R4.4).
+    ///
+    /// # Errors
+    /// [`SendError::Unresolved`] until the witness has answered our own ARP: a broadcast would divert the LAN.
+    pub fn write(&mut self, group: GroupId, witness: WitnessId) -> Result<(), SendError> {
+        let (vip, address, to) = self.guard(group, witness)?;
+        send_on(&self.links, 0, |mine| neighbour::write(mine, vip, address, Some(to)))
+    }
+
+    /// Answers, or no longer answers, a witness's questions for the group's VIPs that were addressed to my own MAC, as a
+    /// challenger whose kernel does not have the address.
+    pub fn answer_unicast(&mut self, group: GroupId, on: bool) {
+        for vip in self.vips.iter_mut().filter(|vip| vip.group == group && vip.link == 0) {
+            vip.answering = on;
+        }
+    }
+
+    /// Sends an echo from the guard VIP to a witness, with a heartbeat frame in it. It writes nothing: where the answer goes
+    /// is what is being asked.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::Impossible`] for [`EchoKind::Own`].
+    pub fn vip_echo(
+        &mut self,
+        group: GroupId,
+        witness: WitnessId,
+        kind: EchoKind,
+        number: u64,
+        frame: &[u8],
+    ) -> Result<(), SendError> {
+        let (source, address, to) = self.guard(group, witness)?;
+        let purpose = Purpose::of(kind).ok_or(SendError::Impossible)?;
+        let tag = Tag { purpose, sender: self.config.node, life: self.life, number };
+        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, frame))
+    }
+
+    /// Has a witness carry a heartbeat frame to the peer (SAFETY R4a): the first one that answered lately and shares a
+    /// family with the peer.
+    ///
+    /// # Errors
+    /// [`SendError::NoWitness`] when none is known.
+    pub fn relay(&mut self, frame: &[u8]) -> Result<WitnessId, SendError> {
+        let now = Instant::now();
+        let mut known: Vec<_> = (0..)
+            .zip(&self.witnesses)
+            .filter_map(|(id, witness)| {
+                let source = *self.config.peer.iter().find(|peer| same_family(peer, &witness.address))?;
+                Some((!witness.is_fresh(now), WitnessId(id), witness.address, witness.mac?, source))
+            })
+            .collect();
+        known.sort_by_key(|(stale, id, ..)| (*stale, *id));
+        let (_, id, witness, to, source) = known.first().copied().ok_or(SendError::NoWitness)?;
+        self.relay_number += 1;
+        let tag = Tag { purpose: Purpose::Relay, sender: self.config.node, life: self.life, number: self.relay_number };
+        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness }, &tag, frame))?;
+        Ok(id)
+    }
+
+    /// Waits for the next thing seen. Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> PublicEvent {
+        loop {
+            if let Some(event) = self.seen.pop_front() {
+                return event;
+            }
+            match self.woken().await {
+                Woke::Tick => {
+                    self.ticks += 1;
+                    let _ = self.rebuild();
+                }
+                Woke::Failed(link) => {
+                    // Down (the socket works again when it is up) or deleted.
+                    if let Some(link) =
+                        self.links.get_mut(link).filter(|link| !link.socket.as_ref().is_some_and(PacketSocket::is_current))
+                    {
+                        link.socket = None;
+                        self.seen.push_back(PublicEvent::SocketLost { interface: link.interface.clone() });
+                    }
+                }
+                Woke::Frame(link, length) => {
+                    if let Some(event) = self.read(link, length) {
+                        return event;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn woken(&mut self) -> Woke {
+        let Self { links, buffer, ticker, turn, .. } = self;
+        let ticker = ticker.get_or_insert_with(|| {
+            let mut ticker = interval(TICK);
+            ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticker
+        });
+        *turn = turn.wrapping_add(1);
+        poll_fn(|cx| {
+            if ticker.poll_tick(cx).is_ready() {
+                return Poll::Ready(Woke::Tick);
+            }
+            // A flood on one interface does not keep the others waiting.
+            for step in 0..links.len() {
+                let at = turn.wrapping_add(step) % links.len();
+                if let Some(socket) = links.get(at).and_then(|link| link.socket.as_ref()) {
+                    match socket.poll_recv(cx, buffer) {
+                        Poll::Ready(Ok(length)) => return Poll::Ready(Woke::Frame(at, length)),
+                        Poll::Ready(Err(_)) => return Poll::Ready(Woke::Failed(at)),
+                        Poll::Pending => {}
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// What one frame says; acts on what concerns only this side.
+    fn read(&mut self, link: usize, length: usize) -> Option<PublicEvent> {
+        let now = Instant::now();
+        let frame = self.buffer.get(..length)?;
+        let my = self.links.get(link)?.socket.as_ref()?.mac();
+        let view = View { vips: &self.vips, witnesses: &self.witnesses, own: &self.config.own, mine: &self.mine, link, my };
+        let verdict = match parse_reply(frame) {
+            Some(reply) => view.judge_reply(&reply, self.config.node, self.life),
+            None => view.judge(&Neighbour::parse(frame)?, now),
+        };
+        match verdict? {
+            Verdict::Seen(event) => Some(event),
+            Verdict::Answer(frame) => {
+                let _ = send_on(&self.links, link, |_| Some(frame));
+                None
+            }
+            Verdict::WitnessIs(witness, mac) => {
+                self.witnesses.get_mut(witness)?.answered(mac, now);
+                None
+            }
+            Verdict::WitnessMoved(witness) => {
+                let witness = self.witnesses.get_mut(witness)?;
+                if witness.may_ask_at_once(now) {
+                    witness.mistrust();
+                    self.ask_for_witnesses();
+                }
+                None
+            }
+        }
+    }
+
+    /// Asks, from the own address, for the MACs that are unknown or due to be asked for again.
+    fn ask_for_witnesses(&mut self) {
+        let now = Instant::now();
+        for witness in &mut self.witnesses {
+            let Some(own) = self.config.own.iter().find(|own| same_family(own, &witness.address)) else { continue };
+            if let Some(to) = witness.due(now) {
+                let _ = send_on(&self.links, 0, |mine| neighbour::write(mine, *own, witness.address, to));
+            }
+        }
+    }
+
+    /// The guard VIP for a witness, the witness's address and its MAC.
+    fn guard(&self, group: GroupId, id: WitnessId) -> Result<(IpAddr, IpAddr, Mac), SendError> {
+        let witness = self.witnesses.get(usize::from(id.0)).ok_or(SendError::NoWitness)?;
+        let vip = watch::guard(&self.vips, group, &witness.address).ok_or(SendError::NoGuard(group, id))?;
+        Ok((vip, witness.address, witness.mac.ok_or(SendError::Unresolved(id))?))
+    }
+}
+
+fn send_on(links: &[Link], link: usize, make: impl FnOnce(Mac) -> Option<Vec<u8>>) -> Result<(), SendError> {
+    let link = links.get(link).ok_or(SendError::Impossible)?;
+    let socket = link.socket.as_ref().ok_or_else(|| SendError::NoSocket(link.interface.clone()))?;
+    let frame = make(socket.mac()).ok_or(SendError::Impossible)?;
+    Ok(socket.send(&frame)?)
+}
+
+/// The Ethernet addresses of all interfaces: Linux answers ARP for any local address on any of them.
+fn own_macs() -> Vec<Mac> {
+    let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let mut macs: Vec<Mac> =
+        all.filter_map(|one| one.address?.as_link_addr()?.addr().map(Mac)).filter(|mac| mac.0 != [0; 6]).collect();
+    macs.sort();
+    macs.dedup();
+    macs
+}
+
+const BUFFER: usize = 2048;
+const TICK: Duration = Duration::from_millis(500);
+/// In ticks: how often the node's MACs are read again.
+const MACS_EVERY: u64 = 10;
+
+#[cfg(test)]
+pub(in crate::host) mod lab;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,415 @@
+//! Where the log goes: stderr, the journal, files, syslog.
+//!
+//! Files, stderr and syslog are written by a thread of their own behind a bounded queue: a full disk or a hung syslogd costs lines (they
+//! are counted, and the count is logged), never a decision. The journal's datagrams go out directly.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use nix::sys::time::TimeSpec;
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt};
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::core::time::{Mono, Span};
+
+/// The `[log]` table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogSettings {
+    /// What is logged everywhere but in the debug file.
+    pub level: LevelFilter,
+    /// A log file.
+    pub file: Option<PathBuf>,
+    /// A file with everything, debug messages included.
+    pub debug_file: Option<PathBuf>,
+    /// A syslog facility by name: `daemon`, `user`, `local0` to `local7`, ...
+    pub syslog: Option<String>,
+    /// To the systemd journal instead of stderr.
+    pub journald: bool,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { level: LevelFilter::INFO, file: None, debug_file: None, syslog: None, journald: false }
+    }
+}
+
+/// Reopens the log files: for SIGHUP, after a rotation.
+#[derive(Clone, Debug)]
+pub struct ReopenHandle {
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl ReopenHandle {
+    /// Asks the writer to open its files anew. Does not wait.
+    pub fn reopen(&self) {
+        // behind a full queue the request would be lost: a thread waits for room, the caller does not
+        if let Err(TrySendError::Full(message)) = self.queue.try_send(Message::Reopen) {
+            let queue = self.queue.clone();
+            let _ = std::thread::Builder::new().name("log-reopen".into()).spawn(move || queue.send(message));
+        }
+    }
+
+    /// Waits until all lines so far are written, at most for `limit`; for the end of the process.
+    pub fn flush(&self, limit: Duration) {
+        let (done, flushed) = sync_channel(1);
+        if self.queue.try_send(Message::Flush(done)).is_ok() {
+            let _ = flushed.recv_timeout(limit);
+        }
+    }
+
+    /// How many lines were dropped because the writer could not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Installs the log for the whole process. Fails when a file cannot be opened, the facility is unknown, or a log is installed already.
+pub fn init(settings: &LogSettings) -> anyhow::Result<ReopenHandle> {
+    let (layer, handle) = layer(settings)?;
+    let journal = match settings.journald {
+        true => Some(tracing_journald::layer().context("the systemd journal cannot be reached")?.with_filter(settings.level)),
+        false => None,
+    };
+    let log = registry().with(layer).with(journal);
+    log.try_init().context("a log is installed already")?;
+    Ok(handle)
+}
+
+/// The layer that feeds the writer thread, and the handle to that.
+fn layer(settings: &LogSettings) -> anyhow::Result<(Lines, ReopenHandle)> {
+    let facility = settings.syslog.as_deref().map(facility).transpose()?;
+    let mut outlets = Vec::new();
+    for (path, level) in [(&settings.file, settings.level), (&settings.debug_file, LevelFilter::TRACE)] {
+        if let Some(path) = path {
+            let file = open(path).with_context(|| format!("the log file {} cannot be opened", path.display()))?;
+            outlets.push(Outlet { level, to: Sink::File(path.clone(), Some(file)) });
+        }
+    }
+    if let Some(facility) = facility {
+        outlets.push(Outlet { level: settings.level, to: Sink::Syslog(facility, None) });
+    }
+    if !settings.journald {
+        outlets.push(Outlet { level: settings.level, to: Sink::Stderr });
+    }
+    let most = outlets.iter().map(|outlet| outlet.level).max().unwrap_or(LevelFilter::OFF);
+    let (queue, lines) = sync_channel(QUEUE);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&dropped);
+    std::thread::Builder::new().name("log".into()).spawn(move || write_all(&lines, outlets, &counter))?;
+    Ok((Lines { queue: queue.clone(), dropped: Arc::clone(&dropped), most }, ReopenHandle { queue, dropped }))
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Line),
+    Reopen,
+    Flush(SyncSender<()>),
+}
+
+#[derive(Debug)]
+struct Line {
+    at: Stamp,
+    level: Level,
+    target: &'static str,
+    text: String,
+}
+
+/// Turns events into lines and hands them to the writer.
+struct Lines {
+    queue: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+    most: LevelFilter,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
+        let meta = event.metadata();
+        let ours = meta.target().starts_with("twinbeat") || OURS.contains(&meta.target());
+        // other libraries' chatter is nobody's evidence
+        if *meta.level() > self.most || (!ours && *meta.level() > Level::WARN) {
+            return;
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let line = Line { at: Stamp::now(), level: *meta.level(), target: meta.target(), text: text.0 };
+        if self.queue.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.most)
+    }
+}
+
+/// An event's message, then its fields; always one line.
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}").replace(['\n', '\r'], " ");
+        let _ = match field.name() {
+            "message" => write!(self.0, "{text}"),
+            name => write!(self.0, " {name}={text}"),
+        };
+    }
+}
+
+struct Outlet {
+    level: LevelFilter,
+    to: Sink,
+}
+
+enum Sink {
+    Stderr,
+    File(PathBuf, Option<File>),
+    Syslog(Facility, Option<Logger<LoggerBackend, Formatter3164>>),
+}
+
+impl Outlet {
+    fn write(&mut self, line: &Line) {
+        if line.level > self.level {
+            return;
+        }
+        let text = format!("{} {:<5} {}: {}\n", line.at, line.level, line.target, line.text);
+        match &mut self.to {
+            Sink::Stderr => drop(io::stderr().write_all(text.as_bytes())),
+            Sink::File(path, file) => {
+                if file.is_none() {
+                    *file = open(path).ok();
+                }
+                // a full disk is no reason to stop; the next line is tried again
+                if let Some(file) = file {
+                    let _ = file.write_all(text.as_bytes());
+                }
+            }
+            Sink::Syslog(facility, logger) => {
+                if logger.is_none() {
+                    *logger = syslogger(*facility);
+                }
+                let words = &line.text;
+                let sent = logger.as_mut().map(|logger| match line.level {
+                    Level::ERROR => logger.err(words),
+                    Level::WARN => logger.warning(words),
+                    Level::INFO => logger.info(words),
+                    _ => logger.debug(words),
+                });
+                if matches!(sent, Some(Err(_))) {
+                    *logger = None; // syslogd was restarted: a new socket for the next line
+                }
+            }
+        }
+    }
+}
+
+fn syslogger(facility: Facility) -> Option<Logger<LoggerBackend, Formatter3164>> {
+    syslog::unix(Formatter3164 { facility, hostname: None, process: "twinbeat".into(), pid: std::process::id() }).ok()
+}
+
+/// The writer thread: until every sender is gone.
+fn write_all(lines: &Receiver<Message>, mut outlets: Vec<Outlet>, dropped: &AtomicU64) {
+    let mut told = 0;
+    loop {
+        match lines.recv_timeout(Duration::from_secs(60)) {
+            Ok(Message::Line(line)) => outlets.iter_mut().for_each(|outlet| outlet.write(&line)),
+            Ok(Message::Reopen) => {
+                for outlet in &mut outlets {
+                    if let Sink::File(_, file) = &mut outlet.to {
+                        *file = None;
+                    }
+                    if let Sink::File(path, file) = &mut outlet.to {
+                        *file = open(path).ok();
+                    }
+                }
+            }
+            Ok(Message::Flush(done)) => drop(done.send(())),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = dropped.load(Ordering::Relaxed);
+        if now > told {
+            let text = format!("{} lines of log were dropped: the writer could not keep up", now - told);
+            let line = Line { at: Stamp::now(), level: Level::WARN, target: "twinbeat::log", text };
+            outlets.iter_mut().for_each(|outlet| outlet.write(&line));
+            told = now;
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+/// A syslog facility by its name; the error lists what is allowed.
+pub fn facility(name: &str) -> anyhow::Result<Facility> {
+    Facility::from_str(name)
+        .map_err(|()| anyhow!("`{name}` is no syslog facility: daemon, user, auth, cron, ..., local0 to local7 are"))
+}
+
+/// A wall-clock time, UTC. For people only: nothing is decided by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp(TimeSpec);
+
+impl Stamp {
+    /// Now.
+    #[allow(clippy::disallowed_methods, reason = "logs are for people")]
+    pub fn now() -> Stamp {
+        Stamp(TimeSpec::from_duration(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+
+    /// So many milliseconds earlier.
+    pub fn ago(self, ms: u64) -> Stamp {
+        Stamp(TimeSpec::from_duration(Duration::from(self.0).saturating_sub(Duration::from_millis(ms))))
+    }
+
+    /// `HH:MM:SS`, UTC.
+    pub fn time_of_day(self) -> String {
+        let seconds = self.0.tv_sec().rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+impl fmt::Display for Stamp {
+    /// RFC 3339, UTC, milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0.tv_sec().div_euclid(86_400);
+        // civil from days: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms"
+        let z = days + 719_468;
+        let era = z.div_euclid(146_097);
+        let doe = z.rem_euclid(146_097);
+        let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let mp = (5 * doy + 2) / 153;
+        let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+        let year = yoe + era * 400 + i64::from(month <= 2);
+        let ms = self.0.tv_nsec() / 1_000_000;
+        write!(f, "{year:04}-{month:02}-{day:02}T{}.{ms:03}Z", self.time_of_day())
+    }
+}
+
+/// One line a period for each key, with the count of those that were left out.
+#[derive(Debug)]
+pub struct Limited<K> {
+    period: Span,
+    keys: HashMap<K, (Mono, u64)>,
+}
+
+impl<K: std::hash::Hash + Eq> Limited<K> {
+    /// At most one line each `period`.
+    pub fn new(period: Span) -> Limited<K> {
+        Limited { period, keys: HashMap::new() }
+    }
+
+    /// Whether to log now: if so, how many were left out since the last line. Keys are bounded: when there are too many, all are
+    /// forgotten but this one.
+    pub fn pass(&mut self, now: Mono, key: K) -> Option<u64> {
+        if self.keys.len() >= KEYS && !self.keys.contains_key(&key) {
+            self.keys.clear();
+        }
+        match self.keys.get_mut(&key) {
+            Some((last, left_out)) if now.since(*last) < self.period => {
+                *left_out += 1;
+                None
+            }
+            Some(entry) => Some(std::mem::replace(entry, (now, 0)).1),
+            None => {
+                self.keys.insert(key, (now, 0));
+                Some(0)
+            }
+        }
+    }
+}
+
+/// How many lines wait for the writer at the most.
+const QUEUE: usize = 4096;
+/// How many keys a [`Limited`] remembers.
+const KEYS: usize = 1024;
+/// Targets of this crate that are not module paths.
+const OURS: [&str; 3] = ["service", "control", "twinbeat"];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn files_are_written_by_level_and_reopened_after_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, debug) = (dir.path().join("log"), dir.path().join("debug"));
+        let settings = LogSettings {
+            file: Some(file.clone()),
+            debug_file: Some(debug.clone()),
+            level: LevelFilter::INFO,
+            ..LogSettings::default()
+        };
+        let (layer, handle) = layer(&settings).unwrap();
+        let _guard = registry().with(layer).set_default();
+        tracing::info!(target: "service", answer = 42, "one\ntwo");
+        tracing::debug!(target: "service", "for those who look closely");
+        tracing::info!(target: "some_library", "chatter");
+        handle.flush(Duration::from_secs(5));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.ends_with("INFO  service: one two answer=42\n") && text.lines().count() == 1, "{text}");
+        assert_eq!(std::fs::read_to_string(&debug).unwrap().lines().count(), 2);
+        std::fs::rename(&file, dir.path().join("log.1")).unwrap();
+        handle.reopen();
+        tracing::warn!(target: "service", "after");
+        handle.flush(Duration::from_secs(5));
+        assert!(std::fs::read_to_string(&file).unwrap().ends_with("WARN  service: after\n"));
+        assert_eq!(handle.dropped(), 0);
+    }
+
+    #[test]
+    fn a_writer_that_hangs_costs_lines_and_no_time() {
+        let (queue, _lines) = sync_channel(2);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let layer = Lines { queue, dropped: Arc::clone(&dropped), most: LevelFilter::INFO };
+        let _guard = registry().with(layer).set_default();
+        for _ in 0..10 {
+            tracing::info!(target: "service", "line");
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn stamps_are_rfc_3339() {
+        let stamp = |seconds| Stamp(TimeSpec::new(seconds, 7_000_000)).to_string();
+        assert_eq!(stamp(0), "1970-01-01T00:00:00.007Z");
+        assert_eq!(stamp(951_782_400), "2000-02-29T00:00:00.007Z");
+        assert_eq!(stamp(1_798_761_599), "2026-12-31T23:59:59.007Z");
+        assert_eq!(Stamp(TimeSpec::new(3_661, 0)).ago(1_000).time_of_day(), "01:01:00");
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_is_one_line_a_period() {
+        let mut limited = Limited::new(Span::secs(10));
+        let at = Mono::ZERO;
+        assert_eq!(limited.pass(at, "replay"), Some(0));
+        assert_eq!((limited.pass(at, "replay"), limited.pass(at + Span::secs(9), "replay")), (None, None));
+        assert_eq!(limited.pass(at, "tag"), Some(0));
+        assert_eq!(limited.pass(at + Span::secs(10), "replay"), Some(2));
+        assert_eq!(limited.pass(at + Span::secs(20), "replay"), Some(0));
+    }
+
+    #[test]
+    fn facilities_have_their_usual_names() {
+        assert!(facility("local0").is_ok() && facility("daemon").is_ok());
+        assert!(facility("local9").unwrap_err().to_string().contains("local0 to local7"));
+    }
+}

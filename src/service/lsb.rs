@@ -1,0 +1,102 @@
+//! Init scripts: `start`, `stop`, `status`, with the exit codes of the LSB (Core 5.0, 22.2 "Init Script Actions").
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use super::State;
+use super::output::Writer;
+use super::runner::{Cancel, Ended, Speech, run};
+use super::unit::{Env, Failure};
+
+/// A service behind an init script.
+#[derive(Debug)]
+pub(super) struct Lsb {
+    pub script: PathBuf,
+    pub output: Writer,
+}
+
+impl Lsb {
+    /// Asks the script.
+    pub async fn state(&self, env: &Env) -> State {
+        let limit = STATUS_LIMIT;
+        match run(self.action("status", env), Speech::Mute, limit, &mut Cancel::never()).await {
+            Ended::Exit(0, _) => State::Running,
+            Ended::Exit(1..=3, _) => State::Stopped,
+            Ended::Exit(code, _) => State::Unknown(format!("{} status: exit code {code}", self.script.display())),
+            other => State::Unknown(format!("{} status: {other}", self.script.display())),
+        }
+    }
+
+    /// Starts it, and waits until its status says that it runs.
+    pub async fn start(&self, env: &Env, limit: Duration, cancel: &mut Cancel) -> Result<(), Failure> {
+        let begun = Instant::now();
+        match run(self.action("start", env), Speech::Log(&self.output), limit, cancel).await {
+            Ended::Exit(0, _) => {}
+            Ended::Cancelled => return Err(Failure::Cancelled),
+            ended => return Err(Failure::Failed(format!("{} start: {}", self.script.display(), meaning(&ended)))),
+        }
+        loop {
+            let state = self.state(env).await;
+            if state == State::Running {
+                return Ok(());
+            }
+            if cancel.is_set() {
+                return Err(Failure::Cancelled);
+            }
+            if begun.elapsed() >= limit {
+                let script = self.script.display();
+                return Err(Failure::Failed(format!("{script} start said done, and its status says {state:?} after {limit:?}")));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Stops it, and waits until its status says so.
+    pub async fn stop(&self, env: &Env, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        let ended = run(self.action("stop", env), Speech::Log(&self.output), limit, &mut Cancel::never()).await;
+        loop {
+            match self.state(env).await {
+                State::Stopped => return Ok(()),
+                // the script gave up: waiting does not help
+                state if ended != Ended::Exit(0, String::new()) || begun.elapsed() >= limit => {
+                    let script = self.script.display();
+                    return Err(match state {
+                        State::Unknown(why) => format!("{script} stop: {}; {why}", meaning(&ended)),
+                        _ => format!("{script} stop: {}; it still runs", meaning(&ended)),
+                    });
+                }
+                _ => sleep(POLL).await,
+            }
+        }
+    }
+
+    fn action(&self, action: &str, env: &Env) -> Command {
+        let mut command = Command::new(&self.script);
+        command.arg(action).envs(env.pairs());
+        command
+    }
+}
+
+/// The LSB's words for an exit code of `start` and `stop`.
+fn meaning(ended: &Ended) -> String {
+    let words = match ended {
+        Ended::Exit(1, _) => "generic error",
+        Ended::Exit(2, _) => "invalid argument",
+        Ended::Exit(3, _) => "not implemented",
+        Ended::Exit(4, _) => "insufficient privilege",
+        Ended::Exit(5, _) => "program not installed",
+        Ended::Exit(6, _) => "not configured",
+        Ended::Exit(7, _) => "not running",
+        _ => return ended.to_string(),
+    };
+    format!("{ended} ({words})")
+}
+
+/// How long a `status` may take.
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks while a service comes or goes.
+const POLL: Duration = Duration::from_millis(100);

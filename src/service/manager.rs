@@ -1,0 +1,312 @@
+//! The manager of one group's services: takes the core's orders, one at a time, newest last, and reports.
+//!
+//! It lives on a thread of its own with its own runtime: even fork and exec wait for a slow disk, and the decision must not.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::future::select_all;
+use tokio::sync::{mpsc, oneshot};
+
+use super::runner::Cancel;
+use super::unit::{Env, Failure, Unit};
+use super::{GroupServices, NamedState, Report, State};
+use crate::core::id::{Attempt, GroupId};
+use crate::core::io::{ServiceOrder, ServiceReport};
+
+/// The handle to a group's services. Dropping it ends the manager, never a service.
+#[derive(Debug)]
+pub struct ServiceManager {
+    letters: mpsc::UnboundedSender<Letter>,
+}
+
+impl ServiceManager {
+    /// Starts the manager's thread. Nothing is started or stopped before the first order. Fails when the state directory cannot be
+    /// made or the thread not be started.
+    pub fn spawn(group: GroupServices, reports: mpsc::UnboundedSender<Report>) -> io::Result<ServiceManager> {
+        let dir = group.state_dir.join("services");
+        std::fs::create_dir_all(&dir)?;
+        let (letters, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name(format!("svc-{}", group.name)).spawn(move || {
+            runtime.block_on(async move {
+                let (units, followers): (Vec<_>, Vec<_>) = Unit::all(&group, &dir).into_iter().unzip();
+                for (unit, follower) in units.iter().zip(followers) {
+                    tokio::spawn(follower.follow(group.name.clone(), unit.name.clone()));
+                }
+                let env = Env { group: group.name, node: group.node, epoch: None };
+                let watched = units.iter().map(|_| Watch::default()).collect();
+                let inbox = Inbox { letters: inbox, waiting: VecDeque::new() };
+                Manager { group: group.group, units, watched, env, inbox, reports, attempt: Attempt(0) }.live().await;
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(ServiceManager { letters })
+    }
+
+    /// Gives an order; it takes the place of any earlier one, which is then not reported.
+    pub fn order(&self, attempt: Attempt, order: ServiceOrder) {
+        let _ = self.letters.send(Letter::Order(attempt, order));
+    }
+
+    /// The state of each service now; empty when the manager is gone.
+    pub async fn state(&self) -> Vec<NamedState> {
+        let (answer, states) = oneshot::channel();
+        let _ = self.letters.send(Letter::State(answer));
+        states.await.unwrap_or_default()
+    }
+
+    /// For [`Start::running`](crate::core::io::Start::running): whether any service of the group runs. What cannot be found out
+    /// counts as running, so that the core has it stopped before it relies on it.
+    pub async fn running(&self) -> bool {
+        let states = self.state().await;
+        for named in &states {
+            if let State::Unknown(why) = &named.state {
+                tracing::warn!(target: "service", "{}: state unknown: {why}", named.name);
+            }
+        }
+        states.iter().any(|named| named.state != State::Stopped)
+    }
+}
+
+#[derive(Debug)]
+enum Letter {
+    Order(Attempt, ServiceOrder),
+    State(oneshot::Sender<Vec<NamedState>>),
+}
+
+/// The manager is gone: the daemon dropped its handle.
+struct Gone;
+
+/// What has arrived and is not done.
+struct Inbox {
+    letters: mpsc::UnboundedReceiver<Letter>,
+    waiting: VecDeque<Letter>,
+}
+
+impl Inbox {
+    async fn arrive(&mut self) -> Result<(), Gone> {
+        self.waiting.push_back(self.letters.recv().await.ok_or(Gone)?);
+        Ok(())
+    }
+
+    /// The newest order that waits.
+    fn newest(&self) -> Option<ServiceOrder> {
+        self.waiting.iter().rev().find_map(|letter| match letter {
+            Letter::Order(_, order) => Some(*order),
+            Letter::State(_) => None,
+        })
+    }
+
+    /// Runs one step to its end while letters are taken in; `on_order` sees each order that arrives.
+    async fn during<T>(&mut self, step: impl Future<Output = T>, mut on_order: impl FnMut(ServiceOrder)) -> Result<T, Gone> {
+        let mut step = std::pin::pin!(step);
+        loop {
+            tokio::select! {
+                done = &mut step => return Ok(done),
+                arrived = self.arrive() => {
+                    arrived?;
+                    if let Some(order) = self.newest() {
+                        on_order(order);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether and since when a service is watched, and its last restart on the spot.
+#[derive(Clone, Copy, Default, Debug)]
+struct Watch {
+    on: bool,
+    restarted: Option<Instant>,
+}
+
+struct Manager {
+    group: GroupId,
+    units: Vec<Unit>,
+    watched: Vec<Watch>,
+    env: Env,
+    inbox: Inbox,
+    reports: mpsc::UnboundedSender<Report>,
+    attempt: Attempt,
+}
+
+impl Manager {
+    async fn live(mut self) {
+        while self.turn().await.is_ok() {}
+    }
+
+    /// One letter, or one death.
+    async fn turn(&mut self) -> Result<(), Gone> {
+        if self.inbox.waiting.is_empty() {
+            let died = tokio::select! {
+                biased;
+                arrived = self.inbox.arrive() => { arrived?; None }
+                died = next_death(&mut self.units, &self.watched, &self.env) => Some(died),
+            };
+            if let Some((index, how)) = died {
+                return self.mourn(index, how).await;
+            }
+        }
+        match self.inbox.waiting.pop_front() {
+            Some(Letter::State(answer)) => self.tell(answer).await,
+            // replaced before it was begun
+            Some(Letter::Order(..)) if self.inbox.newest().is_some() => Ok(()),
+            Some(Letter::Order(attempt, order)) => self.carry_out(attempt, order).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tell(&mut self, answer: oneshot::Sender<Vec<NamedState>>) -> Result<(), Gone> {
+        let mut states = Vec::new();
+        for unit in &mut self.units {
+            let state = unit.state(&self.env).await;
+            states.push(NamedState { name: unit.name.clone(), warm: unit.spec.warm, state });
+        }
+        let _ = answer.send(states);
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, attempt: Attempt, order: ServiceOrder) -> Result<(), Gone> {
+        self.attempt = attempt;
+        let report = match order {
+            ServiceOrder::Warm => self.start(order).await?.map(|()| ServiceReport::Warmed),
+            ServiceOrder::Start(epoch) => {
+                self.env.epoch = Some(epoch.0);
+                self.start(order).await?.map(|()| ServiceReport::Started)
+            }
+            ServiceOrder::Stop | ServiceOrder::StopCold => self.stop(order).await?.map(|()| ServiceReport::Stopped),
+        };
+        match report {
+            Ok(report) | Err(Some(report)) => self.report(report),
+            Err(None) => {} // replaced: the newer order is reported instead
+        }
+        Ok(())
+    }
+
+    /// Starts what the order means, in order. `Err(None)`: replaced by a newer order.
+    async fn start(&mut self, order: ServiceOrder) -> Result<Result<(), Option<ServiceReport>>, Gone> {
+        if matches!(order, ServiceOrder::Warm) {
+            self.env.epoch = None;
+        }
+        for index in 0..self.units.len() {
+            if wish(order, self.units[index].spec.warm) != Wish::Run {
+                continue;
+            }
+            if self.inbox.newest().is_some() {
+                return Ok(Err(None));
+            }
+            match self.start_one(index).await? {
+                Ok(()) => self.watched[index].on = matches!(order, ServiceOrder::Start(_)),
+                Err(Failure::Cancelled) => return Ok(Err(None)),
+                Err(Failure::Failed(_)) if self.inbox.newest().is_some() => return Ok(Err(None)),
+                Err(Failure::Failed(reason)) => {
+                    let service = self.units[index].name.clone();
+                    return Ok(Err(Some(ServiceReport::StartFailed { service, reason })));
+                }
+            }
+        }
+        Ok(if self.inbox.newest().is_some() { Err(None) } else { Ok(()) })
+    }
+
+    /// Starts one; breaks off when an order arrives that wants it stopped.
+    async fn start_one(&mut self, index: usize) -> Result<Result<(), Failure>, Gone> {
+        let Manager { units, env, inbox, .. } = self;
+        let unit = &mut units[index];
+        let warm = unit.spec.warm;
+        let (switch, mut cancel) = Cancel::pair();
+        let notice = |newer| {
+            let _ = switch.send(wish(newer, warm) == Wish::Rest);
+        };
+        inbox.during(unit.start(env, &mut cancel), notice).await
+    }
+
+    /// Stops what the order means, in reverse order; one that cannot be stopped does not keep the others.
+    async fn stop(&mut self, order: ServiceOrder) -> Result<Result<(), Option<ServiceReport>>, Gone> {
+        for (unit, watch) in self.units.iter().zip(&mut self.watched) {
+            watch.on &= wish(order, unit.spec.warm) != Wish::Rest;
+        }
+        let mut failed = None;
+        for index in (0..self.units.len()).rev() {
+            if wish(order, self.units[index].spec.warm) != Wish::Rest {
+                continue;
+            }
+            if self.inbox.newest().is_some() {
+                return Ok(Err(None));
+            }
+            let Manager { units, env, inbox, .. } = &mut *self;
+            let unit = &mut units[index];
+            if let Err(reason) = inbox.during(unit.stop(env), |_| {}).await? {
+                tracing::error!(target: "service", "{}/{} could not be stopped: {reason}", env.group, unit.name);
+                failed.get_or_insert(ServiceReport::StopFailed { service: unit.name.clone(), reason });
+            }
+        }
+        Ok(match failed {
+            _ if self.inbox.newest().is_some() => Err(None),
+            Some(report) => Err(Some(report)),
+            None => Ok(()),
+        })
+    }
+
+    /// A service that should run has died: one restart on the spot, then the core decides.
+    async fn mourn(&mut self, index: usize, how: String) -> Result<(), Gone> {
+        let (group, name) = (self.env.group.clone(), self.units[index].name.clone());
+        let recent = self.watched[index].restarted.is_some_and(|at| at.elapsed() < RESTART_PAUSE);
+        let reason = if recent {
+            format!("{how}; again, within {RESTART_PAUSE:?} of its restart")
+        } else {
+            tracing::warn!(target: "service", "{group}/{name} died: {how}; restarting it here");
+            self.watched[index].restarted = Some(Instant::now());
+            match self.start_one(index).await? {
+                Ok(()) => {
+                    tracing::warn!(target: "service", "{group}/{name} runs again");
+                    return Ok(());
+                }
+                Err(Failure::Cancelled) => return Ok(()),
+                Err(Failure::Failed(why)) => format!("{how}; a restart failed: {why}"),
+            }
+        };
+        self.watched[index].on = false;
+        self.report(ServiceReport::Died { service: name, reason });
+        Ok(())
+    }
+
+    fn report(&self, report: ServiceReport) {
+        let _ = self.reports.send(Report { group: self.group, attempt: self.attempt, report });
+    }
+}
+
+/// What an order wants of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Run,
+    Rest,
+    AsItIs,
+}
+
+fn wish(order: ServiceOrder, warm: bool) -> Wish {
+    match (order, warm) {
+        (ServiceOrder::Start(_), _) | (ServiceOrder::Warm, true) => Wish::Run,
+        (ServiceOrder::Stop, _) | (ServiceOrder::StopCold, false) => Wish::Rest,
+        (ServiceOrder::Warm, false) | (ServiceOrder::StopCold, true) => Wish::AsItIs,
+    }
+}
+
+/// The next watched service that dies, and how; never, when none is watched.
+async fn next_death(units: &mut [Unit], watched: &[Watch], env: &Env) -> (usize, String) {
+    type Death<'a> = Pin<Box<dyn Future<Output = (usize, String)> + Send + 'a>>;
+    let watches: Vec<Death<'_>> = units
+        .iter_mut()
+        .zip(watched)
+        .enumerate()
+        .filter(|(_, (_, watch))| watch.on)
+        .map(|(index, (unit, _))| Box::pin(async move { (index, unit.died(env).await) }) as Death<'_>)
+        .collect();
+    if watches.is_empty() { std::future::pending().await } else { select_all(watches).await.0 }
+}
+
+/// A service that dies again within this time of its restart is the core's to judge.
+const RESTART_PAUSE: Duration = Duration::from_secs(60);

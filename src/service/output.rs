@@ -1,0 +1,149 @@
+//! What services print, line by line into the log.
+//!
+//! A pipe would tie the service's life to the daemon's (a write to a pipe that nobody reads kills or blocks it), so children write
+//! to a file, opened for appending, and the daemon follows it. The file is emptied once it is large and read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// The children's end of a service's output file.
+#[derive(Debug)]
+pub(super) struct Writer(PathBuf);
+
+impl Writer {
+    /// For the file at `path`.
+    pub fn new(path: &Path) -> Writer {
+        Writer(path.to_owned())
+    }
+
+    /// As a child's standard output or error; nowhere, when the file cannot be opened: a full disk must not stop a service.
+    pub fn stdio(&self) -> Stdio {
+        match OpenOptions::new().create(true).append(true).open(&self.0) {
+            Ok(file) => file.into(),
+            Err(error) => {
+                tracing::warn!(target: "service", "{}: {error}; the output is lost", self.0.display());
+                Stdio::null()
+            }
+        }
+    }
+}
+
+/// Follows a service's output file.
+#[derive(Debug)]
+pub(super) struct Follower {
+    path: PathBuf,
+    file: Option<File>,
+    at: u64,
+    rest: Vec<u8>,
+}
+
+impl Follower {
+    /// From the file's present end on.
+    pub fn new(path: &Path) -> Follower {
+        let at = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+        Follower { path: path.to_owned(), file: None, at, rest: Vec::new() }
+    }
+
+    /// Follows for ever, each line into the log.
+    pub async fn follow(mut self, group: String, service: String) {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            match self.lines() {
+                Ok((lines, skipped)) => {
+                    for line in lines {
+                        tracing::info!(target: "service", "{group}/{service}: {line}");
+                    }
+                    if skipped > 0 {
+                        tracing::warn!(target: "service", "{group}/{service}: {skipped} bytes of output left out: too fast");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::debug!(target: "service", "{}: {error}", self.path.display()),
+            }
+        }
+    }
+
+    /// The lines written since the last call, and how many bytes were passed over because there were too many.
+    pub fn lines(&mut self) -> io::Result<(Vec<String>, u64)> {
+        if self.file.is_none() {
+            self.file = Some(OpenOptions::new().read(true).append(true).open(&self.path)?);
+        }
+        let Some(file) = &mut self.file else { return Ok((Vec::new(), 0)) };
+        let length = file.metadata()?.len();
+        if length < self.at {
+            self.at = 0;
+        }
+        let skipped = (length - self.at).saturating_sub(LARGE);
+        self.at += skipped;
+        file.seek(SeekFrom::Start(self.at))?;
+        let mut fresh = Vec::new();
+        self.at += file.take(CHUNK).read_to_end(&mut fresh)? as u64;
+        if self.at >= LARGE && file.metadata()?.len() == self.at {
+            file.set_len(0)?;
+            self.at = 0;
+        }
+        Ok((self.split(&fresh), skipped))
+    }
+
+    /// Whole lines; what has no end yet waits, but not beyond a line's bound.
+    fn split(&mut self, fresh: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for &byte in fresh {
+            if byte != b'\n' {
+                self.rest.push(byte);
+            }
+            if byte == b'\n' || self.rest.len() >= LINE {
+                let line: String =
+                    String::from_utf8_lossy(&self.rest).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                self.rest.clear();
+                if !line.trim().is_empty() {
+                    lines.push(line.trim_end().to_owned());
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Between two looks at the file.
+const PERIOD: Duration = Duration::from_millis(250);
+/// The most that one look reads: 256 KiB/s for each service.
+const CHUNK: u64 = 64 * 1024;
+/// A file of this size is emptied once it is read; a backlog of this size is passed over.
+const LARGE: u64 = 1024 * 1024;
+/// The longest line; longer ones are broken.
+const LINE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_once_and_whole_and_a_large_file_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, "before\n").unwrap();
+        let mut follower = Follower::new(&path);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"one\ntw").unwrap();
+        assert_eq!(follower.lines().unwrap(), (vec!["one".to_owned()], 0));
+        file.write_all(b"o\n\n\x1b[31mred\n").unwrap();
+        assert_eq!(follower.lines().unwrap().0, ["two", " [31mred"]);
+        file.write_all(&vec![b'x'; 3 * 1024 * 1024]).unwrap();
+        let mut skipped = 0;
+        while fs::metadata(&path).unwrap().len() > 0 {
+            let (lines, more) = follower.lines().unwrap();
+            assert!(lines.iter().all(|line| line.len() <= LINE));
+            skipped += more;
+        }
+        assert!(skipped > 1024 * 1024, "a flood is not followed to the end: {skipped}");
+        file.write_all(b"\nafter\n").unwrap();
+        assert_eq!(follower.lines().unwrap().0.last().unwrap(), "after");
+    }
+}

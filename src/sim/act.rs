@@ -1,0 +1,339 @@
+//! What a scenario can do to the world, by number; `script` knows the names.
+
+use super::clock::Moment;
+use super::gateway::Witness;
+use super::machine::{Power, Process};
+use super::network::{Path, Station};
+use super::record::Lane;
+use super::world::{Event, World};
+use crate::core::id::Mac;
+use crate::core::io::{Command, Input, InterfaceState};
+use crate::core::time::Span;
+
+/// Directions on links that a step is about.
+pub type Ways = Vec<(usize, Station, Station)>;
+
+/// What becomes of a direction.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Quality {
+    /// Silent.
+    Cut(bool),
+    /// Heartbeats are filtered, everything else passes.
+    NoHeartbeats(bool),
+    /// Millionths lost, so many at once.
+    Loss(u32, u32),
+    /// At least, and at the most how much longer.
+    Delay(Span, Span),
+    /// Millionths damaged.
+    Corrupt(u32),
+    /// Millionths doubled.
+    Duplicate(u32),
+}
+
+/// One thing done to the world.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Act {
+    /// The daemon is started.
+    Start(usize),
+    /// The daemon is asked to leave.
+    Stop(usize),
+    /// The daemon is killed; the kernel lives.
+    Kill(usize),
+    /// The daemon is stopped in its tracks.
+    Hang(usize),
+    /// It goes on.
+    Wake(usize),
+    /// The machine loses power.
+    PowerOff(usize),
+    /// It boots and starts its daemon.
+    PowerOn(usize),
+    /// The machine stands still, clock included.
+    Pause(usize),
+    /// It goes on as if nothing had been.
+    Unpause(usize),
+    /// Carrier of a node's link.
+    Carrier(usize, usize, bool),
+    /// Ways change.
+    Ways(Ways, Quality),
+    /// The witness passes no heartbeats on.
+    RelayBlocked(bool),
+    /// A witness runs, or does not.
+    WitnessUp(usize, bool),
+    /// A witness ignores writes.
+    Pins(usize, bool),
+    /// A witness answers the sender instead of its table.
+    LastHop(usize, bool),
+    /// A witness loses its table.
+    Forgets(usize),
+    /// A third machine answers for a group's VIP.
+    Stranger(usize, bool),
+    /// A service dies.
+    ServiceDies(usize, usize),
+    /// Starting a service fails.
+    StartFails(usize, usize, bool),
+    /// Stopping a service fails.
+    StopFails(usize, usize, bool),
+    /// How long services take at the most.
+    ServiceTime(usize, Span),
+    /// How long a write to disk takes at the most.
+    DiskTime(usize, Span),
+    /// Writes to disk fail.
+    DiskFails(usize, bool),
+    /// The clock's rate in millionths.
+    ClockRate(usize, u64),
+    /// A person's command.
+    Command(usize, Command),
+    /// Somebody deletes the addresses.
+    DeleteVip(usize, usize),
+    /// Somebody flushes the ruleset.
+    FlushRuleset(usize),
+    /// Forged frames: refused before the decision sees anything.
+    Forge(usize),
+    /// So many old heartbeats to a node are played back.
+    PlayBack(usize, u32),
+    /// A lying announcement for a group's VIP reaches everybody.
+    FalseAnnouncement(usize),
+    /// Everything that is broken is mended, everything that stands still goes on.
+    Heal,
+}
+
+impl World {
+    /// Does one thing.
+    pub fn apply(&mut self, act: &Act) {
+        self.check.disturbed();
+        let now = self.now;
+        match act {
+            Act::Start(node) => self.start(*node),
+            Act::Stop(node) => {
+                self.machines[*node].stopping = true;
+                self.command(*node, Command::Shutdown);
+            }
+            Act::Kill(node) => self.machines[*node].kill(),
+            Act::Hang(node) => {
+                let machine = &mut self.machines[*node];
+                if machine.process == Process::Running {
+                    machine.process = Process::Hung;
+                }
+            }
+            Act::Wake(node) => {
+                if self.machines[*node].process == Process::Hung {
+                    self.machines[*node].process = Process::Running;
+                    self.go_on(*node);
+                }
+            }
+            Act::PowerOff(node) => self.machines[*node].power_off(),
+            Act::PowerOn(node) => {
+                self.machines[*node].power_on(now);
+                self.start(*node);
+            }
+            Act::Pause(node) => {
+                let machine = &mut self.machines[*node];
+                if machine.power == Power::On {
+                    machine.power = Power::Paused;
+                    machine.clock.set_stopped(now, true);
+                }
+            }
+            Act::Unpause(node) => {
+                let machine = &mut self.machines[*node];
+                if machine.power == Power::Paused {
+                    machine.power = Power::On;
+                    machine.clock.set_stopped(now, false);
+                    machine.unpaused = Some(now);
+                    self.go_on(*node);
+                }
+            }
+            Act::Carrier(node, link, up) => self.carrier(*node, *link, *up),
+            Act::Ways(ways, quality) => {
+                for (link, from, to) in ways {
+                    change(self.network.path_mut(*link, *from, *to), *quality);
+                }
+            }
+            Act::RelayBlocked(blocked) => self.network.relay_blocked = *blocked,
+            Act::WitnessUp(witness, up) => self.witness_up(*witness, *up),
+            Act::Pins(witness, on) => {
+                self.witnesses[*witness].pins = *on;
+                self.wake_table(*witness);
+            }
+            Act::LastHop(witness, on) => self.witnesses[*witness].last_hop = *on,
+            Act::Forgets(witness) => self.forget(*witness),
+            Act::Stranger(group, on) => self.stranger[*group] = *on,
+            Act::ServiceDies(node, group) => self.service_dies(*node, *group),
+            Act::StartFails(node, group, on) => self.machines[*node].services[*group].start_fails = *on,
+            Act::StopFails(node, group, on) => self.machines[*node].services[*group].stop_fails = *on,
+            Act::ServiceTime(node, time) => {
+                self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
+            }
+            Act::DiskTime(node, time) => self.machines[*node].disk.latency = *time,
+            Act::DiskFails(node, on) => self.machines[*node].disk.fails = *on,
+            Act::ClockRate(node, ppm) => {
+                self.machines[*node].clock.set_rate(now, *ppm);
+                self.rewatch(*node);
+            }
+            Act::Command(node, command) => self.command(*node, command.clone()),
+            Act::DeleteVip(node, group) => {
+                let machine = &mut self.machines[*node];
+                let mono = machine.clock.read(now);
+                if machine.power == Power::On && machine.kernel.delete_address(mono, *group) {
+                    let input = Input::AddressGone { group: super::pair::group_id(*group) };
+                    self.queue.push(now + Span::micros(40), Event::Deliver(*node, None, input));
+                }
+            }
+            Act::FlushRuleset(node) => {
+                let machine = &mut self.machines[*node];
+                if machine.power == Power::On {
+                    machine.kernel.flush();
+                    machine.flushed = Some(now);
+                    self.queue.push(now + Span::micros(60), Event::Deliver(*node, None, Input::GateTableGone));
+                }
+            }
+            Act::Forge(_) => {}
+            Act::PlayBack(node, count) => self.play_back(*node, *count),
+            Act::FalseAnnouncement(group) => {
+                for node in 0..2 {
+                    let by = Mac([2, 0, 0, 0, 0, 0x66]);
+                    let input = Input::Announced { group: super::pair::group_id(*group), by };
+                    self.queue.push(now + Span::micros(100), Event::Deliver(node, Some(self.pair.public()), input));
+                }
+            }
+            Act::Heal => self.heal(),
+        }
+        for node in 0..2 {
+            let machine = &self.machines[node];
+            let state = match (machine.power, machine.process) {
+                (Power::Off, _) => Some("off"),
+                (Power::Paused, _) => Some("paused"),
+                (Power::On, Process::Dead) => Some("no daemon"),
+                (Power::On, Process::Hung) => Some("hung"),
+                (Power::On, Process::Running) => None,
+            };
+            self.record.set(now, Lane::Machine(node), state);
+        }
+        self.refresh_all();
+    }
+
+    fn start(&mut self, node: usize) {
+        let now = self.now;
+        let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
+        inputs.into_iter().for_each(|input| self.tell(node, input));
+        self.rewatch(node);
+    }
+
+    fn command(&mut self, node: usize, command: Command) {
+        self.commands += 1;
+        let input = Input::Command { id: self.commands, command };
+        self.queue.push(self.now + Span::micros(30), Event::Deliver(node, None, input));
+    }
+
+    /// A process or machine goes on: what waited happens now, in its order.
+    fn go_on(&mut self, node: usize) {
+        if self.machines[node].power != Power::On {
+            return;
+        }
+        for (place, event) in self.machines[node].waited().into_iter().enumerate() {
+            self.queue.push(self.now + Span::micros(2 * place as u64), event);
+        }
+        self.machines[node].tick_at = Moment::NEVER;
+        if self.machines[node].runs() {
+            self.wish(node);
+        }
+        self.rewatch(node);
+    }
+
+    fn rewatch(&mut self, node: usize) {
+        for group in 0..self.stranger.len() {
+            self.expiries[node][group] = Moment::NEVER;
+            self.watch(node, group);
+        }
+        if self.machines[node].runs() {
+            self.machines[node].tick_at = Moment::NEVER;
+            self.wish(node);
+        }
+    }
+
+    fn carrier(&mut self, node: usize, link: usize, up: bool) {
+        let links: Vec<usize> = (0..self.network.links())
+            .filter(|l| *l == link || (link == self.pair.public() && self.pair.settings[node].links[*l].relay))
+            .collect();
+        for link in links {
+            if std::mem::replace(&mut self.machines[node].carrier[link], up) == up {
+                continue;
+            }
+            let state = if up { InterfaceState::Up } else { InterfaceState::NoCarrier };
+            let input = Input::Link { link: crate::core::id::LinkId(link as u8), state };
+            // Polled each 10 ms, or an event: a few milliseconds.
+            self.queue.push(self.now + Span::millis(5), Event::Deliver(node, None, input));
+        }
+    }
+
+    fn witness_up(&mut self, witness: usize, up: bool) {
+        let was = std::mem::replace(&mut self.witnesses[witness].up, up);
+        if up && !was {
+            self.forget(witness); // it booted
+        }
+    }
+
+    fn forget(&mut self, witness: usize) {
+        for group in 0..self.stranger.len() {
+            self.witnesses[witness].forget(group);
+        }
+        if self.witnesses[witness].clients {
+            self.wake_table(witness);
+        }
+    }
+
+    fn service_dies(&mut self, node: usize, group: usize) {
+        let service = &mut self.machines[node].services[group];
+        if service.die() {
+            let report = crate::core::io::ServiceReport::Died { service: "service".into(), reason: "killed by signal 11".into() };
+            let input = Input::Services { group: super::pair::group_id(group), attempt: service.attempt, report };
+            self.queue.push(self.now + Span::millis(3), Event::Deliver(node, None, input));
+        }
+    }
+
+    fn play_back(&mut self, node: usize, count: u32) {
+        for place in 0..u64::from(count) {
+            if let Some((link, beat)) = self.other_rng.pick(&self.overheard[node]).cloned() {
+                let at = self.now + Span::micros(200 * (place + 1));
+                let carrier = Some(usize::from(link.0));
+                self.queue.push(at, Event::Deliver(node, carrier, Input::Heard { link, beat }));
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        self.network.heal();
+        for node in 0..2 {
+            for link in 0..self.network.links() {
+                self.carrier(node, link, true);
+            }
+            for service in &mut self.machines[node].services {
+                (service.start_fails, service.stop_fails, service.latency) = (false, false, Span::millis(30));
+            }
+            let disk = &mut self.machines[node].disk;
+            (disk.fails, disk.latency) = (false, Span::millis(4));
+            self.apply(&Act::ClockRate(node, 1_000_000));
+            self.apply(&Act::Unpause(node));
+            self.apply(&Act::Wake(node));
+            self.apply(&Act::PowerOn(node));
+            self.apply(&Act::Command(node, Command::Resume));
+        }
+        for witness in 0..self.witnesses.len() {
+            self.apply(&Act::WitnessUp(witness, true));
+            let Witness { pins, last_hop, .. } = &mut self.witnesses[witness];
+            (*pins, *last_hop) = (false, false);
+            self.wake_table(witness);
+        }
+        self.stranger.iter_mut().for_each(|there| *there = false);
+    }
+}
+
+fn change(path: &mut Path, quality: Quality) {
+    match quality {
+        Quality::Cut(cut) => path.cut = cut,
+        Quality::NoHeartbeats(filtered) => path.no_heartbeats = filtered,
+        Quality::Loss(ppm, burst) => (path.loss, path.burst) = (ppm, burst.max(1)),
+        Quality::Delay(delay, jitter) => (path.delay, path.jitter) = (delay, jitter),
+        Quality::Corrupt(ppm) => path.corrupt = ppm,
+        Quality::Duplicate(ppm) => path.duplicate = ppm,
+    }
+}

@@ -1,0 +1,172 @@
+//! Many random stories on all cores: stops at the first broken promise and makes the story small.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::check::{Promise, Violation};
+use super::machine::Maker;
+use super::pair::Builtin;
+use super::schedule::draw_without;
+use super::script::{Scenario, Story};
+use super::step::{Dur, Step};
+use crate::core::time::Span;
+
+/// A story in which a promise was broken.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its seed.
+    pub seed: u64,
+    /// What was broken.
+    pub violation: Violation,
+    /// The story.
+    pub scenario: Scenario,
+}
+
+/// How far an exploration is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Runs finished.
+    pub runs: u64,
+    /// Steps made in them.
+    pub steps: u64,
+    /// Time simulated.
+    pub simulated: Span,
+    /// Time that it took.
+    pub took: Duration,
+    /// Threads at work.
+    pub threads: usize,
+}
+
+impl Progress {
+    /// Simulated time over real time, for one core.
+    pub fn ratio(&self) -> f64 {
+        self.simulated.0 as f64 / 1e9 / self.took.as_secs_f64().max(1e-9) / self.threads.max(1) as f64
+    }
+}
+
+/// What to explore.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The first seed.
+    pub from: u64,
+    /// One after the last.
+    pub to: u64,
+    /// How many threads.
+    pub threads: usize,
+    /// Stop after this long.
+    pub time: Option<Duration>,
+    /// Go on after a finding, up to this many.
+    pub findings: usize,
+    /// Kinds of fault that do not exist.
+    pub without: Vec<String>,
+}
+
+/// Runs one story; the first broken promise, if any.
+pub fn run(scenario: &Scenario, maker: Maker) -> (Option<Violation>, Span) {
+    let Ok(story) = Story::of(scenario.clone(), Path::new(""), &Builtin) else { return (None, Span::ZERO) };
+    let mut outcome = story.run(maker, false);
+    let simulated = outcome.simulated();
+    outcome.violations.sort_by_key(|violation| (violation.promise, violation.at));
+    (outcome.violations.into_iter().next(), simulated)
+}
+
+/// Explores; `report` is called now and then with how far it is.
+pub fn explore(plan: &Plan, maker: Maker, report: &(dyn Fn(Progress) + Sync)) -> (Vec<Finding>, Progress) {
+    let next = AtomicU64::new(plan.from);
+    let (runs, steps, simulated) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let findings = Mutex::new(Vec::<Finding>::new());
+    let begin = Instant::now();
+    let progress = || Progress {
+        runs: runs.load(Ordering::Relaxed),
+        steps: steps.load(Ordering::Relaxed),
+        simulated: Span(simulated.load(Ordering::Relaxed)),
+        took: begin.elapsed(),
+        threads: plan.threads,
+    };
+    let found = || findings.lock().map_or(0, |findings| findings.len());
+    std::thread::scope(|scope| {
+        for thread in 0..plan.threads {
+            let (next, findings) = (&next, &findings);
+            let (runs, steps, simulated, progress, found) = (&runs, &steps, &simulated, &progress, &found);
+            scope.spawn(move || {
+                let mut told = Instant::now();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let late = plan.time.is_some_and(|time| begin.elapsed() > time);
+                    if seed >= plan.to || late || found() >= plan.findings.max(1) {
+                        return;
+                    }
+                    let scenario = draw_without(seed, &plan.without);
+                    let (violation, span) = run(&scenario, maker);
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    steps.fetch_add(scenario.timeline.len() as u64, Ordering::Relaxed);
+                    simulated.fetch_add(span.0, Ordering::Relaxed);
+                    if let (Some(violation), Ok(mut findings)) = (violation, findings.lock()) {
+                        findings.push(Finding { seed, violation, scenario });
+                    }
+                    if thread == 0 && told.elapsed() > Duration::from_secs(1) {
+                        told = Instant::now();
+                        report(progress());
+                    }
+                }
+            });
+        }
+    });
+    let mut findings = findings.into_inner().unwrap_or_default();
+    findings.sort_by_key(|finding| finding.seed);
+    (findings, progress())
+}
+
+/// Makes a story small: as long as the same promise breaks, leaves out steps, ends earlier, rounds times.
+pub fn shrink(finding: &Finding, maker: Maker) -> Finding {
+    let mut best = finding.clone();
+    let promise = finding.violation.promise;
+    let try_it = |best: &mut Finding, scenario: Scenario| -> bool {
+        match run(&scenario, maker).0.filter(|violation| violation.promise == promise) {
+            Some(violation) => {
+                *best = Finding { seed: best.seed, violation, scenario };
+                true
+            }
+            None => false,
+        }
+    };
+    if promise != Promise::Heals {
+        let mut earlier = best.scenario.clone();
+        let until = best.violation.at.0 + 20_000_000_000;
+        earlier.until = Dur(Span(until / 1_000_000_000 * 1_000_000_000));
+        earlier.timeline.retain(|entry| entry.at < earlier.until && !matches!(entry.step, Step::Heal(_)));
+        try_it(&mut best, earlier);
+    }
+    let mut chunk = best.scenario.timeline.len().div_ceil(2);
+    while chunk > 0 {
+        let mut place = 0;
+        let mut smaller = false;
+        while place < best.scenario.timeline.len() {
+            let mut scenario = best.scenario.clone();
+            let end = (place + chunk).min(scenario.timeline.len());
+            scenario.timeline.drain(place..end);
+            if try_it(&mut best, scenario) {
+                smaller = true;
+            } else {
+                place += chunk;
+            }
+        }
+        chunk = if chunk == 1 && smaller { 1 } else { chunk / 2 };
+    }
+    for unit in [1_000_000_000, 100_000_000, 10_000_000, 1_000_000] {
+        for place in 0..best.scenario.timeline.len() {
+            let mut scenario = best.scenario.clone();
+            let at = &mut scenario.timeline[place].at;
+            *at = Dur(Span(at.0.0 / unit * unit));
+            if *at != best.scenario.timeline[place].at {
+                scenario.timeline.sort_by_key(|entry| entry.at);
+                try_it(&mut best, scenario);
+            }
+        }
+    }
+    best.scenario.title = format!("Seed {}: {:?}", best.seed, promise);
+    best.scenario.about = best.violation.text.clone();
+    best
+}

@@ -1,0 +1,112 @@
+//! What happens on the public link: probes, writes, echoes and the relay, as a plain gateway does them (LAB 2).
+
+use super::machine::{Power, Process};
+use super::network::station;
+use super::pair::group_id;
+use super::world::{Event, Frame, World, mac};
+use crate::core::io::{EchoKind, Input};
+use crate::core::time::Span;
+
+impl World {
+    /// An ARP probe reaches a node; its kernel answers or does not.
+    pub(super) fn probed(&mut self, asker: usize, node: usize, group: usize) {
+        let public = self.pair.public();
+        let machine = &self.machines[node];
+        if !machine.carrier[public] || !machine.answers(self.now, group) {
+            return;
+        }
+        for at in self.network.send(self.now, public, node, asker).into_iter().flatten() {
+            let input = Input::Answered { group: group_id(group), by: mac(node) };
+            self.queue.push(at, Event::Deliver(asker, Some(public), input));
+        }
+    }
+
+    /// A frame reaches a witness.
+    pub(super) fn at_witness(&mut self, witness: usize, from: usize, frame: Frame) {
+        if !self.witnesses[witness].up {
+            return;
+        }
+        match frame {
+            Frame::Write(group) => self.named(witness, usize::from(group.0), from, false),
+            Frame::Answer(group) => self.named(witness, usize::from(group.0), from, true),
+            Frame::Relay(link, beat) => {
+                if !self.network.relay_blocked {
+                    let input = Input::Heard { link, beat };
+                    self.reply_of(witness, 1 - from, Some(usize::from(link.0)), input);
+                }
+            }
+            Frame::Echo(kind, number, beat) => {
+                let reply = Input::EchoReply { witness: Self::witness_id(witness), kind, number };
+                let group = match kind {
+                    EchoKind::Own => return self.reply_of(witness, from, None, reply),
+                    EchoKind::Vip(group) | EchoKind::Challenge(group) | EchoKind::Control(group) => group,
+                };
+                if self.witnesses[witness].last_hop {
+                    return self.reply_of(witness, from, None, reply);
+                }
+                match self.witnesses[witness].names(usize::from(group.0)) {
+                    Some(node) if node == from => self.reply_of(witness, from, None, reply),
+                    Some(node) => {
+                        if let Some(beat) = beat {
+                            self.reply_of(witness, node, None, Input::HeardByTable { group, beat });
+                        }
+                    }
+                    None => self.ask_all(witness, usize::from(group.0)),
+                }
+            }
+        }
+    }
+
+    /// A frame of a witness to a node's daemon.
+    fn reply_of(&mut self, witness: usize, node: usize, link: Option<usize>, input: Input) {
+        let public = self.pair.public();
+        let link = link.unwrap_or(public);
+        let [first, second] = self.network.send(self.now, public, station(witness), node);
+        if let Some(at) = second {
+            self.queue.push(at, Event::Deliver(node, Some(link), input.clone()));
+        }
+        if let Some(at) = first {
+            self.queue.push(at, Event::Deliver(node, Some(link), input));
+        }
+    }
+
+    /// A witness asks everybody who has the VIP, at most once a second.
+    pub(super) fn ask_all(&mut self, witness: usize, group: usize) {
+        let asked = &mut self.witnesses[witness].asked[group];
+        if self.now.since(*asked) < Span::millis(900) {
+            return;
+        }
+        *asked = self.now;
+        for node in 0..2 {
+            self.ask(witness, node, group, true);
+        }
+    }
+
+    /// A witness asks one node who has the VIP.
+    pub(super) fn ask(&mut self, witness: usize, node: usize, group: usize, broadcast: bool) {
+        let public = self.pair.public();
+        if let [Some(at), _] = self.network.send(self.now, public, station(witness), node) {
+            self.queue.push(at, Event::AskedBy(witness, node, group, broadcast));
+        }
+    }
+
+    /// The question arrives.
+    pub(super) fn asked_by(&mut self, witness: usize, node: usize, group: usize, broadcast: bool) {
+        if self.waits(node, false) {
+            self.machines[node].keep(Event::AskedBy(witness, node, group, broadcast));
+            return;
+        }
+        let machine = &self.machines[node];
+        if machine.power != Power::On || !machine.carrier[self.pair.public()] {
+            return;
+        }
+        let challenger = !broadcast && machine.process == Process::Running && machine.answers_unicast[group];
+        if machine.answers(self.now, group) || challenger {
+            self.toward_witness(node, witness, Frame::Answer(group_id(group)));
+        }
+        if broadcast {
+            let event = Event::Deliver(node, Some(self.pair.public()), Input::WitnessAsks { group: group_id(group) });
+            self.queue.push(self.now, event);
+        }
+    }
+}

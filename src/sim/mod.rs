@@ -1,0 +1,35 @@
+//! The world in virtual time: the same decision that runs in production, in a world made of memory.
+//!
+//! Deterministic from a seed, byte for byte: one queue, own random numbers, nothing that iterates over a hash.
+
+#![allow(
+    clippy::wrong_self_convention,
+    clippy::should_implement_trait,
+    clippy::needless_range_loop,
+    reason = "frames go from and to; a stream of numbers is no iterator; nodes are counted, 0 and 1"
+)]
+
+pub mod act;
+pub mod check;
+pub mod clock;
+pub mod explore;
+pub mod gateway;
+pub mod kernel;
+mod lan;
+pub mod machine;
+pub mod network;
+pub mod pair;
+pub mod queue;
+pub mod record;
+pub mod resolve;
+pub mod rng;
+pub mod schedule;
+pub mod script;
+pub mod services;
+mod shell;
+pub mod step;
+pub mod svg;
+pub mod world;
+
+#[cfg(test)]
+mod tests;

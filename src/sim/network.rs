@@ -1,0 +1,157 @@
+//! The frames' ways: for each link and direction delay, jitter, loss, duplication, corruption, silent cuts.
+//!
+//! The public link is a segment on which the witnesses stand beside the nodes; every other link joins the two nodes alone.
+
+use super::clock::Moment;
+use super::rng::Rng;
+use crate::core::time::Span;
+
+/// Somebody with a port on a link: 0 and 1 are the nodes, 2 and up the witnesses (on the public link only).
+pub type Station = usize;
+
+/// The station of a witness.
+pub const fn station(witness: usize) -> Station {
+    witness + 2
+}
+
+/// One direction between two stations on one link.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// How long a frame travels at the least.
+    pub delay: Span,
+    /// How much longer at the most.
+    pub jitter: Span,
+    /// Frames lost, in millionths.
+    pub loss: u32,
+    /// How many frames a loss takes at once.
+    pub burst: u32,
+    /// Frames that arrive damaged, in millionths; the receiver drops them.
+    pub corrupt: u32,
+    /// Frames that arrive twice, in millionths.
+    pub duplicate: u32,
+    /// Silently cut.
+    pub cut: bool,
+    /// Heartbeats (UDP) are filtered, everything else passes.
+    pub no_heartbeats: bool,
+    /// How many more frames the burst takes.
+    falling: u32,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Path {
+            delay: Span::micros(80),
+            jitter: Span::micros(60),
+            loss: 0,
+            burst: 1,
+            corrupt: 0,
+            duplicate: 0,
+            cut: false,
+            no_heartbeats: false,
+            falling: 0,
+        }
+    }
+}
+
+/// When a frame arrives: never, once or twice.
+pub type Arrivals = [Option<Moment>; 2];
+
+/// All ways.
+#[derive(Clone, Debug)]
+pub struct Network {
+    stations: usize,
+    /// For each link its square of directions.
+    paths: Vec<Vec<Path>>,
+    /// Heartbeats are not carried by the witness.
+    pub relay_blocked: bool,
+    rng: Rng,
+}
+
+impl Network {
+    /// Healthy ways over `links` links with `witnesses` witnesses.
+    pub fn new(links: usize, witnesses: usize, seed: u64) -> Network {
+        let stations = 2 + witnesses;
+        Network {
+            stations,
+            paths: vec![vec![Path::default(); stations * stations]; links],
+            relay_blocked: false,
+            rng: Rng::stream(seed, 1),
+        }
+    }
+
+    /// One direction.
+    pub fn path(&self, link: usize, from: Station, to: Station) -> &Path {
+        &self.paths[link][from * self.stations + to]
+    }
+
+    /// One direction, to be changed.
+    pub fn path_mut(&mut self, link: usize, from: Station, to: Station) -> &mut Path {
+        &mut self.paths[link][from * self.stations + to]
+    }
+
+    /// How many links there are.
+    pub fn links(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// How many stations the public link has.
+    pub fn stations(&self) -> usize {
+        self.stations
+    }
+
+    /// Every way is as new.
+    pub fn heal(&mut self) {
+        self.paths.iter_mut().flatten().for_each(|path| *path = Path::default());
+        self.relay_blocked = false;
+    }
+
+    /// Draws what happens to one frame.
+    pub fn send(&mut self, now: Moment, link: usize, from: Station, to: Station) -> Arrivals {
+        let path = &mut self.paths[link][from * self.stations + to];
+        let rng = &mut self.rng;
+        if path.cut {
+            return [None, None];
+        }
+        if path.falling > 0 {
+            path.falling -= 1;
+            return [None, None];
+        }
+        if rng.chance(path.loss) {
+            path.falling = path.burst.saturating_sub(1);
+            return [None, None];
+        }
+        if rng.chance(path.corrupt) {
+            return [None, None];
+        }
+        let (delay, jitter) = (path.delay, path.jitter);
+        let mut arrival = || now + delay + Span(rng.below(jitter.0 + 1));
+        let first = arrival();
+        let second = (path.duplicate > 0).then(&mut arrival);
+        [Some(first), second.filter(|_| rng.chance(path.duplicate))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_takes_as_many_frames_as_it_says() {
+        let mut network = Network::new(1, 1, 1);
+        let path = network.path_mut(0, 0, 1);
+        (path.loss, path.burst) = (1_000_000, 3);
+        assert_eq!(network.send(Moment(0), 0, 0, 1), [None, None]);
+        network.path_mut(0, 0, 1).loss = 0;
+        assert_eq!(network.send(Moment(0), 0, 0, 1), [None, None]);
+        assert_eq!(network.send(Moment(0), 0, 0, 1), [None, None]);
+        assert!(network.send(Moment(0), 0, 0, 1)[0].is_some());
+    }
+
+    #[test]
+    fn a_cut_is_one_way() {
+        let mut network = Network::new(1, 1, 1);
+        network.path_mut(0, 0, 1).cut = true;
+        assert_eq!(network.send(Moment(0), 0, 0, 1)[0], None);
+        assert!(network.send(Moment(0), 0, 1, 0)[0].is_some());
+    }
+}

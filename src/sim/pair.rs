@@ -1,0 +1,195 @@
+//! The pair that a scenario runs on: both nodes' settings, and the names that its steps use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::core::id::{GroupId, LinkId, Name, NodeId};
+use crate::core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use crate::core::time::Span;
+
+/// Both nodes' settings.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Each node's.
+    pub settings: [Settings; 2],
+}
+
+/// Where the pairs that scenarios name come from.
+pub trait Pairs: Sync {
+    /// The pair of a reference as it stands in a scenario, relative to the scenario's folder.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line that names the file.
+    fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String>;
+}
+
+impl Pair {
+    /// A node's number by its name.
+    pub fn node(&self, name: &str) -> Option<usize> {
+        self.settings[0].nodes.iter().position(|node| **node == *name)
+    }
+
+    /// A link's number by its name.
+    pub fn link(&self, name: &str) -> Option<usize> {
+        self.settings[0].links.iter().position(|link| *link.name == *name)
+    }
+
+    /// A group's number by its name.
+    pub fn group(&self, name: &str) -> Option<usize> {
+        self.settings[0].groups.iter().position(|group| *group.name == *name)
+    }
+
+    /// The name of a node.
+    pub fn node_name(&self, node: usize) -> &Name {
+        &self.settings[0].nodes[node]
+    }
+
+    /// The public link's number.
+    pub fn public(&self) -> usize {
+        usize::from(self.settings[0].witness.link.0)
+    }
+
+    /// The timing (the same on both nodes unless a scenario is about that).
+    pub fn timing(&self) -> Timing {
+        self.settings[0].timing
+    }
+}
+
+/// The profiles of SAFETY's table.
+pub fn profile(name: &str) -> Option<Timing> {
+    let (heartbeat, warn, lease, dead, init_dead, delivery) = match name {
+        "fast" => (50, 150, 155, 500, 5_000, 25),
+        "default" => (200, 600, 700, 2_000, 10_000, 100),
+        "classic" => (2_000, 10_000, 11_500, 30_000, 60_000, 100),
+        _ => return None,
+    };
+    let ms = Span::millis;
+    Some(Timing {
+        heartbeat: ms(heartbeat),
+        warn: ms(warn),
+        lease: ms(lease),
+        dead: ms(dead),
+        init_dead: ms(init_dead),
+        delivery: ms(delivery),
+        rate: 1200,
+        weak_gate: false,
+    })
+}
+
+/// The recipe's pair without a file: a builder for tests and for `explore`.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    /// Links beside the public one, which comes last (before the relay).
+    pub links: Vec<&'static str>,
+    /// The witness carries heartbeats.
+    pub relay: bool,
+    /// How many witnesses.
+    pub targets: u8,
+    /// The timing.
+    pub timing: Timing,
+    /// The preferred node.
+    pub preferred: Option<u8>,
+    /// Failback.
+    pub failback: Failback,
+    /// Services.
+    pub services: Services,
+    /// How many groups; the first is `web`, the others `web2` and so on.
+    pub groups: u8,
+    /// Island.
+    pub island_hold: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            links: vec!["heartbeat", "bond"],
+            relay: true,
+            targets: 1,
+            timing: profile("default").unwrap_or_else(|| unreachable!("a profile of the table")),
+            preferred: Some(0),
+            failback: Failback::Auto,
+            services: Services::Warm,
+            groups: 1,
+            island_hold: false,
+        }
+    }
+}
+
+impl Builder {
+    /// The pair.
+    pub fn build(&self) -> Pair {
+        let name = |text: &str| -> Name { Arc::from(text) };
+        let mut links: Vec<LinkSettings> =
+            self.links.iter().map(|link| LinkSettings { name: name(link), relay: false }).collect();
+        let public = LinkId(links.len() as u8);
+        links.push(LinkSettings { name: name("lan"), relay: false });
+        if self.relay {
+            links.push(LinkSettings { name: name("relay"), relay: true });
+        }
+        let groups = (0..self.groups)
+            .map(|n| GroupSettings {
+                name: if n == 0 { name("web") } else { name(&format!("web{}", n + 1)) },
+                preferred: self.preferred.map(NodeId),
+                failback: self.failback,
+                vips: vec![name(&format!("192.168.42.{}/25", 14 + n))],
+                services: self.services,
+            })
+            .collect();
+        let of = |me: u8| Settings {
+            cluster: name("web"),
+            me: NodeId(me),
+            nodes: [name("master1"), name("master2")],
+            digest: 1,
+            links: links.clone(),
+            witness: WitnessSettings {
+                link: public,
+                targets: self.targets,
+                interval: self.timing.heartbeat,
+                fall: 3,
+                rise: 5,
+                island_hold: self.island_hold,
+            },
+            timing: self.timing,
+            groups: Vec::clone(&groups),
+        };
+        Pair { settings: [of(0), of(1)] }
+    }
+}
+
+/// Pairs by the name of their file alone, until the configuration is read: `pairs/<kind>.toml`.
+pub struct Builtin;
+
+impl Pairs for Builtin {
+    fn pair(&self, _: &Path, reference: &str) -> Result<Pair, String> {
+        let stem = reference.strip_prefix("pairs/").and_then(|rest| rest.strip_suffix(".toml")).unwrap_or(reference);
+        let mut builder = Builder::default();
+        for word in stem.split('-') {
+            match word {
+                "recipe" => {}
+                "fast" | "default" | "classic" => builder.timing = profile(word).unwrap_or(builder.timing),
+                "norelay" => builder.relay = false,
+                "bare" => (builder.links, builder.relay) = (vec!["heartbeat"], false),
+                "cold" => builder.services = Services::Cold,
+                "plain" => builder.services = Services::None,
+                "manual" => builder.failback = Failback::Manual,
+                "after30" => builder.failback = Failback::After(Span::secs(30)),
+                "equal" => builder.preferred = None,
+                "three" => builder.targets = 3,
+                "two" => builder.groups = 2,
+                "hold" => builder.island_hold = true,
+                other => {
+                    return Err(format!(
+                        "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
+                         cold, plain, manual, after30, equal, three, two, hold"
+                    ));
+                }
+            }
+        }
+        Ok(builder.build())
+    }
+}
+
+/// A group's number as the core's.
+pub fn group_id(group: usize) -> GroupId {
+    GroupId(group as u8)
+}

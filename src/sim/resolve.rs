@@ -1,0 +1,210 @@
+//! From a step's names to what it does: every error says what is allowed.
+
+use super::act::{Act, Quality, Ways};
+use super::network::station;
+use super::pair::{Pair, group_id};
+use super::step::{At, Between, Dur, Gateway, On, Step};
+use crate::core::io::Command;
+use crate::core::time::Span;
+
+type Acts = Result<Vec<Act>, String>;
+
+/// What a step does, on this pair.
+///
+/// # Errors
+/// An unknown name or a missing parameter, with what is allowed.
+pub fn resolve(step: &Step, pair: &Pair) -> Acts {
+    let r = Resolver { pair };
+    match step {
+        Step::Start(names) => r.nodes(names.all(), Act::Start),
+        Step::Stop(names) => r.nodes(names.all(), Act::Stop),
+        Step::PowerOff(names) => r.nodes(names.all(), Act::PowerOff),
+        Step::PowerOn(names) => r.nodes(names.all(), Act::PowerOn),
+        Step::Kill(names) => r.nodes(names.all(), Act::Kill),
+        Step::Hang(names) => r.nodes(names.all(), Act::Hang),
+        Step::Wake(names) => r.nodes(names.all(), Act::Wake),
+        Step::Pause(names) => r.nodes(names.all(), Act::Pause),
+        Step::Unpause(names) => r.nodes(names.all(), Act::Unpause),
+        Step::Unplug(at) => r.carrier(at, false),
+        Step::Plug(at) => r.carrier(at, true),
+        Step::Cut(b) if b.only.as_deref() == Some("heartbeats") => r.ways(b, Quality::NoHeartbeats(true)),
+        Step::Cut(b) if b.only.is_some() => Err("only: allowed: \"heartbeats\"".into()),
+        Step::Cut(b) => r.ways(b, Quality::Cut(true)),
+        Step::Mend(b) => r.mend(b),
+        Step::Loss(b) => r.ways(b, Quality::Loss(percent(b)?, b.burst.unwrap_or(1))),
+        Step::Corrupt(b) => r.ways(b, Quality::Corrupt(percent(b)?)),
+        Step::Duplicate(b) => r.ways(b, Quality::Duplicate(percent(b)?)),
+        Step::Delay(b) => {
+            let delay = b.delay.ok_or("delay: a delay is needed, as in \"delay\": \"80ms\"")?;
+            r.ways(b, Quality::Delay(delay.0, b.jitter.unwrap_or_default().0))
+        }
+        Step::Isolate(names) => {
+            let mut acts = Vec::new();
+            for name in names.all() {
+                let node = r.node(name)?;
+                let ways = r.everywhere().into_iter().filter(|(_, from, to)| *from == node || *to == node).collect();
+                acts.push(Act::Ways(ways, Quality::Cut(true)));
+            }
+            Ok(acts)
+        }
+        Step::Separate(s) => {
+            let ways = r.everywhere().into_iter().filter(|(_, from, to)| from + to == 1).collect();
+            Ok(vec![Act::Ways(ways, Quality::Cut(true)), Act::RelayBlocked(!s.relay.unwrap_or(true))])
+        }
+        Step::GatewayDown(g) => r.witness(g).map(|w| vec![Act::WitnessUp(w, false)]),
+        Step::GatewayUp(g) => r.witness(g).map(|w| vec![Act::WitnessUp(w, true)]),
+        Step::GatewayPins(g) => r.witness(g).map(|w| vec![Act::Pins(w, g.on.unwrap_or(true))]),
+        Step::GatewayLastHop(g) => r.witness(g).map(|w| vec![Act::LastHop(w, g.on.unwrap_or(true))]),
+        Step::GatewayForgets(g) => r.witness(g).map(|w| vec![Act::Forgets(w)]),
+        Step::Stranger(on) => r.groups(on).map(|gs| gs.map(|g| Act::Stranger(g, on.on.unwrap_or(true))).collect()),
+        Step::Forge(on) => {
+            let groups = r.groups(on)?;
+            Ok(groups.map(Act::FalseAnnouncement).collect())
+        }
+        Step::ReplayPackets(on) => r.one(on, |n| Act::PlayBack(n, on.count.unwrap_or(8))),
+        Step::ServiceDies(on) => r.each_group(on, Act::ServiceDies),
+        Step::ServiceStopFails(on) => r.each_group(on, |n, g| Act::StopFails(n, g, on.on.unwrap_or(true))),
+        Step::ServiceStartFails(on) => r.each_group(on, |n, g| Act::StartFails(n, g, on.on.unwrap_or(true))),
+        Step::ServiceTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::ServiceTime(n, t))),
+        Step::DiskTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::DiskTime(n, t))),
+        Step::DiskFails(on) => r.one(on, |n| Act::DiskFails(n, on.on.unwrap_or(true))),
+        Step::ClockRate(on) => {
+            let rate = on.rate.filter(|rate| (0.5..=2.0).contains(rate));
+            let rate = rate.ok_or("rate: allowed: a number from 0.5 to 2, 1 being right")?;
+            r.one(on, |n| Act::ClockRate(n, (rate * 1_000_000.0).round() as u64))
+        }
+        Step::Standby(on) => {
+            let (group, lasting) = (r.group(on)?, on.r#for.map(|Dur(span)| span));
+            r.one(on, |n| Act::Command(n, Command::Standby { group, lasting, reason: on.reason.clone() }))
+        }
+        Step::Takeover(on) => {
+            let group = r.group(on)?;
+            r.one(on, |n| Act::Command(n, Command::Takeover { group }))
+        }
+        Step::Resume(on) => r.one(on, |n| Act::Command(n, Command::Resume)),
+        Step::Reload(_) => Err("reload: not yet built in virtual time".into()),
+        Step::ForeignDeleteVip(on) => r.each_group(on, Act::DeleteVip),
+        Step::ForeignFlushRuleset(on) => r.one(on, Act::FlushRuleset),
+        Step::Heal(_) => Ok(vec![Act::Heal]),
+    }
+}
+
+fn percent(b: &Between) -> Result<u32, String> {
+    let percent = b.percent.filter(|percent| (0.0..=100.0).contains(percent));
+    percent.map(|percent| (percent * 10_000.0).round() as u32).ok_or("percent: allowed: a number from 0 to 100".into())
+}
+
+fn takes(on: &On) -> Result<Span, String> {
+    on.takes.map(|Dur(span)| span).ok_or("takes: a length of time is needed, as in \"takes\": \"2s\"".into())
+}
+
+struct Resolver<'a> {
+    pair: &'a Pair,
+}
+
+impl Resolver<'_> {
+    fn node(&self, name: &str) -> Result<usize, String> {
+        let allowed = self.pair.settings[0].nodes.join(", ");
+        self.pair.node(name).ok_or_else(|| format!("node {name:?}: allowed: {allowed}"))
+    }
+
+    fn link(&self, name: &str) -> Result<usize, String> {
+        let links = &self.pair.settings[0].links;
+        let allowed: Vec<&str> = links.iter().map(|link| &*link.name).collect();
+        self.pair.link(name).ok_or_else(|| format!("link {name:?}: allowed: {}", allowed.join(", ")))
+    }
+
+    fn witness(&self, gateway: &Gateway) -> Result<usize, String> {
+        let targets = self.pair.settings[0].witness.targets;
+        let place = gateway.witness.unwrap_or(0);
+        if place < targets { Ok(usize::from(place)) } else { Err(format!("witness {place}: allowed: 0 to {}", targets - 1)) }
+    }
+
+    fn group(&self, on: &On) -> Result<Option<crate::core::id::GroupId>, String> {
+        let Some(name) = &on.group else { return Ok(None) };
+        let groups = &self.pair.settings[0].groups;
+        let allowed: Vec<&str> = groups.iter().map(|group| &*group.name).collect();
+        let place = self.pair.group(name).ok_or_else(|| format!("group {name:?}: allowed: {}", allowed.join(", ")))?;
+        Ok(Some(group_id(place)))
+    }
+
+    fn groups(&self, on: &On) -> Result<std::ops::Range<usize>, String> {
+        Ok(match self.group(on)? {
+            Some(group) => usize::from(group.0)..usize::from(group.0) + 1,
+            None => 0..self.pair.settings[0].groups.len(),
+        })
+    }
+
+    fn nodes(&self, names: &[String], act: fn(usize) -> Act) -> Acts {
+        names.iter().map(|name| self.node(name).map(act)).collect()
+    }
+
+    fn one(&self, on: &On, act: impl Fn(usize) -> Act) -> Acts {
+        let name = on.node.as_ref().ok_or("a node is needed, as in \"node\": \"master1\"")?;
+        Ok(vec![act(self.node(name)?)])
+    }
+
+    fn each_group(&self, on: &On, act: impl Fn(usize, usize) -> Act) -> Acts {
+        let name = on.node.as_ref().ok_or("a node is needed, as in \"node\": \"master1\"")?;
+        let node = self.node(name)?;
+        Ok(self.groups(on)?.map(|group| act(node, group)).collect())
+    }
+
+    fn carrier(&self, at: &At, up: bool) -> Acts {
+        let (Some(node), Some(link)) = (&at.node, &at.link) else { return Err("a node and a link are needed".into()) };
+        Ok(vec![Act::Carrier(self.node(node)?, self.link(link)?, up)])
+    }
+
+    /// Every direction on every link of its own.
+    fn everywhere(&self) -> Ways {
+        let mut ways = Vec::new();
+        let stations = 2 + usize::from(self.pair.settings[0].witness.targets);
+        for (link, settings) in self.pair.settings[0].links.iter().enumerate().filter(|(_, l)| !l.relay) {
+            let _ = settings;
+            let reach = if link == self.pair.public() { stations } else { 2 };
+            for from in 0..reach {
+                ways.extend((0..reach).filter(|to| *to != from && (from < 2 || *to < 2)).map(|to| (link, from, to)));
+            }
+        }
+        ways
+    }
+
+    fn end(&self, name: &Option<String>) -> Result<Option<usize>, String> {
+        match name.as_deref() {
+            None => Ok(None),
+            Some("gateway") => Ok(Some(station(0))),
+            Some(name) => self.node(name).map(Some).map_err(|wrong| format!("{wrong}, gateway")),
+        }
+    }
+
+    fn select(&self, b: &Between, nodes_only: bool) -> Result<Ways, String> {
+        let link = b.link.as_ref().map(|name| self.link(name)).transpose()?;
+        let (from, to) = (self.end(&b.from)?, self.end(&b.to)?);
+        // Said nothing of the gateway, nothing is meant of it.
+        let nodes_only = nodes_only && from.is_none_or(|f| f < 2) && to.is_none_or(|t| t < 2);
+        Ok(self
+            .everywhere()
+            .into_iter()
+            .filter(|(l, f, t)| link.is_none_or(|link| link == *l) && from.is_none_or(|x| x == *f) && to.is_none_or(|x| x == *t))
+            .filter(|(_, f, t)| !nodes_only || f + t == 1)
+            .collect())
+    }
+
+    fn ways(&self, b: &Between, quality: Quality) -> Acts {
+        let nodes_only = matches!(quality, Quality::Cut(_) | Quality::NoHeartbeats(_));
+        let ways = self.select(b, nodes_only)?;
+        if ways.is_empty() {
+            return Err("no such way: only the public link reaches the gateway".into());
+        }
+        Ok(vec![Act::Ways(ways, quality)])
+    }
+
+    fn mend(&self, b: &Between) -> Acts {
+        let ways = self.select(b, false)?;
+        let mut acts = vec![Act::Ways(ways.clone(), Quality::Cut(false)), Act::Ways(ways, Quality::NoHeartbeats(false))];
+        if b.link.is_none() && b.from.is_none() && b.to.is_none() {
+            acts.push(Act::RelayBlocked(false));
+        }
+        Ok(acts)
+    }
+}

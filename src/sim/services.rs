@@ -1,0 +1,133 @@
+//! A group's services on one machine: they take time, they fail, and they live on while the daemon hangs.
+
+use crate::core::id::Attempt;
+use crate::core::io::{ServiceOrder, ServiceReport};
+use crate::core::settings::Services;
+use crate::core::time::Span;
+
+use super::rng::Rng;
+
+/// The services of one group, as one.
+#[derive(Clone, Debug)]
+pub struct ServiceModel {
+    kind: Services,
+    /// It runs.
+    pub running: bool,
+    /// Starting it fails.
+    pub start_fails: bool,
+    /// Stopping it fails.
+    pub stop_fails: bool,
+    /// How long starting and stopping take at the most; a third of it at the least.
+    pub latency: Span,
+    /// The newest order and who is to be told.
+    order: Option<(Attempt, ServiceOrder)>,
+    /// The attempt of the newest order, carried out or not.
+    pub attempt: Attempt,
+    token: u32,
+}
+
+/// What the services are called in reports.
+const NAME: &str = "service";
+
+impl ServiceModel {
+    /// A service that does not run yet.
+    pub fn new(kind: Services) -> ServiceModel {
+        ServiceModel {
+            kind,
+            running: false,
+            start_fails: false,
+            stop_fails: false,
+            latency: Span::millis(30),
+            order: None,
+            attempt: Attempt(0),
+            token: 0,
+        }
+    }
+
+    /// There is something that must run for clients to be served.
+    pub fn exists(&self) -> bool {
+        self.kind != Services::None
+    }
+
+    /// Takes an order, which replaces any earlier one; says how long it takes and the number to finish it by.
+    pub fn take(&mut self, attempt: Attempt, order: ServiceOrder, rng: &mut Rng) -> (Span, u32) {
+        self.token += 1;
+        self.attempt = attempt;
+        self.order = Some((attempt, order));
+        let idle = match order {
+            ServiceOrder::Warm => self.running || self.kind != Services::Warm,
+            ServiceOrder::Start(_) => self.running,
+            ServiceOrder::Stop => !self.running,
+            ServiceOrder::StopCold => !self.running || self.kind != Services::Cold,
+        };
+        let latency = self.latency.0;
+        let time = if idle || !self.exists() { Span::micros(200) } else { Span(rng.between(latency / 3, latency)) };
+        (time, self.token)
+    }
+
+    /// Finishes an order, unless a newer one replaced it.
+    pub fn finish(&mut self, token: u32) -> Option<(Attempt, ServiceReport)> {
+        if token != self.token {
+            return None;
+        }
+        let (attempt, order) = self.order.take()?;
+        let report = match order {
+            _ if !self.exists() => match order {
+                ServiceOrder::Warm => ServiceReport::Warmed,
+                ServiceOrder::Start(_) => ServiceReport::Started,
+                ServiceOrder::Stop | ServiceOrder::StopCold => ServiceReport::Stopped,
+            },
+            ServiceOrder::Warm if self.kind != Services::Warm => ServiceReport::Warmed,
+            ServiceOrder::Warm => self.start(ServiceReport::Warmed),
+            ServiceOrder::Start(_) => self.start(ServiceReport::Started),
+            ServiceOrder::StopCold if self.kind != Services::Cold => ServiceReport::Stopped,
+            ServiceOrder::Stop | ServiceOrder::StopCold => self.stop(),
+        };
+        Some((attempt, report))
+    }
+
+    /// It dies by itself; says whether it ran.
+    pub fn die(&mut self) -> bool {
+        std::mem::replace(&mut self.running, false)
+    }
+
+    fn start(&mut self, done: ServiceReport) -> ServiceReport {
+        if !self.running && self.start_fails {
+            return ServiceReport::StartFailed { service: NAME.into(), reason: "it exited with status 1".into() };
+        }
+        self.running = true;
+        done
+    }
+
+    fn stop(&mut self) -> ServiceReport {
+        if self.running && self.stop_fails {
+            return ServiceReport::StopFailed { service: NAME.into(), reason: "it still runs after the time limit".into() };
+        }
+        self.running = false;
+        ServiceReport::Stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_order_replaces_an_older_one() {
+        let mut rng = Rng::new(1);
+        let mut service = ServiceModel::new(Services::Cold);
+        let (_, start) = service.take(Attempt(1), ServiceOrder::Start(crate::core::id::Epoch(2)), &mut rng);
+        let (_, stop) = service.take(Attempt(2), ServiceOrder::Stop, &mut rng);
+        assert_eq!(service.finish(start), None);
+        assert_eq!(service.finish(stop), Some((Attempt(2), ServiceReport::Stopped)));
+        assert!(!service.running);
+    }
+
+    #[test]
+    fn a_cold_service_is_not_warmed() {
+        let mut service = ServiceModel::new(Services::Cold);
+        let (_, token) = service.take(Attempt(1), ServiceOrder::Warm, &mut Rng::new(1));
+        assert_eq!(service.finish(token), Some((Attempt(1), ServiceReport::Warmed)));
+        assert!(!service.running);
+    }
+}

@@ -1,0 +1,227 @@
+//! The daemon's shell as the simulator has it: it feeds the decision, drains it, and carries out what comes of it, each with its latency.
+
+use std::sync::Arc;
+
+use super::machine::{Power, Process};
+use super::network::station;
+use super::record::Lane;
+use super::world::{Beat, Event, Frame, Order, World};
+use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
+use crate::core::id::LinkId;
+use crate::core::io::{EchoKind, Input, Output, ServiceOrder};
+use crate::core::time::Span;
+
+impl World {
+    pub(super) fn tick(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        if machine.tick_at != self.now {
+            return; // an older wish
+        }
+        machine.tick_at = super::clock::Moment::NEVER;
+        if !machine.runs() {
+            return;
+        }
+        let due = machine.brain.as_ref().and_then(|brain| brain.deadline());
+        if due.is_some_and(|due| due <= machine.clock.read(self.now)) {
+            self.tell(node, Input::Tick);
+        } else {
+            self.wish(node);
+        }
+    }
+
+    /// Hands an input to the decision and carries out what it wants.
+    pub fn tell(&mut self, node: usize, input: Input) {
+        let mono = self.machines[node].clock.read(self.now);
+        let Some(brain) = self.machines[node].brain.as_mut() else { return };
+        brain.handle(mono, input);
+        while let Some(output) = self.machines[node].brain.as_mut().and_then(|brain| brain.poll()) {
+            self.carry_out(node, output);
+        }
+        self.wish(node);
+    }
+
+    /// Asks to be woken at the decision's next deadline.
+    pub(super) fn wish(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        let Some(due) = machine.brain.as_ref().and_then(|brain| brain.deadline()) else { return };
+        // A timer is never exact: what is due already is looked at a moment later.
+        let at = machine.clock.when(due).max(self.now + Span::micros(20));
+        if at < machine.tick_at {
+            machine.tick_at = at;
+            self.queue.push(at, Event::Tick(node));
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output) {
+        let public = self.pair.public();
+        match output {
+            Output::Send { beat, links } => self.send_beat(node, &beat, &links),
+            Output::Echo { witness, kind, number } => {
+                let beat = match kind {
+                    EchoKind::Own => None,
+                    _ => self.machines[node].newest.clone(),
+                };
+                self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
+            }
+            Output::Probe { group } => {
+                for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
+                    self.queue.push(at, Event::ProbeAt(node, 1 - node, usize::from(group.0)));
+                }
+                if self.stranger[usize::from(group.0)] {
+                    let input = Input::Answered { group, by: super::world::STRANGER };
+                    self.queue.push(self.now + Span::micros(150), Event::Deliver(node, Some(public), input));
+                }
+            }
+            Output::Write { group, witness } => self.toward_witness(node, usize::from(witness.0), Frame::Write(group)),
+            Output::AnswerUnicast { group, on } => self.machines[node].answers_unicast[usize::from(group.0)] = on,
+            Output::Announce { group } => {
+                for witness in 0..self.witnesses.len() {
+                    self.toward_witness(node, witness, Frame::Write(group));
+                }
+                if self.machines[node].carrier[public] {
+                    for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
+                        let input = Input::Announced { group, by: super::world::mac(node) };
+                        self.queue.push(at, Event::Deliver(1 - node, Some(public), input));
+                    }
+                }
+            }
+            Output::Gate { group, generation, order } => self.order(node, Order::Gate(group, generation, order)),
+            Output::Address { group, attempt, order } => self.order(node, Order::Address(group, attempt, order)),
+            Output::Persist { ticket, record } => {
+                let latency = self.machines[node].disk.latency.0;
+                let at = self.now + Span(self.kernel_rng.between(latency / 4, latency));
+                let life = self.machines[node].life;
+                self.queue.push(at, Event::Execute(node, life, Order::Persist(ticket, record)));
+            }
+            Output::Services { group, attempt, order } => {
+                if let ServiceOrder::Start(epoch) = order {
+                    self.record.note(self.now, node, "world", || format!("service of {} ordered for epoch {epoch}", group));
+                }
+                let machine = &mut self.machines[node];
+                let service = &mut machine.services[usize::from(group.0)];
+                let (time, token) = service.take(attempt, order, &mut self.kernel_rng);
+                self.queue.push(self.now + time, Event::ServiceDone(node, machine.boot, usize::from(group.0), token));
+            }
+            Output::Reply { id, answer } => {
+                self.record.note(self.now, node, "reply", || format!("to command {id}: {answer:?}"));
+            }
+            Output::Exit => {
+                self.record.note(self.now, node, "world", || "the daemon exits".into());
+                self.machines[node].kill();
+            }
+            Output::Note(event) => {
+                self.check.noted(self.now, node, &event);
+                self.record.event(self.now, node, &event);
+            }
+        }
+    }
+
+    /// An order to the kernel: one after the other.
+    fn order(&mut self, node: usize, order: Order) {
+        let latency = Span::micros(self.kernel_rng.between(20, 90));
+        let machine = &mut self.machines[node];
+        machine.busy_until = machine.busy_until.max(self.now) + latency;
+        self.queue.push(machine.busy_until, Event::Execute(node, machine.life, order));
+    }
+
+    pub(super) fn execute(&mut self, node: usize, life: u32, order: Order) {
+        let now = self.now;
+        if self.machines[node].life != life || self.machines[node].power == Power::Off {
+            return;
+        }
+        let hung = self.machines[node].process == Process::Hung;
+        // An order that a hang finds under way is in the kernel already, or it is not.
+        if self.machines[node].power == Power::Paused || (hung && self.kernel_rng.chance(500_000)) {
+            self.machines[node].keep(Event::Execute(node, life, order));
+            return;
+        }
+        let machine = &mut self.machines[node];
+        let mono = machine.clock.read(now);
+        let input = match order {
+            Order::Gate(group, generation, order) => {
+                let lag = Span::micros(self.kernel_rng.between(5, 40));
+                let report = machine.kernel.gate(mono, lag, usize::from(group.0), order);
+                Input::Gate { group, generation, report }
+            }
+            Order::Address(group, attempt, order) => {
+                let late = Span::millis(self.kernel_rng.between(0, 450));
+                let report = machine.kernel.address(mono, late, usize::from(group.0), order);
+                Input::Address { group, attempt, report }
+            }
+            Order::Persist(ticket, _) if machine.disk.fails => {
+                Input::PersistFailed { ticket, reason: "no space left on device".into() }
+            }
+            Order::Persist(ticket, record) => {
+                machine.disk.record = record;
+                Input::Persisted { ticket }
+            }
+        };
+        if let Input::Gate { group, .. } | Input::Address { group, .. } = &input {
+            let group = usize::from(group.0);
+            self.refresh(group);
+            self.watch(node, group);
+        }
+        let at = now + Span::micros(self.kernel_rng.between(5, 30));
+        self.queue.push(at, Event::Report(node, life, input));
+    }
+
+    fn send_beat(&mut self, node: usize, beat: &Arc<Heartbeat>, links: &[LinkId]) {
+        let vouched: Beat = Arc::new(Verified::vouch(Heartbeat::clone(beat)));
+        self.observe(node, beat);
+        for link in links {
+            let place = usize::from(link.0);
+            if self.pair.settings[node].links[place].relay {
+                self.toward_witness(node, 0, Frame::Relay(*link, Arc::clone(&vouched)));
+                continue;
+            }
+            if !self.machines[node].carrier[place] || self.network.path(place, node, 1 - node).no_heartbeats {
+                continue;
+            }
+            for at in self.network.send(self.now, place, node, 1 - node).into_iter().flatten() {
+                let peer = &self.machines[1 - node];
+                if peer.power == Power::On && peer.process == Process::Dead {
+                    // Nobody listens there: its kernel says so.
+                    if peer.carrier[place]
+                        && let [Some(back), _] = self.network.send(at, place, 1 - node, node)
+                    {
+                        self.queue.push(back, Event::Deliver(node, Some(place), Input::PortRefused { link: *link }));
+                    }
+                    continue;
+                }
+                let input = Input::Heard { link: *link, beat: Arc::clone(&vouched) };
+                self.queue.push(at, Event::Deliver(1 - node, Some(place), input));
+            }
+        }
+        self.machines[node].newest = Some(vouched);
+    }
+
+    /// What a heartbeat shows of its sender, for the record and the checks.
+    fn observe(&mut self, node: usize, beat: &Heartbeat) {
+        self.check.sent(self.now, node, beat);
+        self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));
+        for (group, said) in beat.groups.iter().enumerate() {
+            let role = match said.role {
+                BeatRole::Owner => Some("owner"),
+                BeatRole::Leaving => Some("leaving"),
+                BeatRole::Standby if said.intent.is_some() => Some("ready"),
+                BeatRole::Standby => None,
+            };
+            self.record.set(self.now, Lane::Role(group, node), role);
+        }
+    }
+
+    /// A frame of a node to a witness.
+    pub(super) fn toward_witness(&mut self, node: usize, witness: usize, frame: Frame) {
+        let public = self.pair.public();
+        if !self.machines[node].carrier[public] || witness >= self.witnesses.len() {
+            return;
+        }
+        let [first, second] = self.network.send(self.now, public, node, station(witness));
+        if let Some(at) = second {
+            self.queue.push(at, Event::AtWitness(witness, node, frame.clone()));
+        }
+        if let Some(at) = first {
+            self.queue.push(at, Event::AtWitness(witness, node, frame));
+        }
+    }
+}

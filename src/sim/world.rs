@@ -1,0 +1,369 @@
+//! The world: two machines, their links, the witnesses; one queue of what will happen, one thread, no clock but its own.
+
+use std::sync::Arc;
+
+use super::check::Checker;
+use super::clock::{Clock, Moment};
+use super::gateway::{DELAY, Due, REACHABLE, RETRY, Witness};
+use super::machine::{Machine, Maker, Power, Process};
+use super::network::Network;
+use super::pair::{Pair, group_id};
+use super::queue::Queue;
+use super::record::{Lane, Recorder};
+use super::rng::Rng;
+use crate::core::heartbeat::{Heartbeat, Verified};
+use crate::core::id::{Attempt, GroupId, LinkId, Mac, WitnessId};
+use crate::core::io::{AddressOrder, EchoKind, GateOrder, Input, Record};
+use crate::core::time::{Mono, Span};
+
+/// A heartbeat on its way.
+pub type Beat = Arc<Verified<Heartbeat>>;
+
+/// An order of the daemon to something slower than itself.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// To the gate.
+    Gate(GroupId, u64, GateOrder),
+    /// To the addresses.
+    Address(GroupId, Attempt, AddressOrder),
+    /// To the disk.
+    Persist(u64, Record),
+}
+
+/// A frame to a witness.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// VIP -> sender's MAC.
+    Write(GroupId),
+    /// An echo request; from the VIP it carries a heartbeat.
+    Echo(EchoKind, u64, Option<Beat>),
+    /// A heartbeat to be passed on over this link.
+    Relay(LinkId, Beat),
+    /// The answer to a probe of the witness.
+    Answer(GroupId),
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A deadline of the decision may have come.
+    Tick(usize),
+    /// Something reaches a daemon from outside; the link that carries it, if it may be lost with it.
+    Deliver(usize, Option<usize>, Input),
+    /// Something reaches this life of the daemon from its own machine.
+    Report(usize, u32, Input),
+    /// An order is carried out, for this life of the daemon.
+    Execute(usize, u32, Order),
+    /// Something in the kernel ends by itself.
+    Expire(usize, usize),
+    /// A service order is finished: node, boot, group, token.
+    ServiceDone(usize, u32, usize, u32),
+    /// A frame reaches a witness: which, from whom.
+    AtWitness(usize, usize, Frame),
+    /// An ARP probe reaches a node: asker, node, group.
+    ProbeAt(usize, usize, usize),
+    /// The witness asks this node: witness, node, group, by broadcast.
+    AskedBy(usize, usize, usize, bool),
+    /// A timer of a witness's table: witness, group, number.
+    TableTimer(usize, usize, u32),
+    /// The checks look.
+    Audit,
+}
+
+impl Event {
+    /// Whether it ends with the daemon's process.
+    pub fn is_of_the_process(&self) -> bool {
+        matches!(self, Event::Report(..) | Event::Execute(..) | Event::Deliver(..))
+    }
+
+    /// Whether it is a frame, which a full buffer drops.
+    pub fn may_be_lost(&self) -> bool {
+        matches!(self, Event::Deliver(_, Some(_), _) | Event::ProbeAt(..) | Event::AskedBy(..))
+    }
+}
+
+/// How often the checks look for a service that nobody gives.
+pub(super) const AUDIT: Span = Span::millis(500);
+/// The MAC of a third machine that has the address.
+pub const STRANGER: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
+
+/// All of it.
+pub struct World {
+    pub(super) now: Moment,
+    pub(super) pair: Pair,
+    pub(super) maker: Maker,
+    pub(super) queue: Queue<Event>,
+    /// Both machines.
+    pub machines: [Machine; 2],
+    /// All ways.
+    pub network: Network,
+    /// The witnesses; the first is the gateway.
+    pub witnesses: Vec<Witness>,
+    /// A third machine answers for the group's VIP.
+    pub stranger: Vec<bool>,
+    /// What happened.
+    pub record: Recorder,
+    /// What must never happen.
+    pub check: Checker,
+    pub(super) kernel_rng: Rng,
+    pub(super) other_rng: Rng,
+    /// The newest heartbeats to each node over each link, for an attacker to play back.
+    pub(super) overheard: [Vec<(LinkId, Beat)>; 2],
+    /// How many events there were.
+    pub events: u64,
+    pub(super) commands: u64,
+    /// For each node and group when the queue will look for something that ended by itself.
+    pub(super) expiries: [Vec<Moment>; 2],
+}
+
+/// What an attacker keeps.
+pub(super) const OVERHEARD: usize = 64;
+
+/// A node's MAC.
+pub fn mac(node: usize) -> Mac {
+    Mac([2, 0, 0, 0, 0, 1 + node as u8])
+}
+
+impl World {
+    /// A world in which both machines are on and no daemon runs.
+    pub fn new(pair: Pair, seed: u64, maker: Maker) -> World {
+        let mut rng = Rng::stream(seed, 0);
+        let mut machine = |node: usize| {
+            let boot = Mono(rng.between(1_000_000_000_000, 9_000_000_000_000));
+            Machine::new(&pair, node, Clock::new(Moment::ZERO, boot, 1_000_000))
+        };
+        let machines = [machine(0), machine(1)];
+        let groups = pair.settings[0].groups.len();
+        let targets = usize::from(pair.settings[0].witness.targets);
+        let links = pair.settings[0].links.len();
+        let mut queue = Queue::default();
+        queue.push(Moment::ZERO + AUDIT, Event::Audit);
+        World {
+            now: Moment::ZERO,
+            machines,
+            network: Network::new(links, targets, seed),
+            witnesses: (0..targets).map(|n| Witness::new(groups, n == 0)).collect(),
+            stranger: vec![false; groups],
+            record: Recorder::new(&pair),
+            check: Checker::new(&pair),
+            kernel_rng: Rng::stream(seed, 2),
+            other_rng: Rng::stream(seed, 3),
+            overheard: [Vec::new(), Vec::new()],
+            events: 0,
+            commands: 0,
+            expiries: [vec![Moment::NEVER; groups], vec![Moment::NEVER; groups]],
+            queue,
+            pair,
+            maker,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// The pair that it is about.
+    pub fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    /// Lets everything happen that is due by `until`; then it is `until`.
+    pub fn run_until(&mut self, until: Moment) {
+        while let Some((at, event)) = self.queue.pop_by(until) {
+            self.now = at;
+            self.events += 1;
+            self.happen(event);
+        }
+        self.now = until;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Tick(node) => self.tick(node),
+            Event::Deliver(node, link, input) => self.deliver(node, link, input),
+            Event::Report(node, life, input) => {
+                if self.waits(node, true) {
+                    self.machines[node].keep(Event::Report(node, life, input));
+                } else if self.machines[node].life == life && self.machines[node].runs() {
+                    self.tell(node, input);
+                }
+            }
+            Event::Execute(node, life, order) => self.execute(node, life, order),
+            Event::Expire(node, group) => self.expire(node, group),
+            Event::ServiceDone(node, boot, group, token) => self.service_done(node, boot, group, token),
+            Event::AtWitness(witness, from, frame) => self.at_witness(witness, from, frame),
+            Event::ProbeAt(asker, node, group) => self.probed(asker, node, group),
+            Event::AskedBy(witness, node, group, broadcast) => self.asked_by(witness, node, group, broadcast),
+            Event::TableTimer(witness, group, timer) => self.table_timer(witness, group, timer),
+            Event::Audit => {
+                self.audit();
+                self.queue.push(self.now + AUDIT, Event::Audit);
+            }
+        }
+    }
+
+    /// Whether an event of this node has to wait: the machine is paused, or (for the process) the daemon hangs.
+    pub(super) fn waits(&self, node: usize, process: bool) -> bool {
+        let machine = &self.machines[node];
+        machine.power == Power::Paused || (process && machine.power == Power::On && machine.process == Process::Hung)
+    }
+
+    fn deliver(&mut self, node: usize, link: Option<usize>, input: Input) {
+        if self.waits(node, true) {
+            self.machines[node].keep(Event::Deliver(node, link, input));
+            return;
+        }
+        let machine = &self.machines[node];
+        if !machine.runs() || link.is_some_and(|link| !machine.carrier[link]) {
+            return;
+        }
+        if let Input::Heard { link, beat } = &input {
+            self.check.heard(node, beat.get());
+            self.record.heard(self.now, node, usize::from(link.0));
+            let heard = &mut self.overheard[node];
+            if heard.len() < OVERHEARD {
+                heard.push((*link, Arc::clone(beat)));
+            } else {
+                heard[(self.events as usize) % OVERHEARD] = (*link, Arc::clone(beat));
+            }
+        } else if let Input::HeardByTable { beat, .. } = &input {
+            self.check.heard(node, beat.get());
+        }
+        self.tell(node, input);
+    }
+
+    fn expire(&mut self, node: usize, group: usize) {
+        if self.expiries[node][group] != self.now {
+            return; // an older wish
+        }
+        self.expiries[node][group] = Moment::NEVER;
+        if self.waits(node, false) {
+            return; // asked for again when it goes on
+        }
+        let machine = &mut self.machines[node];
+        let mono = machine.clock.read(self.now);
+        let address = &mut machine.kernel.groups[group].address;
+        if address.is_some_and(|until| until <= mono) {
+            *address = None;
+            self.deliver(node, None, Input::AddressGone { group: group_id(group) });
+        }
+        self.refresh(group);
+        self.watch(node, group);
+    }
+
+    /// Asks to be woken when something in the kernel ends by itself.
+    pub(super) fn watch(&mut self, node: usize, group: usize) {
+        let machine = &self.machines[node];
+        if machine.power != Power::On {
+            return;
+        }
+        let mono = machine.clock.read(self.now);
+        if let Some(until) = machine.kernel.next_expiry(mono, group) {
+            let at = machine.clock.when(until);
+            let asked = &mut self.expiries[node][group];
+            if at < *asked {
+                *asked = at;
+                self.queue.push(at, Event::Expire(node, group));
+            }
+        }
+    }
+
+    fn service_done(&mut self, node: usize, boot: u32, group: usize, token: u32) {
+        if self.machines[node].boot != boot {
+            return;
+        }
+        if self.waits(node, false) {
+            self.machines[node].keep(Event::ServiceDone(node, boot, group, token));
+            return;
+        }
+        if let Some((attempt, report)) = self.machines[node].services[group].finish(token) {
+            self.refresh(group);
+            let input = Input::Services { group: group_id(group), attempt, report };
+            self.deliver(node, None, input);
+        }
+    }
+
+    fn table_timer(&mut self, witness: usize, group: usize, timer: u32) {
+        match self.witnesses[witness].due(group, timer) {
+            Due::Nothing => {}
+            Due::Wait => self.queue.push(self.now + DELAY, Event::TableTimer(witness, group, timer)),
+            Due::Unicast(node) => {
+                self.ask(witness, node, group, false);
+                self.queue.push(self.now + RETRY, Event::TableTimer(witness, group, timer));
+            }
+            Due::Broadcast => {
+                self.refresh(group);
+                self.ask_all(witness, group);
+                if self.witnesses[witness].clients {
+                    self.queue.push(self.now + RETRY, Event::TableTimer(witness, group, timer));
+                }
+            }
+        }
+    }
+
+    /// The table of a witness now names `node`, or names it afresh.
+    pub(super) fn named(&mut self, witness: usize, group: usize, node: usize, confirmed: bool) {
+        let table = &mut self.witnesses[witness];
+        let before = table.names(group);
+        let timer = if confirmed { table.confirmed(group, node) } else { table.written(group, node) };
+        if let Some(timer) = timer {
+            let after = if confirmed { Span(self.other_rng.between(REACHABLE.0, REACHABLE.0 * 2)) } else { DELAY };
+            self.queue.push(self.now + after, Event::TableTimer(witness, group, timer));
+        }
+        if before != self.witnesses[witness].names(group) {
+            self.refresh(group);
+        }
+    }
+
+    /// Starts the timers of a table whose clients ask though it has no entry.
+    pub(super) fn wake_table(&mut self, witness: usize) {
+        for group in 0..self.stranger.len() {
+            let timer = self.witnesses[witness].restart(group);
+            self.queue.push(self.now + RETRY, Event::TableTimer(witness, group, timer));
+        }
+    }
+
+    /// Looks again at who answers and who is served, and hands changes to the record and the checks.
+    pub fn refresh(&mut self, group: usize) {
+        let answers = [self.machines[0].answers(self.now, group), self.machines[1].answers(self.now, group)];
+        let served = self.served(group);
+        for (node, answers) in answers.iter().enumerate() {
+            self.record.set(self.now, Lane::Answers(group, node), answers.then_some("answers"));
+        }
+        let excuse = self.excuse(group);
+        self.check.answering(self.now, group, answers, excuse);
+        self.record.owners(self.now, group, answers);
+        self.record.served(self.now, group, served);
+    }
+
+    /// Looks again at every group.
+    pub fn refresh_all(&mut self) {
+        for group in 0..self.stranger.len() {
+            self.refresh(group);
+        }
+    }
+
+    /// Who serves the clients behind the gateway.
+    pub fn served(&self, group: usize) -> Option<usize> {
+        let gateway = self.witnesses.first().filter(|gateway| gateway.up)?;
+        let node = gateway.names(group)?;
+        let machine = &self.machines[node];
+        let service = &machine.services[group];
+        let ready = machine.answers(self.now, group) && (service.running || !service.exists());
+        (ready && self.reaches(node, 0)).then_some(node)
+    }
+
+    /// Frames pass between a node and a witness, both ways.
+    pub fn reaches(&self, node: usize, witness: usize) -> bool {
+        let public = self.pair.public();
+        let there = super::network::station(witness);
+        let both = [self.network.path(public, node, there), self.network.path(public, there, node)];
+        self.machines[node].carrier[public] && both.iter().all(|path| !path.cut)
+    }
+
+    /// A witness's own name, in inputs.
+    pub(super) fn witness_id(witness: usize) -> WitnessId {
+        WitnessId(witness as u8)
+    }
+}

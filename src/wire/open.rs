@@ -1,0 +1,125 @@
+//! The receiving half, and the only place outside the simulator and the journal that vouches for a heartbeat.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+
+use super::keys::{Directions, KeyError, Pair};
+use super::reject::{Reject, Rejects};
+use super::sign::HEADER_BYTES;
+use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE, TAG, body};
+use crate::core::heartbeat::{Heartbeat, Verified};
+use crate::core::id::NodeId;
+
+/// How many verified heartbeats are remembered, so that copies over slower links cost no second verification.
+const REMEMBERED: usize = 4;
+
+/// Opens the peer's frames, for all paths: a copy of what came over one link is recognised on the others.
+pub struct Opener {
+    peer: VerifyingKey,
+    peer_id: NodeId,
+    directions: Directions,
+    /// What was verified last, newest first.
+    recent: VecDeque<Known>,
+    tally: Tally,
+}
+
+/// A signed body that holds, and what it says.
+struct Known {
+    signed: Box<[u8]>,
+    beat: Arc<Verified<Heartbeat>>,
+}
+
+/// What was done with frames so far.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Frames accepted, copies included.
+    pub accepted: u64,
+    /// Of these: copies of a heartbeat that was verified before.
+    pub copies: u64,
+    /// Signatures verified, good or bad: what a flood would want to drive up.
+    pub verifications: u64,
+    /// Frames refused, by reason.
+    pub rejects: Rejects,
+}
+
+/// A frame cut into its parts; nothing in it is trusted.
+struct Frame<'a> {
+    tag: &'a [u8; TAG],
+    /// Signature and body.
+    signed: &'a [u8],
+    signature: &'a [u8; SIGNATURE],
+    body: &'a [u8],
+}
+
+impl Opener {
+    /// For the node `pair.me` with its own key, for frames of a peer with this public key.
+    pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Opener, KeyError> {
+        let directions = Directions::derive(pair, key, peer)?;
+        let recent = VecDeque::with_capacity(REMEMBERED);
+        Ok(Opener { peer: *peer, peer_id: pair.me.other(), directions, recent, tally: Tally::default() })
+    }
+
+    /// Takes a frame that arrived over `path`. A copy of a remembered heartbeat gives the very same [`Arc`].
+    ///
+    /// Nothing is parsed before the signature holds.
+    pub fn open(&mut self, path: &Path, bytes: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {
+        let opened = self.judge(path, bytes);
+        match &opened {
+            Ok(_) => self.tally.accepted += 1,
+            Err(reject) => self.tally.rejects.count(*reject),
+        }
+        opened
+    }
+
+    /// What was done with frames so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn judge(&mut self, path: &Path, bytes: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {
+        let frame = Frame::cut(bytes)?;
+        if !self.directions.from_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed) {
+            let mine = self.directions.to_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed);
+            return Err(if mine { Reject::Reflected } else { Reject::Tag });
+        }
+        if let Some(known) = self.recent.iter().find(|known| *known.signed == *frame.signed) {
+            self.tally.copies += 1;
+            return Ok(Arc::clone(&known.beat));
+        }
+        self.tally.verifications += 1;
+        let message = self.directions.from_peer.signed_message(frame.body);
+        self.peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
+        let beat = body::read(frame.body).ok_or(Reject::Body)?;
+        if beat.from != self.peer_id {
+            return Err(Reject::Sender);
+        }
+        let beat = Arc::new(Verified::vouch(beat));
+        self.recent.truncate(REMEMBERED - 1);
+        self.recent.push_front(Known { signed: frame.signed.into(), beat: Arc::clone(&beat) });
+        Ok(beat)
+    }
+}
+
+impl Frame<'_> {
+    /// Length, magic and version; then where the parts are.
+    fn cut(bytes: &[u8]) -> Result<Frame<'_>, Reject> {
+        if bytes.len() > MAX_FRAME {
+            return Err(Reject::TooLong);
+        }
+        if bytes.len() <= OVERHEAD {
+            return Err(Reject::TooShort);
+        }
+        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(Reject::TooShort)?;
+        if header[..MAGIC.len()] != MAGIC {
+            return Err(Reject::Magic);
+        }
+        if header[MAGIC.len()] != FRAME_VERSION {
+            return Err(Reject::Version);
+        }
+        let (tag, signed) = rest.split_first_chunk::<TAG>().ok_or(Reject::TooShort)?;
+        let (signature, body) = signed.split_first_chunk::<SIGNATURE>().ok_or(Reject::TooShort)?;
+        Ok(Frame { tag, signed, signature, body })
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a frame is refused, how often, and a line in the log that a flood cannot multiply.
+
+use std::fmt;
+
+use crate::core::time::{Mono, Span};
+
+/// At most one line a reason in this time.
+pub const LOG_EVERY: Span = Span::secs(10);
+
+macro_rules! rejects {
+    ($($(#[$doc:meta])* $name:ident = $key:literal, $text:literal;)*) => {
+        /// Why a frame was refused, in the order of the checks.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+        pub enum Reject {
+            $($(#[$doc])* #[error($text)] $name,)*
+        }
+
+        impl Reject {
+            /// Every reason.
+            pub const ALL: &'static [Reject] = &[$(Reject::$name),*];
+
+            /// One word, for counters.
+            pub const fn key(self) -> &'static str {
+                match self { $(Reject::$name => $key),* }
+            }
+        }
+    };
+}
+
+rejects! {
+    /// Longer than [`MAX_FRAME`](super::MAX_FRAME).
+    TooLong = "too_long", "longer than a frame may be";
+    /// No room for a body.
+    TooShort = "too_short", "too short to be a frame";
+    /// Something else than a heartbeat.
+    Magic = "magic", "not a twinbeat frame";
+    /// A frame version that this program does not know.
+    Version = "version", "a frame version that this program does not know: is the peer a newer release?";
+    /// Our own frame, come back.
+    Reflected = "reflected", "our own frame came back: a loop in the network, or somebody replays it to us";
+    /// The tag is not that of this cluster, sender, receiver, path and content.
+    Tag = "tag", "wrong tag: another cluster, another key, another link, or a forgery";
+    /// The tag is right and the signature is not.
+    Signature = "signature", "wrong signature";
+    /// Signed by the peer, and not readable as a heartbeat.
+    Body = "body", "signed by the peer, but not readable as a heartbeat";
+    /// Signed by the peer, and naming another sender.
+    Sender = "sender", "signed by the peer, but naming another sender: do both nodes sort the same two names?";
+}
+
+const REASONS: usize = Reject::ALL.len();
+
+/// How many frames were refused, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Rejects([u64; REASONS]);
+
+impl Rejects {
+    /// One more.
+    pub(super) fn count(&mut self, reject: Reject) {
+        let count = &mut self.0[reject as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// How many for this reason.
+    pub fn of(&self, reject: Reject) -> u64 {
+        self.0[reject as usize]
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// Decides when a refused frame is worth a line: at most one a reason in [`LOG_EVERY`], with what was left out meanwhile.
+#[derive(Default, Debug)]
+pub struct RejectLog {
+    last: [Option<Mono>; REASONS],
+    unsaid: Rejects,
+    total: Rejects,
+}
+
+/// A line for the log. It prints as a sentence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RejectLine {
+    /// Why.
+    pub reject: Reject,
+    /// How many since the last such line, this one included.
+    pub since_last: u64,
+    /// How many since the start.
+    pub total: u64,
+}
+
+impl RejectLog {
+    /// Counts a refused frame at `now`; gives a line when one is due.
+    pub fn note(&mut self, now: Mono, reject: Reject) -> Option<RejectLine> {
+        self.unsaid.count(reject);
+        self.total.count(reject);
+        let last = &mut self.last[reject as usize];
+        if last.is_some_and(|last| now.since(last) < LOG_EVERY) {
+            return None;
+        }
+        *last = Some(now);
+        let since_last = std::mem::take(&mut self.unsaid.0[reject as usize]);
+        Some(RejectLine { reject, since_last, total: self.total.of(reject) })
+    }
+}
+
+impl fmt::Display for RejectLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reject, since_last, total } = self;
+        write!(f, "refused a heartbeat frame: {reject} ({since_last} since the last such line, {total} in all)")
+    }
+}

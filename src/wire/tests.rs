@@ -1,0 +1,289 @@
+//! The format, the order of the checks, and the test vector of docs/PROTOCOL.md.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+
+use super::*;
+use crate::core::heartbeat::{
+    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
+};
+use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
+use crate::core::time::{Mono, Span};
+
+/// The two nodes' keys in the test vector: never for anything else.
+pub(super) fn keys() -> [SigningKey; 2] {
+    [SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32])]
+}
+
+pub(super) fn pair(me: u8) -> Pair<'static> {
+    Pair { cluster: "demo", nodes: ["alfa", "bravo"], me: NodeId(me) }
+}
+
+/// Node 0 signs, node 1 opens.
+pub(super) fn ends() -> (Signer, Opener) {
+    let [a, b] = keys();
+    let signer = Signer::new(&pair(0), &a, &b.verifying_key()).unwrap();
+    (signer, Opener::new(&pair(1), &b, &a.verifying_key()).unwrap())
+}
+
+pub(super) fn link(name: &str) -> Path {
+    Path::Link(name.into())
+}
+
+/// Every optional field is there.
+pub(super) fn full_beat(number: u64) -> Heartbeat {
+    let grant = Grant { epoch: Epoch(6), attempt: Attempt(3), incarnation: Incarnation(41) };
+    let web = GroupBeat {
+        name: "web".into(),
+        role: BeatRole::Owner,
+        epoch: Epoch(6),
+        gate_open: true,
+        eligible: true,
+        standby_held: true,
+        offer: Some(Offer::PublicLost),
+        intent: Some(Intent { epoch: Epoch(8), attempt: Attempt(4), commanded: true }),
+        granted: Some(grant),
+        released: Some(grant),
+        closed_for: None,
+        refused: Some(Refused { grant, why: WhyRefused::StaleEpoch }),
+        challenged: 2,
+        challenge_ack: 1,
+    };
+    Heartbeat {
+        echo_of: Some(EchoOf { incarnation: Incarnation(41), lease: Span::millis(700) }),
+        echoes: vec![LinkEcho { link: "x".into(), number: 99, held: Span::millis(3) }],
+        answer: true,
+        groups: vec![web],
+        ..plain_beat(number)
+    }
+}
+
+/// Two groups in good times.
+pub(super) fn plain_beat(number: u64) -> Heartbeat {
+    let group = |name: &str| GroupBeat {
+        name: name.into(),
+        role: BeatRole::Standby,
+        epoch: Epoch(5),
+        gate_open: false,
+        eligible: true,
+        standby_held: false,
+        offer: None,
+        intent: None,
+        granted: None,
+        released: None,
+        closed_for: None,
+        refused: None,
+        challenged: 0,
+        challenge_ack: 0,
+    };
+    Heartbeat {
+        version: VERSION,
+        from: NodeId(0),
+        incarnation: Incarnation(17),
+        number,
+        digest: 0x1234_5678_9abc_def0,
+        lease: Span::millis(700),
+        echo_of: None,
+        echoes: Vec::new(),
+        answer: false,
+        reachable: true,
+        answered: None,
+        carrier: true,
+        groups: vec![group("web"), group("db")],
+    }
+}
+
+fn open_text(text: &str) -> Result<Heartbeat, Reject> {
+    let (signer, mut opener) = ends();
+    let frame = signer.seal(&signer.sign_body(text.as_bytes()).unwrap(), &link("x"));
+    opener.open(&link("x"), &frame).map(|beat| beat.get().clone())
+}
+
+#[test]
+fn what_one_node_says_the_other_hears() {
+    let (signer, mut opener) = ends();
+    for (beat, path) in [(full_beat(1), link("x")), (plain_beat(2), Path::Vip("web".into()))] {
+        let signed = signer.sign(&beat).unwrap();
+        let frame = signer.seal(&signed, &path);
+        assert_eq!(frame.len(), signed.frame_len());
+        assert_eq!(&frame[OVERHEAD..], signed.body());
+        assert_eq!(*opener.open(&path, &frame).unwrap().get(), beat);
+    }
+    assert_eq!((opener.tally().accepted, opener.tally().copies, opener.tally().rejects.total()), (2, 0, 0));
+}
+
+#[test]
+fn a_copy_over_another_link_costs_no_second_verification_even_when_it_comes_late() {
+    let (signer, mut opener) = ends();
+    let paths = [link("x"), link("lan"), link("relay"), Path::Vip("web".into())];
+    let mut earlier = None;
+    for number in 1..=10 {
+        let signed = signer.sign(&plain_beat(number)).unwrap();
+        let first = opener.open(&paths[0], &signer.seal(&signed, &paths[0])).unwrap();
+        if let Some((signed, beat)) = earlier.replace((signed, first)) {
+            for path in &paths[1..] {
+                assert!(Arc::ptr_eq(&opener.open(path, &signer.seal(&signed, path)).unwrap(), &beat));
+            }
+        }
+    }
+    assert_eq!((opener.tally().verifications, opener.tally().copies), (10, 27));
+}
+
+#[test]
+fn the_checks_go_from_cheap_to_dear_and_each_has_its_reason() {
+    let (signer, mut opener) = ends();
+    let path = link("x");
+    let frame = signer.seal(&signer.sign(&plain_beat(1)).unwrap(), &path);
+    let changed = |at: usize| {
+        let mut frame = frame.clone();
+        frame[at] ^= 1;
+        frame
+    };
+    for (bytes, reject) in [
+        (vec![0; MAX_FRAME + 1], Reject::TooLong),
+        (frame[..OVERHEAD].to_vec(), Reject::TooShort),
+        (Vec::new(), Reject::TooShort),
+        (changed(0), Reject::Magic),
+        (changed(3), Reject::Version),
+        (changed(HEADER), Reject::Tag),
+        (changed(HEADER + TAG), Reject::Tag),
+        (changed(OVERHEAD), Reject::Tag),
+    ] {
+        assert_eq!(opener.open(&path, &bytes).unwrap_err(), reject);
+    }
+    assert_eq!(opener.tally().verifications, 0);
+    assert_eq!(open_text("{").unwrap_err(), Reject::Body);
+    assert_eq!(open_text("[]").unwrap_err(), Reject::Body);
+    let other = serde_json::to_string(&Heartbeat { from: NodeId(1), ..plain_beat(1) }).unwrap();
+    assert_eq!(open_text(&other).unwrap_err(), Reject::Sender);
+}
+
+#[test]
+fn a_newer_peer_still_proves_that_it_lives() {
+    // Unknown fields, in our version and in another, change nothing.
+    let mut json = serde_json::to_value(full_beat(3)).unwrap();
+    json["new"] = serde_json::json!({"deep": [1, 2]});
+    json["g"][0]["new"] = 1.into();
+    assert_eq!(open_text(&json.to_string()).unwrap(), full_beat(3));
+    json["v"] = 2.into();
+    assert_eq!(open_text(&json.to_string()).unwrap(), Heartbeat { version: 2, ..full_beat(3) });
+
+    // A new word where version 1 has four: the offer is not understood, everything else is.
+    json["g"][0]["offer"] = "maintenance".into();
+    json["g"][0]["refused"]["why"] = "Tired".into();
+    let read = open_text(&json.to_string()).unwrap();
+    let mut wanted = Heartbeat { version: 2, ..full_beat(3) };
+    wanted.groups[0].offer = None;
+    wanted.groups[0].refused.as_mut().unwrap().why = WhyRefused::Busy;
+    assert_eq!(read, wanted);
+
+    // In our own version the same words are a fault.
+    json["v"] = VERSION.into();
+    assert_eq!(open_text(&json.to_string()).unwrap_err(), Reject::Body);
+}
+
+#[test]
+fn what_cannot_be_read_of_a_newer_peer_never_makes_it_look_harmless() {
+    let read =
+        open_text(r#"{"v":9,"from":0,"inc":1,"n":2,"lease":700000000,"g":[{"name":"web","role":"arbiter","e":4,"ok":true}]}"#);
+    let read = read.unwrap();
+    assert!(read.reachable && read.carrier);
+    let group = &read.groups[0];
+    assert_eq!((group.role, group.epoch, group.gate_open, group.eligible), (BeatRole::Leaving, Epoch(4), true, false));
+    for missing in ["from", "inc", "n", "lease", "g"] {
+        let mut json = serde_json::to_value(Heartbeat { version: 9, ..plain_beat(1) }).unwrap();
+        json.as_object_mut().unwrap().remove(missing);
+        assert_eq!(open_text(&json.to_string()).unwrap_err(), Reject::Body, "without {missing}");
+    }
+}
+
+#[test]
+fn no_span_is_long_enough_to_overflow_a_sum() {
+    let mut beat = full_beat(1);
+    beat.lease = Span(u64::MAX);
+    beat.echo_of.as_mut().unwrap().lease = Span(u64::MAX);
+    beat.echoes[0].held = Span(u64::MAX);
+    let read = open_text(&serde_json::to_string(&beat).unwrap()).unwrap();
+    let day = Span::secs(24 * 3600);
+    assert_eq!((read.lease, read.echo_of.unwrap().lease, read.echoes[0].held), (day, day, day));
+}
+
+#[test]
+fn a_pair_with_itself_or_with_a_weak_key_is_refused() {
+    let [a, b] = keys();
+    let same_key = Signer::new(&pair(0), &a, &a.verifying_key()).err();
+    let same_name = Signer::new(&Pair { nodes: ["alfa"; 2], ..pair(0) }, &a, &b.verifying_key()).err();
+    let no_node = Signer::new(&pair(2), &a, &b.verifying_key()).err();
+    let mut one = [0; 32];
+    one[0] = 1; // the neutral element
+    let weak = Signer::new(&pair(0), &a, &ed25519_dalek::VerifyingKey::from_bytes(&one).unwrap()).err();
+    assert_eq!(
+        [same_key, same_name, no_node, weak].map(Option::unwrap),
+        [KeyError::SamePeer, KeyError::SamePeer, KeyError::NotOfPair, KeyError::WeakPeer]
+    );
+}
+
+#[test]
+fn nothing_foreign_and_nothing_too_long_is_signed() {
+    let (signer, _) = ends();
+    assert!(matches!(signer.sign(&Heartbeat { from: NodeId(1), ..plain_beat(1) }), Err(SignError::NotMine { .. })));
+    let group = plain_beat(1).groups[0].clone();
+    let crowd = Heartbeat { groups: vec![group; 300], ..plain_beat(1) };
+    assert!(matches!(signer.sign(&crowd), Err(SignError::TooLong(_))));
+    let longest = signer.sign_body(&vec![b' '; MAX_FRAME - OVERHEAD]).unwrap();
+    assert_eq!(signer.seal(&longest, &link("x")).len(), MAX_FRAME);
+}
+
+#[test]
+fn a_flood_of_refusals_gives_one_line_a_reason_and_ten_seconds() {
+    let mut log = RejectLog::default();
+    let at = |ms: u64| Mono(0) + Span::millis(ms);
+    assert_eq!(log.note(at(0), Reject::Tag), Some(RejectLine { reject: Reject::Tag, since_last: 1, total: 1 }));
+    for ms in 1..1000 {
+        assert_eq!(log.note(at(ms * 9), Reject::Tag), None);
+    }
+    assert!(log.note(at(9_000), Reject::Body).is_some(), "another reason has its own line");
+    let line = log.note(at(10_000), Reject::Tag).unwrap();
+    assert_eq!((line.since_last, line.total), (1000, 1001));
+    assert!(line.to_string().contains("(1000 since the last such line, 1001 in all)"), "{line}");
+}
+
+#[test]
+fn a_budget_ends_by_frames_or_by_bytes() {
+    let mut budget = Budget::default();
+    (0..FRAMES_PER_WAKE - 1).for_each(|_| budget.spend(1));
+    assert!(!budget.is_spent());
+    budget.spend(0);
+    assert!(budget.is_spent());
+    let mut budget = Budget::default();
+    (0..BYTES_PER_WAKE / MAX_FRAME).for_each(|_| budget.spend(MAX_FRAME));
+    assert!(budget.is_spent());
+}
+
+#[test]
+fn the_test_vector_in_the_documentation_is_what_this_program_makes() {
+    let document = include_str!("../../docs/PROTOCOL.md");
+    let after = |heading: &str| {
+        let rest = document.split_once(heading).unwrap_or_else(|| panic!("docs/PROTOCOL.md lost {heading:?}")).1;
+        rest.split("```")
+            .nth(1)
+            .unwrap()
+            .trim_start_matches("text")
+            .trim_start_matches("json")
+            .split_whitespace()
+            .collect::<String>()
+    };
+    let (signer, mut opener) = ends();
+    let signed = signer.sign(&full_beat(100)).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (on_link, in_vip) = (signer.seal(&signed, &link("x")), signer.seal(&signed, &Path::Vip("web".into())));
+    if std::env::var_os("TWINBEAT_SHOW_VECTOR").is_some() {
+        println!("{}\n{}\n{}", String::from_utf8_lossy(signed.body()), hex(&on_link), hex(&in_vip[..HEADER + TAG]));
+    }
+    assert_eq!(after("### The body"), String::from_utf8_lossy(signed.body()));
+    assert_eq!(after("### The frame on link `x`"), hex(&on_link));
+    assert_eq!(after("### Header and tag inside an echo for group `web`"), hex(&in_vip[..HEADER + TAG]));
+    assert_eq!(*opener.open(&link("x"), &on_link).unwrap().get(), full_beat(100));
+}
