@@ -1,7 +1,7 @@
 //! Joins core and host: events in, outputs out. One decision thread; slow work runs elsewhere and reports back.
 //!
 //! Life cycle: [`run`] reads the file and the key, looks at the kernel (gate, addresses, services), gives the core its
-//! [`Start`], and then turns events into inputs and outputs into orders until the core says [`Output::Exit`].
+//! [`Start`], sends the first heartbeat, and then turns events into inputs and outputs into orders until the core says [`Output::Exit`].
 
 mod actuators;
 mod addresses;
@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::core::id::LinkId;
 use crate::core::io::{Answer, Command, Input};
 use crate::core::node::Node;
+use crate::core::time::Mono;
 use crate::core::view::View;
 use crate::host::clock;
 
@@ -49,7 +50,7 @@ pub enum Event {
     View(oneshot::Sender<View>),
     /// SIGHUP.
     Reopen,
-    /// SIGUSR2: "I come back". Gate, VIP and services stay as they are.
+    /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.
     ComeBack,
 }
 
@@ -58,17 +59,17 @@ pub enum Event {
 /// # Errors
 /// What keeps it from starting: the file, the key, the run directory, the kernel.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    let began = clock::now();
     let config = Config::read(&options.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(options, config))
+    local.block_on(&runtime, serve(options, config, began))
 }
 
-async fn serve(options: Options, config: Config) -> anyhow::Result<()> {
+async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<()> {
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let (mut node, mut act) = setup::all(&options, &config, events.clone()).await?;
     let mut alarm = clock::Alarm::new().context("no timer")?;
-    act.carry_out(&mut node);
+    let (mut node, mut act) = setup::all(&options, &config, events.clone(), began).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     loop {
         alarm.set(node.deadline()).context("the timer cannot be set")?;
@@ -92,9 +93,9 @@ async fn serve(options: Options, config: Config) -> anyhow::Result<()> {
             }
             Event::Reopen => act.reopen_logs(),
             Event::ComeBack => {
-                tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
-                act.finish(false);
-                return Ok(());
+                let (answer, _) = oneshot::channel();
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command: Command::ComeBack });
             }
         }
         act.carry_out(&mut node);
@@ -102,14 +103,19 @@ async fn serve(options: Options, config: Config) -> anyhow::Result<()> {
             node.handle(clock::now(), lost);
             act.carry_out(&mut node);
         }
-        if act.exit {
-            break;
+        match act.exit {
+            Some(false) => break,
+            Some(true) => {
+                tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
+                act.leave_behind();
+            }
+            None => {}
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     // Whoever waits for the last answer reads it before the socket closes.
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    act.finish(true);
+    act.finish();
     Ok(())
 }
 

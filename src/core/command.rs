@@ -20,6 +20,8 @@ const SHUTDOWN_LIMIT: Span = Span::secs(5);
 pub struct Commands {
     pending: Vec<Pending>,
     shutdown: Option<Shutdown>,
+    /// Since when this life wants to end and come back.
+    come_back: Option<(u64, Mono)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,7 +99,18 @@ impl Commands {
             Command::Shutdown => {
                 cx.shutdown = true;
                 cx.urgent = true;
+                self.come_back = None;
                 self.shutdown = Some(Shutdown { id, since: now, gone: false });
+            }
+            Command::ComeBack if cx.shutdown => {
+                reply(cx, id, Answer::Refused("the daemon is being stopped".into()));
+            }
+            Command::ComeBack => {
+                // The next life has what is left of the lease: it shall be all of it.
+                cx.urgent = true;
+                cx.ask = true;
+                groups.iter_mut().for_each(Group::ask_anew);
+                self.come_back = Some((id, now));
             }
         }
     }
@@ -125,6 +138,27 @@ impl Commands {
             reply(cx, id, answer);
         }
         self.step_shutdown(groups, cx, now);
+        self.step_come_back(groups, cx, now);
+    }
+
+    /// Leaves as soon as every gate rests on evidence from after the command and nothing is half done, or when waiting
+    /// longer would cost the next life more than it brings.
+    fn step_come_back(&mut self, groups: &[Group], cx: &mut Shared, now: Mono) {
+        let Some((id, since)) = self.come_back else { return };
+        let (evidence, half_done) = (since + cx.settings.timing.delivery, since + cx.lease());
+        let ready = |g: &Group| match &g.role {
+            Role::Standby(_) => true,
+            Role::Owner(o) => now >= evidence || o.grounds.newest().is_some_and(|at| at >= since && !o.renewable(at, cx.lease())),
+            Role::Opening(_) | Role::Leaving(_) => now >= half_done,
+        };
+        if groups.iter().all(ready) {
+            self.come_back = None;
+            reply(cx, id, Answer::Done("exits and comes back".into()));
+            cx.out.push_back(Output::Exit { stays: true });
+            return;
+        }
+        cx.wake(evidence);
+        cx.wake(half_done);
     }
 
     fn step_shutdown(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
@@ -150,7 +184,7 @@ impl Commands {
             cx.urgent = true;
             let id = s.id;
             reply(cx, id, Answer::Done("everything is handed over or stopped".into()));
-            cx.out.push_back(Output::Exit);
+            cx.out.push_back(Output::Exit { stays: false });
         }
     }
 }

@@ -141,6 +141,12 @@ impl Group {
                 let mut o = group.owner(owned, Grounds::default(), until, cx, now);
                 o.hot = true;
                 group.role = Role::Owner(o);
+                // What is left of the addresses' lifetime is not known; one that a foreign hand took meanwhile is put back.
+                let (attempt, order) = (cx.attempt(), AddressOrder::Add(lifetime(cx.lease())));
+                cx.out.push_back(Output::Address { group: id, attempt, order });
+                if !address {
+                    cx.note(Level::Warn, Some(&group.name), Kind::Host, "its address was gone: put back");
+                }
                 let text = format!("found its gate open for {} more: goes on as the owner of epoch {owned}", until.since(now));
                 cx.note(Level::Info, Some(&group.name), Kind::Reaffirmed(id, owned), text);
                 group.services(ServiceOrder::Start(owned), Running::Starting, cx);

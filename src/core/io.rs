@@ -142,10 +142,12 @@ pub struct Start {
     pub running: Vec<bool>,
 }
 
-/// What survives a restart. Written whole, in place.
+/// What survives a restart. Written whole, in place. A record of another version is read as far as it is understood:
+/// unknown fields are passed over, and all that a group must have is its name and its epoch.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// Each group by name.
+    #[serde(default)]
     pub groups: Vec<GroupRecord>,
 }
 
@@ -157,12 +159,16 @@ pub struct GroupRecord {
     /// The highest epoch seen, used or reserved; nothing up to it is used again.
     pub epoch: Epoch,
     /// The epoch of the last ownership of this node, for a hot restart.
+    #[serde(default)]
     pub owned: Option<Epoch>,
     /// The longest lease that the peer announced and may still run on.
+    #[serde(default)]
     pub peer_lease: Span,
     /// The longest own lease that the peer has echoed; zero when it never did (SAFETY R11).
+    #[serde(default)]
     pub acked_lease: Span,
     /// Standby by command.
+    #[serde(default)]
     pub standby: Option<StandbyHold>,
 }
 
@@ -280,6 +286,8 @@ pub enum Command {
     Resume,
     /// SIGTERM: hand everything over, then leave.
     Shutdown,
+    /// SIGUSR2: leave with fresh grounds in the kernel's gate, and leave gate, addresses and services to the next life.
+    ComeBack,
 }
 
 /// The answer to a command; given when the move is finished, or refused.
@@ -375,8 +383,11 @@ pub enum Output {
         /// The answer.
         answer: Answer,
     },
-    /// Everything is handed over or given up: the daemon may exit.
-    Exit,
+    /// The daemon may exit.
+    Exit {
+        /// Gate, addresses and services stay for the next life; else everything is handed over or given up.
+        stays: bool,
+    },
     /// Something that a person should be able to read later.
     Note(Event),
 }

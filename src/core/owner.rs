@@ -5,7 +5,7 @@ use super::grounds::Defend;
 use super::group::{Group, Next, UNFIT};
 use super::heartbeat::Offer;
 use super::io::{AddressOrder, EchoKind, GateOrder, Output, ServiceOrder};
-use super::role::{Owner, Running};
+use super::role::{Owner, Role, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::majority_time;
@@ -22,6 +22,11 @@ impl Owner {
     pub fn announce_now(&mut self, now: Mono) {
         self.burst = 0;
         self.announce = now;
+    }
+
+    /// Whether a ground is worth an order to the kernel: it lengthens the gate's time by a sixteenth of the lease.
+    pub fn renewable(&self, ground: Mono, lease: Span) -> bool {
+        ground + lease >= self.armed + lease / 16
     }
 }
 
@@ -40,7 +45,7 @@ impl Group {
             return self.leave(o.epoch, None, Level::Error, text, cx, now);
         }
         self.island(&mut o, cx, now);
-        self.renew(&mut o, cx, lease);
+        self.renew(&mut o, cx, lease, now);
         cx.wake(o.armed);
 
         // Evidence: slowly while all is well, fast when it gets old.
@@ -98,7 +103,8 @@ impl Group {
             }
         }
 
-        if now >= o.announce {
+        // Void grounds are never a reason to announce (R10).
+        if now >= o.announce && ground.is_some() {
             cx.out.push_back(Output::Announce { group: self.id });
             let wait = BURST.get(o.burst as usize).copied().unwrap_or(REFRESH);
             o.burst = o.burst.saturating_add(1);
@@ -122,15 +128,18 @@ impl Group {
         }
         self.offer(&mut o, cx, now);
         self.start_again(&o, cx, now);
-        Next::Stay(super::role::Role::Owner(o))
+        Next::Stay(Role::Owner(o))
     }
 
-    fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span) {
+    fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span, now: Mono) {
         let Some(ground) = o.grounds.newest() else { return };
         let until = ground + lease;
-        if until >= o.armed + lease / 16 {
+        if o.renewable(ground, lease) {
             o.armed = until;
-            o.hot = false;
+            if std::mem::take(&mut o.hot) {
+                let text = format!("the gate found open rests on new grounds, {} after the start", now.since(cx.born));
+                cx.note(Level::Info, Some(&self.name), Kind::Host, text);
+            }
             let generation = cx.number();
             cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Renew(until) });
         }
@@ -154,6 +163,13 @@ impl Group {
             cx.wake(now + cx.lease() / 3);
         } else {
             o.grounds.island = None;
+        }
+    }
+
+    /// An owner's echoes go out at once, whatever their turn.
+    pub(super) fn ask_anew(&mut self) {
+        if let Role::Owner(o) = &mut self.role {
+            o.echoed = None;
         }
     }
 

@@ -64,8 +64,8 @@ pub struct Actuators {
     pub events: mpsc::UnboundedSender<Event>,
     /// The log files.
     pub logs: Option<ReopenHandle>,
-    /// The core has finished.
-    pub exit: bool,
+    /// The core has finished; and whether gate, addresses and services stay.
+    pub exit: Option<bool>,
     /// The public interface, and its carrier as it was seen last.
     pub carrier: PublicCarrier,
     /// What must live as long as the daemon.
@@ -113,7 +113,7 @@ impl Actuators {
                     let _ = asker.send(answer);
                 }
             }
-            Output::Exit => self.exit = true,
+            Output::Exit { stays } => self.exit = Some(stays),
             Output::Note(event) => note(&event),
         }
     }
@@ -178,11 +178,23 @@ impl Actuators {
         }
     }
 
-    /// The very end. `remove` takes the gate's table away too: only when no address is left.
-    pub fn finish(&mut self, remove: bool) {
+    /// The end of a life that comes back: the gate's last renewal is in the kernel, and nothing else is touched or waited
+    /// for. Nothing is dropped either: a dropped handle ends helpers that are just starting a service.
+    pub fn leave_behind(mut self) -> ! {
+        if let Some(thread) = self.gate_thread.take() {
+            thread.stop(false);
+        }
+        if let Some(logs) = &self.logs {
+            logs.flush(LAST_WORDS);
+        }
+        std::process::exit(0)
+    }
+
+    /// The very end. The gate's table goes too: no address is left.
+    pub fn finish(&mut self) {
         self.keep.clear();
         if let Some(thread) = self.gate_thread.take() {
-            thread.stop(remove);
+            thread.stop(true);
         }
         if let Some(logs) = &self.logs {
             logs.flush(std::time::Duration::from_secs(1));
@@ -222,6 +234,9 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
         tracing::trace!("{what}: {error}");
     }
 }
+
+/// How long a life that comes back waits for its log: the lease is running.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Each change of owner is one line that a person understands, with the evidence.
 fn note(event: &Noted) {

@@ -46,9 +46,8 @@ impl AddressOrders {
                 let place = usize::from(group.0);
                 if let Some(held) = held.get(place) {
                     match order {
-                        AddressOrder::Add(_) => held.store(true, Ordering::SeqCst),
+                        AddressOrder::Add(_) | AddressOrder::Refresh(_) => held.store(true, Ordering::SeqCst),
                         AddressOrder::Remove => held.store(false, Ordering::SeqCst),
-                        AddressOrder::Refresh(_) => {}
                     }
                 }
                 let result = vips.carry_out(place, order);

@@ -68,14 +68,22 @@ pub struct Wiring {
     pub peer: SocketAddr,
 }
 
+/// Opens a link's socket, if it can be opened now: the first heartbeat shall not wait for a task to be run.
+pub fn open(wiring: &Wiring) -> Slot {
+    let socket = LinkSocket::open(&wiring.interface, wiring.local, wiring.peer);
+    Rc::new(RefCell::new(socket.ok().map(Rc::new)))
+}
+
 /// Keeps a link's socket open and hands on what it receives. Runs until the daemon ends.
 pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events: UnboundedSender<Event>) {
     let path = Path::Link(wiring.name.clone());
     let mut buffer = vec![0; BUFFER];
     let mut told = String::new();
     loop {
-        let socket = match LinkSocket::open(&wiring.interface, wiring.local, wiring.peer) {
-            Ok(socket) => Rc::new(socket),
+        let there = slot.borrow().clone();
+        let opened = there.map_or_else(|| LinkSocket::open(&wiring.interface, wiring.local, wiring.peer).map(Rc::new), Ok);
+        let socket = match opened {
+            Ok(socket) => socket,
             Err(error) => {
                 let text = error.to_string();
                 if text != told {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::actuators::{Actuators, PublicCarrier, Way};
 use super::addresses::AddressOrders;
-use super::beats::{Inbox, Outbox, Wiring, tend};
+use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::state::{self, StateFile};
 use super::{Event, Options};
 use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
@@ -20,6 +20,7 @@ use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, LinkId, Name, NodeId};
 use crate::core::io::{Answer, Command, Input, Start};
 use crate::core::node::Node;
+use crate::core::time::Mono;
 use crate::host::clock;
 use crate::host::echo::{EchoConfig, Echoes};
 use crate::host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
@@ -31,8 +32,15 @@ use crate::log;
 use crate::service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
 use crate::wire::{Opener, Pair, Path, Signer};
 
-/// Makes the node and everything that acts for it, and gives the node its start.
-pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Event>) -> anyhow::Result<(Node, Actuators)> {
+/// Makes the node and everything that acts for it, gives the node its start and carries out what it says to that: the first
+/// heartbeat goes out here. Where an earlier life left a gate open its lease is running, and nothing is waited for that can
+/// be done later.
+pub async fn all(
+    options: &Options,
+    config: &Config,
+    events: UnboundedSender<Event>,
+    began: Mono,
+) -> anyhow::Result<(Node, Actuators)> {
     let me = crate::cli::check::which_node(config, options.node.as_deref())?;
     let name = config.nodes[me.index()].name.to_string();
     let logs = log::init(&log_settings(config)).context("the log cannot be set up")?;
@@ -53,9 +61,11 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
 
     // The gate first: while it is not known, nothing else may be believed.
     let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
-    let (any_gate, watch) = match gate::probe() {
+    let table = gate::table_name(&config.cluster, &name);
+    let (gates, support) = found_gates(&table, &vips);
+    let hot = gates.iter().any(Option::is_some);
+    let (any_gate, watch) = match support {
         GateSupport::Netdev => {
-            let table = gate::table_name(&config.cluster, &name);
             let mut kernel = Gate::new(&table, vips.clone()).context("no netlink socket for the gate")?;
             kernel.install(watch_on.names()).context("the gate's table cannot be installed")?;
             let port = kernel.port();
@@ -86,13 +96,17 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
         keep.push(Box::new(gate::watch(&table, port, move |seen| damage.damage(seen)).context("the gate cannot be watched")?));
     }
 
-    let file = StateFile::open(&options.state_dir, wall_seconds())
+    let file = StateFile::open(&options.state_dir, wall_seconds(), hot)
         .with_context(|| format!("the state directory {}", options.state_dir.display()))?;
     let services = services(options, config, &name, &events)?;
     let mut running = Vec::new();
-    for manager in &services {
+    for ((manager, group), gate) in services.iter().zip(&config.groups).zip(&gates) {
+        // An owner's are started anyway, which leaves alone what runs. While another group's lease is running no command is
+        // waited for: what was not asked counts as running, and is stopped.
+        let at_once = group.services.iter().all(|s| matches!(s.kind, ServiceKind::Process(_)));
         running.push(match manager {
-            Some(manager) => manager.running().await,
+            Some(manager) if gate.is_none() && (!hot || at_once) => manager.running().await,
+            Some(_) => gate.is_none(),
             None => false,
         });
     }
@@ -102,13 +116,8 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
         let _ = vip_events.send(Event::Input(event));
     })
     .context("no netlink socket for the addresses")?;
-    let start = Start {
-        incarnation: file.incarnation(),
-        record: file.record().clone(),
-        gates: orders.read(),
-        addresses: vips.present(),
-        running,
-    };
+    let start =
+        Start { incarnation: file.incarnation(), record: file.record().clone(), gates, addresses: vips.present(), running };
     let state_events = events.clone();
     let state = state::writer(file, move |input| {
         let _ = state_events.send(Event::Input(input));
@@ -125,6 +134,7 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
     let echoes = echoes(config, me, &events);
     let (public_name, _) = public_link(config, me)?;
     let look = Rc::new(tokio::sync::Notify::new());
+    let states = watch_on.states().to_vec();
     watch_interfaces(watch_on, Rc::clone(&look), &events);
     let carrier = Carrier::new().context("no socket to read the carrier with")?;
     let carrier =
@@ -133,9 +143,8 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
     serve_control(lock, config, &events)?;
 
     let mut node = Node::new(settings, clock::now());
-    node.handle(clock::now(), Input::Start(start));
     let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();
-    let actuators = Actuators {
+    let mut act = Actuators {
         links,
         vip_paths,
         outbox,
@@ -152,12 +161,35 @@ pub async fn all(options: &Options, config: &Config, events: UnboundedSender<Eve
         last_command: 0,
         events,
         logs: Some(logs),
-        exit: false,
+        exit: None,
         carrier,
         keep,
     };
-    tracing::info!("twinbeat {} begins as {name} of cluster {}", env!("CARGO_PKG_VERSION"), config.cluster);
-    Ok((node, actuators))
+    node.handle(clock::now(), Input::Start(start));
+    act.carry_out(&mut node);
+    for (link, state) in (0..).map(LinkId).zip(states) {
+        node.handle(clock::now(), Input::Link { link, state });
+        act.carry_out(&mut node);
+    }
+    let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
+    tracing::info!("twinbeat {version} begins as {name} of cluster {}; first heartbeat {took} after its start", config.cluster);
+    Ok((node, act))
+}
+
+/// What an earlier life left open, and what the kernel can do: an open gate answers that question, too, and is not kept
+/// waiting for a trial.
+fn found_gates(table: &str, vips: &[Vec<IpAddr>]) -> (Vec<Option<Mono>>, GateSupport) {
+    let mut gates = vec![None; vips.len()];
+    if let Ok(mut kernel) = Gate::new(table, vips.to_vec()) {
+        for (group, gate) in gates.iter_mut().enumerate() {
+            *gate = kernel.adopt(group).unwrap_or_else(|error| {
+                tracing::debug!("gate of group {group}: {error}");
+                None
+            });
+        }
+    }
+    let support = if gates.iter().any(Option::is_some) { GateSupport::Netdev } else { gate::probe() };
+    (gates, support)
 }
 
 fn log_settings(config: &Config) -> log::LogSettings {
@@ -287,7 +319,6 @@ fn links(config: &Config, me: NodeId, inbox: &Rc<RefCell<Inbox>>, events: &Unbou
     let (mine, theirs) = (&config.nodes[me.index()], &config.nodes[me.other().index()]);
     let mut all = Vec::new();
     for (id, (own, peer)) in (0u8..).zip(mine.links.iter().zip(&theirs.links)) {
-        let slot = Rc::new(RefCell::new(None));
         let wiring = Wiring {
             link: LinkId(id),
             name: own.name.clone(),
@@ -295,6 +326,7 @@ fn links(config: &Config, me: NodeId, inbox: &Rc<RefCell<Inbox>>, events: &Unbou
             local: SocketAddr::new(own.address, config.port),
             peer: SocketAddr::new(peer.address, config.port),
         };
+        let slot = beats::open(&wiring);
         tokio::task::spawn_local(tend(wiring, Rc::clone(&slot), Rc::clone(inbox), events.clone()));
         all.push((Path::Link(own.name.clone()), Way::Socket(slot)));
     }
@@ -339,12 +371,9 @@ fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoe
     echoes
 }
 
-/// Tells how each link's interface is, now and whenever that changes.
+/// Tells how each link's interface is whenever that changes.
 fn watch_interfaces(mut watch: Interfaces, look: Rc<tokio::sync::Notify>, events: &UnboundedSender<Event>) {
     let state = |index: usize, state| Event::Input(Input::Link { link: LinkId(index as u8), state });
-    for (index, now) in watch.states().iter().enumerate() {
-        let _ = events.send(state(index, *now));
-    }
     let events = events.clone();
     tokio::task::spawn_local(async move {
         loop {

@@ -19,6 +19,7 @@ const SIZE: usize = 16 * 1024;
 #[derive(Default, Serialize, Deserialize)]
 struct Stored {
     incarnation: u64,
+    #[serde(default)]
     record: Record,
 }
 
@@ -36,7 +37,10 @@ impl StateFile {
     /// # Errors
     /// When the directory cannot be made or the file not be written or read. A file that cannot be understood is kept
     /// beside under another name, and said so.
-    pub fn open(dir: &Path, wall_seconds: u64) -> io::Result<StateFile> {
+    ///
+    /// With `hot` the new life is not waited for until it is on the disk: what the page cache holds outlives the process, and
+    /// the first record, which the core orders at once, takes it to the disk. A gate that is open cannot wait for a busy disk.
+    pub fn open(dir: &Path, wall_seconds: u64, hot: bool) -> io::Result<StateFile> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join("state.json");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
@@ -61,9 +65,11 @@ impl StateFile {
             }
         };
         let mut this = StateFile { path, file, stored };
-        this.stored.incarnation = (this.stored.incarnation + 1).max(wall_seconds);
-        let record = this.stored.record.clone();
-        this.write(record)?;
+        this.stored.incarnation = this.stored.incarnation.saturating_add(1).max(wall_seconds);
+        this.overwrite()?;
+        if !hot {
+            this.file.sync_data()?;
+        }
         Ok(this)
     }
 
@@ -83,6 +89,11 @@ impl StateFile {
     /// As the disk says; or that the record has grown beyond the file's size.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
         self.stored.record = record;
+        self.overwrite()?;
+        self.file.sync_data()
+    }
+
+    fn overwrite(&mut self) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(&self.stored)?;
         if bytes.len() > SIZE {
             return Err(io::Error::other(format!(
@@ -93,8 +104,7 @@ impl StateFile {
         }
         bytes.resize(SIZE, 0);
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()
+        self.file.write_all(&bytes)
     }
 }
 
@@ -138,18 +148,36 @@ mod tests {
     #[test]
     fn a_record_survives_and_each_life_is_a_higher_one() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = StateFile::open(dir.path(), 100).unwrap();
+        let mut first = StateFile::open(dir.path(), 100, false).unwrap();
         assert_eq!(first.incarnation(), Incarnation(100));
         first.write(record()).unwrap();
-        let second = StateFile::open(dir.path(), 5).unwrap();
+        let second = StateFile::open(dir.path(), 5, true).unwrap();
         assert_eq!((second.incarnation(), second.record()), (Incarnation(101), &record()));
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_read_as_far_as_it_is_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let newer = br#"{"incarnation":41,"tomorrow":{"a":[1]},"record":{"groups":[{"name":"web","epoch":8,"owned":6,"peer_lease":320000000,
+            "acked_lease":0,"standby":{"left":null,"reason":"r","by":"somebody"},"weight":3}],"more":true}}"#;
+        std::fs::write(dir.path().join("state.json"), newer).unwrap();
+        let read = StateFile::open(dir.path(), 7, true).unwrap();
+        let group = &read.record().groups[0];
+        assert_eq!((read.incarnation(), group.epoch, group.owned), (Incarnation(42), Epoch(8), Some(Epoch(6))));
+        assert_eq!(group.standby.as_ref().and_then(|s| s.reason.as_deref()), Some("r"));
+
+        let older = br#"{"incarnation":41,"record":{"groups":[{"name":"web","epoch":8}]}}"#;
+        std::fs::write(dir.path().join("state.json"), older).unwrap();
+        let read = StateFile::open(dir.path(), 7, false).unwrap();
+        assert_eq!((read.record().groups[0].epoch, read.record().groups[0].owned), (Epoch(8), None));
+        assert!(!dir.path().join("state.json.unreadable").exists());
     }
 
     #[test]
     fn garbage_is_kept_aside_and_does_not_stop_the_daemon() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("state.json"), b"{ not json").unwrap();
-        assert_eq!(StateFile::open(dir.path(), 7).unwrap().record(), &Record::default());
+        assert_eq!(StateFile::open(dir.path(), 7, false).unwrap().record(), &Record::default());
         assert!(dir.path().join("state.json.unreadable").exists());
     }
 }

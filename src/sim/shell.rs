@@ -105,7 +105,7 @@ impl World {
             Output::Reply { id, answer } => {
                 self.record.note(self.now, node, "reply", || format!("to command {id}: {answer:?}"));
             }
-            Output::Exit => {
+            Output::Exit { .. } => {
                 self.record.note(self.now, node, "world", || "the daemon exits".into());
                 self.machines[node].kill();
             }

@@ -1,6 +1,6 @@
 //! One sentence each: who answers, after what.
 
-use super::pair::{A, B, CABLE, LAN, World, fast};
+use super::pair::{A, B, CABLE, Daemon, LAN, World, fast};
 use crate::core::io::{Answer, Command};
 use crate::core::settings::Failback;
 use crate::core::time::Span;
@@ -209,4 +209,104 @@ fn a_gate_flushed_by_a_foreign_hand_is_made_again() {
     w.kill(A);
     w.run(Span::secs(5));
     w.only(B);
+}
+
+#[test]
+fn a_daemon_that_comes_back_within_its_lease_keeps_the_address_and_leaves_it_nearly_the_whole_lease() {
+    for phase in 0..50 {
+        let mut w = World::settled();
+        w.run(Span::millis(phase));
+        let since = w.now;
+        w.command(A, 1, Command::ComeBack);
+        while w.m[A].daemon != Daemon::Gone {
+            w.run(Span::micros(100));
+        }
+        assert!(w.now.since(since) < Span::millis(5), "left after {}\n{}", w.now.since(since), w.log());
+        let left = w.m[A].gate.unwrap().since(w.clock(A).0);
+        assert!(left + fast().lease / 16 + Span::millis(5) >= fast().lease, "{left} are left\n{}", w.log());
+        w.run(Span::millis(120));
+        w.start(A);
+        w.run(Span::secs(10));
+        w.steady_since(since, A);
+    }
+}
+
+#[test]
+fn a_killed_daemon_that_is_started_again_within_its_lease_keeps_the_address() {
+    for phase in 0..50 {
+        let mut w = World::settled();
+        w.run(Span::millis(phase));
+        let since = w.now;
+        w.kill(A);
+        w.run(Span::millis(90));
+        w.start(A);
+        w.run(Span::secs(10));
+        w.steady_since(since, A);
+    }
+}
+
+#[test]
+fn a_daemon_that_comes_back_too_late_serves_again_only_by_agreement() {
+    for down in [160, 300, 499, 550, 2000] {
+        let mut w = World::settled();
+        w.command(A, 1, Command::ComeBack);
+        w.run(Span::millis(down));
+        w.start(A);
+        w.run(Span::millis(20));
+        assert!(!w.answers(A), "after {down} ms\n{}", w.log());
+        w.run(Span::secs(40));
+        w.only(A);
+    }
+}
+
+#[test]
+fn a_daemon_without_any_evidence_left_comes_back_without_waiting_for_it() {
+    let mut w = World::settled();
+    w.isolate(A, true);
+    let since = w.now;
+    w.command(A, 1, Command::ComeBack);
+    while w.m[A].daemon != Daemon::Gone {
+        w.run(Span::millis(1));
+    }
+    assert!(w.now.since(since) <= fast().delivery + Span::millis(2), "{}\n{}", w.now.since(since), w.log());
+    w.start(A);
+    w.run(Span::secs(5));
+    w.only(B);
+}
+
+#[test]
+fn a_daemon_that_is_being_stopped_does_not_come_back() {
+    let mut w = World::settled();
+    w.command(A, 1, Command::Shutdown);
+    w.command(A, 2, Command::ComeBack);
+    w.run(Span::secs(10));
+    w.only(B);
+    assert!(w.m[A].replies.iter().any(|(id, a)| *id == 2 && matches!(a, Answer::Refused(_))), "{}", w.log());
+}
+
+#[test]
+fn a_standby_that_comes_back_moves_nothing() {
+    let mut w = World::settled();
+    let since = w.now;
+    for down in [5, 100, 400] {
+        w.command(B, 1, Command::ComeBack);
+        w.run(Span::millis(down));
+        assert_eq!(w.m[B].daemon, Daemon::Gone);
+        w.start(B);
+        w.run(Span::secs(3));
+    }
+    w.steady_since(since, A);
+}
+
+#[test]
+fn an_address_that_went_while_no_daemon_ran_is_put_back_under_the_open_gate() {
+    let mut w = World::settled();
+    w.kill(A);
+    w.delete_address(A);
+    w.run(Span::millis(50));
+    w.start(A);
+    w.run(Span::millis(2));
+    w.only(A);
+    w.run(Span::secs(10));
+    w.only(A);
 }

@@ -605,7 +605,7 @@ impl World {
                 self.note(i, &format!("answers {id}: {answer:?}"));
                 self.m[i].replies.push((id, answer));
             }
-            Output::Exit => {
+            Output::Exit { .. } => {
                 self.note(i, "exits");
                 self.m[i].daemon = Daemon::Gone;
             }

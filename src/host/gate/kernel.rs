@@ -164,7 +164,11 @@ impl Gate {
     /// Until when a group's gate is open, as the kernel says of the guard VIP; none when it is closed.
     pub fn read(&mut self, group: usize) -> io::Result<Option<Mono>> {
         let guard = self.vips(group)?[0];
-        let message = Ruleset { table: &self.table }.get_element(guard);
+        self.expiry(guard)
+    }
+
+    fn expiry(&mut self, vip: IpAddr) -> io::Result<Option<Mono>> {
+        let message = Ruleset { table: &self.table }.get_element(vip);
         let before = now();
         let replies = self.channel.exchange(vec![message], 0)?;
         if let Some((_, errno)) = replies.errors.first() {
@@ -187,6 +191,35 @@ impl Gate {
             }
         }
         Err(io::Error::other("the gate's element has no expiry"))
+    }
+
+    /// Until when a life before left a group's gate open; none when it is closed. Addresses that the configuration has got
+    /// since are opened until the same instant: the group is owned as a whole, and a renewal renews all of them or none.
+    pub fn adopt(&mut self, group: usize) -> io::Result<Option<Mono>> {
+        let before = now();
+        let Some(until) = self.read(group)? else { return Ok(None) };
+        let mut missing = Vec::new();
+        for vip in self.vips(group)? {
+            if self.expiry(vip)?.is_none() {
+                missing.push(vip);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Some(until));
+        }
+        let Some(millis) = millis(now(), until) else { return Ok(None) };
+        let messages = Ruleset { table: &self.table }.open(&missing, millis);
+        self.send(messages)?;
+        if now().since(before) > KERNEL_SLACK {
+            // The process may have stood still between clock and kernel: timeouts are relative (SAFETY limit 0).
+            for vip in missing {
+                if self.expiry(vip)?.is_some_and(|at| at > until + KERNEL_SLACK) {
+                    self.close(group)?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(until))
     }
 
     /// Whether the table is there.
