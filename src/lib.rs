@@ -12,6 +12,7 @@
 //! - [`control`] the socket that the commands talk to.
 //! - [`daemon`] joins core and host.
 //! - [`drill`] the same stories on the real kernel.
+//! - [`picture`] swim lanes: plain data, and its drawing as SVG.
 //! - [`log`] where the log goes, without ever making the decision wait.
 //! - [`cli`] one file a verb.
 
@@ -24,6 +25,7 @@ pub mod drill;
 pub mod host;
 pub mod journal;
 pub mod log;
+pub mod picture;
 pub mod service;
 pub mod sim;
 pub mod wire;

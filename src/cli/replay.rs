@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::picture::svg;
+use crate::sim::lanes::picture;
 use crate::sim::machine::real;
 use crate::sim::pair::{Builtin, Pairs};
 use crate::sim::script::{Outcome, Story};
-use crate::sim::svg;
 
 /// Runs scenario scripts in virtual time and compares each with its golden trace.
 #[derive(clap::Args, Debug)]
@@ -87,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             wrong.extend(first_difference(&before, &trace).map(|what| format!("the trace is another one (--bless?): {what}")));
         }
         if let Some(file) = &args.svg {
-            std::fs::write(file, svg::draw(&story, &outcome)).with_context(|| format!("{}", file.display()))?;
+            std::fs::write(file, svg::draw(&picture(&story, &outcome))).with_context(|| format!("{}", file.display()))?;
         }
         println!("{}  {}  {}", if wrong.is_empty() { "ok  " } else { "FAIL" }, path.display(), story.scenario.title);
         wrong.iter().for_each(|what| println!("      {what}"));

@@ -16,6 +16,7 @@ pub mod explore;
 pub mod gateway;
 pub mod kernel;
 mod lan;
+pub mod lanes;
 pub mod machine;
 pub mod network;
 pub mod pair;
@@ -28,7 +29,7 @@ pub mod script;
 pub mod services;
 mod shell;
 pub mod step;
-pub mod svg;
+mod words;
 pub mod world;
 
 #[cfg(test)]

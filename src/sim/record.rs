@@ -63,7 +63,7 @@ impl Recorder {
     pub fn new(pair: &Pair) -> Recorder {
         let settings = &pair.settings[0];
         let (groups, links) = (settings.groups.len(), settings.links.len());
-        Recorder {
+        let mut recorder = Recorder {
             groups,
             links,
             names: [pair.node_name(0).to_string(), pair.node_name(1).to_string()],
@@ -76,7 +76,9 @@ impl Recorder {
             marks: Vec::new(),
             lines: None,
             ended: Moment::ZERO,
-        }
+        };
+        (0..2).for_each(|node| recorder.set(Moment::ZERO, Lane::Machine(node), Some("no daemon")));
+        recorder
     }
 
     fn place(&self, lane: Lane) -> usize {

@@ -11,7 +11,7 @@ use super::machine::Maker;
 use super::pair::{Pair, Pairs};
 use super::record::{Lane, Recorder};
 use super::resolve::resolve;
-use super::step::{Dur, Entry};
+use super::step::{Dur, Entry, Step};
 use super::world::World;
 use crate::core::time::Span;
 
@@ -185,6 +185,13 @@ impl Story {
         let group = self.pair.group(group).ok_or_else(|| format!("expect: no group {group:?}"))?;
         let node = node.map(|name| self.pair.node(name).ok_or_else(|| format!("expect: no node {name:?}"))).transpose()?;
         Ok((group, node))
+    }
+
+    /// The steps in the order in which they are made.
+    pub fn entries(&self) -> impl Iterator<Item = &Step> {
+        let mut order: Vec<&Entry> = self.scenario.timeline.iter().collect();
+        order.sort_by_key(|entry| entry.at);
+        order.into_iter().map(|entry| &entry.step)
     }
 
     /// Runs it; `trace` keeps the lines.

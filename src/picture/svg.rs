@@ -1,0 +1,418 @@
+//! Swim lanes as SVG: one file, no script, no font and no picture from elsewhere, so that it also stands inside an HTML report.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{At, Bar, Lane, Mark, MarkKind, Picture, Section, Tone, words};
+
+const LEFT: f64 = 178.0;
+const WIDTH: f64 = 1000.0;
+const RIGHT: f64 = 34.0;
+const ROW: f64 = 20.0;
+const MAIN_ROW: f64 = 44.0;
+const FLAG: f64 = 16.0;
+/// A character's width at the size of flags and bars, on the safe side.
+const CHAR: f64 = 6.1;
+/// More rows of flags than this, and they carry numbers, with the words below the lanes.
+const MOST_FLAGS: usize = 9;
+
+const INK: &str = "#1a202c";
+const SOFT: &str = "#4a5568";
+
+/// Draws it.
+pub fn draw(picture: &Picture) -> String {
+    let end = picture.length.as_secs_f64().max(1e-9);
+    let mut sheet = Sheet { end, y: 0.0, body: String::new() };
+    sheet.head(picture);
+    sheet.legend(picture);
+    let flags = Flags::place(&sheet, &picture.marks);
+    let first_flag = sheet.y + 6.0;
+    sheet.y = first_flag + flags.rows as f64 * FLAG + 4.0;
+    let axis = sheet.y;
+    sheet.axis_labels();
+    let top = sheet.y;
+    // The grid lies under the lanes, the marks' lines above them: so the lanes are drawn aside first.
+    let outer = std::mem::take(&mut sheet.body);
+    for section in &picture.sections {
+        sheet.section(section);
+    }
+    let bottom = sheet.y + 6.0;
+    let lanes = std::mem::replace(&mut sheet.body, outer);
+    sheet.grid(top, bottom);
+    sheet.body.push_str(&lanes);
+    sheet.flags(&picture.marks, &flags, first_flag, axis, bottom);
+    sheet.y = bottom;
+    sheet.axis_labels();
+    if flags.numbered {
+        sheet.list(&picture.marks);
+    }
+    let (width, height) = (LEFT + WIDTH + RIGHT, sheet.y + 14.0);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height:.0}\" width=\"{width}\" height=\"{height:.0}\" \
+         font-family=\"DejaVu Sans, Verdana, sans-serif\" font-size=\"12\" fill=\"{INK}\">\n\
+         <defs><pattern id=\"broken\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
+         <rect width=\"6\" height=\"6\" fill=\"#c53030\"/><rect width=\"2\" height=\"6\" fill=\"#e57373\"/></pattern></defs>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{}</svg>\n",
+        sheet.body
+    )
+}
+
+struct Sheet {
+    /// The length of the axis in seconds.
+    end: f64,
+    /// How far down it is drawn.
+    y: f64,
+    body: String,
+}
+
+/// Where the marks' words stand.
+struct Flags {
+    /// For each mark its row, counted from the lanes upwards, and whether the words stand left of it.
+    places: Vec<(usize, bool)>,
+    rows: usize,
+    /// Too many words: only numbers.
+    numbered: bool,
+}
+
+impl Sheet {
+    fn x(&self, at: At) -> f64 {
+        LEFT + WIDTH * (at.as_secs_f64() / self.end).clamp(0.0, 1.0)
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        let _ = self.body.write_fmt(text);
+        self.body.push('\n');
+    }
+
+    /// Title, story, how it went.
+    fn head(&mut self, picture: &Picture) {
+        self.put(format_args!("<text x=\"12\" y=\"28\" font-size=\"19\" font-weight=\"bold\">{}</text>", escape(&picture.title)));
+        self.y = 34.0;
+        for line in wrap(&picture.about, 165) {
+            self.y += 17.0;
+            let y = self.y;
+            self.put(format_args!("<text x=\"12\" y=\"{y}\" fill=\"{SOFT}\">{}</text>", escape(&line)));
+        }
+        for verdict in &picture.verdict {
+            let (sign, colour) = if verdict.good { ("\u{2713}", "#276749") } else { ("\u{2717}", "#c53030") };
+            for (place, line) in wrap(&verdict.text, 150).iter().enumerate() {
+                self.y += 18.0;
+                let (y, sign) = (self.y, if place == 0 { sign } else { "\u{2003}" });
+                self.put(format_args!(
+                    "<text x=\"12\" y=\"{y}\" fill=\"{colour}\" font-weight=\"bold\">{sign} {}</text>",
+                    escape(line)
+                ));
+            }
+        }
+        self.y += 12.0;
+    }
+
+    /// What the colours mean: only those that occur.
+    fn legend(&mut self, picture: &Picture) {
+        let used = |tone: Tone| {
+            let lanes = || picture.sections.iter().flat_map(|section| &section.lanes);
+            lanes().any(|lane| lane.rest == tone || lane.bars.iter().any(|bar| bar.tone == tone))
+        };
+        let of_node = |node: usize| format!("{} owns and serves", picture.nodes[node]);
+        let entries = [
+            (Tone::First, of_node(0)),
+            (Tone::Second, of_node(1)),
+            (Tone::Passing, "on its way".to_string()),
+            (Tone::Good, "fine".to_string()),
+            (Tone::Bad, "broken: not served, not heard, not reached".to_string()),
+            (Tone::Off, "not there: off, dead, hanging".to_string()),
+        ];
+        let (mut x, y) = (12.0, self.y);
+        for (tone, text) in entries.iter().filter(|(tone, _)| used(*tone)) {
+            self.put(format_args!("<rect x=\"{x:.0}\" y=\"{y}\" width=\"22\" height=\"12\" rx=\"2\" fill=\"{}\"/>", fill(*tone)));
+            let after = x + 27.0;
+            self.put(format_args!(
+                "<text x=\"{after:.0}\" y=\"{}\" font-size=\"11\" fill=\"{SOFT}\">{}</text>",
+                y + 10.0,
+                escape(text)
+            ));
+            x = after + 7.0 * text.chars().count() as f64 + 18.0;
+        }
+        self.y += 18.0;
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = f64> + use<> {
+        let steps = [
+            0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+            1800.0,
+        ];
+        let end = self.end;
+        let step = steps.into_iter().find(|step| end / step <= 12.5).unwrap_or(3600.0);
+        (0..=(end / step + 1e-6) as u64).map(move |n| n as f64 * step)
+    }
+
+    fn axis_labels(&mut self) {
+        self.y += 13.0;
+        let y = self.y;
+        for tick in self.ticks() {
+            let x = self.x(Duration::from_secs_f64(tick));
+            self.put(format_args!(
+                "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\" font-size=\"11\" fill=\"{SOFT}\">{} s</text>",
+                (tick * 1000.0).round() / 1000.0
+            ));
+        }
+        self.y += 5.0;
+    }
+
+    fn grid(&mut self, top: f64, bottom: f64) {
+        for tick in self.ticks() {
+            let x = self.x(Duration::from_secs_f64(tick));
+            self.put(format_args!("<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{bottom}\" stroke=\"#cbd5e0\"/>"));
+        }
+    }
+
+    fn section(&mut self, section: &Section) {
+        self.y += 6.0;
+        let (y, colour) = (self.y + 14.0, heading(section.tone));
+        self.put(format_args!(
+            "<text x=\"12\" y=\"{y}\" font-size=\"13\" font-weight=\"bold\" fill=\"{colour}\">{}</text>",
+            escape(&section.heading)
+        ));
+        // A main lane stands beside the heading, the others under it.
+        if !section.lanes.first().is_some_and(|lane| lane.main) {
+            self.y += 20.0;
+        }
+        section.lanes.iter().for_each(|lane| self.lane(lane));
+    }
+
+    fn lane(&mut self, lane: &Lane) {
+        let (top, height) = if lane.main { (self.y + 2.0, 22.0) } else { (self.y + 3.0, 14.0) };
+        let base = top + height / 2.0 + 4.0;
+        if !lane.name.is_empty() {
+            self.put(format_args!(
+                "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\" font-size=\"11\">{}</text>",
+                LEFT - 8.0,
+                escape(&lane.name)
+            ));
+        }
+        self.put(format_args!(
+            "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{height}\" rx=\"2\" fill=\"{}\"/>",
+            fill(lane.rest)
+        ));
+        let mut free = LEFT;
+        for bar in &lane.bars {
+            self.bar(bar, top, height, base);
+            if lane.main && bar.tone == Tone::Bad {
+                free = self.length(bar, top + height + 12.0, free);
+            }
+        }
+        self.y += if lane.main { MAIN_ROW } else { ROW };
+    }
+
+    fn bar(&mut self, bar: &Bar, top: f64, height: f64, base: f64) {
+        let (x, end) = (self.x(bar.from), self.x(bar.to));
+        // However short: it must be seen.
+        let wide = (end - x).max(2.0);
+        let title = format!(
+            "{}: {:.6} s to {:.6} s ({})",
+            bar.what,
+            bar.from.as_secs_f64(),
+            bar.to.as_secs_f64(),
+            words(bar.to.saturating_sub(bar.from))
+        );
+        self.put(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{top}\" width=\"{wide:.1}\" height=\"{height}\" rx=\"{}\" fill=\"{}\"><title>{}</title></rect>",
+            if wide > 6.0 { 2 } else { 0 },
+            fill(bar.tone),
+            escape(&title)
+        ));
+        if !bar.what.is_empty() && wide > CHAR * bar.what.chars().count() as f64 + 8.0 {
+            let ink = if matches!(bar.tone, Tone::Good | Tone::Faint) { SOFT } else { "white" };
+            let halo = if bar.tone == Tone::Bad { " paint-order=\"stroke\" stroke=\"#9b2c2c\" stroke-width=\"2.5\"" } else { "" };
+            self.put(format_args!(
+                "<text x=\"{:.1}\" y=\"{base}\" fill=\"{ink}\"{halo} font-size=\"10\">{}</text>",
+                x + 5.0,
+                escape(&bar.what)
+            ));
+        }
+    }
+
+    /// Under a broken bar how long it was; says from where on there is room for the next.
+    fn length(&mut self, bar: &Bar, y: f64, free: f64) -> f64 {
+        let text = words(bar.to.saturating_sub(bar.from));
+        let wide = CHAR * text.len() as f64;
+        let middle = (self.x(bar.from) + self.x(bar.to)) / 2.0;
+        let x = (middle - wide / 2.0).clamp(LEFT, LEFT + WIDTH - wide);
+        if x < free {
+            return free;
+        }
+        self.put(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y}\" fill=\"#c53030\" font-size=\"10\" font-weight=\"bold\">{text}</text>"
+        ));
+        x + wide + 8.0
+    }
+
+    fn flags(&mut self, marks: &[Mark], flags: &Flags, first: f64, axis: f64, bottom: f64) {
+        for (place, (mark, (row, left))) in marks.iter().zip(&flags.places).enumerate() {
+            let (x, colour) = (self.x(mark.at), ink(mark.kind));
+            let y = first + (flags.rows - row) as f64 * FLAG - 4.0;
+            self.put(format_args!(
+                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom}\" stroke=\"{colour}\" stroke-opacity=\"0.75\" stroke-dasharray=\"3 3\"/>",
+                y - 9.0
+            ));
+            self.put(format_args!("<path d=\"M{:.1} {axis} h8 l-4 7 z\" fill=\"{colour}\"/>", x - 4.0));
+            let text = flags.text(place, mark);
+            let (at, anchor) = if *left { (x - 4.0, "end") } else { (x + 4.0, "start") };
+            self.put(format_args!(
+                "<text x=\"{at:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"11\" fill=\"{colour}\" paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\">{}<title>{:.3} s: {}</title></text>",
+                escape(&text),
+                mark.at.as_secs_f64(),
+                escape(&mark.text)
+            ));
+        }
+    }
+
+    /// The marks' words, in two columns.
+    fn list(&mut self, marks: &[Mark]) {
+        self.y += 10.0;
+        let top = self.y;
+        let rows = marks.len().div_ceil(2);
+        for (place, mark) in marks.iter().enumerate() {
+            let x = if place < rows { 12.0 } else { 12.0 + (LEFT + WIDTH) / 2.0 };
+            let y = top + (place % rows.max(1) + 1) as f64 * 16.0;
+            let text = format!("{}.  {:.3} s  {}", place + 1, mark.at.as_secs_f64(), mark.text);
+            let colour = ink(mark.kind);
+            self.put(format_args!("<text x=\"{x}\" y=\"{y}\" font-size=\"11\" fill=\"{colour}\">{}</text>", escape(&text)));
+        }
+        self.y = top + rows as f64 * 16.0 + 4.0;
+    }
+}
+
+impl Flags {
+    fn place(sheet: &Sheet, marks: &[Mark]) -> Flags {
+        let with_words = Flags::try_place(sheet, marks, false);
+        if with_words.rows <= MOST_FLAGS { with_words } else { Flags::try_place(sheet, marks, true) }
+    }
+
+    fn try_place(sheet: &Sheet, marks: &[Mark], numbered: bool) -> Flags {
+        let mut flags = Flags { places: Vec::new(), rows: 0, numbered };
+        let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
+        for (place, mark) in marks.iter().enumerate() {
+            let x = sheet.x(mark.at);
+            let wide = CHAR * 1.1 * flags.text(place, mark).chars().count() as f64 + 10.0;
+            let left = x + wide > LEFT + WIDTH + RIGHT;
+            let (from, to) = if left { (x - wide, x) } else { (x, x + wide) };
+            let fits = |row: &Vec<(f64, f64)>| row.iter().all(|(f, t)| to <= *f || from >= *t);
+            let row = taken.iter().position(fits).unwrap_or(taken.len());
+            if row == taken.len() {
+                taken.push(Vec::new());
+            }
+            taken[row].push((from, to));
+            flags.places.push((row, left));
+        }
+        flags.rows = taken.len();
+        flags
+    }
+
+    fn text(&self, place: usize, mark: &Mark) -> String {
+        if self.numbered { (place + 1).to_string() } else { mark.text.clone() }
+    }
+}
+
+fn fill(tone: Tone) -> &'static str {
+    match tone {
+        Tone::First => "#2b6cb0",
+        Tone::Second => "#c05621",
+        Tone::Good => "#c6f0d0",
+        Tone::Faint => "#edf2f7",
+        Tone::Passing => "#d69e2e",
+        Tone::Bad => "url(#broken)",
+        Tone::Off => "#718096",
+    }
+}
+
+fn heading(tone: Tone) -> &'static str {
+    match tone {
+        Tone::First | Tone::Second => fill(tone),
+        _ => INK,
+    }
+}
+
+fn ink(kind: MarkKind) -> &'static str {
+    match kind {
+        MarkKind::Fault => "#c53030",
+        MarkKind::Repair => "#276749",
+        MarkKind::Command => "#44337a",
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Lines of at most `most` characters, broken between words.
+fn wrap(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(at: u64, text: &str) -> Mark {
+        Mark { at: Duration::from_secs(at), text: text.into(), kind: MarkKind::Fault }
+    }
+
+    fn sheet() -> Sheet {
+        Sheet { end: 100.0, y: 0.0, body: String::new() }
+    }
+
+    #[test]
+    fn words_of_marks_at_one_time_stand_above_each_other() {
+        let flags = Flags::place(&sheet(), &[mark(10, "one thing"), mark(10, "another"), mark(80, "far away")]);
+        assert_eq!(flags.places, [(0, false), (1, false), (0, false)]);
+    }
+
+    #[test]
+    fn words_that_would_leave_the_sheet_stand_left_of_their_mark() {
+        let flags = Flags::place(&sheet(), &[mark(99, "the cable of master1 is cut")]);
+        assert_eq!(flags.places, [(0, true)]);
+    }
+
+    #[test]
+    fn a_crowd_of_marks_is_numbered_and_its_words_stand_below() {
+        let crowd: Vec<Mark> = (0..40).map(|n| mark(n, "something that takes many words to be said")).collect();
+        let text = draw(&Picture { length: Duration::from_secs(100), marks: crowd, ..Picture::default() });
+        assert!(text.contains("40.  39.000 s  something"));
+    }
+
+    #[test]
+    fn what_a_file_says_cannot_break_the_picture() {
+        let text = draw(&Picture { title: "<script>\"&".into(), length: Duration::from_secs(1), ..Picture::default() });
+        assert!(text.contains("&lt;script&gt;&quot;&amp;") && !text.contains("<script>"));
+    }
+
+    #[test]
+    fn a_gap_of_a_millisecond_in_a_minute_is_seen_and_says_its_length() {
+        let bar = |from: u64, to: u64, tone| Bar {
+            from: Duration::from_millis(from),
+            to: Duration::from_millis(to),
+            what: "x".into(),
+            tone,
+        };
+        let lane = Lane {
+            name: "served by".into(),
+            rest: Tone::Faint,
+            main: true,
+            bars: vec![bar(0, 30_000, Tone::First), bar(30_000, 30_001, Tone::Bad), bar(30_001, 60_000, Tone::Second)],
+        };
+        let section = Section { heading: "clients".into(), tone: Tone::Faint, lanes: vec![lane] };
+        let text = draw(&Picture { length: Duration::from_secs(60), sections: vec![section], ..Picture::default() });
+        assert!(text.contains("width=\"2.0\"") && text.contains(">1.0 ms</text>"), "{text}");
+    }
+}

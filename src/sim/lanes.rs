@@ -1,0 +1,105 @@
+//! A finished run as a picture: who served the clients, and for each node its machine, role, gate, witness and links.
+
+use std::time::Duration;
+
+use super::clock::Moment;
+use super::record::{Lane as Track, Recorder, Stretch};
+use super::script::{Outcome, Story};
+use crate::picture::{At, Bar, Lane, Mark, Picture, Section, Tone, Verdict};
+
+/// The picture of a finished run.
+pub fn picture(story: &Story, outcome: &Outcome) -> Picture {
+    let record = &outcome.record;
+    let settings = &story.pair.settings[0];
+    let nodes = [0, 1].map(|node| story.pair.node_name(node).to_string());
+    let mut sections = vec![Section { heading: "clients".into(), tone: Tone::Faint, lanes: Vec::new() }];
+    for (group, of) in settings.groups.iter().enumerate() {
+        let name = if settings.groups.len() == 1 { "served by".to_string() } else { format!("{} served by", of.name) };
+        sections[0].lanes.push(Lane { name, rest: Tone::Faint, main: true, bars: clients(record, group, &nodes) });
+    }
+    sections.extend((0..2).map(|node| section(story, record, node)));
+    let steps = story.entries().zip(&record.marks);
+    let marks = steps.map(|(step, (at, _))| Mark { at: since_start(*at), text: step.words(), kind: step.kind() }).collect();
+    Picture {
+        title: story.scenario.title.clone(),
+        about: story.scenario.about.clone(),
+        length: since_start(record.ended()),
+        nodes,
+        marks,
+        sections,
+        verdict: verdict(story, outcome),
+    }
+}
+
+fn since_start(at: Moment) -> At {
+    Duration::from_nanos(at.0)
+}
+
+fn bar(stretch: &Stretch, what: &str, tone: Tone) -> Bar {
+    Bar { from: since_start(stretch.from), to: since_start(stretch.to), what: what.to_string(), tone }
+}
+
+/// Who served; before the first time, nobody is missed yet.
+fn clients(record: &Recorder, group: usize, nodes: &[String; 2]) -> Vec<Bar> {
+    let changes = &record.clients[group];
+    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([record.ended()]);
+    let mut before = true;
+    let mut bars = Vec::new();
+    for ((from, who), to) in changes.iter().zip(ends) {
+        before &= who.is_none();
+        if to <= *from {
+            continue;
+        }
+        let (what, tone) = match who {
+            Some(node) => (nodes[*node].clone(), Tone::of_node(*node)),
+            None if before => ("nobody yet".to_string(), Tone::Faint),
+            None => ("nobody".to_string(), Tone::Bad),
+        };
+        bars.push(Bar { from: since_start(*from), to: since_start(to), what, tone });
+    }
+    bars
+}
+
+fn section(story: &Story, record: &Recorder, node: usize) -> Section {
+    let settings = &story.pair.settings[node];
+    let stretches = |lane: Track| record.lane(lane).iter();
+    let down: Vec<Bar> = stretches(Track::Machine(node)).map(|s| bar(s, s.what, Tone::Off)).collect();
+    // What the other lanes cannot know meanwhile is said once, in the first one.
+    let mute: Vec<Bar> = down.iter().map(|bar| Bar { what: String::new(), ..bar.clone() }).collect();
+    let lane = |name: String, rest: Tone, bars: Vec<Bar>| Lane { name, rest, main: false, bars };
+    let mut lanes = vec![lane("machine, daemon".into(), Tone::Good, down)];
+    let several = settings.groups.len() > 1;
+    for (group, of) in settings.groups.iter().enumerate() {
+        let name = |text: &str| if several { format!("{}: {text}", of.name) } else { text.to_string() };
+        let role = |s: &Stretch| match s.what {
+            "owner" => bar(s, "owner", Tone::of_node(node)),
+            other => bar(s, other, Tone::Passing),
+        };
+        lanes.push(lane(name("role"), Tone::Faint, stretches(Track::Role(group, node)).map(role).collect()).without(&mute));
+        let open = stretches(Track::Answers(group, node)).map(|s| bar(s, "gate open: answers for the VIP", Tone::of_node(node)));
+        lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
+    }
+    let unreached = stretches(Track::Witness(node)).map(|s| bar(s, "out of reach", Tone::Bad));
+    let reaches = if settings.witness.targets == 1 { "reaches the gateway" } else { "reaches the witnesses" };
+    lanes.push(lane(reaches.into(), Tone::Good, unreached.collect()).without(&mute));
+    for (link, of) in settings.links.iter().enumerate() {
+        let silent = stretches(Track::Link(link, node)).map(|s| bar(s, "silent", Tone::Bad));
+        lanes.push(lane(format!("hears over {}", of.name), Tone::Good, silent.collect()).without(&mute));
+    }
+    Section { heading: story.pair.node_name(node).to_string(), tone: Tone::of_node(node), lanes }
+}
+
+fn verdict(story: &Story, outcome: &Outcome) -> Vec<Verdict> {
+    let wrong = outcome.failures.iter().chain(outcome.violations.iter().map(|violation| &violation.text));
+    let mut lines: Vec<Verdict> = wrong.map(|text| Verdict { good: false, text: text.clone() }).collect();
+    if lines.is_empty() {
+        let text = match story.scenario.allow.unwrap_or_default().two_owners {
+            Some(most) => {
+                format!("as expected; two nodes answered at once for no longer than {most}, which SAFETY.md names as a limit")
+            }
+            None => "as expected; at no time did two nodes answer".to_string(),
+        };
+        lines.push(Verdict { good: true, text });
+    }
+    lines
+}
