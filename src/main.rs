@@ -26,6 +26,8 @@ enum Verb {
     Explore(cli::explore::Args),
     Drill(cli::drill::DrillArgs),
     #[command(hide = true)]
+    Compare(cli::compare::CompareArgs),
+    #[command(hide = true)]
     PageServer(cli::drill::PageServerArgs),
     #[command(hide = true)]
     LabEnter(cli::drill::LabEnterArgs),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Replay(args) => cli::replay::run(&args),
         Verb::Explore(args) => cli::explore::run(&args),
         Verb::Drill(args) => cli::drill::drill(&args).map(|passed| ExitCode::from(u8::from(!passed))),
+        Verb::Compare(args) => cli::compare::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::PageServer(args) => cli::drill::page_server(&args).map(|()| ExitCode::SUCCESS),
         Verb::LabEnter(args) => cli::drill::lab_enter(&args).map(|()| ExitCode::SUCCESS),
     };

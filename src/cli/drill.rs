@@ -102,7 +102,8 @@ pub fn lab_enter(args: &LabEnterArgs) -> Result<()> {
     Err(Command::new(program).args(rest).exec()).with_context(|| format!("run {}", program.display()))
 }
 
-fn pick(name: &str, hold: Option<u64>) -> Result<Fault> {
+/// A fault by its name, held as long as wished.
+pub(super) fn pick(name: &str, hold: Option<u64>) -> Result<Fault> {
     let Some(fault) = catalogue::find(name) else {
         let names: Vec<&str> = CATALOGUE.iter().map(|f| f.name).collect();
         bail!("no fault named {name}; there are: {}", names.join(", "));
@@ -111,7 +112,7 @@ fn pick(name: &str, hold: Option<u64>) -> Result<Fault> {
 }
 
 /// Raises a flag on SIGINT, SIGTERM and SIGHUP, so that the guards clean up.
-fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod check;
+pub mod compare;
 pub mod drill;
 pub mod explore;
 pub mod keygen;

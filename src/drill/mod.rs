@@ -7,11 +7,13 @@
 //! - [`process`] the processes of a namespace, found and signalled by pid.
 //! - [`probe`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
 //! - [`node`] a real daemon in a node's namespace; [`page`] the page server where nginx is not installed.
+//! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
 //! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data; [`report`] header, live lines and table.
 //!
 //! What it refuses: to touch anything outside its own namespaces, and to believe a daemon about who serves: only answers count.
 
 pub mod catalogue;
+pub mod contender;
 pub mod fault;
 pub mod frames;
 pub mod lab;
@@ -25,3 +27,4 @@ pub mod process;
 pub mod report;
 pub mod responder;
 pub mod timeline;
+pub mod versus;

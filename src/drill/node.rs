@@ -14,6 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
+use super::contender::{Contender, Plan};
 use super::lab::{BOTH, Cable, GATEWAY, Lab, VIP, VIP_PREFIX, node_name};
 use super::process;
 use crate::core::id::NodeId;
@@ -28,6 +29,7 @@ pub struct Site {
     dir: PathBuf,
     binary: PathBuf,
     nginx: Option<PathBuf>,
+    contender: Contender,
     /// Keep the directory, for a look at the logs.
     pub keep: bool,
 }
@@ -37,7 +39,7 @@ impl Site {
     pub fn prepare(lab: &Lab, binary: &Path, failback: &str) -> Result<Site> {
         let dir = std::env::temp_dir().join(lab.prefix().trim_end_matches('-'));
         fs::create_dir(&dir).with_context(|| format!("create {}", dir.display()))?;
-        let site = Site { dir, binary: binary.to_owned(), nginx: find_nginx(), keep: false };
+        let site = Site { dir, binary: binary.to_owned(), nginx: find_nginx(), contender: Contender::Twinbeat, keep: false };
         fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o700))?;
         fs::create_dir(site.dir.join("here"))?;
         let mut keys = Vec::new();
@@ -51,6 +53,26 @@ impl Site {
         }
         fs::write(site.config(), render(&[&keys[0], &keys[1]], &TIMING, failback, &site.service()))?;
         Ok(site)
+    }
+
+    /// Has these daemons keep the pair instead.
+    pub fn give_to(&mut self, contender: Contender) -> Result<()> {
+        self.contender = contender;
+        // What runs as another user must get to its own files; the keys have modes of their own.
+        if contender != Contender::Twinbeat {
+            fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o711))?;
+        }
+        contender.prepare(self)
+    }
+
+    /// Whose daemons keep the pair.
+    pub fn contender(&self) -> Contender {
+        self.contender
+    }
+
+    /// Where each node sees its own directory, by a mount of its own.
+    pub(super) fn here(&self) -> PathBuf {
+        self.dir.join("here")
     }
 
     /// The configuration file.
@@ -97,8 +119,17 @@ impl Site {
         }
     }
 
+    /// `twinbeat run` as that node.
+    pub(super) fn daemon_command(&self, node: NodeId) -> Command {
+        let own = self.node_dir(node);
+        let mut command = Command::new(&self.binary);
+        command.arg("run").arg("--config").arg(self.config()).args(["--node", node_name(node)]);
+        command.arg("--run-dir").arg(own.join("run")).arg("--state-dir").arg(own.join("state"));
+        command
+    }
+
     /// The service's command line: the same on both nodes.
-    fn service(&self) -> Vec<String> {
+    pub(super) fn service(&self) -> Vec<String> {
         let here = self.dir.join("here").display().to_string();
         match &self.nginx {
             Some(nginx) => vec![nginx.display().to_string(), "-c".into(), format!("{here}/nginx.conf"), "-p".into(), here],
@@ -119,10 +150,12 @@ impl Drop for Site {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    contender: Contender,
+    inode: (u64, u64),
 }
 
 impl Daemon {
-    /// Starts `twinbeat run` as that node, as `ip netns exec` would, with a host name of its own. Its output is appended to `daemon.log`.
+    /// Starts the daemon of that node, as `ip netns exec` would, with a host name of its own. Its output is appended to `daemon.log`.
     pub fn start(lab: &Lab, site: &Site, node: NodeId) -> Result<Daemon> {
         let own = site.node_dir(node);
         let log = File::options().create(true).append(true).open(own.join("daemon.log"))?;
@@ -134,13 +167,11 @@ impl Daemon {
             mount(Some(&own), &site.dir.join("here"), None::<&str>, MsFlags::MS_BIND, None::<&str>)
                 .context("bind the node's own part")?;
             nix::unistd::sethostname(node_name(node)).context("host name")?;
-            let mut command = Command::new(&site.binary);
-            command.arg("run").arg("--config").arg(site.config()).args(["--node", node_name(node)]);
-            command.arg("--run-dir").arg(own.join("run")).arg("--state-dir").arg(own.join("state"));
+            let mut command = site.contender.command(site, node)?;
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-            command.spawn().with_context(|| format!("start {}", site.binary.display()))
+            command.spawn().with_context(|| format!("start {:?}", command.get_program()))
         })?;
-        Ok(Daemon { child })
+        Ok(Daemon { child, contender: site.contender, inode: lab.node(node).inode() })
     }
 
     /// Its pid.
@@ -153,14 +184,39 @@ impl Daemon {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal; `false` when it is gone.
+    /// Sends it a signal; `false` when it is gone. What asks goes to its main process; what the kernel does to a daemon (SIGKILL, SIGSTOP, SIGCONT), to
+    /// all of its processes.
     pub fn signal(&mut self, signal: Signal) -> bool {
-        self.running() && process::signal(self.child.id(), signal)
+        if !self.running() {
+            return false;
+        }
+        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT) {
+            return process::signal(self.child.id(), signal);
+        }
+        // Stopped first: a parent that saw its child die might start another, or clean up.
+        let all: Vec<u32> = process::in_namespace(self.inode).into_iter().filter(|pid| self.owns(*pid)).collect();
+        if signal == Signal::SIGKILL {
+            for pid in &all {
+                process::signal(*pid, Signal::SIGSTOP);
+            }
+        }
+        all.iter().filter(|pid| process::signal(**pid, signal)).count() == all.len()
+    }
+
+    /// Whether a process of its node is the daemon's own, and no service.
+    pub fn owns(&self, pid: u32) -> bool {
+        self.contender.is_daemon(pid, self.child.id())
+    }
+
+    /// A planned move, for daemons other than twinbeat.
+    pub(super) fn plan(&self, site: &Site, node: NodeId, plan: Plan) -> Result<()> {
+        self.contender.plan(site, node, self.child.id(), plan)
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::catalogue::{Fault, Step};
+use super::contender::{Contender, Plan};
 use super::lab::{BOTH, Cable, Lab, VIP, node_name};
 use super::node::{Daemon, Site};
 use super::probe::{Outcome, Probe};
@@ -41,8 +42,14 @@ pub struct Verdict {
 impl Pair {
     /// Builds the lab and starts both daemons of `binary`; waits for nobody.
     pub fn start(binary: &Path) -> Result<Pair> {
+        Pair::start_as(binary, Contender::Twinbeat)
+    }
+
+    /// The same with somebody else's daemons.
+    pub fn start_as(binary: &Path, contender: Contender) -> Result<Pair> {
         let lab = Lab::build()?;
-        let site = Site::prepare(&lab, binary, "\"auto\"")?;
+        let mut site = Site::prepare(&lab, binary, "\"auto\"")?;
+        site.give_to(contender)?;
         let probe = Probe::start(&lab, VIP)?;
         let mut pair = Pair { probe, daemons: [None, None], lab, site };
         for node in BOTH {
@@ -102,8 +109,8 @@ impl Pair {
             Step::GatewayDown => self.lab.gateway_down()?,
             Step::Loss(percent) => self.lab.loss(NodeId(0), percent)?,
             Step::KillService(node) => self.kill_service(node)?,
-            Step::Standby(node) => self.ask(node, "standby")?,
-            Step::Resume(node) => self.ask(node, "resume")?,
+            Step::Standby(node) => self.plan(node, Plan::Standby)?,
+            Step::Resume(node) => self.plan(node, Plan::Resume)?,
             Step::Wait(time) => thread::sleep(time),
             Step::Heal => self.lab.heal()?,
         }
@@ -168,8 +175,9 @@ impl Pair {
 
     /// SIGKILL to everything in the node that is not the daemon: its services.
     fn kill_service(&mut self, node: NodeId) -> Result<()> {
-        let daemon = self.daemons[node.index()].as_ref().map(Daemon::pid);
-        let services: Vec<u32> = self.lab.node(node).pids().into_iter().filter(|pid| Some(*pid) != daemon).collect();
+        let daemon = self.daemons[node.index()].as_ref();
+        let services: Vec<u32> =
+            self.lab.node(node).pids().into_iter().filter(|pid| !daemon.is_some_and(|d| d.owns(*pid))).collect();
         if services.is_empty() {
             bail!("no service runs on {}", node_name(node));
         }
@@ -177,6 +185,20 @@ impl Pair {
             process::signal(pid, Signal::SIGKILL);
         }
         Ok(())
+    }
+
+    /// Starts a node's page server again by hand, for daemons that leave it dead.
+    pub(super) fn revive_service(&self, node: NodeId) -> Result<()> {
+        let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", node_name(node)))?;
+        super::contender::revive_service(daemon.pid(), &self.site)
+    }
+
+    fn plan(&self, node: NodeId, plan: Plan) -> Result<()> {
+        if self.site.contender() != Contender::Twinbeat {
+            let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", node_name(node)))?;
+            return daemon.plan(&self.site, node, plan);
+        }
+        self.ask(node, if plan == Plan::Standby { "standby" } else { "resume" })
     }
 
     fn ask(&self, node: NodeId, verb: &str) -> Result<()> {
