@@ -150,15 +150,11 @@ impl Register {
     /// Compares with the echoes from the own address.
     pub fn review(&mut self, now: Mono, own: &Series, timing: &Timing) {
         self.echoes.expire(now, timing.delivery);
-        let Some(since) = self.echoes.missed_since else { return };
-        let own_passes = own.answered.is_some_and(|at| at >= since);
-        if !own_passes {
-            return;
-        }
+        let pairs = self.echoes.missed_against(own);
         if self.start.is_some() {
-            self.broken |= self.echoes.missed >= BROKEN_AFTER;
+            self.broken |= pairs >= BROKEN_AFTER;
         } else {
-            self.never_took |= self.echoes.missed >= NEVER_TOOK_AFTER;
+            self.never_took |= pairs >= NEVER_TOOK_AFTER;
         }
     }
 }
@@ -257,18 +253,37 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::field_reassign_with_default)]
     fn eight_echoes_missing_while_own_ones_pass_break_a_challenge_and_seven_do_not() {
         for (missing, broken) in [(7, false), (8, true)] {
             let mut r = Register { start: Some(at(0)), ..Register::default() };
+            let mut own = Series::default();
             for n in 0..missing {
                 r.echoes.send(at(10 * n), n);
+                own.send(at(10 * n), n);
+                own.answer(at(10 * n + 1), n, timing().delivery);
             }
-            let mut own = Series::default();
-            own.answered = Some(at(1000));
             r.review(at(1000), &own, &timing());
             assert_eq!(r.broken, broken, "{missing} missing");
         }
+    }
+
+    #[test]
+    fn missing_echoes_are_set_against_as_many_own_ones_that_passed() {
+        let mut r = Register { start: Some(at(0)), ..Register::default() };
+        let mut own = Series::default();
+        for n in 0..40 {
+            r.echoes.send(at(10 * n), n);
+            own.send(at(10 * n), n);
+            if n % 6 == 0 {
+                own.answer(at(10 * n + 1), n, timing().delivery);
+            }
+        }
+        r.review(at(400), &own, &timing());
+        assert!(!r.broken, "seven own ones passed: the network loses most of both kinds");
+        own.send(at(420), 42);
+        own.answer(at(421), 42, timing().delivery);
+        r.review(at(421), &own, &timing());
+        assert!(r.broken, "eight passed");
     }
 
     #[test]

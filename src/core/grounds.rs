@@ -86,9 +86,9 @@ impl Defence {
         self.count(now, timing)
     }
 
-    /// VIP echoes to some witness have been missing, `missed` in a row, while own echoes passed.
-    pub fn missing(&mut self, now: Mono, missed: u32, timing: &Timing) -> Defend {
-        if missed >= BROKEN_AFTER && !self.counted {
+    /// VIP echoes to some witness have been missing, `missed` in a row, `proven` of them while an own echo passed.
+    pub fn missing(&mut self, now: Mono, missed: u32, proven: u32, timing: &Timing) -> Defend {
+        if proven >= BROKEN_AFTER && !self.counted {
             self.counted = true;
             return self.count(now, timing);
         }

@@ -1,5 +1,7 @@
 //! A group on this node: its role, and what every role has in common.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::{Kind, Level};
@@ -90,6 +92,8 @@ pub struct Group {
     pub takeover: bool,
     /// Since when nobody has owned although both nodes are in touch.
     pub ownerless: Option<Mono>,
+    /// When this node last lost an ownership against its will, the newest last: each lengthens the wait before a failback (R9).
+    pub driven_out: VecDeque<Mono>,
     /// For people.
     pub last_change: Option<LastChange>,
     /// The newest refusal, for people.
@@ -132,6 +136,7 @@ impl Group {
             wish_after: None,
             takeover: false,
             ownerless: None,
+            driven_out: VecDeque::new(),
             last_change: None,
             last_refusal: None,
         };
@@ -380,6 +385,12 @@ impl Group {
         let text = format!("{} LEAVES, epoch {epoch}: {why}", cx.me());
         cx.note(level, Some(&self.name), Kind::Left(self.id, epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap: None });
+        if level == Level::Error {
+            self.driven_out.push_back(now);
+            if self.driven_out.len() > 8 {
+                self.driven_out.pop_front();
+            }
+        }
         let cold = cx.settings.groups[usize::from(self.id.0)].services == Services::Cold;
         let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);
         if to.is_none() || cold {

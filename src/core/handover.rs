@@ -19,7 +19,7 @@ const WARM_LIMIT: Span = Span::secs(20);
 const ASK_LIMIT: Span = Span::millis(500);
 /// A granted one, whose old owner is still stopping a cold service, after this.
 const GRANTED_LIMIT: Span = Span::secs(60);
-/// A loss of the public side this long ago no longer lengthens the wait before a failback.
+/// A loss of the public side, or of an ownership, this long ago no longer lengthens the wait before a failback.
 const LOSS_MEMORY: Span = Span::secs(300);
 
 impl Group {
@@ -72,7 +72,7 @@ impl Group {
                 if !cx.preferred(self.id) || self.hold.is_some() || !g.gate_open {
                     return None;
                 }
-                let due = self.fit_since? + stable;
+                let due = self.fit_since?.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
                 cx.wake(due);
                 (now >= due).then_some(Why::Failback)
             }
@@ -108,11 +108,12 @@ impl Group {
         }
     }
 
-    /// How long this node must have been fit before a failback; none when there is none. Losses of the public side not
-    /// long ago double it each (SAFETY R9).
+    /// How long this node must have been fit before a failback; none when there is none. Each loss of the public side, and
+    /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
     fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
         let t = &cx.settings.timing;
-        let recent = cx.witness.losses.iter().filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
+        let losses = cx.witness.losses.iter().chain(&self.driven_out);
+        let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
         match cx.settings.groups[usize::from(self.id.0)].failback {
             Failback::Manual => None,
             Failback::After(span) => Some(span),

@@ -88,12 +88,12 @@ impl Group {
         // Defence: only with a ground, only with an open gate.
         if ground.is_some() {
             let broken = o.paths.iter().zip(&cx.witness.targets).filter_map(|(p, w)| {
-                let since = p.missed_since?;
-                w.own.answered.is_some_and(|at| at >= since).then_some(p.missed)
+                let proven = p.missed_against(&w.own);
+                (proven > 0).then_some((proven, p.missed))
             });
             match broken.max() {
-                Some(missed) => {
-                    let defend = o.defence.missing(now, missed, &t);
+                Some((proven, missed)) => {
+                    let defend = o.defence.missing(now, missed, proven, &t);
                     if let Some(next) = self.defend(defend, &mut o, cx, now) {
                         return next;
                     }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
 
+/// So many answered echoes are remembered, to be set against missing ones of another kind.
+const PASSED_KEPT: usize = 32;
+
 /// Echoes of one kind to one witness: which are on their way, which was answered last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Series {
@@ -21,6 +24,8 @@ pub struct Series {
     pub missed_since: Option<Mono>,
     /// The last round trip.
     pub rtt: Option<Span>,
+    /// The send times of the newest echoes that were answered in time.
+    passed: VecDeque<Mono>,
 }
 
 impl Series {
@@ -52,7 +57,19 @@ impl Series {
         self.missed = 0;
         self.missed_since = None;
         self.rtt = Some(now.since(sent));
+        if self.passed.len() == PASSED_KEPT {
+            self.passed.pop_front();
+        }
+        self.passed.push_back(sent);
         Some(sent)
+    }
+
+    /// How often running this kind of echo stayed away while `own` echoes passed (SAFETY R4.4, R5). Each missing echo is set
+    /// against one that passed: where the dice of a lossy network take most of both kinds, missing ones alone prove nothing.
+    pub fn missed_against(&self, own: &Series) -> u32 {
+        let Some(since) = self.missed_since else { return 0 };
+        let passed = own.passed.iter().filter(|sent| **sent >= since).count();
+        self.missed.min(u32::try_from(passed).unwrap_or(u32::MAX))
     }
 
     /// Forgets what is on its way: after a gap nothing of it counts.
