@@ -1,17 +1,18 @@
-//! The lab: the recipe's pair with everything around it, each machine a named network namespace.
+//! The lab: a pair with everything around it, each machine a named network namespace; the recipe's pair, or any [`Plan`].
 //!
 //! All cables run through bridges in the namespace `switch`, so that carrier and frames are cut there, outside the nodes: what a node does
-//! to its own interfaces and rules, and what a daemon does to its gate, never mixes with the drill's faults. Two of the bridges have two ports
-//! only and stand for direct cables: where one end loses carrier, the other does too.
+//! to its own interfaces and rules, and what a daemon does to its gate, never mixes with the drill's faults. All bridges but the public one
+//! have two ports only and stand for direct cables: where one end loses carrier, the other does too.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result, bail};
 
 use super::fault::Faults;
-use super::netlink::{self, Address};
+use super::netlink;
 use super::ns::{self, Namespace, Prefix};
+use super::plan::Plan;
 use crate::core::id::{Mac, NodeId};
 
 /// The nodes' names; a node's place here is its [`NodeId`].
@@ -33,7 +34,7 @@ pub const LANCLIENT_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x50]);
 /// The client behind the gateway.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 9, 2);
 
-/// One of a node's three network paths.
+/// One of the recipe's three network paths; in another plan the part that it plays there ([`Select`](super::plan::Select)).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Cable {
     /// The dedicated heartbeat cable, link `heartbeat`, on `eth1`.
@@ -101,30 +102,18 @@ impl Cable {
         Mac([2, 0, 0, 0, which, 0x12 + node.0])
     }
 
-    /// The name of the switch's port to a node.
-    pub fn port(self, node: NodeId) -> String {
-        format!("{}-{}", self.interface(), node_name(node))
-    }
-
-    const fn prefix(self) -> u8 {
+    /// The length of its network's prefix (IPv4).
+    pub const fn prefix(self) -> u8 {
         if matches!(self, Cable::Lan) { VIP_PREFIX } else { 24 }
-    }
-
-    const fn bridge(self) -> &'static str {
-        match self {
-            Cable::Heartbeat => "br-eth1",
-            Cable::Bond => "br-eth2",
-            Cable::Lan => "br-eth0",
-        }
     }
 }
 
-/// A node's name.
+/// A node's name in the recipe.
 pub fn node_name(node: NodeId) -> &'static str {
     NODES[node.index() % 2]
 }
 
-/// A node by its name.
+/// A node of the recipe by its name.
 pub fn node_id(name: &str) -> Option<NodeId> {
     NODES.iter().position(|n| *n == name).map(|i| NodeId(i as u8))
 }
@@ -137,20 +126,29 @@ pub const BOTH: [NodeId; 2] = [NodeId(0), NodeId(1)];
 pub struct Lab {
     /// All bridges; every cable ends here.
     pub switch: Namespace,
-    /// The gateway: forwards between the LAN and the client, and is the witness.
+    /// The gateway: forwards between the LAN and the client, and is the (first) witness.
     pub gw: Namespace,
+    /// Further witnesses.
+    pub witnesses: Vec<Namespace>,
     /// An observer on the LAN; no silent cut ever touches its frames.
     pub lanclient: Namespace,
     /// A client behind the gateway.
     pub client: Namespace,
+    /// What it was built from.
+    pub plan: Plan,
     nodes: [Namespace; 2],
     faults: Mutex<Faults>,
     prefix: Prefix,
 }
 
 impl Lab {
-    /// Sweeps what dead runs left, then builds a lab of its own. Needs [`ns::privileged`].
+    /// The recipe's lab, see [`Lab::build_for`].
     pub fn build() -> Result<Lab> {
+        Lab::build_for(Plan::recipe())
+    }
+
+    /// Sweeps what dead runs left, then builds a lab of its own. Needs [`ns::privileged`].
+    pub fn build_for(plan: Plan) -> Result<Lab> {
         if !ns::privileged() {
             bail!("a lab needs root, or a user namespace (ns::enter_user_namespace)");
         }
@@ -160,10 +158,12 @@ impl Lab {
         let lab = Lab {
             switch: make("switch")?,
             gw: make("gw")?,
+            witnesses: (1..plan.witnesses.len()).map(|n| make(&format!("witness{}", n + 1))).collect::<Result<_>>()?,
             lanclient: make("lanclient")?,
             client: make("client")?,
-            nodes: [make(NODES[0])?, make(NODES[1])?],
+            nodes: [make(&node_file(plan.name(NodeId(0))))?, make(&node_file(plan.name(NodeId(1))))?],
             faults: Mutex::new(Faults::default()),
+            plan,
             prefix,
         };
         lab.wire().context("wire the lab")?;
@@ -173,6 +173,16 @@ impl Lab {
     /// A node's namespace.
     pub fn node(&self, node: NodeId) -> &Namespace {
         &self.nodes[node.index() % 2]
+    }
+
+    /// A node's name.
+    pub fn name(&self, node: NodeId) -> &str {
+        self.plan.name(node)
+    }
+
+    /// The namespace of a witness; the first is the gateway.
+    pub fn witness(&self, witness: usize) -> &Namespace {
+        witness.checked_sub(1).and_then(|n| self.witnesses.get(n)).unwrap_or(&self.gw)
     }
 
     /// The prefix of all its namespaces' names.
@@ -185,47 +195,78 @@ impl Lab {
         self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// One more machine on the LAN, for as long as the namespace lives: `name`, with this MAC on its `eth0`, and without an address.
+    #[expect(dead_code, reason = "for the attacker and the stranger of scenarios, which come next")]
+    pub(super) fn one_more(&self, name: &str, mac: Mac) -> Result<Namespace> {
+        let ns = Namespace::create(&self.prefix, name)?;
+        netlink::settings(&ns, &HOST_SETTINGS)?;
+        netlink::cable(&self.switch, &format!("lan-{name}"), Some(&self.plan.bridge(self.plan.public)), &ns, "eth0", mac)?;
+        Ok(ns)
+    }
+
     fn wire(&self) -> Result<()> {
+        let plan = &self.plan;
         netlink::settings(&self.switch, &[("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")])?;
-        for ns in [&self.gw, &self.lanclient, &self.client, &self.nodes[0], &self.nodes[1]] {
+        let hosts: Vec<&Namespace> =
+            [&self.gw, &self.lanclient, &self.client].into_iter().chain(&self.nodes).chain(&self.witnesses).collect();
+        for ns in &hosts {
             netlink::settings(ns, &HOST_SETTINGS)?;
         }
         netlink::settings(&self.gw, &[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
-        netlink::bridges(&self.switch, &Cable::ALL.map(Cable::bridge))?;
+        let bridges: Vec<String> = plan.all().into_iter().map(|id| plan.bridge(id)).collect();
+        netlink::bridges(&self.switch, &bridges)?;
         for node in BOTH {
-            for cable in Cable::ALL {
-                let (port, bridge, end) = (cable.port(node), Some(cable.bridge()), cable.interface());
-                netlink::cable(&self.switch, &port, bridge, self.node(node), end, cable.mac(node))?;
-                let addresses = [(cable.address(node).into(), cable.prefix()), (cable.address6(node).into(), 64)];
-                netlink::add_addresses(self.node(node), cable.interface(), &addresses)?;
+            for id in plan.all() {
+                let end = plan.end(id, node);
+                let (port, bridge) = (plan.port(id, node), plan.bridge(id));
+                netlink::cable(&self.switch, &port, Some(&bridge), self.node(node), &end.interface, end.mac)?;
+                netlink::add_addresses(self.node(node), &end.interface, &end.addresses)?;
             }
-            // The observer's own address is pinned: else its frames would make a node ask for it, with the VIP as the sender of the question.
-            netlink::pin_neighbours(self.node(node), "eth0", &[(LANCLIENT.into(), LANCLIENT_MAC)])?;
         }
-        let lan = Some(Cable::Lan.bridge());
-        netlink::cable(&self.switch, "eth0-gw", lan, &self.gw, "eth0", Mac([2, 0, 0, 0, 0, 1]))?;
-        netlink::cable(&self.switch, OBSERVER_PORT, lan, &self.lanclient, "eth0", LANCLIENT_MAC)?;
+        let lan = plan.bridge(plan.public);
+        for (number, addresses) in plan.witnesses.iter().enumerate() {
+            let (ns, mac) = (self.witness(number), Mac([2, 0, 0, 0, 8, 1 + number as u8]));
+            netlink::cable(&self.switch, &witness_port(number), Some(&lan), ns, "eth0", mac)?;
+            netlink::add_addresses(ns, "eth0", addresses)?;
+        }
+        netlink::cable(&self.switch, OBSERVER_PORT, Some(&lan), &self.lanclient, "eth0", LANCLIENT_MAC)?;
+        netlink::add_addresses(&self.lanclient, "eth0", &plan.observer)?;
         netlink::cable(&self.gw, "eth1", None, &self.client, "eth0", Mac([2, 0, 0, 0, 9, 2]))?;
-        let v6 = |text: u128| IpAddr::V6(Ipv6Addr::from_bits(text));
-        let (outside6, client6, lanclient6) = (v6((0xfd99 << 112) + 1), v6((0xfd99 << 112) + 2), v6((0xfd42 << 112) + 0x50));
-        let outside = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 1));
-        let sides: [(&Namespace, &str, [Address; 2]); 4] = [
-            (&self.gw, "eth0", [(GATEWAY.into(), VIP_PREFIX), (GATEWAY6.into(), 64)]),
-            (&self.gw, "eth1", [(outside, 24), (outside6, 64)]),
-            (&self.lanclient, "eth0", [(LANCLIENT.into(), VIP_PREFIX), (lanclient6, 64)]),
-            (&self.client, "eth0", [(CLIENT.into(), 24), (client6, 64)]),
-        ];
-        for (ns, interface, addresses) in sides {
-            netlink::add_addresses(ns, interface, &addresses)?;
+        for (gateway, client) in &plan.outside {
+            netlink::add_addresses(&self.gw, "eth1", &[*gateway])?;
+            netlink::add_addresses(&self.client, "eth0", &[*client])?;
         }
-        for ns in [&self.gw, &self.lanclient, &self.client, &self.nodes[0], &self.nodes[1]] {
+        for ns in hosts {
             netlink::link_up(ns, "lo", true)?;
         }
-        for ns in [&self.lanclient, &self.nodes[0], &self.nodes[1]] {
-            netlink::default_routes(ns, &[GATEWAY.into(), GATEWAY6.into()])?;
+        let gateways: Vec<_> = plan.witnesses.first().into_iter().flatten().map(|(ip, _)| *ip).collect();
+        for ns in [&self.lanclient, &self.nodes[0], &self.nodes[1]].into_iter().chain(&self.witnesses) {
+            netlink::default_routes(ns, &gateways)?;
         }
-        netlink::default_routes(&self.client, &[outside, outside6])
+        netlink::default_routes(&self.client, &plan.outside.iter().map(|((ip, _), _)| *ip).collect::<Vec<_>>())?;
+        for node in BOTH {
+            self.know_observer(node)?;
+        }
+        Ok(())
     }
+
+    /// Pins the observer's own addresses on a node: else its frames would make the node ask for them, with the VIP as the sender of
+    /// the question, and that would be an announcement.
+    pub(super) fn know_observer(&self, node: NodeId) -> Result<()> {
+        let entries: Vec<_> = self.plan.observer.iter().map(|(ip, _)| (*ip, LANCLIENT_MAC)).collect();
+        netlink::pin_neighbours(self.node(node), &self.plan.end(self.plan.public, node).interface, &entries)
+    }
+}
+
+/// The part of a namespace's name that is the node's own; one that another machine of the lab has gets an addition.
+fn node_file(name: &str) -> String {
+    let taken = ["switch", "gw", "lanclient", "client", "attacker", "stranger"].contains(&name) || name.starts_with("witness");
+    if taken { format!("node-{name}") } else { name.to_owned() }
+}
+
+/// The switch's port to a witness.
+pub(super) fn witness_port(witness: usize) -> String {
+    if witness == 0 { "eth0-gw".to_owned() } else { format!("eth0-witness{}", witness + 1) }
 }
 
 /// The switch's port to the observer.
@@ -246,15 +287,6 @@ const HOST_SETTINGS: [(&str, &str); 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn port_names_fit_the_kernels_fifteen_letters() {
-        for cable in Cable::ALL {
-            for node in BOTH {
-                assert!(cable.port(node).len() <= 15, "{}", cable.port(node));
-            }
-        }
-    }
 
     #[test]
     fn links_and_nodes_are_found_by_name() {

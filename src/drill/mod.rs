@@ -2,7 +2,8 @@
 //!
 //! - [`ns`] named namespaces with a run's own prefix; guards and the sweep of dead runs; the way in for an ordinary user.
 //! - [`netlink`] interfaces, bridges, addresses, routes, by rtnetlink.
-//! - [`lab`] two nodes, two heartbeat cables, the LAN, a gateway, a client on each side.
+//! - [`plan`] what a lab is built from: the recipe's pair, or any configuration's; [`lab`] two nodes, their cables, the LAN, the witnesses, a client on
+//!   each side.
 //! - [`fault`] what can go wrong with cables, switch, gateway and machines.
 //! - [`process`] the processes of a namespace, found and signalled by pid.
 //! - [`probe`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
@@ -22,6 +23,7 @@ pub mod node;
 pub mod ns;
 pub mod page;
 pub mod pair;
+pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod report;

@@ -51,7 +51,7 @@ async fn set_up(handle: &Handle, name: &str, up: bool) -> Result<()> {
 }
 
 /// Makes bridges that forward at once, learn no multicast groups and speak no spanning tree; sets them up.
-pub fn bridges(ns: &Namespace, names: &[&str]) -> Result<()> {
+pub fn bridges(ns: &Namespace, names: &[String]) -> Result<()> {
     inside(ns, |handle| async move {
         for name in names {
             let bridge = LinkBridge::new(name).mcast_snooping(false).forward_delay(0).build();
@@ -176,22 +176,43 @@ pub fn pin_neighbours(ns: &Namespace, name: &str, entries: &[(IpAddr, Mac)]) -> 
     })
 }
 
-/// Forgets the neighbour entry of an address, pinned or not; an absent one is no error.
-pub fn forget_neighbour(ns: &Namespace, ip: IpAddr) -> Result<()> {
-    use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute};
+/// The neighbours that an interface knows, those whose MAC is known.
+pub fn neighbours(ns: &Namespace, name: &str) -> Result<Vec<(IpAddr, Mac)>> {
+    use netlink_packet_route::neighbour::NeighbourAttribute;
+    inside(ns, |handle| async move {
+        let index = index(&handle, name).await?;
+        let all: Vec<_> = handle.neighbours().get().execute().try_collect().await.context("list neighbours")?;
+        let known = all.into_iter().filter(|entry| entry.header.ifindex == index).filter_map(|entry| {
+            let mac = entry.attributes.iter().find_map(|a| match a {
+                NeighbourAttribute::LinkLayerAddress(bytes) => <[u8; 6]>::try_from(bytes.as_slice()).ok(),
+                _ => None,
+            });
+            Some((neighbour(&entry)?, Mac(mac?)))
+        });
+        Ok(known.collect())
+    })
+}
+
+/// Forgets the neighbour entries that `doomed` picks, pinned or not; absent ones are no error.
+pub fn forget_neighbours(ns: &Namespace, doomed: impl Fn(IpAddr) -> bool + Send) -> Result<()> {
     inside(ns, |handle| async move {
         let all: Vec<_> = handle.neighbours().get().execute().try_collect().await.context("list neighbours")?;
         for entry in all {
-            let named = entry.attributes.iter().any(|a| match a {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => IpAddr::V4(*v4) == ip,
-                NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => IpAddr::V6(*v6) == ip,
-                _ => false,
-            });
-            if named {
+            if neighbour(&entry).is_some_and(&doomed) {
                 let _ = handle.neighbours().del(entry).execute().await;
             }
         }
         Ok(())
+    })
+}
+
+/// Whose entry it is.
+fn neighbour(entry: &netlink_packet_route::neighbour::NeighbourMessage) -> Option<IpAddr> {
+    use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute};
+    entry.attributes.iter().find_map(|a| match a {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+        _ => None,
     })
 }
 

@@ -5,7 +5,7 @@
 //! when answers come. The records are judged by [`timeline`](super::timeline).
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -15,10 +15,10 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::frames::{self, Answer};
-use super::lab::{BOTH, Cable, LANCLIENT, LANCLIENT_MAC, Lab, NODES, node_id};
+use super::lab::{BOTH, LANCLIENT_MAC, Lab};
 use super::responder::{PORT, Responder};
 use super::timeline::{self, Asked, At, Run, Silence};
-use crate::core::id::NodeId;
+use crate::core::id::{Mac, NodeId};
 
 /// Between two datagrams of the client.
 pub const CLIENT_PERIOD: Duration = Duration::from_millis(2);
@@ -43,19 +43,56 @@ pub struct Record {
     pub pages: Vec<Asked>,
 }
 
-/// The running probe; dropping it stops it.
+/// The answering machines on both nodes; several probes may share them.
+#[derive(Debug)]
+pub struct Responders {
+    _nodes: [Responder; 2],
+}
+
+impl Responders {
+    /// Starts them.
+    pub fn start(lab: &Lab) -> Result<Arc<Responders>> {
+        let on = |node: NodeId| Responder::start(lab.node(node), lab.name(node));
+        Ok(Arc::new(Responders { _nodes: [on(NodeId(0))?, on(NodeId(1))?] }))
+    }
+}
+
+/// The running probe of one VIP; dropping it stops it.
 #[derive(Debug)]
 pub struct Probe {
+    /// The VIP.
+    pub vip: IpAddr,
     start: Instant,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    _responders: [Responder; 2],
+    _responders: Arc<Responders>,
 }
 
-#[derive(Default, Debug)]
+#[derive(Debug)]
 struct Shared {
+    whom: Whom,
     record: Mutex<Record>,
     stop: AtomicBool,
+}
+
+/// Whom the probe asks, and as whom.
+#[derive(Debug)]
+struct Whom {
+    vip: IpAddr,
+    page: SocketAddr,
+    names: [String; 2],
+    macs: [Mac; 2],
+    observer: (Mac, IpAddr),
+}
+
+impl Whom {
+    fn named(&self, name: &str) -> Option<NodeId> {
+        BOTH.into_iter().find(|node| self.names[node.index()] == name)
+    }
+
+    fn at(&self, mac: Mac) -> Option<NodeId> {
+        BOTH.into_iter().find(|node| self.macs[node.index()] == mac)
+    }
 }
 
 /// What a stretch of time looked like from outside.
@@ -85,25 +122,38 @@ impl Outcome {
 }
 
 impl Probe {
-    /// Starts the responders on both nodes, the client and the observer.
-    pub fn start(lab: &Lab, vip: Ipv4Addr) -> Result<Probe> {
-        let responders = [Responder::start(lab.node(NodeId(0)), NODES[0])?, Responder::start(lab.node(NodeId(1)), NODES[1])?];
-        let mut probe = Probe { start: Instant::now(), shared: Arc::default(), threads: Vec::new(), _responders: responders };
-        let start = probe.start;
+    /// Starts the responders on both nodes, the client and the observer; the page is at port 80.
+    pub fn start(lab: &Lab, vip: impl Into<IpAddr>) -> Result<Probe> {
+        Probe::beside(&Responders::start(lab)?, lab, vip.into(), 80, Instant::now())
+    }
 
-        let socket = lab.client.run(|| client_socket(vip.into()))?;
+    /// One of several probes, with a common beginning of time.
+    pub fn beside(responders: &Arc<Responders>, lab: &Lab, vip: IpAddr, page: u16, start: Instant) -> Result<Probe> {
+        let plan = &lab.plan;
+        let observer = plan.observer(vip.is_ipv4()).context("the observer has no address of the VIP's family")?;
+        let whom = Whom {
+            vip,
+            page: SocketAddr::new(vip, page),
+            names: plan.nodes.clone(),
+            macs: BOTH.map(|node| plan.end(plan.public, node).mac),
+            observer: (LANCLIENT_MAC, observer),
+        };
+        let shared = Arc::new(Shared { whom, record: Mutex::default(), stop: AtomicBool::new(false) });
+        let mut probe = Probe { vip, start, shared, threads: Vec::new(), _responders: Arc::clone(responders) };
+
+        let socket = lab.client.run(|| client_socket(vip))?;
         let (receiver, shared) = (socket.try_clone()?, Arc::clone(&probe.shared));
         probe.threads.push(lab.client.spawn("client-send", move || shared.client_send(&socket, start))?);
         let shared = Arc::clone(&probe.shared);
         probe.threads.push(lab.client.spawn("client-hear", move || shared.client_hear(&receiver, start))?);
         let shared = Arc::clone(&probe.shared);
-        probe.threads.push(lab.client.spawn("client-page", move || shared.pages(vip.into(), start))?);
+        probe.threads.push(lab.client.spawn("client-page", move || shared.pages(start))?);
 
         let socket = lab.lanclient.run(packet_socket)?;
         let (receiver, shared) = (socket.try_clone()?, Arc::clone(&probe.shared));
-        probe.threads.push(lab.lanclient.spawn("lan-send", move || shared.lan_send(&socket, vip, start))?);
+        probe.threads.push(lab.lanclient.spawn("lan-send", move || shared.lan_send(&socket, start))?);
         let shared = Arc::clone(&probe.shared);
-        probe.threads.push(lab.lanclient.spawn("lan-hear", move || shared.lan_hear(&receiver, vip, start))?);
+        probe.threads.push(lab.lanclient.spawn("lan-hear", move || shared.lan_hear(&receiver, start))?);
         Ok(probe)
     }
 
@@ -222,7 +272,7 @@ impl Shared {
             let Ok(length) = socket.recv(&mut buffer) else { continue };
             let at = start.elapsed();
             let Some((number, name)) = buffer[..length].split_first_chunk::<8>() else { continue };
-            let Some(node) = std::str::from_utf8(name).ok().and_then(node_id) else { continue };
+            let Some(node) = std::str::from_utf8(name).ok().and_then(|name| self.whom.named(name)) else { continue };
             let number = u64::from_be_bytes(*number);
             if let Some(asked) = self.record().client.get_mut(number as usize) {
                 asked.answer.get_or_insert((at, node));
@@ -230,25 +280,25 @@ impl Shared {
         }
     }
 
-    fn pages(&self, vip: IpAddr, start: Instant) {
+    fn pages(&self, start: Instant) {
         let mut due = start.elapsed();
         while !self.stopped() {
             let sent = start.elapsed();
-            let node = fetch(SocketAddr::new(vip, 80), Duration::from_millis(500)).and_then(|page| node_id(page.trim()));
+            let node = fetch(self.whom.page, Duration::from_millis(500)).and_then(|page| self.whom.named(page.trim()));
             let answer = node.map(|n| (start.elapsed(), n));
             self.record().pages.push(Asked { sent, due, answer });
             due = sleep_until_next(start, due, HTTP_PERIOD);
         }
     }
 
-    fn lan_send(&self, socket: &Socket, vip: Ipv4Addr, start: Instant) {
+    fn lan_send(&self, socket: &Socket, start: Instant) {
         let mut due = start.elapsed();
         let mut turn = 0usize;
         while !self.stopped() {
             let node = BOTH[turn % 2];
-            let mac = Cable::Lan.mac(node);
-            let me = (LANCLIENT_MAC, LANCLIENT);
-            let questions = [frames::arp_question(me, mac, vip), frames::udp_question(me, mac, vip, (turn / 2) as u64)];
+            let Whom { vip, macs, observer: me, .. } = &self.whom;
+            let mac = macs[node.index()];
+            let questions = [frames::neighbour_question(*me, mac, *vip), frames::udp_question(*me, mac, *vip, (turn / 2) as u64)];
             self.record().nodes[node.index()].push(Asked { sent: start.elapsed(), due, answer: None });
             for frame in questions.iter().flatten() {
                 let _ = socket.send(frame);
@@ -258,19 +308,19 @@ impl Shared {
         }
     }
 
-    fn lan_hear(&self, socket: &Socket, vip: Ipv4Addr, start: Instant) {
+    fn lan_hear(&self, socket: &Socket, start: Instant) {
         let mut socket: &Socket = socket;
         let mut buffer = [0u8; 2048];
         while !self.stopped() {
             let Ok(length) = socket.read(&mut buffer) else { continue };
             let at = start.elapsed();
-            let Some(answer) = frames::read(&buffer[..length], vip) else { continue };
-            let (Answer::Arp(mac) | Answer::Udp(mac, _)) = answer;
-            let Some(node) = BOTH.into_iter().find(|n| Cable::Lan.mac(*n) == mac) else { continue };
+            let Some(answer) = frames::read(&buffer[..length], self.whom.vip) else { continue };
+            let (Answer::Neighbour(mac) | Answer::Udp(mac, _)) = answer;
+            let Some(node) = self.whom.at(mac) else { continue };
             let asked = &mut self.record().nodes[node.index()];
-            // ARP carries no number: it counts for the oldest question of late that has no answer yet, so that the proof only gets shorter.
+            // Neighbour answers carry no number: one counts for the oldest question of late that has no answer yet, so that the proof only gets shorter.
             let place = match answer {
-                Answer::Arp(_) => oldest_unanswered(asked, at),
+                Answer::Neighbour(_) => oldest_unanswered(asked, at),
                 Answer::Udp(_, number) => Some(number as usize),
             };
             if let Some(one) = place.and_then(|p| asked.get_mut(p)) {

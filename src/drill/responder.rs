@@ -29,12 +29,12 @@ pub struct Responder {
 
 impl Responder {
     /// Starts answering inside `ns` as `name`: the question's first 8 bytes (its number), then the name.
-    pub fn start(ns: &Namespace, name: &'static str) -> Result<Responder> {
+    pub fn start(ns: &Namespace, name: &str) -> Result<Responder> {
         let mut responder = Responder { stop: Arc::default(), threads: Vec::new() };
         for any in [SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))] {
             let socket = ns.run(|| open(any))?;
-            let stop = Arc::clone(&responder.stop);
-            responder.threads.push(ns.spawn("responder", move || serve(&socket, name, &stop))?);
+            let (stop, name) = (Arc::clone(&responder.stop), name.to_owned());
+            responder.threads.push(ns.spawn("responder", move || serve(&socket, &name, &stop))?);
         }
         Ok(responder)
     }
