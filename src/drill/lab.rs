@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result, bail};
 
-use super::fault::Faults;
+use super::faults::Faults;
 use super::netlink;
 use super::ns::{self, Namespace, Prefix};
 use super::plan::Plan;

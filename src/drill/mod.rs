@@ -4,7 +4,7 @@
 //! - [`netlink`] interfaces, bridges, addresses, routes, by rtnetlink.
 //! - [`plan`] what a lab is built from: the recipe's pair, or any configuration's; [`lab`] two nodes, their cables, the LAN, the witnesses, a client on
 //!   each side.
-//! - [`fault`] what can go wrong with cables, switch, gateway and machines.
+//! - [`fault`] what can go wrong with cables, switch, gateway and machines; [`faults`] what is broken now.
 //! - [`process`] the processes of a namespace, found and signalled by pid.
 //! - [`probe`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
 //! - [`node`] a real daemon in a node's namespace; [`page`] the page server where nginx is not installed.
@@ -16,6 +16,7 @@
 pub mod catalogue;
 pub mod contender;
 pub mod fault;
+pub mod faults;
 pub mod frames;
 pub mod lab;
 pub mod netlink;
