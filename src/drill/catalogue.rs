@@ -20,6 +20,12 @@ pub enum Step {
     Start(NodeId),
     /// SIGKILL to the daemon; kernel and service live.
     Kill(NodeId),
+    /// SIGUSR2 to the daemon: it exits and comes back.
+    ComeBack(NodeId),
+    /// From now on a supervisor starts the daemon again, so long after each of its ends.
+    Supervise(NodeId, Duration),
+    /// The supervisor goes; the daemon stays.
+    Unsupervise(NodeId),
     /// SIGSTOP to the daemon.
     Hang(NodeId),
     /// SIGCONT to the daemon.
@@ -86,6 +92,8 @@ pub struct Fault {
     pub gap: Gap,
     /// How many moves while it is held: at least, at most. Two owners are never allowed.
     pub moves: (usize, usize),
+    /// The service's processes and a client's open connection must outlive it.
+    pub keeps: bool,
 }
 
 impl Fault {
@@ -125,7 +133,7 @@ const fn fault(
     gap: Gap,
     moves: usize,
 ) -> Fault {
-    Fault { name, about, apply, hold: HOLD, heal, gap, moves: (moves, moves) }
+    Fault { name, about, apply, hold: HOLD, heal, gap, moves: (moves, moves), keeps: false }
 }
 
 /// All of them. master1 owns at the beginning and is preferred.
@@ -209,7 +217,39 @@ pub const CATALOGUE: &[Fault] = &[
             1,
         )
     },
+    Fault {
+        keeps: true,
+        hold: RESTARTED,
+        ..fault(
+            "restart",
+            "the owner's daemon is restarted by SIGUSR2, three times",
+            &[SUPERVISED, COME_BACK, SECOND, COME_BACK, SECOND, COME_BACK],
+            ALONE,
+            Gap::None,
+            0,
+        )
+    },
+    Fault {
+        keeps: true,
+        hold: RESTARTED,
+        ..fault(
+            "sigkill_supervised",
+            "the owner's daemon is killed three times; 100 ms later it is started again",
+            &[SLOWLY_SUPERVISED, KILL, SECOND, KILL, SECOND, KILL],
+            ALONE,
+            Gap::None,
+            0,
+        )
+    },
 ];
+
+const RESTARTED: Duration = Duration::from_secs(3);
+const SUPERVISED: Step = Step::Supervise(A, Duration::ZERO);
+const SLOWLY_SUPERVISED: Step = Step::Supervise(A, Duration::from_millis(100));
+const COME_BACK: Step = Step::ComeBack(A);
+const KILL: Step = Step::Kill(A);
+const SECOND: Step = Step::Wait(Duration::from_millis(1130));
+const ALONE: &[Step] = &[Step::Unsupervise(A)];
 
 const OFF: Step = Step::Wait(Duration::from_secs(1));
 const ON_A: Step = Step::PowerOn(A);

@@ -7,14 +7,17 @@
 //! - [`fault`] what can go wrong with cables, switch, gateway and machines; [`faults`] what is broken now.
 //! - [`process`] the processes of a namespace, found and signalled by pid.
 //! - [`probe`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
-//! - [`node`] a real daemon in a node's namespace; [`page`] the page server where nginx is not installed.
+//! - [`node`] the files of a pair; [`daemon`] a real daemon in a node's namespace, alone or supervised; [`page`] the page server
+//!   where nginx is not installed; [`connection`] a client's open connection.
 //! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
 //! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data; [`report`] header, live lines and table.
 //!
 //! What it refuses: to touch anything outside its own namespaces, and to believe a daemon about who serves: only answers count.
 
 pub mod catalogue;
+pub mod connection;
 pub mod contender;
+pub mod daemon;
 pub mod fault;
 pub mod faults;
 pub mod frames;

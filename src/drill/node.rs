@@ -1,22 +1,18 @@
-//! A real daemon in a node's namespace, with its own directories, host name and page.
+//! The files of a pair: for each node its own directories, keys, page and configuration. The daemons are [`daemon`](super::daemon)'s.
 //!
 //! Everything lives in one temporary directory: the configuration (the same file for both nodes) with both keys beside it, and for each node
 //! its run and state directories, nginx's files and logs. A node sees its own part at `here`, by a bind mount in a mount namespace of its own:
 //! so one configuration names the same nginx.conf on both.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::Signal;
 
-use super::contender::{Contender, Plan};
+use super::contender::Contender;
 use super::lab::{BOTH, Cable, GATEWAY, Lab, VIP, VIP_PREFIX, node_name};
-use super::process;
 use crate::core::id::NodeId;
 use crate::core::settings::Timing;
 
@@ -143,82 +139,6 @@ impl Drop for Site {
         if !self.keep {
             let _ = fs::remove_dir_all(&self.dir);
         }
-    }
-}
-
-/// A running daemon. Dropping it kills it.
-#[derive(Debug)]
-pub struct Daemon {
-    child: Child,
-    contender: Contender,
-    inode: (u64, u64),
-}
-
-impl Daemon {
-    /// Starts the daemon of that node, as `ip netns exec` would, with a host name of its own. Its output is appended to `daemon.log`.
-    pub fn start(lab: &Lab, site: &Site, node: NodeId) -> Result<Daemon> {
-        let own = site.node_dir(node);
-        let log = File::options().create(true).append(true).open(own.join("daemon.log"))?;
-        let child = lab.node(node).run(|| {
-            unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS).context("own mounts and host name")?;
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>).context("slave mounts")?;
-            // The node's own view of its interfaces; a container may refuse it, and then nothing reads it.
-            let _ = mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>);
-            mount(Some(&own), &site.dir.join("here"), None::<&str>, MsFlags::MS_BIND, None::<&str>)
-                .context("bind the node's own part")?;
-            nix::unistd::sethostname(node_name(node)).context("host name")?;
-            let mut command = site.contender.command(site, node)?;
-            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-            command.spawn().with_context(|| format!("start {:?}", command.get_program()))
-        })?;
-        Ok(Daemon { child, contender: site.contender, inode: lab.node(node).inode() })
-    }
-
-    /// Its pid.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it still runs.
-    pub fn running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// Sends it a signal; `false` when it is gone. What asks goes to its main process; what the kernel does to a daemon (SIGKILL, SIGSTOP, SIGCONT), to
-    /// all of its processes.
-    pub fn signal(&mut self, signal: Signal) -> bool {
-        if !self.running() {
-            return false;
-        }
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGCONT) {
-            return process::signal(self.child.id(), signal);
-        }
-        // Stopped first: a parent that saw its child die might start another, or clean up.
-        let all: Vec<u32> = process::in_namespace(self.inode).into_iter().filter(|pid| self.owns(*pid)).collect();
-        if signal == Signal::SIGKILL {
-            for pid in &all {
-                process::signal(*pid, Signal::SIGSTOP);
-            }
-        }
-        all.iter().filter(|pid| process::signal(**pid, signal)).count() == all.len()
-    }
-
-    /// Whether a process of its node is the daemon's own, and no service.
-    pub fn owns(&self, pid: u32) -> bool {
-        self.contender.is_daemon(pid, self.child.id())
-    }
-
-    /// A planned move, for daemons other than twinbeat.
-    pub(super) fn plan(&self, site: &Site, node: NodeId, plan: Plan) -> Result<()> {
-        self.contender.plan(site, node, self.child.id(), plan)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -9,9 +9,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::catalogue::{Fault, Step};
+use super::connection::{Connection, Kept};
 use super::contender::{Contender, Plan};
+use super::daemon::Daemon;
 use super::lab::{BOTH, Cable, Lab, VIP, node_name};
-use super::node::{Daemon, Site};
+use super::node::Site;
 use super::probe::{Outcome, Probe};
 use super::process;
 use crate::core::id::NodeId;
@@ -94,6 +96,16 @@ impl Pair {
             Step::Stop(node) => self.signal(node, Signal::SIGTERM)?,
             Step::Start(node) => self.boot(node)?,
             Step::Kill(node) => self.signal(node, Signal::SIGKILL)?,
+            Step::ComeBack(node) => self.signal(node, Signal::SIGUSR2)?,
+            Step::Supervise(node, pause) => {
+                let daemon = self.daemons[node.index()].as_mut().context("no daemon to supervise")?;
+                daemon.supervise(&self.lab, &self.site, node, pause)?;
+            }
+            Step::Unsupervise(node) => {
+                if let Some(daemon) = &mut self.daemons[node.index()] {
+                    daemon.unsupervise();
+                }
+            }
             Step::Hang(node) => self.signal(node, Signal::SIGSTOP)?,
             Step::Wake(node) => self.signal(node, Signal::SIGCONT)?,
             Step::Unplug(node, cable) => self.lab.unplug(node, cable)?,
@@ -119,6 +131,7 @@ impl Pair {
 
     /// Applies a fault, holds it, heals it, waits until master1 serves again, and judges. `seen` is called about every 100 ms meanwhile.
     pub fn suffer(&mut self, fault: &Fault, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Verdict> {
+        let kept = fault.keeps.then(|| self.kept()).transpose()?;
         let from = self.probe.now();
         for step in fault.apply {
             self.step(*step).with_context(|| format!("{step:?}"))?;
@@ -144,6 +157,10 @@ impl Pair {
         }
         let (during, after) = (self.probe.outcome(from, healed), self.probe.outcome(healed, self.probe.now()));
         let mut failures = failures(fault, &during, &after);
+        if let Some((services, connection)) = kept {
+            let lives = fault.apply.iter().filter(|s| matches!(s, Step::ComeBack(_) | Step::Kill(_))).count();
+            failures.extend(self.lost(&services, lives, &connection.kept()));
+        }
         if !back {
             failures.push(format!("master1 does not serve alone {HEAL_LIMIT:?} after the heal"));
         }
@@ -173,11 +190,52 @@ impl Pair {
         Ok(())
     }
 
+    /// Everything in the node that is not the daemon: its services.
+    pub fn services(&self, node: NodeId) -> Vec<u32> {
+        let daemon = self.daemons[node.index()].as_ref();
+        let mut services: Vec<u32> =
+            self.lab.node(node).pids().into_iter().filter(|pid| !daemon.is_some_and(|d| d.owns(*pid))).collect();
+        services.sort_unstable();
+        services
+    }
+
+    /// How often a node's supervisor has started its daemon again.
+    pub fn starts(&self, node: NodeId) -> usize {
+        self.daemons[node.index()].as_ref().map_or(0, Daemon::starts)
+    }
+
+    /// What a fault must leave as it is on master1: the service's processes, and a client's open connection.
+    fn kept(&self) -> Result<(Vec<u32>, Connection)> {
+        let services = self.services(NodeId(0));
+        if services.is_empty() {
+            bail!("no service runs on master1");
+        }
+        Ok((services, Connection::open(&self.lab, VIP.into())?))
+    }
+
+    /// What of that was lost.
+    fn lost(&self, services: &[u32], lives: usize, connection: &Kept) -> Vec<String> {
+        let mut found = Vec::new();
+        let starts = self.starts(NodeId(0));
+        if starts != lives {
+            found.push(format!("the daemon was started again {starts} times, shall be {lives}"));
+        }
+        let now = self.services(NodeId(0));
+        if now != services {
+            found.push(format!("the service's processes were {services:?} and are {now:?}"));
+        }
+        if let Some(how) = &connection.broken {
+            found.push(format!("a client's open connection broke {how}"));
+        }
+        if connection.answers == 0 {
+            found.push("a client's open connection brought no answer".into());
+        }
+        found
+    }
+
     /// SIGKILL to everything in the node that is not the daemon: its services.
     fn kill_service(&mut self, node: NodeId) -> Result<()> {
-        let daemon = self.daemons[node.index()].as_ref();
-        let services: Vec<u32> =
-            self.lab.node(node).pids().into_iter().filter(|pid| !daemon.is_some_and(|d| d.owns(*pid))).collect();
+        let services = self.services(node);
         if services.is_empty() {
             bail!("no service runs on {}", node_name(node));
         }
