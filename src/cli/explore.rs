@@ -1,13 +1,15 @@
 //! `twinbeat explore`: random fault schedules in virtual time.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::sim::explore::{Plan, Progress, explore, shrink};
+use crate::sim::files::SHIPPED;
 use crate::sim::machine::real;
 use crate::sim::schedule::kinds;
+use crate::sim::script::ConfigRef;
 use crate::sim::step::Dur;
 
 /// Random fault schedules; stops at a broken promise and writes a small scenario that `replay` reproduces.
@@ -43,6 +45,18 @@ fn seeds(text: &str) -> Result<(u64, u64), String> {
 fn kind(text: &str) -> Result<String, String> {
     let kinds = kinds();
     if kinds.iter().any(|kind| kind == text) { Ok(text.to_string()) } else { Err(format!("allowed: {}", kinds.join(", "))) }
+}
+
+/// Puts the configuration of a finding beside it, where `replay` looks for it, unless it is there.
+fn beside(out: &Path, config: &ConfigRef) -> anyhow::Result<()> {
+    let ConfigRef::Both(reference) = config else { return Ok(()) };
+    let shipped = SHIPPED.iter().find(|(name, _)| *reference == format!("pairs/{name}.toml"));
+    let file = out.join(reference);
+    if let Some((_, text)) = shipped.filter(|_| !file.exists()) {
+        std::fs::create_dir_all(out.join("pairs"))?;
+        std::fs::write(&file, text)?;
+    }
+    Ok(())
 }
 
 fn line(progress: &Progress) -> String {
@@ -84,6 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let small = shrink(finding, real);
         let path = args.out.join(format!("seed-{}.json", finding.seed));
         std::fs::write(&path, serde_json::to_string_pretty(&small.scenario)? + "\n")?;
+        beside(&args.out, &small.scenario.config)?;
         println!("  small: {} ({} steps): {}", path.display(), small.scenario.timeline.len(), small.violation.text);
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 const FAST: &str = include_str!("../../scenarios/pairs/fast.toml");
-const RECIPE: &str = include_str!("../../scenarios/pairs/recipe.toml");
+const RECIPE: &str = include_str!("../../scenarios/pairs/recipe-classic.toml");
 const SAMPLE: &str = include_str!("../../dist/twinbeat.toml");
 
 fn load(text: &str) -> Result<Config, ConfigError> {

@@ -7,7 +7,8 @@ use super::network::{Path, Station};
 use super::record::Lane;
 use super::world::{Event, World};
 use crate::core::id::Mac;
-use crate::core::io::{Command, Input, InterfaceState};
+use crate::core::io::{Command, Input, InterfaceState, Record};
+use crate::core::settings::Settings;
 use crate::core::time::Span;
 
 /// Directions on links that a step is about.
@@ -93,6 +94,12 @@ pub enum Act {
     PlayBack(usize, u32),
     /// A lying announcement for a group's VIP reaches everybody.
     FalseAnnouncement(usize),
+    /// The daemon leaves and is started again so long after its exit.
+    Restart(usize, Span),
+    /// A node's file is another one from its next start on.
+    Configure(usize, Box<Settings>),
+    /// The state directory is empty.
+    LoseState(usize),
     /// Everything that is broken is mended, everything that stands still goes on.
     Heal,
 }
@@ -108,7 +115,10 @@ impl World {
                 self.machines[*node].stopping = true;
                 self.command(*node, Command::Shutdown);
             }
-            Act::Kill(node) => self.machines[*node].kill(),
+            Act::Kill(node) => {
+                self.machines[*node].comes_back = None;
+                self.machines[*node].kill();
+            }
             Act::Hang(node) => {
                 let machine = &mut self.machines[*node];
                 if machine.process == Process::Running {
@@ -195,6 +205,14 @@ impl World {
                     self.queue.push(now + Span::micros(100), Event::Deliver(node, Some(self.pair.public()), input));
                 }
             }
+            Act::Restart(node, after) => {
+                if self.machines[*node].runs() {
+                    self.machines[*node].comes_back = Some(*after);
+                    self.command(*node, Command::ComeBack);
+                }
+            }
+            Act::Configure(node, settings) => self.machines[*node].settings = Settings::clone(settings),
+            Act::LoseState(node) => self.machines[*node].disk.record = Record::default(),
             Act::Heal => self.heal(),
         }
         for node in 0..2 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::clock::Moment;
 use super::record::{Lane as Track, Recorder, Stretch};
 use super::script::{Outcome, Story};
+use crate::core::time::Span;
 use crate::picture::{At, Bar, Lane, Mark, Picture, Section, Tone, Verdict};
 
 /// The picture of a finished run.
@@ -27,7 +28,7 @@ pub fn picture(story: &Story, outcome: &Outcome) -> Picture {
         nodes,
         marks,
         sections,
-        verdict: verdict(story, outcome),
+        verdict: verdict(outcome),
     }
 }
 
@@ -89,15 +90,13 @@ fn section(story: &Story, record: &Recorder, node: usize) -> Section {
     Section { heading: story.pair.node_name(node).to_string(), tone: Tone::of_node(node), lanes }
 }
 
-fn verdict(story: &Story, outcome: &Outcome) -> Vec<Verdict> {
+fn verdict(outcome: &Outcome) -> Vec<Verdict> {
     let wrong = outcome.failures.iter().chain(outcome.violations.iter().map(|violation| &violation.text));
     let mut lines: Vec<Verdict> = wrong.map(|text| Verdict { good: false, text: text.clone() }).collect();
     if lines.is_empty() {
-        let text = match story.scenario.allow.unwrap_or_default().two_owners {
-            Some(most) => {
-                format!("as expected; two nodes answered at once for no longer than {most}, which SAFETY.md names as a limit")
-            }
-            None => "as expected; at no time did two nodes answer".to_string(),
+        let text = match outcome.two_owners {
+            Span::ZERO => "as expected; at no time did two nodes answer".to_string(),
+            both => format!("as expected; two nodes answered at once for {both}, within what SAFETY.md names as a limit"),
         };
         lines.push(Verdict { good: true, text });
     }

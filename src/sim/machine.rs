@@ -13,6 +13,7 @@ use crate::core::io::{Input, InterfaceState, Output, Record, Start};
 use crate::core::node::Node;
 use crate::core::settings::Settings;
 use crate::core::time::{Mono, Span};
+use crate::core::view::View;
 
 /// What decides on a machine: the real [`Node`], or a fake in a test of the world itself.
 pub trait Brain {
@@ -22,6 +23,10 @@ pub trait Brain {
     fn poll(&mut self) -> Option<Output>;
     /// When a tick is wanted.
     fn deadline(&self) -> Option<Mono>;
+    /// What `status` would show, if it can tell.
+    fn view(&self, _: Mono) -> Option<View> {
+        None
+    }
 }
 
 impl Brain for Node {
@@ -33,6 +38,9 @@ impl Brain for Node {
     }
     fn deadline(&self) -> Option<Mono> {
         Node::deadline(self)
+    }
+    fn view(&self, now: Mono) -> Option<View> {
+        Some(Node::view(self, now))
     }
 }
 
@@ -116,9 +124,12 @@ pub struct Machine {
     pub unpaused: Option<Moment>,
     /// When its ruleset was last flushed.
     pub flushed: Option<Moment>,
+    /// A restart is under way: the supervisor starts the daemon so long after its exit.
+    pub comes_back: Option<Span>,
+    /// What the configuration file says; it counts from the daemon's next start.
+    pub settings: Settings,
     backlog: Vec<Event>,
     incarnation: u64,
-    settings: Settings,
 }
 
 impl Machine {
@@ -144,9 +155,10 @@ impl Machine {
             busy_until: Moment::ZERO,
             unpaused: None,
             flushed: None,
+            comes_back: None,
+            settings,
             backlog: Vec::new(),
             incarnation: 0,
-            settings,
         }
     }
 
@@ -203,6 +215,7 @@ impl Machine {
     /// The machine loses power.
     pub fn power_off(&mut self) {
         self.kill();
+        self.comes_back = None;
         self.backlog.clear();
         self.power = Power::Off;
         self.boot += 1;

@@ -49,6 +49,26 @@ impl Pair {
         usize::from(self.settings[0].witness.link.0)
     }
 
+    /// A pair whose nodes were given different files.
+    ///
+    /// # Errors
+    /// The world has one set of cables, gateways and addresses: what the files say of those must agree, whatever else differs.
+    pub fn joined(first: Pair, second: Pair) -> Result<Pair, String> {
+        let ([one, _], [_, other]) = (first.settings, second.settings);
+        let names = |settings: &Settings| settings.groups.iter().map(|group| group.name.to_string()).collect::<Vec<_>>();
+        let same = [
+            ("the nodes", one.nodes == other.nodes),
+            ("the links", one.links == other.links),
+            ("the witness link", one.witness.link == other.witness.link),
+            ("the number of witnesses", one.witness.targets == other.witness.targets),
+            ("the groups' names", names(&one) == names(&other)),
+        ];
+        match same.iter().find(|(_, same)| !same) {
+            Some((what, _)) => Err(format!("{what} differ between the two files; in virtual time everything else may")),
+            None => Ok(Pair { settings: [one, other] }),
+        }
+    }
+
     /// The timing (the same on both nodes unless a scenario is about that).
     pub fn timing(&self) -> Timing {
         self.settings[0].timing
@@ -102,7 +122,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Builder {
-            links: vec!["heartbeat", "bond"],
+            links: vec!["bond", "heartbeat"],
             relay: true,
             targets: 1,
             timing: profile("default").unwrap_or_else(|| unreachable!("a profile of the table")),
@@ -156,7 +176,7 @@ impl Builder {
     }
 }
 
-/// Pairs by the name of their file alone, until the configuration is read: `pairs/<kind>.toml`.
+/// Pairs by the name of their file alone, for `explore`, which makes thousands: what the file of that name in `scenarios/pairs/` says.
 pub struct Builtin;
 
 impl Pairs for Builtin {

@@ -1,8 +1,10 @@
 //! What happened, as the world saw it: lanes of states over time, owners, clients, and the lines of the trace.
 
 use super::clock::Moment;
+use super::expect::Said;
 use super::pair::Pair;
 use crate::core::event::{Event, Kind, Level};
+use crate::core::io::Answer;
 use crate::core::time::Span;
 
 /// One line of states over time.
@@ -55,6 +57,8 @@ pub struct Recorder {
     pub marks: Vec<(Moment, String)>,
     /// The trace's lines, while they are kept.
     pub lines: Option<Vec<String>>,
+    /// What the nodes said, for expectations, while it is kept.
+    pub said: Option<Vec<(Moment, usize, Said, String)>>,
     ended: Moment,
 }
 
@@ -75,6 +79,7 @@ impl Recorder {
             clients: vec![vec![(Moment::ZERO, None)]; groups],
             marks: Vec::new(),
             lines: None,
+            said: None,
             ended: Moment::ZERO,
         };
         (0..2).for_each(|node| recorder.set(Moment::ZERO, Lane::Machine(node), Some("no daemon")));
@@ -158,7 +163,13 @@ impl Recorder {
 
     /// Something that a node wanted a person to know.
     pub fn event(&mut self, now: Moment, node: usize, event: &Event) {
-        if self.lines.is_none() || event.level == Level::Debug {
+        if event.level == Level::Debug {
+            return;
+        }
+        if let Some(said) = &mut self.said {
+            said.push((now, node, Said::Log, event.to_string()));
+        }
+        if self.lines.is_none() {
             return;
         }
         let kind = match &event.kind {
@@ -177,6 +188,18 @@ impl Recorder {
             Kind::Host => "host",
         };
         self.line(now, node, kind, |_| event.to_string());
+    }
+
+    /// An answer to a command.
+    pub fn answer(&mut self, now: Moment, node: usize, id: u64, answer: &Answer) {
+        if let Some(said) = &mut self.said {
+            let (kind, text) = match answer {
+                Answer::Done(text) => (Said::Done, text),
+                Answer::Refused(text) => (Said::Refused, text),
+            };
+            said.push((now, node, kind, text.clone()));
+        }
+        self.line(now, node, "reply", |_| format!("to command {id}: {answer:?}"));
     }
 
     /// A line of the trace, if it is kept.

@@ -61,7 +61,13 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
             let groups = r.groups(on)?;
             Ok(groups.map(Act::FalseAnnouncement).collect())
         }
-        Step::ReplayPackets(on) => r.one(on, |n| Act::PlayBack(n, on.count.unwrap_or(8))),
+        Step::ReplayPackets(on) => {
+            let count = on.count.unwrap_or(8);
+            if !(1..=1_000).contains(&count) {
+                return Err("count: allowed: 1 to 1000".into());
+            }
+            r.one(on, |n| Act::PlayBack(n, count))
+        }
         Step::ServiceDies(on) => r.each_group(on, Act::ServiceDies),
         Step::ServiceStopFails(on) => r.each_group(on, |n, g| Act::StopFails(n, g, on.on.unwrap_or(true))),
         Step::ServiceStartFails(on) => r.each_group(on, |n, g| Act::StartFails(n, g, on.on.unwrap_or(true))),
@@ -82,7 +88,10 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
             r.one(on, |n| Act::Command(n, Command::Takeover { group }))
         }
         Step::Resume(on) => r.one(on, |n| Act::Command(n, Command::Resume)),
-        Step::Reload(_) => Err("reload: not yet built in virtual time".into()),
+        Step::Restart(on) => r.one(on, |n| Act::Restart(n, on.takes.map_or(Span::millis(50), |Dur(span)| span))),
+        Step::LoseState(on) => r.one(on, Act::LoseState),
+        // The story knows these: one does not exist yet, the other reads a file.
+        Step::Reload(_) | Step::Configure(_) => Ok(Vec::new()),
         Step::ForeignDeleteVip(on) => r.each_group(on, Act::DeleteVip),
         Step::ForeignFlushRuleset(on) => r.one(on, Act::FlushRuleset),
         Step::Heal(_) => Ok(vec![Act::Heal]),
@@ -173,7 +182,16 @@ impl Resolver<'_> {
         match name.as_deref() {
             None => Ok(None),
             Some("gateway") => Ok(Some(station(0))),
-            Some(name) => self.node(name).map(Some).map_err(|wrong| format!("{wrong}, gateway")),
+            Some(name) => {
+                let targets = usize::from(self.pair.settings[0].witness.targets);
+                let witness = name.strip_prefix("witness").and_then(|place| place.parse().ok()).filter(|place| *place < targets);
+                match witness {
+                    Some(place) => Ok(Some(station(place))),
+                    None => {
+                        self.node(name).map(Some).map_err(|wrong| format!("{wrong}, gateway, witness0 to witness{}", targets - 1))
+                    }
+                }
+            }
         }
     }
 

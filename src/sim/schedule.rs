@@ -9,17 +9,17 @@ use crate::core::time::Span;
 
 /// The pairs that runs are drawn from; the common ones more than once.
 const PAIRS: &[&str] = &[
-    "recipe-default",
-    "recipe-default",
+    "recipe",
+    "recipe",
     "recipe-fast",
     "recipe-fast",
     "recipe-fast-norelay",
-    "recipe-default-norelay",
-    "recipe-default-bare",
+    "recipe-norelay",
+    "recipe-bare",
     "recipe-fast-cold",
-    "recipe-default-equal",
+    "recipe-equal",
     "recipe-fast-manual",
-    "recipe-default-three",
+    "recipe-three",
     "recipe-fast-two",
     "recipe-classic",
 ];
@@ -134,7 +134,7 @@ pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
     Scenario {
         title: format!("Seed {seed}"),
         about: String::new(),
-        config,
+        config: config.into(),
         seed: Some(seed),
         timeline,
         until: Dur(Span(until.0 / 1_000_000 * 1_000_000)),
@@ -274,4 +274,15 @@ impl Drawer<'_> {
 
 fn round(span: Span) -> Dur {
     Dur(Span(span.0 / 1_000 * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_that_is_drawn_from_is_shipped_as_a_file() {
+        let shipped: Vec<&str> = super::super::files::SHIPPED.iter().map(|(name, _)| *name).collect();
+        assert!(PAIRS.iter().all(|pair| shipped.contains(pair)));
+    }
 }

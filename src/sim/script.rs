@@ -1,17 +1,21 @@
 //! A scenario: a story, a pair, a timeline and what must hold.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::act::Act;
 use super::check::{Promise, Violation};
 use super::clock::Moment;
+pub use super::expect::Expect;
 use super::machine::Maker;
 use super::pair::{Pair, Pairs};
-use super::record::{Lane, Recorder};
+use super::place;
+use super::record::Recorder;
 use super::resolve::resolve;
-use super::step::{Dur, Entry, Step};
+use super::step::{Dur, Entry, On, Step};
 use super::world::World;
 use crate::core::time::Span;
 
@@ -25,7 +29,7 @@ pub struct Scenario {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// The configuration, relative to the scenario's folder.
-    pub config: String,
+    pub config: ConfigRef,
     /// Of the random part (jitter, loss); 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -56,68 +60,39 @@ pub struct Allow {
     pub nobody: bool,
 }
 
-/// What must hold.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Expect {
-    /// This node's kernel answers, all the time.
-    Owner {
-        /// The group.
-        group: String,
-        /// The node.
-        node: String,
-        /// From when.
-        from: Dur,
-        /// Until when.
-        to: Dur,
-    },
-    /// So many changes of owner.
-    Moves {
-        /// The group.
-        group: String,
-        /// This many.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        exactly: Option<usize>,
-        /// At the most.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        at_most: Option<usize>,
-        /// From when.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<Dur>,
-    },
-    /// Clients behind the gateway wait no longer than this.
-    Gap {
-        /// The group.
-        group: String,
-        /// From when.
-        from: Dur,
-        /// Until when.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        to: Option<Dur>,
-        /// At the most.
-        at_most: Dur,
-    },
-    /// No kernel answers, all the time.
-    Nobody {
-        /// The group.
-        group: String,
-        /// From when.
-        from: Dur,
-        /// Until when.
-        to: Dur,
-    },
-    /// After this moment clients are served before long (by that node, if one is named).
-    ServedWithin {
-        /// The group.
-        group: String,
-        /// The moment.
-        after: Dur,
-        /// At the most.
-        at_most: Dur,
-        /// The node.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        node: Option<String>,
-    },
+/// One configuration for both nodes, or a file for each.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum ConfigRef {
+    /// The same file on both nodes, as it should be.
+    Both(String),
+    /// Node by node: the story is about files that differ.
+    Each(BTreeMap<String, String>),
+}
+
+impl From<String> for ConfigRef {
+    fn from(file: String) -> ConfigRef {
+        ConfigRef::Both(file)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfigRef {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = ConfigRef;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a configuration file, or a file for each node by its name")
+            }
+            fn visit_str<E: de::Error>(self, file: &str) -> Result<ConfigRef, E> {
+                Ok(ConfigRef::Both(file.to_string()))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<ConfigRef, M::Error> {
+                BTreeMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(ConfigRef::Each)
+            }
+        }
+        input.deserialize_any(Reader)
+    }
 }
 
 /// A scenario that fits its pair.
@@ -129,6 +104,8 @@ pub struct Story {
     pub pair: Pair,
     /// What each entry does, by time.
     pub acts: Vec<(Moment, String, Vec<Act>)>,
+    /// Steps that do not exist in virtual time yet: the story cannot be told here.
+    pub not_here: Vec<&'static str>,
 }
 
 /// How a run went.
@@ -137,6 +114,8 @@ pub struct Outcome {
     pub failures: Vec<String>,
     /// Broken promises.
     pub violations: Vec<Violation>,
+    /// The longest time that two kernels answered for one VIP.
+    pub two_owners: Span,
     /// What happened.
     pub record: Recorder,
     /// How many events there were.
@@ -149,42 +128,62 @@ impl Story {
     /// # Errors
     /// File, line and what is allowed.
     pub fn read(text: &str, name: &str, folder: &Path, pairs: &dyn Pairs) -> Result<Story, String> {
-        let scenario: Scenario = serde_json::from_str(text).map_err(|wrong| format!("{name}: {wrong}"))?;
-        Story::of(scenario, folder, pairs).map_err(|(entry, wrong)| {
-            let line = entry.and_then(|entry| line_of(text, entry));
-            line.map_or_else(|| format!("{name}: {wrong}"), |line| format!("{name}: {wrong} at line {line}"))
+        let scenario: Scenario = serde_json::from_str(text).map_err(|wrong| {
+            // As compilers write it, so that editors find the place.
+            let (line, what) = (wrong.line(), wrong.to_string());
+            let what = what.split(" at line ").next().unwrap_or_default();
+            format!("{name}:{line}: {what}")
+        })?;
+        Story::of(scenario, folder, pairs).map_err(|(place, wrong)| {
+            let line = match place {
+                Place::Whole => None,
+                Place::Entry(entry) => place::line(text, "timeline", entry),
+                Place::Expect(expect) => place::line(text, "expect", expect),
+            };
+            line.map_or_else(|| format!("{name}: {wrong}"), |line| format!("{name}:{line}: {wrong}"))
         })
     }
 
     /// Fits a scenario to its pair.
     ///
     /// # Errors
-    /// The entry of the timeline, if it is one, and what is wrong with it.
-    pub fn of(scenario: Scenario, folder: &Path, pairs: &dyn Pairs) -> Result<Story, (Option<usize>, String)> {
-        let pair = pairs.pair(folder, &scenario.config).map_err(|wrong| (None, wrong))?;
-        let mut acts = Vec::new();
+    /// The place in the file, and what is wrong there.
+    pub fn of(scenario: Scenario, folder: &Path, pairs: &dyn Pairs) -> Result<Story, (Place, String)> {
+        let whole = |wrong: String| (Place::Whole, wrong);
+        let pair = match &scenario.config {
+            ConfigRef::Both(file) => pairs.pair(folder, file).map_err(whole)?,
+            ConfigRef::Each(files) => each(files, folder, pairs).map_err(whole)?,
+        };
+        if scenario.until.0 > LONGEST {
+            return Err(whole(format!("until {}: allowed: up to {}", scenario.until, Dur(LONGEST))));
+        }
+        let (mut acts, mut not_here) = (Vec::new(), Vec::new());
         for (place, entry) in scenario.timeline.iter().enumerate() {
-            let todo = resolve(&entry.step, &pair).map_err(|wrong| (Some(place), format!("{}: {wrong}", entry.step.name())))?;
-            let text = format!("{} {}", entry.step.name(), entry.step.parameters());
+            let name = entry.step.name();
+            let wrong = |wrong: String| (Place::Entry(place), format!("{name}: {wrong}"));
+            if entry.at > scenario.until {
+                return Err(wrong(format!("at {}: allowed: up to `until`, {}", entry.at, scenario.until)));
+            }
+            let todo = match &entry.step {
+                Step::Reload(_) => {
+                    not_here.push(name);
+                    Vec::new()
+                }
+                Step::Configure(on) => configure(on, &pair, folder, pairs).map_err(wrong)?,
+                step => resolve(step, &pair).map_err(wrong)?,
+            };
+            let text = format!("{name} {}", entry.step.parameters());
             acts.push((Moment(entry.at.0.0), text.trim_end().to_string(), todo));
         }
         acts.sort_by_key(|(at, ..)| *at);
-        let story = Story { scenario, pair, acts };
-        for expect in &story.scenario.expect {
-            story.names(expect).map_err(|wrong| (None, wrong))?;
+        for (place, expect) in scenario.expect.iter().enumerate() {
+            let wrong = |wrong: String| (Place::Expect(place), format!("expect: {wrong}"));
+            expect.check(&pair).map_err(wrong)?;
+            if let Some(at) = expect.latest().filter(|at| *at > scenario.until) {
+                return Err(wrong(format!("{at} lies behind the end; allowed: up to `until`, {}", scenario.until)));
+            }
         }
-        Ok(story)
-    }
-
-    fn names(&self, expect: &Expect) -> Result<(usize, Option<usize>), String> {
-        let (group, node) = match expect {
-            Expect::Owner { group, node, .. } => (group, Some(node)),
-            Expect::ServedWithin { group, node, .. } => (group, node.as_ref()),
-            Expect::Moves { group, .. } | Expect::Gap { group, .. } | Expect::Nobody { group, .. } => (group, None),
-        };
-        let group = self.pair.group(group).ok_or_else(|| format!("expect: no group {group:?}"))?;
-        let node = node.map(|name| self.pair.node(name).ok_or_else(|| format!("expect: no node {name:?}"))).transpose()?;
-        Ok((group, node))
+        Ok(Story { scenario, pair, acts, not_here })
     }
 
     /// The steps in the order in which they are made.
@@ -201,8 +200,21 @@ impl Story {
         world.check.allowed = allow.two_owners.unwrap_or_default().0;
         world.check.limits = allow.limits;
         world.record.lines = trace.then(Vec::new);
+        world.record.said = (!self.scenario.expect.is_empty()).then(Vec::new);
         let mut healed = false;
+        let mut unmet: Vec<Option<String>> = vec![None; self.scenario.expect.len()];
+        let mut questions: Vec<(Moment, usize)> =
+            (0..).zip(&self.scenario.expect).filter_map(|(place, expect)| Some((expect.asked_at()?, place))).collect();
+        questions.sort_unstable();
+        let mut questions = questions.into_iter().peekable();
+        let mut ask_until = |world: &mut World, until: Moment| {
+            while let Some((at, place)) = questions.next_if(|(at, _)| *at <= until) {
+                world.run_until(at);
+                unmet[place] = self.scenario.expect[place].ask(&self.pair, world);
+            }
+        };
         for (at, text, acts) in &self.acts {
+            ask_until(&mut world, *at);
             world.run_until(*at);
             world.record.step(*at, text);
             for act in acts {
@@ -210,7 +222,9 @@ impl Story {
                 world.apply(act);
             }
         }
-        world.run_until(Moment(self.scenario.until.0.0));
+        let end = Moment(self.scenario.until.0.0);
+        ask_until(&mut world, end);
+        world.run_until(end);
         world.check.end(world.now());
         if healed {
             world.demand_health();
@@ -220,53 +234,54 @@ impl Story {
         if allow.nobody {
             violations.retain(|violation| violation.promise != Promise::SomebodyServes);
         }
-        let failures = self.scenario.expect.iter().filter_map(|expect| self.unmet(expect, &world.record)).collect();
-        Outcome { failures, violations, events: world.events, record: world.record }
+        let expects = self.scenario.expect.iter().zip(unmet);
+        let failures = expects.filter_map(|(expect, asked)| {
+            let otherwise = asked.or_else(|| expect.unmet(&self.pair, &world.record))?;
+            Some(format!("{}: {otherwise}", serde_json::to_string(expect).unwrap_or_default()))
+        });
+        let failures = failures.collect();
+        Outcome { failures, violations, two_owners: world.check.longest, events: world.events, record: world.record }
     }
+}
 
-    fn unmet(&self, expect: &Expect, record: &Recorder) -> Option<String> {
-        let (group, node) = self.names(expect).ok()?;
-        let at = |dur: &Dur| Moment(dur.0.0);
-        let sentence = match expect {
-            Expect::Owner { from, to, .. } => {
-                let lane = record.lane(Lane::Answers(group, node?));
-                if lane.iter().any(|s| s.from <= at(from) && s.to >= at(to)) {
-                    return None;
-                }
-                let times: Vec<String> =
-                    lane.iter().map(|s| format!("{}-{}", s.from.to_string().trim(), s.to.to_string().trim())).collect();
-                format!("it answered only: {}", times.join(", "))
-            }
-            Expect::Nobody { from, to, .. } => {
-                let meets = |s: &super::record::Stretch| s.from < at(to) && s.to > at(from);
-                let who = (0..2).find(|node| record.lane(Lane::Answers(group, *node)).iter().any(meets))?;
-                format!("{} answered", self.pair.node_name(who))
-            }
-            Expect::Moves { exactly, at_most, from, .. } => {
-                let from = from.map_or(Moment::ZERO, |from| at(&from));
-                let count = record.moves[group].iter().filter(|(when, _)| *when >= from).count();
-                if exactly.is_none_or(|n| n == count) && at_most.is_none_or(|n| count <= n) {
-                    return None;
-                }
-                format!("there were {count}")
-            }
-            Expect::Gap { from, to, at_most, .. } => {
-                let to = to.map_or(Moment(self.scenario.until.0.0), |to| at(&to));
-                let (gap, when) = record.longest_gap(group, at(from), to);
-                if gap <= at_most.0 {
-                    return None;
-                }
-                format!("the longest was {gap}, at {}", when.to_string().trim())
-            }
-            Expect::ServedWithin { after, at_most, .. } => match record.served_after(group, at(after), node) {
-                Some(span) if span <= at_most.0 => return None,
-                Some(span) => format!("it took {span}"),
-                None => "never".to_string(),
-            },
-        };
-        let said = serde_json::to_string(expect).unwrap_or_default();
-        Some(format!("{said}: {sentence}"))
+/// Where in the file something is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// The file as a whole.
+    Whole,
+    /// An entry of the timeline.
+    Entry(usize),
+    /// An expectation.
+    Expect(usize),
+}
+
+/// The longest story.
+const LONGEST: Span = Span::secs(30 * 86_400);
+
+/// The pair whose nodes have a file each.
+fn each(files: &BTreeMap<String, String>, folder: &Path, pairs: &dyn Pairs) -> Result<Pair, String> {
+    let mut found = Vec::new();
+    for (node, file) in files {
+        let pair = pairs.pair(folder, file)?;
+        let place = pair
+            .node(node)
+            .ok_or_else(|| format!("config: {file} has no node {node:?}: {}", pair.settings[0].nodes.join(", ")))?;
+        found.push((place, pair));
     }
+    found.sort_by_key(|(place, _)| *place);
+    match <[_; 2]>::try_from(found) {
+        Ok([(0, first), (1, second)]) => Pair::joined(first, second).map_err(|wrong| format!("config: {wrong}")),
+        _ => Err("config: allowed: one file, or one for each of the two nodes by its name".into()),
+    }
+}
+
+/// A node's file is another one from its next start on.
+fn configure(on: &On, pair: &Pair, folder: &Path, pairs: &dyn Pairs) -> Result<Vec<Act>, String> {
+    let name = on.node.clone().unwrap_or_default();
+    let node = pair.node(&name).ok_or_else(|| format!("node {name:?}: allowed: {}", pair.settings[0].nodes.join(", ")))?;
+    let other = pairs.pair(folder, on.config.as_deref().unwrap_or_default())?;
+    let joined = if node == 0 { Pair::joined(other, pair.clone())? } else { Pair::joined(pair.clone(), other)? };
+    Ok(vec![Act::Configure(node, Box::new(joined.settings[node].clone()))])
 }
 
 impl Outcome {
@@ -279,11 +294,4 @@ impl Outcome {
     pub fn simulated(&self) -> Span {
         Span(self.record.ended().0)
     }
-}
-
-/// The line of the timeline's entry with this number.
-fn line_of(text: &str, entry: usize) -> Option<usize> {
-    let start = text.find("\"timeline\"")?;
-    let (place, _) = text[start..].match_indices("\"at\"").nth(entry)?;
-    Some(text[..start + place].lines().count().max(1))
 }

@@ -40,6 +40,12 @@ impl World {
         self.wish(node);
     }
 
+    /// What `status` would show on a node; none while no daemon runs there.
+    pub fn view(&self, node: usize) -> Option<crate::core::view::View> {
+        let machine = &self.machines[node];
+        machine.brain.as_ref().filter(|_| machine.runs())?.view(machine.clock.read(self.now))
+    }
+
     /// Asks to be woken at the decision's next deadline.
     pub(super) fn wish(&mut self, node: usize) {
         let machine = &mut self.machines[node];
@@ -103,11 +109,14 @@ impl World {
                 self.queue.push(self.now + time, Event::ServiceDone(node, machine.boot, usize::from(group.0), token));
             }
             Output::Reply { id, answer } => {
-                self.record.note(self.now, node, "reply", || format!("to command {id}: {answer:?}"));
+                self.record.answer(self.now, node, id, &answer);
             }
             Output::Exit { .. } => {
                 self.record.note(self.now, node, "world", || "the daemon exits".into());
                 self.machines[node].kill();
+                if let Some(after) = self.machines[node].comes_back.take() {
+                    self.queue.push(self.now + after, Event::Start(node));
+                }
             }
             Output::Note(event) => {
                 self.check.noted(self.now, node, &event);

@@ -35,7 +35,7 @@ impl Dur {
         let mut place = scale;
         for digit in part.chars() {
             place /= 10;
-            ns += place * u64::from(digit.to_digit(10).ok_or_else(wrong)?);
+            ns = ns.saturating_add(place * u64::from(digit.to_digit(10).ok_or_else(wrong)?));
         }
         Ok(Dur(Span(ns)))
     }
@@ -66,13 +66,32 @@ impl fmt::Display for Dur {
 }
 
 /// One name or several.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Names {
     /// One.
     One(String),
     /// Several.
     Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Names;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a node's name, or a list of them")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Names, E> {
+                Ok(Names::One(name.to_string()))
+            }
+            fn visit_seq<S: de::SeqAccess<'de>>(self, names: S) -> Result<Names, S::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(names)).map(Names::Many)
+            }
+        }
+        input.deserialize_any(Reader)
+    }
 }
 
 impl Names {
@@ -85,12 +104,31 @@ impl Names {
     }
 }
 
+/// What a step takes: names, or parameters of which each step allows some.
+trait Parameters {
+    /// The parameters that are there.
+    fn given(&self) -> Vec<&'static str>;
+}
+
+impl Parameters for Names {
+    fn given(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
 macro_rules! parameters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name { $($(#[$field_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$kind>,)* }
+
+        impl Parameters for $name {
+            fn given(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($field), self.$field.is_some()),)*];
+                all.iter().filter(|(_, there)| *there).map(|(name, _)| name.trim_start_matches("r#")).collect()
+            }
+        }
     };
 }
 
@@ -121,21 +159,29 @@ On {
     /** The clock's rate; 1 is right. */ rate: f64,
     /** How long it takes. */ takes: Dur,
     /** How many. */ count: u32,
+    /** A configuration file, relative to the scenario's folder. */ config: String,
 });
 
 macro_rules! steps {
-    ($($(#[$doc:meta])* $name:ident($kind:ty) = $text:literal),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident($kind:ty) = $text:literal [$takes:literal]),* $(,)?) => {
         /// One step.
         #[derive(Clone, PartialEq, Debug)]
-        pub enum Step { $($(#[$doc])* $name($kind),)* }
+        pub enum Step { $(#[doc = $doc] $name($kind),)* }
 
         /// What may stand in an entry of a timeline.
         pub const STEPS: &[&str] = &["at", $($text),*];
 
+        /// Every step: its name, its parameters (`?` after those that may be left out; `NODES` for names alone), and what it does.
+        pub const TABLE: &[(&str, &str, &str)] = &[$(($text, $takes, $doc)),*];
+
         impl Step {
             fn read<'de, M: MapAccess<'de>>(key: &str, map: &mut M) -> Result<Step, M::Error> {
                 match key {
-                    $($text => Ok(Step::$name(map.next_value()?)),)*
+                    $($text => {
+                        let value: $kind = map.next_value()?;
+                        allowed($takes, &value).map_err(|wrong| de::Error::custom(format!("{}: {wrong}", $text)))?;
+                        Ok(Step::$name(value))
+                    })*
                     other => Err(de::Error::unknown_field(other, STEPS)),
                 }
             }
@@ -160,87 +206,110 @@ macro_rules! steps {
 
 steps! {
     /// The daemon starts.
-    Start(Names) = "start",
-    /// SIGTERM.
-    Stop(Names) = "stop",
-    /// No power.
-    PowerOff(Names) = "power_off",
-    /// Power, and the daemon.
-    PowerOn(Names) = "power_on",
-    /// SIGKILL.
-    Kill(Names) = "kill",
-    /// SIGSTOP.
-    Hang(Names) = "hang",
-    /// SIGCONT.
-    Wake(Names) = "wake",
-    /// The whole machine stands still.
-    Pause(Names) = "pause",
-    /// It goes on.
-    Unpause(Names) = "unpause",
-    /// No carrier.
-    Unplug(At) = "unplug",
-    /// Carrier.
-    Plug(At) = "plug",
-    /// Silent.
-    Cut(Between) = "cut",
+    Start(Names) = "start" ["NODES"],
+    /// The daemon is asked to leave (SIGTERM): it hands over first.
+    Stop(Names) = "stop" ["NODES"],
+    /// The machine loses power.
+    PowerOff(Names) = "power_off" ["NODES"],
+    /// The machine boots and starts its daemon.
+    PowerOn(Names) = "power_on" ["NODES"],
+    /// The daemon is killed (SIGKILL); the kernel and the services live on.
+    Kill(Names) = "kill" ["NODES"],
+    /// The daemon stands still (SIGSTOP); the kernel lives on.
+    Hang(Names) = "hang" ["NODES"],
+    /// The daemon goes on (SIGCONT).
+    Wake(Names) = "wake" ["NODES"],
+    /// The whole machine stands still, its clock included.
+    Pause(Names) = "pause" ["NODES"],
+    /// The machine goes on as if nothing had been.
+    Unpause(Names) = "unpause" ["NODES"],
+    /// A node's link loses carrier.
+    Unplug(At) = "unplug" ["node link"],
+    /// It has carrier again.
+    Plug(At) = "plug" ["node link"],
+    /// Frames vanish silently: both ways between the nodes on every link, where nothing else is said; `only` "heartbeats" filters nothing but them.
+    Cut(Between) = "cut" ["link? from? to? only?"],
     /// No longer cut; everything where nothing is said.
-    Mend(Between) = "mend",
-    /// Frames get lost.
-    Loss(Between) = "loss",
-    /// Frames are slow.
-    Delay(Between) = "delay",
-    /// Frames are damaged.
-    Corrupt(Between) = "corrupt",
-    /// Frames come twice.
-    Duplicate(Between) = "duplicate",
-    /// Every link of a node is silent.
-    Isolate(Names) = "isolate",
-    /// No frame between the nodes.
-    Separate(Separate) = "separate",
-    /// A witness does not run.
-    GatewayDown(Gateway) = "gateway_down",
-    /// It runs again.
-    GatewayUp(Gateway) = "gateway_up",
-    /// It ignores announcements.
-    GatewayPins(Gateway) = "gateway_pins",
-    /// It answers the sender and not its table.
-    GatewayLastHop(Gateway) = "gateway_last_hop",
+    Mend(Between) = "mend" ["link? from? to?"],
+    /// So many in the hundred get lost, `burst` at once.
+    Loss(Between) = "loss" ["link? from? to? percent burst?"],
+    /// Frames travel for `delay`, and up to `jitter` longer.
+    Delay(Between) = "delay" ["link? from? to? delay jitter?"],
+    /// So many in the hundred arrive damaged.
+    Corrupt(Between) = "corrupt" ["link? from? to? percent"],
+    /// So many in the hundred arrive twice.
+    Duplicate(Between) = "duplicate" ["link? from? to? percent"],
+    /// Every link of a node is silent, both ways.
+    Isolate(Names) = "isolate" ["NODES"],
+    /// No frame passes between the nodes, both reach the gateway; `relay` false: it carries no heartbeats either.
+    Separate(Separate) = "separate" ["relay?"],
+    /// A witness does not run; the gateway where no number is given.
+    GatewayDown(Gateway) = "gateway_down" ["witness?"],
+    /// It runs again, with an empty table.
+    GatewayUp(Gateway) = "gateway_up" ["witness?"],
+    /// It ignores announcements: what its table says stays.
+    GatewayPins(Gateway) = "gateway_pins" ["witness? on?"],
+    /// It answers the sender of an echo and not its table.
+    GatewayLastHop(Gateway) = "gateway_last_hop" ["witness? on?"],
     /// It loses its table.
-    GatewayForgets(Gateway) = "gateway_forgets",
-    /// A third machine has the address.
-    Stranger(On) = "stranger",
-    /// Forged frames and a lying announcement.
-    Forge(On) = "forge",
-    /// Old frames again.
-    ReplayPackets(On) = "replay_packets",
+    GatewayForgets(Gateway) = "gateway_forgets" ["witness?"],
+    /// A third machine answers for the VIP.
+    Stranger(On) = "stranger" ["group? on?"],
+    /// An attacker sends forged frames and a lying announcement.
+    Forge(On) = "forge" ["group?"],
+    /// An attacker plays old heartbeats to the node.
+    ReplayPackets(On) = "replay_packets" ["node count?"],
     /// A service dies.
-    ServiceDies(On) = "service_dies",
-    /// It cannot be stopped.
-    ServiceStopFails(On) = "service_stop_fails",
-    /// It cannot be started.
-    ServiceStartFails(On) = "service_start_fails",
-    /// It is slow.
-    ServiceTakes(On) = "service_takes",
-    /// The disk is slow.
-    DiskTakes(On) = "disk_takes",
+    ServiceDies(On) = "service_dies" ["node group?"],
+    /// Stopping the service fails from now on.
+    ServiceStopFails(On) = "service_stop_fails" ["node group? on?"],
+    /// Starting the service fails from now on.
+    ServiceStartFails(On) = "service_start_fails" ["node group? on?"],
+    /// Starting and stopping services takes up to so long.
+    ServiceTakes(On) = "service_takes" ["node takes"],
+    /// A write to the state directory takes up to so long.
+    DiskTakes(On) = "disk_takes" ["node takes"],
     /// The disk is full.
-    DiskFails(On) = "disk_fails",
-    /// The clock runs at another rate.
-    ClockRate(On) = "clock_rate",
-    /// The command.
-    Standby(On) = "standby",
-    /// The command.
-    Takeover(On) = "takeover",
-    /// The command.
-    Resume(On) = "resume",
-    /// Another configuration.
-    Reload(On) = "reload",
-    /// A foreign hand deletes the addresses.
-    ForeignDeleteVip(On) = "foreign_delete_vip",
-    /// A foreign hand flushes the ruleset.
-    ForeignFlushRuleset(On) = "foreign_flush_ruleset",
-    /// Everything is mended.
-    Heal(Separate) = "heal",
+    DiskFails(On) = "disk_fails" ["node on?"],
+    /// The clock runs so many times as fast as it should.
+    ClockRate(On) = "clock_rate" ["node rate"],
+    /// The command `twinbeat standby`.
+    Standby(On) = "standby" ["node group? for? reason?"],
+    /// The command `twinbeat takeover`.
+    Takeover(On) = "takeover" ["node group?"],
+    /// The command `twinbeat resume`.
+    Resume(On) = "resume" ["node"],
+    /// The command `twinbeat reload`.
+    Reload(On) = "reload" ["node"],
+    /// Somebody else deletes the addresses.
+    ForeignDeleteVip(On) = "foreign_delete_vip" ["node group?"],
+    /// Somebody else flushes the ruleset.
+    ForeignFlushRuleset(On) = "foreign_flush_ruleset" ["node"],
+    /// The daemon leaves to come back (SIGUSR2), and its supervisor starts it again after so long (50ms where nothing is said).
+    Restart(On) = "restart" ["node takes?"],
+    /// Somebody edits the configuration file of a node; it counts from the daemon's next start.
+    Configure(On) = "configure" ["node config"],
+    /// The state directory is lost; a daemon finds it empty at its next start.
+    LoseState(On) = "lose_state" ["node"],
+    /// Everything is mended, everything that stands still goes on.
+    Heal(Separate) = "heal" [""],
+}
+
+/// A step takes what its row of the table says, and all that it needs.
+fn allowed(takes: &str, value: &impl Parameters) -> Result<(), String> {
+    if takes == "NODES" {
+        return Ok(());
+    }
+    let given = value.given();
+    let known: Vec<&str> = takes.split_whitespace().map(|name| name.trim_end_matches('?')).collect();
+    let all = || if known.is_empty() { "nothing".to_string() } else { known.join(", ") };
+    if let Some(odd) = given.iter().find(|name| !known.contains(name)) {
+        return Err(format!("takes no {odd:?}; allowed: {}", all()));
+    }
+    match takes.split_whitespace().find(|name| !name.ends_with('?') && !given.contains(name)) {
+        Some(missing) => Err(format!("{missing:?} is needed; allowed: {}", all())),
+        None => Ok(()),
+    }
 }
 
 /// A step and its time.

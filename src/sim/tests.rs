@@ -87,16 +87,81 @@ fn a_drawn_story_survives_its_own_file() {
 }
 
 #[test]
-fn errors_name_the_line_and_what_is_allowed() {
+fn errors_name_file_and_line_and_what_is_allowed() {
     for (steps, says) in [
         (r#"{"at": "1s", "unplgu": {}}"#, "unknown field `unplgu`, expected one of `at`, `start`"),
-        (r#"{"at": "1s", "start": "master3"}"#, "node \"master3\": allowed: master1, master2 at line 1"),
+        (r#"{"at": "1s", "start": "master3"}"#, "node \"master3\": allowed: master1, master2"),
         (r#"{"at": "1", "start": "master1"}"#, "is not a length of time"),
+        (r#"{"at": "99999999999999999999h", "start": "master1"}"#, "is not a length of time"),
+        (r#"{"at": "21s", "start": "master1"}"#, "allowed: up to `until`, 20s"),
         (r#"{"at": "1s", "loss": {"percent": 101}}"#, "allowed: a number from 0 to 100"),
+        (r#"{"at": "1s", "loss": {}}"#, "\"percent\" is needed; allowed: link, from, to, percent, burst"),
+        (r#"{"at": "1s", "kill": {"node": "master1"}}"#, "expected a node's name, or a list of them"),
+        (r#"{"at": "1s", "resume": {"node": "master1", "rate": 2}}"#, "takes no \"rate\"; allowed: node"),
         (r#"{"at": "1s", "cut": {"link": "bond", "to": "gateway"}}"#, "only the public link reaches the gateway"),
-        (r#"{"at": "1s", "reload": {}}"#, "not yet built"),
+        (r#"{"at": "1s", "cut": {"to": "witness3"}}"#, "allowed: master1, master2, gateway, witness0"),
+        (r#"{"at": "1s", "replay_packets": {"node": "master1", "count": 4000000000}}"#, "count: allowed: 1 to 1000"),
+        (r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/nonsense.toml"}}"#, "unknown word \"nonsense\""),
+        (r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/recipe-two.toml"}}"#, "the groups' names differ"),
     ] {
-        let wrong = read(steps).err().unwrap_or_default();
-        assert!(wrong.starts_with("a.json: ") && wrong.contains(says), "{wrong}");
+        let text = format!(
+            "{{\"title\": \"t\", \"config\": \"pairs/recipe.toml\", \"until\": \"20s\",\n\"timeline\": [\n\n{steps}\n]}}"
+        );
+        let wrong = Story::read(&text, "a.json", Path::new(""), &Builtin).err().unwrap_or_default();
+        assert!(wrong.starts_with("a.json:4: ") && wrong.contains(says), "{wrong}");
+    }
+    for (expect, says) in [
+        (r#"{"owner": {"group": "mail", "node": "master1", "from": "1s", "to": "2s"}}"#, "group \"mail\": allowed: web"),
+        (r#"{"owner": {"group": "web", "node": "master1", "from": "3s", "to": "2s"}}"#, "allowed: from before to"),
+        (r#"{"owner": {"group": "web", "node": "master1", "from": "3s", "to": "30s"}}"#, "30s lies behind the end"),
+        (r#"{"moves": {"group": "web"}}"#, "\"exactly\" or \"at_most\" is needed"),
+        (r#"{"link": {"node": "master1", "link": "lan", "state": "broken", "at": "3s"}}"#, "allowed: ok, late, lost, one-way"),
+        (r#"{"colour": {}}"#, "unknown variant `colour`, expected one of `owner`"),
+    ] {
+        let text = format!(
+            "{{\"title\": \"t\", \"config\": \"pairs/recipe.toml\", \"until\": \"20s\", \"timeline\": [], \"expect\": [\n{expect}]}}"
+        );
+        let wrong = Story::read(&text, "a.json", Path::new(""), &Builtin).err().unwrap_or_default();
+        assert!(wrong.starts_with("a.json:2: ") && wrong.contains(says), "{wrong}");
+    }
+}
+
+#[test]
+fn a_step_that_does_not_exist_here_is_named_and_the_story_not_told() {
+    assert_eq!(read(r#"{"at": "1s", "reload": {"node": "master1"}}"#).unwrap().not_here, ["reload"]);
+}
+
+#[test]
+fn an_expectation_that_does_not_hold_says_what_was_otherwise() {
+    let lan_down = r#"{"at": "0s", "start": ["master1", "master2"]}, {"at": "9s", "unplug": {"node": "master2", "link": "lan"}},
+        {"at": "10s", "standby": {"node": "master1"}}"#;
+    let cases = [
+        (r#"{"refused": {"node": "master1", "text": "cannot serve"}}"#, None),
+        (r#"{"done": {"node": "master1"}}"#, Some("the answer was: master2 cannot serve")),
+        (r#"{"refused": {"node": "master2"}}"#, Some("no command was answered")),
+        (r#"{"says": {"node": "master2", "text": "no carrier", "from": "9s"}}"#, None),
+        (r#"{"never_says": {"node": "master2", "text": "no carrier"}}"#, Some("it said: ")),
+        (r#"{"says": {"node": "master2", "text": "no carrier", "to": "8s"}}"#, Some("no such line")),
+        (r#"{"link": {"node": "master2", "link": "lan", "state": "no carrier", "at": "12s"}}"#, None),
+        (r#"{"link": {"node": "master2", "link": "lan", "state": "no carrier", "at": "8s"}}"#, Some("it was \"ok\"")),
+        (r#"{"takeover_ready": {"node": "master1", "group": "web", "ready": false, "because": "carrier", "at": "12s"}}"#, None),
+        (r#"{"takeover_ready": {"node": "master1", "group": "web", "ready": false, "at": "8s"}}"#, Some("it was ready")),
+        (
+            r#"{"takeover_ready": {"node": "master1", "group": "web", "ready": true, "at": "12s"}}"#,
+            Some("it was not ready: master2"),
+        ),
+        (r#"{"service": {"node": "master1", "group": "web", "running": true, "at": "12s"}}"#, None),
+        (r#"{"service": {"node": "master2", "group": "web", "running": true, "at": "12s"}}"#, Some("it did not run")),
+        (r#"{"nobody": {"group": "web", "from": "5s", "to": "20s"}}"#, Some("master1 answered")),
+        (r#"{"gap": {"group": "web", "from": "0s", "at_most": "1us"}}"#, Some("the longest was")),
+    ];
+    for (expect, says) in cases {
+        let story = text(lan_down).replace("\"until\"", &format!("\"expect\": [{expect}], \"until\""));
+        let story = Story::read(&story, "a.json", Path::new(""), &Builtin).unwrap();
+        let failures = story.run(real, false).failures;
+        match says {
+            None => assert!(failures.is_empty(), "{expect}: {failures:?}"),
+            Some(says) => assert!(failures.len() == 1 && failures[0].contains(says), "{expect}: {failures:?}"),
+        }
     }
 }

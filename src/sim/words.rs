@@ -55,6 +55,9 @@ impl Step {
             Step::Reload(on) => format!("`reload` on {}", node(on)),
             Step::ForeignDeleteVip(on) => format!("a foreign hand deletes the VIP on {}", node(on)),
             Step::ForeignFlushRuleset(on) => format!("a foreign hand flushes the rules on {}", node(on)),
+            Step::Restart(on) => format!("daemon of {} restarted (SIGUSR2)", node(on)),
+            Step::Configure(on) => format!("{} gets {}", node(on), on.config.as_deref().unwrap_or_default()),
+            Step::LoseState(on) => format!("{} loses its state directory", node(on)),
             Step::Heal(_) => "everything mended".into(),
         }
     }

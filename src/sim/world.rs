@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::act::Act;
 use super::check::Checker;
 use super::clock::{Clock, Moment};
 use super::gateway::{DELAY, Due, REACHABLE, RETRY, Witness};
@@ -66,6 +67,8 @@ pub enum Event {
     AskedBy(usize, usize, usize, bool),
     /// A timer of a witness's table: witness, group, number.
     TableTimer(usize, usize, u32),
+    /// A supervisor starts the daemon.
+    Start(usize),
     /// The checks look.
     Audit,
 }
@@ -196,6 +199,7 @@ impl World {
             Event::ProbeAt(asker, node, group) => self.probed(asker, node, group),
             Event::AskedBy(witness, node, group, broadcast) => self.asked_by(witness, node, group, broadcast),
             Event::TableTimer(witness, group, timer) => self.table_timer(witness, group, timer),
+            Event::Start(node) => self.apply(&Act::Start(node)),
             Event::Audit => {
                 self.audit();
                 self.queue.push(self.now + AUDIT, Event::Audit);

@@ -1,0 +1,165 @@
+//! The JSON schema of scenarios, for editors: made from the same tables that the reader goes by.
+
+use serde_json::{Map, Value, json};
+
+use super::expect::{self, LINK_STATES};
+use super::step;
+
+/// The schema (JSON Schema, draft 2020-12).
+pub fn schema() -> Value {
+    let steps: Vec<Value> = step::TABLE.iter().map(|(name, takes, doc)| entry(name, takes, doc)).collect();
+    let expects: Vec<Value> =
+        expect::TABLE.iter().map(|(name, takes, doc)| only(name, parameters(takes, true), doc.trim())).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A twinbeat scenario",
+        "description": "A story about a pair: what happens when, and what must hold. See docs/SCENARIOS.md.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["title", "config", "timeline", "until"],
+        "properties": {
+            "$schema": { "type": "string" },
+            "title": { "type": "string", "description": "One line: what happens." },
+            "about": { "type": "string", "description": "The story, for a person." },
+            "config": {
+                "description": "The configuration file, relative to the scenario's folder; or one for each node, by its name.",
+                "anyOf": [
+                    { "type": "string" },
+                    { "type": "object", "additionalProperties": { "type": "string" }, "minProperties": 2, "maxProperties": 2 }
+                ]
+            },
+            "seed": { "type": "integer", "minimum": 0, "description": "Of the random part (jitter, loss); 1 where nothing is said." },
+            "timeline": { "type": "array", "description": "What happens.", "items": { "anyOf": steps } },
+            "until": { "$ref": "#/$defs/time", "description": "When it ends." },
+            "expect": { "type": "array", "description": "What must hold.", "items": { "anyOf": expects } },
+            "allow": {
+                "type": "object",
+                "description": "What a limit of SAFETY.md excuses.",
+                "additionalProperties": false,
+                "properties": {
+                    "two_owners": { "$ref": "#/$defs/time", "description": "Two nodes may answer at once for so long." },
+                    "limits": { "type": "boolean", "description": "Limits (a) and (e) are excused for as long as they last." },
+                    "nobody": { "type": "boolean", "description": "Nobody need serve although somebody could." }
+                }
+            }
+        },
+        "$defs": {
+            "time": { "type": "string", "pattern": "^[0-9]+([.][0-9]*)?(us|ms|s|m|h)$", "description": "A length of time, as in 150ms or 1.5s." },
+            "nodes": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] }
+        }
+    })
+}
+
+/// The schema as it is published.
+pub fn text() -> String {
+    serde_json::to_string_pretty(&schema()).unwrap_or_default() + "\n"
+}
+
+fn only(name: &str, value: Value, doc: &str) -> Value {
+    json!({ "type": "object", "description": doc, "additionalProperties": false, "required": [name], "properties": { name: value } })
+}
+
+fn entry(name: &str, takes: &str, doc: &str) -> Value {
+    let value = if takes == "NODES" { json!({ "$ref": "#/$defs/nodes" }) } else { parameters(takes, false) };
+    json!({
+        "type": "object",
+        "description": doc.trim(),
+        "additionalProperties": false,
+        "required": ["at", name],
+        "properties": { "at": { "$ref": "#/$defs/time" }, name: value }
+    })
+}
+
+fn parameters(takes: &str, expectation: bool) -> Value {
+    let required: Vec<&str> = takes.split_whitespace().filter(|name| !name.ends_with('?')).collect();
+    let names = takes.split_whitespace().map(|name| name.trim_end_matches('?'));
+    let properties: Map<String, Value> = names.map(|name| (name.to_string(), parameter(name, expectation))).collect();
+    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+}
+
+fn parameter(name: &str, expectation: bool) -> Value {
+    match name {
+        "exactly" => json!({ "type": "integer", "minimum": 0 }),
+        // Of moves a number, of gaps a time.
+        "at_most" => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "$ref": "#/$defs/time" }] }),
+        "from" | "to" if !expectation => json!({ "type": "string", "description": "A node, gateway, or witness0 and so on." }),
+        "from" | "to" | "after" | "at" | "for" | "takes" | "delay" | "jitter" => json!({ "$ref": "#/$defs/time" }),
+        "percent" => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
+        "burst" => json!({ "type": "integer", "minimum": 1 }),
+        "count" => json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
+        "witness" => json!({ "type": "integer", "minimum": 0, "maximum": 8 }),
+        "rate" => json!({ "type": "number", "minimum": 0.5, "maximum": 2 }),
+        "on" | "relay" | "ready" | "running" => json!({ "type": "boolean" }),
+        "only" => json!({ "const": "heartbeats" }),
+        "state" => json!({ "enum": LINK_STATES }),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expect::Expect;
+    use super::super::step::Entry;
+    use super::*;
+
+    /// A value that the schema of a parameter allows.
+    fn sample(name: &str, value: &Value, of: &str) -> Value {
+        if value.get("$ref").is_some() {
+            return json!("2s");
+        }
+        match (name, of) {
+            ("at_most", "moves") => return json!(2),
+            ("at_most", _) => return json!("2s"),
+            _ => {}
+        }
+        match value.get("type").and_then(Value::as_str) {
+            Some("integer" | "number") => json!(1),
+            Some("boolean") => json!(true),
+            _ if value.get("const").is_some() => value["const"].clone(),
+            _ if value.get("enum").is_some() => value["enum"][0].clone(),
+            _ => json!("master1"),
+        }
+    }
+
+    fn samples(takes: &str, expectation: bool, of: &str, all: bool) -> Map<String, Value> {
+        let names = takes.split_whitespace().filter(|name| all || !name.ends_with('?')).map(|name| name.trim_end_matches('?'));
+        names.map(|name| (name.to_string(), sample(name, &parameter(name, expectation), of))).collect()
+    }
+
+    #[test]
+    fn the_reader_takes_what_the_schema_allows_and_nothing_else() {
+        for (name, takes, _) in step::TABLE.iter().filter(|(_, takes, _)| *takes != "NODES") {
+            for all in [true, false] {
+                let good = samples(takes, false, name, all);
+                let read = |value: &Map<String, Value>| serde_json::from_value::<Entry>(json!({ "at": "1s", *name: value }));
+                read(&good).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+                let mut odd = good.clone();
+                odd.insert("colour".into(), json!("red"));
+                assert!(read(&odd).is_err(), "{name} takes a colour");
+                for missing in takes.split_whitespace().filter(|name| !name.ends_with('?')) {
+                    let mut less = good.clone();
+                    less.remove(missing);
+                    assert!(read(&less).is_err(), "{name} does without {missing}");
+                }
+            }
+        }
+        for (name, takes, _) in expect::TABLE {
+            for all in [true, false] {
+                let good = samples(takes, true, name, all);
+                let read = |value: &Map<String, Value>| serde_json::from_value::<Expect>(json!({ *name: value }));
+                read(&good).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+                let mut odd = good.clone();
+                odd.insert("colour".into(), json!("red"));
+                assert!(read(&odd).is_err(), "{name} takes a colour");
+            }
+        }
+    }
+
+    #[test]
+    fn every_expectation_of_the_code_is_in_the_table() {
+        let wrong = serde_json::from_value::<Expect>(json!({ "colour": {} })).unwrap_err().to_string();
+        let known: Vec<&str> = wrong.split('`').skip(3).step_by(2).collect();
+        let listed: Vec<&str> = expect::TABLE.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(known, listed);
+    }
+}
