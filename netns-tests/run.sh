@@ -20,6 +20,22 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
+# Real bonds need a kernel that has them: User Mode Linux, unpacked here and not installed (netns-tests/bonds.rs).
+if [ ! -e target/uml/usr/bin/linux.uml ] && ! { command -v linux.uml && [ -e /bin/busybox ]; } > /dev/null; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null && command -v dpkg > /dev/null; then
+        fetched=$(mktemp -d)
+        if (cd "$fetched" && { apt-get download user-mode-linux busybox-static || { apt-get update && apt-get download user-mode-linux busybox-static; }; }) < /dev/null; then
+            mkdir -p target/uml
+            for package in "$fetched"/*.deb; do dpkg -x "$package" target/uml; done
+        else
+            echo "user-mode-linux and busybox-static cannot be fetched; what needs them says so" >&2
+        fi
+        rm -rf "$fetched"
+    else
+        echo "not installed and not installable from here: user-mode-linux busybox-static; what needs them says so" >&2
+    fi
+fi
+
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 status=0

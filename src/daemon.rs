@@ -6,6 +6,7 @@
 mod actuators;
 mod addresses;
 mod beats;
+mod bonds;
 mod setup;
 mod state;
 
@@ -89,7 +90,9 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
                 node.handle(clock::now(), Input::Command { id, command });
             }
             Event::View(answer) => {
-                let _ = answer.send(node.view(clock::now()));
+                let mut view = node.view(clock::now());
+                act.bonds.join(&mut view);
+                let _ = answer.send(view);
             }
             Event::Reopen => act.reopen_logs(),
             Event::ComeBack => {

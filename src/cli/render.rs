@@ -1,7 +1,7 @@
 //! The status screen, for a person at 3 a.m.: who serves? would a takeover work right now? what changed? what do I type?
 
 use super::status::Health;
-use crate::core::view::{GroupView, LinkView, View};
+use crate::core::view::{BondView, GroupView, LinkView, View};
 
 /// Whether to use colors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +122,18 @@ fn link_line(link: &LinkView, paint: Paint) -> String {
         Some(ms) if link.state != "ok" => format!("   last heard {} ago", ago(ms)),
         _ => String::new(),
     };
-    format!("{state}{trip}{loss}{heard}").trim_end().to_owned()
+    let bond = link.bond.as_ref().map(|bond| format!("   {}", bond_words(bond, paint))).unwrap_or_default();
+    format!("{state}{trip}{bond}{loss}{heard}").trim_end().to_owned()
+}
+
+/// `(2/2 slaves)`, `DEGRADED 1/2 slaves`: this node's end only. What is down stands among the problems.
+fn bond_words(bond: &BondView, paint: Paint) -> String {
+    let (up, all) = (bond.slaves_up, bond.slaves.len());
+    match (up == all && all > 1, up) {
+        (true, _) => paint.good(&format!("({up}/{all} slaves)")),
+        (false, 0) => paint.bad(&format!("DOWN {up}/{all} slaves")),
+        (false, _) => paint.odd(&format!("DEGRADED {up}/{all} slaves")),
+    }
 }
 
 fn witness_line(view: &View, paint: Paint) -> String {

@@ -2,7 +2,7 @@
 
 use super::super::status::json;
 use super::*;
-use crate::core::view::{Change, Ready, TargetView, WitnessView};
+use crate::core::view::{BondView, Change, Ready, SlaveView, TargetView, WitnessView};
 
 fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
     let ok = state == "ok";
@@ -13,6 +13,7 @@ fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
         loss: if ok { 0.0 } else { 1.0 },
         carrier: state != "no carrier",
         heard_ms: Some(if ok { 40 } else { 725_000 }),
+        bond: None,
     }
 }
 
@@ -191,3 +192,17 @@ problem       gateway unreachable and peer silent
 last          02:11:50 web: master1 left: no ground for 0.7 s
 next          mend: gateway unreachable and peer silent; a node claims by itself when it can
 ";
+
+#[test]
+fn a_bond_is_shown_beside_its_link() {
+    let with = |up: usize| {
+        let mut view = healthy();
+        let slave = |n: usize| SlaveView { name: format!("eth{n}"), up: n <= up, mii: "up".into(), active: n == 1, failures: 0 };
+        let (name, mode) = ("bond0".into(), "active-backup".into());
+        view.links[1].bond = Some(BondView { name, mode, active: None, slaves_up: up, slaves: vec![slave(1), slave(2)] });
+        plain(&view)
+    };
+    assert!(with(2).contains("bond          ok           0.2 ms   (2/2 slaves)\n"), "{}", with(2));
+    assert!(with(1).contains("ok           0.2 ms   DEGRADED 1/2 slaves\n"), "{}", with(1));
+    assert!(with(0).contains("DOWN 0/2 slaves\n"), "{}", with(0));
+}

@@ -33,6 +33,7 @@ impl Node {
                 loss: if l.heard.is_some() { l.loss(cx.peer.newest) } else { 1.0 },
                 carrier: !matches!(l.interface, InterfaceState::NoCarrier | InterfaceState::Missing),
                 heard_ms: since(l.heard),
+                bond: None,
             })
             .collect();
         let witness = WitnessView {

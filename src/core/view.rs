@@ -93,6 +93,39 @@ pub struct LinkView {
     pub carrier: bool,
     /// Milliseconds since the last heartbeat over it.
     pub heard_ms: Option<u64>,
+    /// The bond that its interface is, or is a VLAN of, on this node. The daemon adds it: no decision knows of it.
+    #[serde(default)]
+    pub bond: Option<BondView>,
+}
+
+/// A bond below a link.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BondView {
+    /// Its interface.
+    pub name: String,
+    /// `active-backup`, `802.3ad`, … (the kernel's names).
+    pub mode: String,
+    /// In active-backup the slave in use; none when there is none.
+    pub active: Option<String>,
+    /// How many slaves are up.
+    pub slaves_up: usize,
+    /// Each slave.
+    pub slaves: Vec<SlaveView>,
+}
+
+/// One interface of a bond.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SlaveView {
+    /// Its name.
+    pub name: String,
+    /// The bond holds its link for up.
+    pub up: bool,
+    /// `up`, `going_down`, `down`, `going_back` (the kernel's names).
+    pub mii: String,
+    /// The bond sends over it.
+    pub active: bool,
+    /// How often its link failed since it joined the bond.
+    pub failures: u32,
 }
 
 /// The witness.

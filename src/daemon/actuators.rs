@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Event;
 use super::addresses::AddressOrders;
 use super::beats::{Inbox, Outbox, Slot};
+use super::bonds::BondBoard;
 use crate::core::event::{Event as Noted, Kind, Level};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{LinkId, Name};
@@ -68,6 +69,8 @@ pub struct Actuators {
     pub exit: Option<bool>,
     /// The public interface, and its carrier as it was seen last.
     pub carrier: PublicCarrier,
+    /// What the bonds below the links look like: for a person only.
+    pub bonds: BondBoard,
     /// What must live as long as the daemon.
     pub keep: Vec<Box<dyn std::any::Any>>,
 }

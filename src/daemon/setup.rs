@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::actuators::{Actuators, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
+use super::bonds::BondBoard;
 use super::state::{self, StateFile};
 use super::{Event, Options};
 use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
@@ -163,6 +164,7 @@ pub async fn all(
         logs: Some(logs),
         exit: None,
         carrier,
+        bonds: BondBoard::watch(node_config.links.iter().map(|l| (l.name.to_string(), l.interface.to_string())).collect()),
         keep,
     };
     node.handle(clock::now(), Input::Start(start));

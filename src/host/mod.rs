@@ -1,5 +1,6 @@
 //! The machine: everything that touches the kernel, one file a subject.
 
+pub mod bond;
 pub mod clock;
 pub mod echo;
 pub mod gate;
