@@ -146,7 +146,7 @@ impl Pair {
         ns::sweep();
         let switch = Namespace::create(&Prefix::new().unwrap(), "uml").unwrap();
         netlink::link_up(&switch, "lo", true).unwrap();
-        netlink::bridges(&switch, &["lan", "cable1", "cable2"]).unwrap();
+        netlink::bridges(&switch, &["lan", "cable1", "cable2"].map(str::to_owned)).unwrap();
         netlink::add_addresses(&switch, "lan", &[("192.168.42.1".parse().unwrap(), 25)]).unwrap();
         let files = tempfile::tempdir().unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_twinbeat"));

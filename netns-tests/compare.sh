@@ -7,16 +7,16 @@
 #   -n  how often each fault is measured with each contender (default 1); the table shows medians
 #   -o  where the measurements are kept, a JSON line each (default target/comparison.jsonl). They are appended: what an earlier run
 #       measured counts as well, so that a comparison can be done in pieces. Remove the file to begin anew.
-#   -c  which contenders: twinbeat keepalived keepalived-fault heartbeat (default all)
+#   -c  which contenders: twinbeat keepalived keepalived-fault keepalived-cable heartbeat (default all)
 #
-# All faults take about 35 minutes a run. Needs root and Debian's packages; installs what is absent. None of the daemons is started outside the lab's namespaces.
+# All faults take about 45 minutes a run. Needs root and Debian's packages; installs what is absent. None of the daemons is started outside the lab's namespaces.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 runs=1
 record=target/comparison.jsonl
-contenders="twinbeat keepalived keepalived-fault heartbeat"
+contenders="twinbeat keepalived keepalived-fault keepalived-cable heartbeat"
 while getopts n:o:c: option; do
     case $option in
         n) runs=$OPTARG ;;

@@ -15,7 +15,7 @@ use crate::drill::versus::{self, Row};
 /// Measures what another daemon makes of a fault, with the drill's lab and probe.
 #[derive(Args, Debug)]
 pub struct CompareArgs {
-    /// Whose daemons: twinbeat, keepalived, keepalived-fault, heartbeat
+    /// Whose daemons: twinbeat, keepalived, keepalived-fault, keepalived-cable, heartbeat
     #[arg(long, value_name = "NAME", required_unless_present = "table")]
     pub contender: Vec<String>,
     /// The faults, each with a fresh pair
@@ -50,7 +50,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let binary = std::env::current_exe().context("this program's own path")?;
     for name in &args.faults {
         let fault = pick(name, None)?;
-        for contender in &contenders {
+        for contender in contenders.iter().filter(|c| c.knows(&fault)) {
             let row = versus::measure(&binary, *contender, &fault, &stop, args.keep)
                 .with_context(|| format!("{} with {}", fault.name, contender.name()))?;
             let line = serde_json::to_string(&row)?;

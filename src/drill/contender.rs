@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::catalogue::{Fault, Step};
 use super::node::Site;
 use super::process;
 use crate::core::id::NodeId;
@@ -28,14 +29,21 @@ pub enum Contender {
     Keepalived,
     /// The same, but a lost gateway puts the node into FAULT: it gives up the address whatever the other node does.
     KeepalivedFault,
+    /// keepalived with its VRRP on the dedicated cable instead, and eth0 tracked.
+    KeepalivedCable,
     /// heartbeat 3 with ipfail, over both dedicated cables.
     Heartbeat,
 }
 
 impl Contender {
     /// All of them.
-    pub const ALL: [Contender; 4] =
-        [Contender::Twinbeat, Contender::Keepalived, Contender::KeepalivedFault, Contender::Heartbeat];
+    pub const ALL: [Contender; 5] = [
+        Contender::Twinbeat,
+        Contender::Keepalived,
+        Contender::KeepalivedFault,
+        Contender::KeepalivedCable,
+        Contender::Heartbeat,
+    ];
 
     /// Its name in tables and on the command line.
     pub const fn name(self) -> &'static str {
@@ -43,6 +51,7 @@ impl Contender {
             Contender::Twinbeat => "twinbeat",
             Contender::Keepalived => "keepalived",
             Contender::KeepalivedFault => "keepalived-fault",
+            Contender::KeepalivedCable => "keepalived-cable",
             Contender::Heartbeat => "heartbeat",
         }
     }
@@ -59,17 +68,23 @@ impl Contender {
     pub fn version(self) -> Result<String> {
         match self {
             Contender::Twinbeat => Ok(env!("CARGO_PKG_VERSION").to_owned()),
-            Contender::Keepalived | Contender::KeepalivedFault => keepalived::version(),
+            Contender::Keepalived | Contender::KeepalivedFault | Contender::KeepalivedCable => keepalived::version(),
             Contender::Heartbeat => heartbeat::version(),
         }
+    }
+
+    /// Whether the fault is one that these daemons know: a restart by SIGUSR2 and the drill's supervisor are twinbeat's own.
+    pub fn knows(self, fault: &Fault) -> bool {
+        self == Contender::Twinbeat || !fault.apply.iter().any(|step| matches!(step, Step::ComeBack(_) | Step::Supervise(..)))
     }
 
     /// Writes what both nodes need, once.
     pub(super) fn prepare(self, site: &Site) -> Result<()> {
         match self {
             Contender::Twinbeat => Ok(()),
-            Contender::Keepalived => keepalived::prepare(site, keepalived::LostGateway::LowersPriority),
-            Contender::KeepalivedFault => keepalived::prepare(site, keepalived::LostGateway::IsFault),
+            Contender::Keepalived => keepalived::prepare(site, keepalived::Variant::LAN),
+            Contender::KeepalivedFault => keepalived::prepare(site, keepalived::Variant::FAULT),
+            Contender::KeepalivedCable => keepalived::prepare(site, keepalived::Variant::CABLE),
             Contender::Heartbeat => heartbeat::prepare(site),
         }
     }
@@ -78,7 +93,7 @@ impl Contender {
     pub(super) fn command(self, site: &Site, node: NodeId) -> Result<Command> {
         match self {
             Contender::Twinbeat => Ok(site.daemon_command(node)),
-            Contender::Keepalived | Contender::KeepalivedFault => keepalived::command(site, node),
+            Contender::Keepalived | Contender::KeepalivedFault | Contender::KeepalivedCable => keepalived::command(site, node),
             Contender::Heartbeat => heartbeat::command(site, node),
         }
     }
@@ -89,7 +104,7 @@ impl Contender {
         pid == main
             || match self {
                 Contender::Twinbeat => false,
-                Contender::Keepalived | Contender::KeepalivedFault => named(keepalived::PROCESSES),
+                Contender::Keepalived | Contender::KeepalivedFault | Contender::KeepalivedCable => named(keepalived::PROCESSES),
                 Contender::Heartbeat => named(heartbeat::PROCESSES),
             }
     }
@@ -98,7 +113,7 @@ impl Contender {
     pub(super) fn plan(self, site: &Site, node: NodeId, main: u32, plan: Plan) -> Result<()> {
         match self {
             Contender::Twinbeat => bail!("twinbeat is asked over its control socket"),
-            Contender::Keepalived | Contender::KeepalivedFault => keepalived::plan(site, node, plan),
+            Contender::Keepalived | Contender::KeepalivedFault | Contender::KeepalivedCable => keepalived::plan(site, node, plan),
             Contender::Heartbeat => heartbeat::plan(main, plan),
         }
     }

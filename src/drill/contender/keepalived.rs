@@ -1,7 +1,7 @@
 //! keepalived, as a competent administrator would configure it for this pair.
 //!
-//! VRRP 3 with 0.3 s between advertisements (3 lost ones and the skew: about a second), unicast on the LAN: of the networks that a VRRP instance can use
-//! (it has one), the one whose loss matters. nginx runs on both nodes; keepalived looks whether it lives, and pings the gateway.
+//! VRRP 3 with 0.3 s between advertisements (3 lost ones and the skew: about a second), unicast. A VRRP instance runs on one network: the LAN, whose loss
+//! matters, or the dedicated cable. nginx runs on both nodes; keepalived looks whether it lives, and pings the gateway.
 
 use std::fs;
 use std::process::Command;
@@ -16,38 +16,48 @@ use crate::drill::node::Site;
 /// The short names of its processes (parent and VRRP child bear the same).
 pub(super) const PROCESSES: &[&str] = &["keepalived"];
 
-/// What a node makes of a gateway that answers it no more.
+/// The choices that an administrator has, none of which is right in every fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum LostGateway {
-    /// Its priority falls below the other's, who takes over if it hears so.
-    LowersPriority,
-    /// FAULT: the node lets go of the address.
-    IsFault,
+pub(super) struct Variant {
+    /// The one network that VRRP runs on.
+    on: Cable,
+    /// A node whose gateway answers no more goes into FAULT, and lets go of the address; else its priority falls below the other's.
+    fault: bool,
+}
+
+impl Variant {
+    pub(super) const LAN: Variant = Variant { on: Cable::Lan, fault: false };
+    pub(super) const FAULT: Variant = Variant { on: Cable::Lan, fault: true };
+    pub(super) const CABLE: Variant = Variant { on: Cable::Heartbeat, fault: false };
 }
 
 pub(super) fn version() -> Result<String> {
     package_version("keepalived")
 }
 
-pub(super) fn prepare(site: &Site, lost: LostGateway) -> Result<()> {
+pub(super) fn prepare(site: &Site, variant: Variant) -> Result<()> {
     if !site.has_nginx() {
         bail!("the comparison needs nginx");
     }
     for node in BOTH {
         let own = site.node_dir(node);
-        fs::write(own.join("keepalived.conf"), configuration(site, node, lost))?;
+        fs::write(own.join("keepalived.conf"), configuration(site, node, variant))?;
         fs::write(own.join("standby"), "0\n")?;
         write_script(&own.join("service"), &service_script(site))?;
     }
     Ok(())
 }
 
-fn configuration(site: &Site, node: NodeId, lost: LostGateway) -> String {
+fn configuration(site: &Site, node: NodeId, variant: Variant) -> String {
     let here = site.here();
     let here = here.display();
-    let (me, peer) = (Cable::Lan.address(node), Cable::Lan.address(node.other()));
+    let (me, peer) = (variant.on.address(node), variant.on.address(node.other()));
     let priority = if node == NodeId(0) { 150 } else { 100 };
-    let weight = if lost == LostGateway::LowersPriority { "\n    weight -60" } else { "" };
+    let weight = if variant.fault { "" } else { "\n    weight -60" };
+    // A direct cable loses its carrier with the peer's power: that must not be this node's fault.
+    let track =
+        if variant.on == Cable::Lan { "" } else { "\n    dont_track_primary\n    track_interface {\n        eth0\n    }" };
+    let interface = variant.on.interface();
     format!(
         "global_defs {{
     router_id {}
@@ -74,7 +84,7 @@ vrrp_script nginx {{
 }}
 vrrp_instance web {{
     state BACKUP
-    interface eth0
+    interface {interface}
     virtual_router_id 14
     priority {priority}
     advert_int 0.3
@@ -84,7 +94,7 @@ vrrp_instance web {{
     }}
     virtual_ipaddress {{
         {VIP}/{VIP_PREFIX} dev eth0 label eth0:0
-    }}
+    }}{track}
     track_script {{
         gateway
         nginx
