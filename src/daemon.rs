@@ -19,10 +19,10 @@ use self::actuators::Actuators;
 use crate::config::Config;
 use crate::core::id::LinkId;
 use crate::core::io::{Answer, Command, Input};
-use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::core::view::View;
 use crate::host::clock;
+use crate::journal::Recorded;
 
 /// What the command line says of a daemon.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
 
 impl Actuators {
     /// Carries out everything that the core wants now.
-    fn carry_out(&mut self, node: &mut Node) {
+    fn carry_out(&mut self, node: &mut Recorded) {
         while let Some(output) = node.poll() {
             self.act(output);
         }

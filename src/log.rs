@@ -278,6 +278,16 @@ impl Stamp {
         Stamp(TimeSpec::from_duration(Duration::from(self.0).saturating_sub(Duration::from_millis(ms))))
     }
 
+    /// Nanoseconds since 1970.
+    pub fn nanos(self) -> u64 {
+        u64::try_from(Duration::from(self.0).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant so many nanoseconds after the beginning of 1970.
+    pub fn of_nanos(nanos: u64) -> Stamp {
+        Stamp(TimeSpec::from_duration(Duration::from_nanos(nanos)))
+    }
+
     /// `HH:MM:SS`, UTC.
     pub fn time_of_day(self) -> String {
         let seconds = self.0.tv_sec().rem_euclid(86_400);

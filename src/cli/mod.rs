@@ -6,6 +6,7 @@ pub mod drill;
 pub mod explore;
 pub mod keygen;
 pub mod machine;
+pub mod recorded;
 pub mod render;
 pub mod replay;
 pub mod resume;

@@ -1,4 +1,4 @@
-//! `twinbeat replay`: scenario scripts in virtual time.
+//! `twinbeat replay`: scenario scripts in virtual time; journals are `recorded`'s.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,10 +11,11 @@ use crate::sim::golden::{Judged, judge, scenarios};
 use crate::sim::lanes::picture;
 use crate::sim::schema;
 
-/// Runs scenario scripts in virtual time and compares each with its golden trace.
+/// Runs scenario scripts in virtual time and compares each with its golden trace; gives a recorded node its inputs again and
+/// compares its outputs, byte for byte
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Scenarios (.json), or folders of them.
+    /// Scenarios (.json), or folders of them; journals (.jsonl), or a daemon's journal or state directory.
     #[arg(required_unless_present = "schema")]
     paths: Vec<PathBuf>,
     /// Write the golden traces anew; not of a scenario that does not hold what it expects.
@@ -54,6 +55,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.schema {
         print!("{}", schema::text());
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.paths.iter().any(|path| super::recorded::is_journal(path)) {
+        return super::recorded::run(&args.paths);
     }
     let paths = files(&args.paths)?;
     let folder = args.svg.as_ref().is_some_and(|svg| svg.is_dir());

@@ -8,9 +8,12 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
-use super::raw::{RawConfig, RawDuration, RawLink, RawLog, RawNode, RawWitness};
+use super::raw::{RawConfig, RawDuration, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
-use super::{Config, GroupConfig, Island, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, timing};
+use super::{
+    Config, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, size,
+    timing,
+};
 use crate::core::id::{LinkId, Name};
 use crate::core::settings::Timing;
 use crate::core::time::Span;
@@ -35,8 +38,9 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let groups = groups::convert(&source, &raw.groups, &nodes, &witness)?;
     targets_against_vips(&source, &raw.witness, &witness, &groups)?;
     let log = log(&source, raw.log.as_ref())?;
+    let journal = journal(&source, raw.journal.as_ref())?;
     let digest = digest(&source, &cluster, port, &nodes, &witness, &timing, &groups)?;
-    Ok(Config { cluster, port, nodes, witness, timing, groups, log, digest, source })
+    Ok(Config { cluster, port, nodes, witness, timing, groups, log, journal, digest, source })
 }
 
 /// `[nodes]`: exactly two, with the same links.
@@ -239,6 +243,15 @@ fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> 
     };
     let (file, debug_file) = (path(&raw.file)?, path(&raw.debug_file)?);
     Ok(LogConfig { level, file, debug_file, syslog, journald: raw.journald.unwrap_or(false) })
+}
+
+/// `[journal]`.
+fn journal(source: &Source, raw: Option<&RawJournal>) -> Result<JournalConfig, ConfigError> {
+    let Some(value) = raw.and_then(|raw| raw.keep.as_ref()) else { return Ok(JournalConfig { keep: size::DEFAULT_KEEP }) };
+    match size::parse(value.get_ref()).filter(|keep| (size::LEAST_KEEP..=size::MOST_KEEP).contains(keep)) {
+        Some(keep) => Ok(JournalConfig { keep }),
+        None => Err(source.error(value.span(), Problem::Allowed(size::ALLOWED.to_owned()))),
+    }
 }
 
 /// blake3 over a canonical form (JSON, fields in the order written here), first eight bytes.

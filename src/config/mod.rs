@@ -10,6 +10,7 @@ mod error;
 mod groups;
 pub mod keys;
 mod raw;
+mod size;
 mod source;
 mod timing;
 
@@ -55,7 +56,9 @@ pub struct Config {
     pub groups: Vec<GroupConfig>,
     /// Where messages go; each node's own affair, not part of [`Config::digest`].
     pub log: LogConfig,
-    /// A hash over everything that both nodes must agree on: all but `[log]`.
+    /// How much the flight recorder keeps; each node's own affair too.
+    pub journal: JournalConfig,
+    /// A hash over everything that both nodes must agree on: all but `[log]` and `[journal]`.
     pub digest: u64,
     source: Arc<source::Source>,
 }
@@ -175,6 +178,13 @@ pub struct LogConfig {
     pub syslog: Option<&'static str>,
     /// Structured messages to journald.
     pub journald: bool,
+}
+
+/// `[journal]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalConfig {
+    /// The most bytes that all of its files together have.
+    pub keep: u64,
 }
 
 impl Config {

@@ -29,6 +29,8 @@ pub struct RawConfig {
     pub groups: Vec<Spanned<RawGroup>>,
     /// `[log]`.
     pub log: Option<RawLog>,
+    /// `[journal]`.
+    pub journal: Option<RawJournal>,
 }
 
 /// `[nodes.NAME]`.
@@ -159,6 +161,14 @@ pub struct RawLog {
     pub journald: Option<bool>,
 }
 
+/// `[journal]`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawJournal {
+    /// How much is kept, with its unit.
+    pub keep: Option<Spanned<String>>,
+}
+
 /// A duration as written. A bare number is taken here so that the refusal can speak of units rather than of types.
 #[derive(Debug)]
 pub struct RawDuration(pub String);
@@ -193,12 +203,11 @@ impl RawConfig {
 
 /// Tables and service kinds that are planned: refused by name rather than as unknown.
 fn not_built(path: &str) -> Option<&'static str> {
-    const TABLES: [&str; 4] = ["hooks", "metrics", "journal", "realtime"];
+    const TABLES: [&str; 3] = ["hooks", "metrics", "realtime"];
     if let Some(table) = TABLES.into_iter().find(|table| *table == path) {
         return Some(match table {
             "hooks" => "[hooks]",
             "metrics" => "[metrics]",
-            "journal" => "[journal]",
             _ => "[realtime]",
         });
     }

@@ -143,7 +143,7 @@ fn unknown_and_missing_keys_are_named() {
 
 #[test]
 fn what_is_not_yet_built_is_refused_by_name() {
-    for table in ["hooks", "metrics", "journal", "realtime"] {
+    for table in ["hooks", "metrics", "realtime"] {
         let error = load(&format!("{FAST}\n[{table}]\n")).unwrap_err();
         assert_eq!(error.key, table);
         assert!(error.to_string().contains(&format!("`[{table}]` is not yet built")), "{error}");
@@ -312,9 +312,22 @@ fn the_log_table_is_read() {
 }
 
 #[test]
+fn the_journal_table_is_read() {
+    let with = |lines: &str| load(&format!("{FAST}\n[journal]\n{lines}\n"));
+    assert_eq!(with("keep = \"64MiB\"").unwrap().journal.keep, 64 << 20);
+    assert_eq!(with("").unwrap().journal.keep, load(FAST).unwrap().journal.keep);
+    for line in ["keep = \"64\"", "keep = \"1MiB\"", "keep = \"2000GiB\"", "keep = \"lots\""] {
+        let error = with(line).unwrap_err();
+        assert_eq!(error.key, "journal.keep", "{line}");
+        assert!(error.to_string().contains("4MiB to 1024GiB"), "{error}");
+    }
+    assert!(with("kept = \"64MiB\"").unwrap_err().to_string().contains("allowed here: `keep`"));
+}
+
+#[test]
 fn the_digest_is_of_what_both_must_agree_on() {
     let digest = load(FAST).unwrap().digest;
-    assert_eq!(load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n")).unwrap().digest, digest);
+    assert_eq!(load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n[journal]\nkeep = \"5MiB\"\n")).unwrap().digest, digest);
     for (from, to) in [("dead = \"1s\"", "dead = \"1.1s\""), ("port = 694", "port = 695"), ("warm = true", "warm = false")] {
         assert_ne!(accepted(from, to).digest, digest, "{to}");
     }

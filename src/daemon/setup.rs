@@ -29,6 +29,7 @@ use crate::host::interfaces::{Carrier, Change, Interfaces};
 use crate::host::public::{PublicConfig, PublicSide};
 use crate::host::realtime;
 use crate::host::vip;
+use crate::journal::{self, Recorded};
 use crate::log;
 use crate::service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
 use crate::wire::{Opener, Pair, Path, Signer};
@@ -41,7 +42,7 @@ pub async fn all(
     config: &Config,
     events: UnboundedSender<Event>,
     began: Mono,
-) -> anyhow::Result<(Node, Actuators)> {
+) -> anyhow::Result<(Recorded, Actuators)> {
     let me = crate::cli::check::which_node(config, options.node.as_deref())?;
     let name = config.nodes[me.index()].name.to_string();
     let logs = log::init(&log_settings(config)).context("the log cannot be set up")?;
@@ -143,7 +144,10 @@ pub async fn all(
     signals(&events)?;
     serve_control(lock, config, &events)?;
 
-    let mut node = Node::new(settings, clock::now());
+    let node = Node::new(settings, clock::now());
+    let mut node = Recorded::start(node, options.state_dir.join(journal::DIR), config.journal.keep)
+        .context("no thread for the flight recorder")?;
+    node.survive_panics();
     let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();
     let mut act = Actuators {
         links,

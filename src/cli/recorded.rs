@@ -1,0 +1,38 @@
+//! `twinbeat replay` of what a daemon recorded.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::journal;
+use crate::journal::file::named;
+use crate::journal::replay::{Nobody, Trouble, play};
+
+/// A recorded file, or a directory that holds some.
+pub fn is_journal(path: &Path) -> bool {
+    let recorded = |path: &Path| path.extension().is_some_and(|end| end == "jsonl");
+    let holds = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut all| all.any(|e| e.is_ok_and(|e| recorded(&e.path()))));
+    recorded(path) || holds(path) || holds(&path.join(journal::DIR))
+}
+
+/// Plays journals; the exit code.
+///
+/// # Errors
+/// What cannot be read, with file and line.
+pub fn run(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    if let Some(other) = paths.iter().find(|path| !is_journal(path)) {
+        bail!("{} is no journal (.jsonl); journals and scenarios are replayed by two commands", other.display());
+    }
+    match play(&named(paths)?, &mut Nobody) {
+        Ok(played) => {
+            println!("{played}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Trouble::Fault(fault)) => Err(fault.into()),
+        Err(difference) => {
+            println!("FAIL  {difference}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `Recorded`: the daemon's `Node`, with each input written down before it is acted on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{Begins, Head};
+use super::line::Coder;
+use super::queue::{Queue, ROOM, Taken};
+use super::writer;
+use crate::core::event::Level;
+use crate::core::io::{Input, Output};
+use crate::core::node::Node;
+use crate::core::time::Mono;
+use crate::core::view::View;
+
+/// How long the end of the process waits for the last lines.
+const LAST: Duration = Duration::from_secs(1);
+/// The same for one that panicked: its peer is about to take over.
+const PANIC: Duration = Duration::from_millis(200);
+
+/// A node and its recorder. The same calls as [`Node`].
+pub struct Recorded {
+    node: Node,
+    recorder: Recorder,
+}
+
+struct Recorder {
+    queue: Queue,
+    coder: Coder,
+    /// On its way into the queue.
+    bytes: Vec<u8>,
+    lines: u64,
+    /// A line of outputs has been begun.
+    open: bool,
+    /// A person will want to read it.
+    notable: bool,
+    wants_file: bool,
+    /// Nothing is recorded until a new file has begun.
+    blind: Option<Begins>,
+    lost: u64,
+}
+
+impl Recorded {
+    /// Starts a journal in `dir` that keeps so many bytes, for a node to which nothing was said yet.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(node: Node, dir: PathBuf, keep: u64) -> std::io::Result<Recorded> {
+        let queue = Queue::default();
+        writer::start(dir, keep, queue.clone())?;
+        Ok(Recorded::with(node, queue))
+    }
+
+    /// The same with a queue that somebody else empties.
+    pub(super) fn with(node: Node, queue: Queue) -> Recorded {
+        let recorder = Recorder {
+            queue,
+            coder: Coder::default(),
+            bytes: Vec::new(),
+            lines: 0,
+            open: false,
+            notable: false,
+            wants_file: false,
+            blind: Some(Begins::Start),
+            lost: 0,
+        };
+        Recorded { node, recorder }
+    }
+
+    /// As [`Node::handle`].
+    pub fn handle(&mut self, now: Mono, input: Input) {
+        self.recorder.before(&self.node, now, &input);
+        self.node.handle(now, input);
+    }
+
+    /// As [`Node::poll`].
+    pub fn poll(&mut self) -> Option<Output> {
+        let output = self.node.poll();
+        match &output {
+            Some(output) => self.recorder.output(output),
+            None => self.recorder.after(),
+        }
+        output
+    }
+
+    /// As [`Node::deadline`].
+    pub fn deadline(&self) -> Option<Mono> {
+        self.node.deadline()
+    }
+
+    /// As [`Node::view`].
+    pub fn view(&self, now: Mono) -> View {
+        self.node.view(now)
+    }
+
+    /// Has a panic of any thread write out what waits, before the process ends: the input that it is about is there.
+    pub fn survive_panics(&self) {
+        let queue = self.recorder.queue.clone();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            queue.flush(PANIC);
+        }));
+    }
+
+    /// Waits until all that was recorded is written.
+    #[cfg(test)]
+    pub fn wait(&self) {
+        self.recorder.queue.flush(LAST * 10);
+    }
+
+    /// How many lines were lost since the last file began.
+    #[cfg(test)]
+    pub fn lost(&self) -> u64 {
+        self.recorder.lost
+    }
+
+    /// What waits will be written in a moment: somebody is about to read.
+    pub fn hurry(&self) {
+        self.recorder.queue.hurry();
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        self.recorder.after();
+        self.recorder.queue.end();
+        self.recorder.queue.flush(LAST);
+    }
+}
+
+impl Recorder {
+    fn before(&mut self, node: &Node, now: Mono, input: &Input) {
+        self.after();
+        if self.wants_file && self.blind.is_none() && self.bytes.is_empty() {
+            self.blind = Some(Begins::Rotation);
+        }
+        if let Some(begins) = self.blind {
+            let lost = self.lost;
+            let ready = begins != Begins::Gap || self.queue.has_room();
+            if !ready || !self.queue.begin(|| Box::new(Head::new(node, now, begins, lost))) {
+                // A rotation can wait for the next input; nothing else can.
+                if begins != Begins::Rotation {
+                    (self.lost, self.blind) = (self.lost + 1, Some(Begins::Gap));
+                    return;
+                }
+            } else {
+                self.coder = Coder::default();
+                self.lost = 0;
+                self.wants_file = false;
+            }
+            self.blind = None;
+        }
+        self.coder.input(&mut self.bytes, now, input);
+        self.lines += 1;
+        self.push();
+    }
+
+    fn output(&mut self, output: &Output) {
+        if self.blind.is_some() {
+            return;
+        }
+        if !std::mem::replace(&mut self.open, true) {
+            Coder::begin_outputs(&mut self.bytes);
+        }
+        self.coder.output(&mut self.bytes, output);
+        self.notable |= matches!(output, Output::Note(event) if event.level >= Level::Info);
+    }
+
+    /// All outputs of an input are known.
+    fn after(&mut self) {
+        if std::mem::take(&mut self.open) {
+            Coder::end_outputs(&mut self.bytes);
+            self.lines += 1;
+        }
+        if !self.bytes.is_empty() {
+            self.push();
+        }
+        if std::mem::take(&mut self.notable) {
+            self.queue.hurry();
+        }
+    }
+
+    fn push(&mut self) {
+        match self.queue.push(&mut self.bytes, &mut self.lines) {
+            Taken::Yes(wants_file) => self.wants_file = wants_file,
+            Taken::Later if self.bytes.len() < ROOM => {}
+            Taken::Later | Taken::Full => {
+                self.lost += std::mem::take(&mut self.lines);
+                self.bytes.clear();
+                self.open = false;
+                self.blind = Some(Begins::Gap);
+            }
+        }
+    }
+}
