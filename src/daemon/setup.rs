@@ -144,8 +144,9 @@ pub async fn all(
     signals(&events)?;
     serve_control(lock, config, &events)?;
 
-    let node = Node::new(settings, clock::now());
-    let mut node = Recorded::start(node, options.state_dir.join(journal::DIR), config.journal.keep)
+    let now = clock::now();
+    let node = Node::new(settings, now);
+    let mut node = Recorded::start(node, now, options.state_dir.join(journal::DIR), config.journal.keep)
         .context("no thread for the flight recorder")?;
     node.survive_panics();
     let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();

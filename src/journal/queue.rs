@@ -63,7 +63,10 @@ pub struct Work {
 impl Queue {
     /// Appends lines without waiting, and takes them out of `bytes`.
     pub fn push(&self, bytes: &mut Vec<u8>, lines: &mut u64) -> Taken {
-        let Some(mut state) = self.attempt() else { return Taken::Later };
+        self.attempt().map_or(Taken::Later, |state| self.append(state, bytes, lines))
+    }
+
+    fn append(&self, mut state: MutexGuard<'_, State>, bytes: &mut Vec<u8>, lines: &mut u64) -> Taken {
         if state.waiting + bytes.len() > ROOM {
             return Taken::Full;
         }
@@ -106,18 +109,32 @@ impl Queue {
         }
     }
 
-    /// Waits until all that was handed over is written, at most this long. Gives up at once when the lock is taken: it is for
-    /// the last moments of a process, and one that holds the lock cannot wait for itself.
+    /// As [`flush`](Queue::flush), and gives up at once when the lock is taken: a panic may have come while it was held.
+    pub fn try_flush(&self, most: Duration) {
+        if self.attempt().is_some() {
+            self.flush(most);
+        }
+    }
+
+    /// Waits until all that was handed over is written, at most this long.
     pub fn flush(&self, most: Duration) {
-        let Some(mut state) = self.attempt() else { return };
+        let mut state = self.lock();
         state.hurry = true;
         self.shared.1.notify_one();
         let done = |state: &mut State| !state.chunks.is_empty() || state.busy;
         let _ = self.shared.2.wait_timeout_while(state, most, done).map_err(PoisonError::into_inner);
     }
 
-    /// No more lines will come.
-    pub fn end(&self) {
+    /// As [`push`](Queue::push), and waits for the lock: nothing is decided any more.
+    pub fn hand_over(&self, bytes: &mut Vec<u8>, lines: &mut u64) {
+        if !bytes.is_empty() {
+            self.append(self.lock(), bytes, lines);
+        }
+    }
+
+    /// These are the last lines.
+    pub fn end(&self, bytes: &mut Vec<u8>, lines: &mut u64) {
+        self.hand_over(bytes, lines);
         self.lock().end = true;
         self.shared.1.notify_one();
     }

@@ -45,14 +45,16 @@ impl Recorded {
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(node: Node, dir: PathBuf, keep: u64) -> std::io::Result<Recorded> {
+    pub fn start(node: Node, now: Mono, dir: PathBuf, keep: u64) -> std::io::Result<Recorded> {
         let queue = Queue::default();
-        writer::start(dir, keep, queue.clone())?;
-        Ok(Recorded::with(node, queue))
+        let recorded = Recorded::with(node, now, queue.clone());
+        writer::start(dir, keep, queue)?;
+        Ok(recorded)
     }
 
-    /// The same with a queue that somebody else empties.
-    pub(super) fn with(node: Node, queue: Queue) -> Recorded {
+    /// The same with a queue that nobody empties yet.
+    pub(super) fn with(node: Node, now: Mono, queue: Queue) -> Recorded {
+        let begun = queue.begin(|| Box::new(Head::new(&node, now, Begins::Start, 0)));
         let recorder = Recorder {
             queue,
             coder: Coder::default(),
@@ -61,7 +63,7 @@ impl Recorded {
             open: false,
             notable: false,
             wants_file: false,
-            blind: Some(Begins::Start),
+            blind: (!begun).then_some(Begins::Gap),
             lost: 0,
         };
         Recorded { node, recorder }
@@ -99,14 +101,15 @@ impl Recorded {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             before(panic);
-            queue.flush(PANIC);
+            queue.try_flush(PANIC);
         }));
     }
 
     /// Waits until all that was recorded is written.
     #[cfg(test)]
-    pub fn wait(&self) {
-        self.recorder.queue.flush(LAST * 10);
+    pub fn wait(&mut self) {
+        self.recorder.queue.hand_over(&mut self.recorder.bytes, &mut self.recorder.lines);
+        self.recorder.queue.flush(LAST * 60);
     }
 
     /// How many lines were lost since the last file began.
@@ -124,7 +127,7 @@ impl Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         self.recorder.after();
-        self.recorder.queue.end();
+        self.recorder.queue.end(&mut self.recorder.bytes, &mut self.recorder.lines);
         self.recorder.queue.flush(LAST);
     }
 }

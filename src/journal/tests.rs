@@ -75,7 +75,7 @@ pub fn story(world: &mut World) {
 /// Records a tape as the daemon does, into files of that directory.
 pub fn record(dir: &Path, keep: u64, life: &(Settings, Mono, Tape)) {
     let (settings, at, tape) = life;
-    let mut recorded = Recorded::start(Node::new(settings.clone(), *at), dir.to_owned(), keep).unwrap();
+    let mut recorded = Recorded::start(Node::new(settings.clone(), *at), *at, dir.to_owned(), keep).unwrap();
     for (place, (now, input)) in tape.iter().enumerate() {
         recorded.handle(*now, input.clone());
         while recorded.poll().is_some() {}
@@ -83,6 +83,7 @@ pub fn record(dir: &Path, keep: u64, life: &(Settings, Mono, Tape)) {
             recorded.wait();
         }
     }
+    recorded.wait();
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -215,8 +216,8 @@ fn garbage_gets_file_and_line() {
 #[test]
 fn what_is_kept_is_bounded_and_the_oldest_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    let keep = 4 << 20;
-    let lives = lives(Span::secs(3600), story);
+    let keep = 2 << 20;
+    let lives = lives(Span::secs(1500), story);
     record(dir.path(), keep, &lives[1]);
     let kept = file::list(dir.path()).unwrap();
     let bytes: u64 = kept.iter().map(|(.., size)| size).sum();
@@ -238,7 +239,7 @@ fn a_full_queue_drops_counts_and_begins_anew_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let (settings, at, tape) = lives(Span::secs(600), story).swap_remove(1);
     let queue = Queue::default();
-    let mut recorded = Recorded::with(Node::new(settings, at), queue.clone());
+    let mut recorded = Recorded::with(Node::new(settings, at), at, queue.clone());
     let mut given = tape.iter();
     let mut give = |recorded: &mut Recorded, most: usize| {
         for (now, input) in given.by_ref().take(most) {
@@ -253,6 +254,7 @@ fn a_full_queue_drops_counts_and_begins_anew_when_there_is_room() {
     super::writer::start(dir.path().to_owned(), 64 << 20, queue).unwrap();
     recorded.wait();
     give(&mut recorded, 2_000);
+    recorded.wait();
     drop(recorded);
     let played = play(&files(dir.path()), &mut Nobody).unwrap_or_else(|trouble| panic!("{trouble}"));
     assert_eq!(played.files, 2);
