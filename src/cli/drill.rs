@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +12,38 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::core::id::NodeId;
+use crate::config::Config;
 use crate::drill::catalogue::{self, CATALOGUE, Fault};
+use crate::drill::html::{Passed, Report};
+use crate::drill::live::Live;
 use crate::drill::pair::Pair;
-use crate::drill::{ns, page, report};
+use crate::drill::plan::Plan;
+use crate::drill::{chapters, ns, page, report};
 
 /// Builds a pair with real daemons in network namespaces, breaks it, and shows who serves and what clients see.
+///
+/// Without a name it is power_off. Scenarios run as their files say, each on a pair of its own, and are weighed against the same scenario in virtual time.
 #[derive(Args, Debug)]
 pub struct DrillArgs {
-    /// The faults to run, one after the other.
-    #[arg(long = "fault", value_name = "NAME", default_value = "power_off")]
+    /// Scenarios (.json files, or folders of them), or faults of the catalogue (--list)
+    #[arg(value_name = "SCENARIO")]
+    pub names: Vec<String>,
+    /// A fault of the catalogue; may be given several times
+    #[arg(long = "fault", value_name = "NAME")]
     pub faults: Vec<String>,
-    /// List the faults and leave.
+    /// Rehearse this pair (its links, addresses, timing and groups) instead of the recipe's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write a report with swim lanes, one HTML file
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// List the faults and leave
     #[arg(long)]
     pub list: bool,
-    /// Hold each fault this many seconds instead of the catalogue's.
+    /// Hold each fault this many seconds instead of the catalogue's
     #[arg(long, value_name = "SECONDS")]
     pub hold: Option<u64>,
-    /// Keep the files and logs.
+    /// Keep the files and logs
     #[arg(long)]
     pub keep: bool,
 }
@@ -60,32 +75,115 @@ pub fn drill(args: &DrillArgs) -> Result<bool> {
         }
         return Ok(true);
     }
-    let faults: Vec<Fault> = args.faults.iter().map(|name| pick(name, args.hold)).collect::<Result<_>>()?;
+    let (scenarios, faults) = sort(args)?;
+    let own = args.config.as_deref().map(|file| Config::read(file).map(|config| (config, file))).transpose()?;
+    for path in &scenarios {
+        chapters::read(path, own.as_ref().map(|(config, _)| config))?; // before anything is built: is it a scenario?
+    }
+    if let Some(file) = &args.report {
+        // Before an hour of drills: can it be written?
+        std::fs::write(file, "").with_context(|| format!("the report {}", file.display()))?;
+    }
     if !ns::privileged() {
         ns::enter_user_namespace()?;
     }
+    ns::clean_up_on_panic();
     let stop = stop_on_signal()?;
     let binary = std::env::current_exe().context("this program's own path")?;
-    let mut pair = Pair::start(&binary)?;
-    pair.site.keep = args.keep;
-    println!("{}", report::header(&pair));
-    println!("   waiting until master1 serves");
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &stop)?;
-
-    let mut live = report::Live::default();
-    let mut seen = |pair: &Pair| {
-        if let Some(line) = live.look(pair) {
-            println!("{line}");
-        }
-    };
-    let mut rows = Vec::new();
-    for fault in &faults {
-        pair.watch(Duration::from_millis(500), &stop, &mut seen);
-        println!("           {}: {}", fault.name, fault.about);
-        rows.push((fault.name, pair.suffer(fault, &stop, &mut seen)?));
+    let mut live = Live::new();
+    let mut book = Report { subject: subject(args, &scenarios, &faults), setting: report::setting(), ..Report::default() };
+    let own = own.as_ref();
+    let done = everything(args, &binary, (&scenarios, &faults), own, &mut live, &stop, &mut book);
+    println!("{}", report::table(&book.chapters));
+    if let Some(file) = &args.report {
+        std::fs::write(file, book.html()).with_context(|| format!("the report {}", file.display()))?;
+        println!("Report: {}", file.display());
     }
-    println!("{}", report::table(&rows));
-    Ok(rows.iter().all(|(_, verdict)| verdict.failures.is_empty()))
+    done?;
+    Ok(book.chapters.iter().all(|chapter| chapter.result == Passed::Yes))
+}
+
+/// All that was asked for; what was finished before an error stands in the book.
+fn everything(
+    args: &DrillArgs,
+    binary: &Path,
+    (scenarios, faults): (&[PathBuf], &[Fault]),
+    own: Option<&(Config, &Path)>,
+    live: &mut Live,
+    stop: &AtomicBool,
+    book: &mut Report,
+) -> Result<()> {
+    if !faults.is_empty() {
+        let mut pair = match own {
+            None => Pair::start(binary)?,
+            Some((config, file)) => {
+                let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+                let mut pair = Pair::build(binary, Plan::of(config)?, &text, &Default::default())?;
+                pair.boot_both()?;
+                pair
+            }
+        };
+        pair.site.keep = args.keep;
+        pair.observe()?;
+        book.notes = report::notes(&pair);
+        println!("{}", report::header(&pair));
+        println!("   waiting until it serves, at most {:.0} s", pair.patience().as_secs_f64());
+        let home = own.is_none().then_some(crate::core::id::NodeId(0));
+        let patience = pair.patience();
+        pair.wait_for(home, patience, stop)?;
+        for fault in faults {
+            pair.watch(Duration::from_millis(500), stop, &mut |_| {});
+            let (chapter, _) = chapters::fault(&mut pair, fault, live, stop)?;
+            report::say(&chapter);
+            book.chapters.push(chapter);
+        }
+    }
+    for path in scenarios {
+        let (chapter, _) = chapters::scenario(binary, path, own.map(|(config, _)| config), live, stop, args.keep)
+            .with_context(|| path.display().to_string())?;
+        report::say(&chapter);
+        book.chapters.push(chapter);
+    }
+    Ok(())
+}
+
+/// What is a scenario, and what a fault.
+fn sort(args: &DrillArgs) -> Result<(Vec<PathBuf>, Vec<Fault>)> {
+    let (mut scenarios, mut faults) = (Vec::new(), Vec::new());
+    for name in &args.names {
+        let path = Path::new(name);
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).with_context(|| name.clone())?;
+            let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            found.retain(|path| path.extension().is_some_and(|end| end == "json"));
+            found.sort();
+            if found.is_empty() {
+                bail!("no scenario (.json) in {name}");
+            }
+            scenarios.extend(found);
+        } else if name.ends_with(".json") || name.contains('/') {
+            scenarios.push(path.to_owned());
+        } else {
+            faults.push(pick(name, args.hold)?);
+        }
+    }
+    for name in &args.faults {
+        faults.push(pick(name, args.hold)?);
+    }
+    if scenarios.is_empty() && faults.is_empty() {
+        faults.push(pick("power_off", args.hold)?);
+    }
+    Ok((scenarios, faults))
+}
+
+fn subject(args: &DrillArgs, scenarios: &[PathBuf], faults: &[Fault]) -> String {
+    let pair =
+        args.config.as_ref().map_or_else(|| "the recipe's pair".to_owned(), |file| format!("the pair of {}", file.display()));
+    match (faults.len(), scenarios.len()) {
+        (0, n) if args.config.is_none() => format!("{n} scenario{} on the real kernel", if n == 1 { "" } else { "s" }),
+        (n, 0) => format!("{n} fault{} on {pair}", if n == 1 { "" } else { "s" }),
+        (f, s) => format!("{f} faults and {s} scenarios on {pair}"),
+    }
 }
 
 /// Serves the page until killed.

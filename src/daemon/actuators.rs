@@ -249,6 +249,8 @@ fn note(event: &Noted) {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&event.text)]);
     }
     match event.level {
+        // Named, so that a decision not to act is found by a word.
+        Level::Warn if matches!(event.kind, Kind::Refused(_)) => tracing::warn!(target: "refused", group, "{}", event.text),
         Level::Debug => tracing::debug!(group, "{}", event.text),
         Level::Info => tracing::info!(group, "{}", event.text),
         Level::Warn => tracing::warn!(group, "{}", event.text),

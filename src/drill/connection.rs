@@ -37,9 +37,9 @@ pub struct Connection {
 
 impl Connection {
     /// Connects from the client behind the gateway, and begins to ask.
-    pub fn open(lab: &Lab, vip: IpAddr) -> Result<Connection> {
+    pub fn open(lab: &Lab, vip: IpAddr, page: u16) -> Result<Connection> {
         let stream = lab.client.run(|| {
-            let stream = TcpStream::connect_timeout(&SocketAddr::new(vip, 80), PATIENCE).context("connect to the VIP")?;
+            let stream = TcpStream::connect_timeout(&SocketAddr::new(vip, page), PATIENCE).context("connect to the VIP")?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;

@@ -18,7 +18,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::contender::{Contender, Plan};
-use super::lab::{Lab, node_name};
+use super::lab::Lab;
 use super::node::Site;
 use super::process;
 use crate::core::id::NodeId;
@@ -74,6 +74,11 @@ impl Daemon {
         if let Some(supervisor) = &self.supervisor {
             supervisor.over.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// Whether somebody starts it again when it ends.
+    pub fn supervised(&self) -> bool {
+        self.supervisor.as_ref().is_some_and(|s| !s.over.load(Ordering::SeqCst))
     }
 
     /// How often the supervisor has started it again.
@@ -178,12 +183,12 @@ fn again(command: &Command) -> Command {
 struct Place {
     here: PathBuf,
     own: PathBuf,
-    name: &'static str,
+    name: String,
 }
 
 impl Place {
     fn of(site: &Site, node: NodeId) -> Place {
-        Place { here: site.here(), own: site.node_dir(node), name: node_name(node) }
+        Place { here: site.here(), own: site.node_dir(node), name: site.name(node).to_owned() }
     }
 
     /// Gives the calling thread, and what it starts, the node's own mounts and host name.
@@ -193,7 +198,7 @@ impl Place {
         // The node's own view of its interfaces; a container may refuse it, and then nothing reads it.
         let _ = mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>);
         mount(Some(&self.own), &self.here, None::<&str>, MsFlags::MS_BIND, None::<&str>).context("bind the node's own part")?;
-        nix::unistd::sethostname(self.name).context("host name")
+        nix::unistd::sethostname(&self.name).context("host name")
     }
 
     fn spawn(&self, mut command: Command) -> Result<Child> {

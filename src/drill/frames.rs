@@ -52,6 +52,40 @@ pub fn udp_question(from: (Mac, IpAddr), to: Mac, vip: IpAddr, number: u64) -> R
     ip_frame(from, to, vip, IpNextHeaderProtocols::Udp, &datagram)
 }
 
+/// A datagram from and to the same port on both sides, as heartbeats are.
+pub fn datagram(from: (Mac, IpAddr), to: (Mac, IpAddr), port: u16, payload: &[u8]) -> Result<Vec<u8>> {
+    let mut datagram = vec![0u8; UDP + payload.len()];
+    let mut packet = MutableUdpPacket::new(&mut datagram).context("udp")?;
+    packet.set_source(port);
+    packet.set_destination(port);
+    packet.set_length((UDP + payload.len()) as u16);
+    packet.set_payload(payload);
+    let sum = match (from.1, to.1) {
+        (IpAddr::V4(own), IpAddr::V4(dest)) => udp::ipv4_checksum(&packet.to_immutable(), &own, &dest),
+        (IpAddr::V6(own), IpAddr::V6(dest)) => udp::ipv6_checksum(&packet.to_immutable(), &own, &dest),
+        _ => bail!("two families in one packet"),
+    };
+    packet.set_checksum(sum);
+    ip_frame(from, to.0, to.1, IpNextHeaderProtocols::Udp, &datagram)
+}
+
+/// The destination port of a UDP datagram in a frame.
+pub fn udp_port(frame: &[u8]) -> Option<u16> {
+    let eth = EthernetPacket::new(frame)?;
+    let port = |body: &[u8]| UdpPacket::new(body).map(|datagram| datagram.get_destination());
+    match eth.get_ethertype() {
+        EtherTypes::Ipv4 => {
+            let ip = Ipv4Packet::new(eth.payload())?;
+            (ip.get_next_level_protocol() == IpNextHeaderProtocols::Udp).then(|| port(ip.payload())).flatten()
+        }
+        EtherTypes::Ipv6 => {
+            let ip = Ipv6Packet::new(eth.payload())?;
+            (ip.get_next_header() == IpNextHeaderProtocols::Udp).then(|| port(ip.payload())).flatten()
+        }
+        _ => None,
+    }
+}
+
 /// RFC 826.
 fn arp_question(from: (Mac, Ipv4Addr), to: Mac, vip: Ipv4Addr) -> Result<Vec<u8>> {
     let mut frame = ethernet(from.0, to, EtherTypes::Arp, ARP)?;

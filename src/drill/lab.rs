@@ -196,7 +196,6 @@ impl Lab {
     }
 
     /// One more machine on the LAN, for as long as the namespace lives: `name`, with this MAC on its `eth0`, and without an address.
-    #[expect(dead_code, reason = "for the attacker and the stranger of scenarios, which come next")]
     pub(super) fn one_more(&self, name: &str, mac: Mac) -> Result<Namespace> {
         let ns = Namespace::create(&self.prefix, name)?;
         netlink::settings(&ns, &HOST_SETTINGS)?;

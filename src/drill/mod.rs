@@ -10,18 +10,27 @@
 //! - [`node`] the files of a pair; [`daemon`] a real daemon in a node's namespace, alone or supervised; [`page`] the page server
 //!   where nginx is not installed; [`connection`] a client's open connection.
 //! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
-//! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data; [`report`] header, live lines and table.
+//! - [`rewrite`] a configuration as the lab runs it; [`attack`] forged and replayed frames.
+//! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data, [`suffer`] one of them done and judged.
+//! - [`stage`] a scenario's file on the real kernel, [`weigh`] what came of it beside virtual time.
+//! - [`watch`] what the daemons say of themselves; [`live`] the screen; [`lanes`], [`html`] the report, a chapter a run ([`chapters`]);
+//!   [`report`] header and table.
 //!
 //! What it refuses: to touch anything outside its own namespaces, and to believe a daemon about who serves: only answers count.
 
+pub mod attack;
 pub mod catalogue;
+pub mod chapters;
 pub mod connection;
 pub mod contender;
 pub mod daemon;
 pub mod fault;
 pub mod faults;
 pub mod frames;
+pub mod html;
 pub mod lab;
+pub mod lanes;
+pub mod live;
 pub mod netlink;
 pub mod node;
 pub mod ns;
@@ -29,8 +38,14 @@ pub mod page;
 pub mod pair;
 pub mod plan;
 pub mod probe;
+pub mod probes;
 pub mod process;
 pub mod report;
 pub mod responder;
+pub mod rewrite;
+pub mod stage;
+pub mod suffer;
 pub mod timeline;
 pub mod versus;
+pub mod watch;
+pub mod weigh;

@@ -1,18 +1,24 @@
 //! The files of a pair: for each node its own directories, keys, page and configuration. The daemons are [`daemon`](super::daemon)'s.
 //!
 //! Everything lives in one temporary directory: the configuration (the same file for both nodes) with both keys beside it, and for each node
-//! its run and state directories, nginx's files and logs. A node sees its own part at `here`, by a bind mount in a mount namespace of its own:
-//! so one configuration names the same nginx.conf on both.
+//! its run and state directories, its services' scripts and files, and logs. A node sees its own part at `here`, by a bind mount in a mount
+//! namespace of its own: so one configuration names the same scripts on both.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::contender::Contender;
 use super::lab::{BOTH, Cable, GATEWAY, Lab, VIP, VIP_PREFIX, node_name};
+use super::ns::Prefix;
+use super::process;
+use super::rewrite::{Service, rewrite};
+use crate::config::keys;
 use crate::core::id::NodeId;
 use crate::core::settings::Timing;
 
@@ -24,30 +30,66 @@ pub const TIMING: Timing = Timing::SECOND;
 pub struct Site {
     dir: PathBuf,
     binary: PathBuf,
-    nginx: Option<PathBuf>,
+    nodes: [String; 2],
+    /// What the configuration's services are in the lab.
+    pub services: Vec<Service>,
+    /// What of the configuration was replaced or left out.
+    pub said: Vec<String>,
     contender: Contender,
     /// Keep the directory, for a look at the logs.
     pub keep: bool,
+    /// Says: in use.
+    _lock: Flock<File>,
 }
 
 impl Site {
-    /// Prepares the directories, keys (by `twinbeat keygen`) and the configuration with that `failback`.
+    /// Prepares the recipe's pair with that `failback`.
     pub fn prepare(lab: &Lab, binary: &Path, failback: &str) -> Result<Site> {
+        let nginx = ["nginx".to_owned()];
+        Site::prepare_for(lab, binary, &render(&["", ""], &TIMING, failback, &nginx), &BTreeSet::new())
+    }
+
+    /// Prepares the directories, keys and the configuration, which is rewritten for the lab; the groups of `init` get init scripts.
+    pub fn prepare_for(lab: &Lab, binary: &Path, text: &str, init: &BTreeSet<usize>) -> Result<Site> {
+        sweep();
         let dir = std::env::temp_dir().join(lab.prefix().trim_end_matches('-'));
         fs::create_dir(&dir).with_context(|| format!("create {}", dir.display()))?;
-        let site = Site { dir, binary: binary.to_owned(), nginx: find_nginx(), contender: Contender::Twinbeat, keep: false };
+        let lock = Flock::lock(File::open(&dir)?, FlockArg::LockSharedNonblock).map_err(|(_, e)| e).context("lock the files")?;
+        let mut site = Site {
+            dir,
+            binary: binary.to_owned(),
+            nodes: lab.plan.nodes.clone(),
+            services: Vec::new(),
+            said: Vec::new(),
+            contender: Contender::Twinbeat,
+            keep: false,
+            _lock: lock,
+        };
         fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o700))?;
-        fs::create_dir(site.dir.join("here"))?;
-        let mut keys = Vec::new();
+        let here = site.dir.join("here");
+        fs::create_dir(&here)?;
+        let keys: Vec<(String, String)> =
+            site.nodes.iter().map(|name| Ok((name.clone(), site.keygen(name)?))).collect::<Result<_>>()?;
+        let nginx = find_nginx();
+        let done = rewrite(text, &keys, &here, nginx.is_some(), init)?;
         for node in BOTH {
             let own = site.node_dir(node);
             for part in ["run", "state", "nginx"] {
                 fs::create_dir_all(own.join(part))?;
             }
-            fs::write(own.join("nginx.conf"), nginx_conf(&site.dir.join("here"), node_name(node)))?;
-            keys.push(site.keygen(node)?);
+            for service in &done.services {
+                let command = site.command(service, nginx.as_deref());
+                let script = own.join(&service.name);
+                fs::write(&script, service.script(&here, &command))?;
+                fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+                if service.nginx {
+                    let conf = nginx_conf(&here, service, &site.nodes[node.index()]);
+                    fs::write(own.join(format!("{}.conf", service.name)), conf)?;
+                }
+            }
         }
-        fs::write(site.config(), render(&[&keys[0], &keys[1]], &TIMING, failback, &site.service()))?;
+        (site.services, site.said) = (done.services, done.said);
+        fs::write(site.config(), done.text)?;
         Ok(site)
     }
 
@@ -78,12 +120,40 @@ impl Site {
 
     /// A node's own directory: `run`, `state`, `daemon.log`.
     pub fn node_dir(&self, node: NodeId) -> PathBuf {
-        self.dir.join(node_name(node))
+        self.dir.join(&self.nodes[node.index() % 2])
     }
 
-    /// Whether nginx serves the page; else it is the built-in page server.
+    /// A node's name.
+    pub fn name(&self, node: NodeId) -> &str {
+        &self.nodes[node.index() % 2]
+    }
+
+    /// Whether nginx serves a page; else it is the built-in page server.
     pub fn has_nginx(&self) -> bool {
-        self.nginx.is_some()
+        self.services.iter().any(|service| service.nginx)
+    }
+
+    /// Where a group's page is served, if it has a service.
+    pub fn page(&self, group: usize) -> Option<u16> {
+        self.services.iter().find(|service| service.group == group).map(|service| service.port)
+    }
+
+    /// From now on (or no longer) a group's services fail to start, or to stop, on a node.
+    pub fn misbehave(&self, node: NodeId, group: &str, what: Misbehaviour, on: bool) -> Result<()> {
+        let word = if what == Misbehaviour::StartFails { "start-fails" } else { "stop-fails" };
+        let flag = self.node_dir(node).join(format!("{word}-{group}"));
+        match on {
+            true => fs::write(&flag, "")?,
+            false if flag.exists() => fs::remove_file(&flag)?,
+            false => {}
+        }
+        Ok(())
+    }
+
+    /// The lines of a node's log from a byte on, and where it ends now.
+    pub fn log_since(&self, node: NodeId, from: usize) -> (String, usize) {
+        let text = fs::read(self.node_dir(node).join("daemon.log")).unwrap_or_default();
+        (String::from_utf8_lossy(text.get(from..).unwrap_or_default()).into_owned(), text.len())
     }
 
     /// The last lines of a node's log.
@@ -104,39 +174,53 @@ impl Site {
         })
     }
 
-    fn keygen(&self, node: NodeId) -> Result<String> {
-        let file = self.dir.join(format!("{}.key", node_name(node)));
-        let done = Command::new(&self.binary).arg("keygen").arg("--out").arg(&file).output().context("twinbeat keygen")?;
-        let text = String::from_utf8_lossy(&done.stdout);
-        let key = text.split('"').find(|part| part.starts_with("ed25519:")).map(str::to_owned);
-        match key {
-            Some(key) if done.status.success() => Ok(key),
-            _ => bail!("twinbeat keygen gave no key: {text}{}", String::from_utf8_lossy(&done.stderr)),
-        }
+    fn keygen(&self, node: &str) -> Result<String> {
+        let public = keys::generate(&self.dir.join(format!("{node}.key"))).context("a key for the drill")?;
+        Ok(keys::public_text(&public))
     }
 
     /// `twinbeat run` as that node.
     pub(super) fn daemon_command(&self, node: NodeId) -> Command {
         let own = self.node_dir(node);
         let mut command = Command::new(&self.binary);
-        command.arg("run").arg("--config").arg(self.config()).args(["--node", node_name(node)]);
+        command.arg("run").arg("--config").arg(self.config()).args(["--node", &self.nodes[node.index() % 2]]);
         command.arg("--run-dir").arg(own.join("run")).arg("--state-dir").arg(own.join("state"));
         command
     }
 
-    /// The service's command line: the same on both nodes.
+    /// The first service's own command line: the same on both nodes.
     pub(super) fn service(&self) -> Vec<String> {
+        self.services.first().map(|service| self.command(service, find_nginx().as_deref())).unwrap_or_default()
+    }
+
+    /// What a service runs in the end.
+    fn command(&self, service: &Service, nginx: Option<&Path>) -> Vec<String> {
         let here = self.dir.join("here").display().to_string();
-        match &self.nginx {
-            Some(nginx) => vec![nginx.display().to_string(), "-c".into(), format!("{here}/nginx.conf"), "-p".into(), here],
-            None => vec![self.binary.display().to_string(), "page-server".into(), "--listen".into(), "0.0.0.0:80".into()],
+        match nginx {
+            Some(nginx) if service.nginx => {
+                vec![nginx.display().to_string(), "-c".into(), format!("{here}/{}.conf", service.name), "-p".into(), here]
+            }
+            _ => {
+                vec![self.binary.display().to_string(), "page-server".into(), "--listen".into(), format!("[::]:{}", service.port)]
+            }
         }
     }
 }
 
+/// How a service can be made to misbehave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misbehaviour {
+    /// It does not start.
+    StartFails,
+    /// It does not stop (an init script only).
+    StopFails,
+}
+
 impl Drop for Site {
     fn drop(&mut self) {
-        if !self.keep {
+        if self.keep {
+            let _ = fs::write(self.dir.join(KEPT), "");
+        } else {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
@@ -169,18 +253,36 @@ pub fn render(keys: &[&str; 2], timing: &Timing, failback: &str, service: &[Stri
 }
 
 /// One process, in the foreground, everything below `here`.
-fn nginx_conf(here: &Path, name: &str) -> String {
-    let here = here.display();
-    let temp =
-        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("  {kind}_temp_path {here}/nginx/{kind};\n"));
+fn nginx_conf(here: &Path, service: &Service, node: &str) -> String {
+    let (here, Service { name, port, .. }) = (here.display(), service);
+    let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("  {kind}_temp_path {here}/nginx/{name}-{kind};\n"));
     format!(
-        "daemon off;\nmaster_process off;\npid {here}/nginx/pid;\nerror_log {here}/nginx/error.log;\nevents {{ worker_connections 64; }}\n\
-         http {{\n  access_log off;\n{}  server {{\n    listen 80;\n    listen [::]:80;\n    location / {{ return 200 \"{name}\\n\"; }}\n  }}\n}}\n",
+        "daemon off;\nmaster_process off;\npid {here}/nginx/{name}.pid;\nerror_log {here}/nginx/{name}.log;\nevents {{ worker_connections 64; }}\n\
+         http {{\n  access_log off;\n{}  server {{\n    listen {port};\n    listen [::]:{port};\n    location / {{ return 200 \"{node}\\n\"; }}\n  }}\n}}\n",
         temp.concat()
     )
 }
 
-fn find_nginx() -> Option<PathBuf> {
+/// Removes the files that runs left behind which are no longer alive.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some((pid, start)) = Prefix::maker(&format!("{name}-files")) else { continue };
+        // From another pid namespace the process cannot be seen: whoever lives holds the lock.
+        let idle = || File::open(&path).is_ok_and(|dir| Flock::lock(dir, FlockArg::LockExclusiveNonblock).is_ok());
+        if process::start_time(pid) != Some(start) && path.is_dir() && idle() && !path.join(KEPT).exists() {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Marks a directory that somebody wanted kept.
+const KEPT: &str = "kept";
+
+/// Where nginx is, if it is installed.
+pub(super) fn find_nginx() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let extra = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
     std::env::split_paths(&path).chain(extra).map(|dir| dir.join("nginx")).find(|file| file.is_file())

@@ -173,6 +173,30 @@ pub fn sweep() -> Vec<String> {
     swept
 }
 
+/// Where a panic ends the process at once, no guard runs: this has the panic itself remove this process's namespaces, and end what runs inside.
+pub fn clean_up_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        remove_own();
+    }));
+}
+
+/// Removes every namespace of this process, and ends what runs inside.
+pub fn remove_own() {
+    let pid = std::process::id();
+    let me = process::start_time(pid).map(|start| (pid, start));
+    let Ok(entries) = fs::read_dir(DIR) else { return };
+    for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        if me.is_some() && Prefix::maker(&name) == me {
+            if let Ok(meta) = fs::metadata(path_of(&name)) {
+                process::kill_all_in((meta.dev(), meta.ino()));
+            }
+            remove(&name);
+        }
+    }
+}
+
 /// Whether the namespace is ours, its maker is gone, and nobody holds its lock.
 fn is_left_over(name: &str) -> bool {
     let Some((pid, start)) = Prefix::maker(name) else { return false };

@@ -1,48 +1,57 @@
-//! The pair: lab, probe and two real daemons, and the steps that a fault is made of.
+//! The pair: lab, probes and two real daemons, and the steps that a fault is made of.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::catalogue::{Fault, Step};
-use super::connection::{Connection, Kept};
-use super::contender::{Contender, Plan};
+use super::catalogue::Step;
+use super::contender::{Contender, Plan as Move};
 use super::daemon::Daemon;
-use super::lab::{BOTH, Cable, Lab, VIP, node_name};
+use super::lab::{BOTH, Cable, Lab};
 use super::node::Site;
-use super::probe::{Outcome, Probe};
+use super::plan::{Plan, Select};
+use super::probes::Probes;
 use super::process;
+use super::timeline::At;
+use super::watch::{Said, Sayings, Watch};
+use crate::control::client::ask_blocking;
+use crate::control::protocol::{Request, Response};
 use crate::core::id::NodeId;
+use crate::core::view::View;
+use crate::picture::MarkKind;
 
-/// A running pair. Dropped in the order of its fields: probe, daemons, namespaces, files.
+/// A running pair. Dropped in the order of its fields: probes, daemons, namespaces, files.
 #[derive(Debug)]
 pub struct Pair {
-    /// Who answers, and what the client sees.
-    pub probe: Probe,
+    /// Who answers, and what the clients see.
+    pub probes: Probes,
     daemons: [Option<Daemon>; 2],
     /// The machines and their faults.
     pub lab: Lab,
     /// The files.
     pub site: Site,
-}
-
-/// What a fault did.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Verdict {
-    /// While it was held, the fault itself included.
-    pub fault: Outcome,
-    /// From the heal on.
-    pub heal: Outcome,
-    /// What was not as it shall be; empty: passed.
-    pub failures: Vec<String>,
+    /// What was not as it should be with each machine, and from when on.
+    pub machines: [Vec<(At, Option<&'static str>)>; 2],
+    /// What was done, and when, for a person.
+    pub marks: Vec<(At, String, MarkKind)>,
+    /// It is the recipe's own pair.
+    pub recipe: bool,
+    /// What commands that nobody waits for have answered.
+    pub(super) answers: Arc<Mutex<Vec<String>>>,
+    /// Which node plays the catalogue's owner.
+    pub(super) owner: NodeId,
+    /// What the daemons say of themselves, once somebody looks.
+    watch: Option<Watch>,
 }
 
 impl Pair {
-    /// Builds the lab and starts both daemons of `binary`; waits for nobody.
+    /// Builds the recipe's lab and starts both daemons of `binary`; waits for nobody.
     pub fn start(binary: &Path) -> Result<Pair> {
         Pair::start_as(binary, Contender::Twinbeat)
     }
@@ -52,119 +61,203 @@ impl Pair {
         let lab = Lab::build()?;
         let mut site = Site::prepare(&lab, binary, "\"auto\"")?;
         site.give_to(contender)?;
-        let probe = Probe::start(&lab, VIP)?;
-        let mut pair = Pair { probe, daemons: [None, None], lab, site };
-        for node in BOTH {
-            pair.boot(node)?;
-        }
+        let mut pair = Pair::new(lab, site)?;
+        pair.recipe = true;
+        pair.boot_both()?;
         Ok(pair)
     }
 
-    /// Waits until master1 serves, as after any calm start; an error carries the ends of both logs.
-    pub fn wait_for(&mut self, node: NodeId, limit: Duration, stop: &AtomicBool) -> Result<()> {
-        if self.probe.wait_for_owner(node, limit, stop) {
+    /// Builds a plan's lab with the files of a configuration (`text`, rewritten for the lab); starts no daemon. The groups of `init` get init scripts.
+    pub fn build(binary: &Path, plan: Plan, text: &str, init: &BTreeSet<usize>) -> Result<Pair> {
+        let lab = Lab::build_for(plan)?;
+        let site = Site::prepare_for(&lab, binary, text, init)?;
+        Pair::new(lab, site)
+    }
+
+    fn new(lab: Lab, site: Site) -> Result<Pair> {
+        let probes = Probes::start(&lab, |group| site.page(group))?;
+        let machines = [vec![(At::ZERO, Some("no daemon"))], vec![(At::ZERO, Some("no daemon"))]];
+        Ok(Pair {
+            probes,
+            daemons: [None, None],
+            lab,
+            site,
+            machines,
+            marks: Vec::new(),
+            recipe: false,
+            answers: Arc::default(),
+            owner: NodeId(0),
+            watch: None,
+        })
+    }
+
+    /// Starts both daemons.
+    pub fn boot_both(&mut self) -> Result<()> {
+        BOTH.into_iter().try_for_each(|node| self.boot(node))
+    }
+
+    /// From now on asks the daemons what they say of themselves, for a live view and a report.
+    pub fn observe(&mut self) -> Result<()> {
+        let run_dirs = BOTH.map(|node| self.site.node_dir(node).join("run"));
+        self.watch = Some(Watch::start(run_dirs, self.probes.began())?);
+        Ok(())
+    }
+
+    /// What a node's daemon said last.
+    pub fn says(&self, node: NodeId) -> Option<Said> {
+        self.watch.as_ref()?.last(node)
+    }
+
+    /// All that the daemons said.
+    pub fn said(&self) -> [Sayings; 2] {
+        self.watch.as_ref().map(Watch::all).unwrap_or_default()
+    }
+
+    /// What commands that nobody waits for have answered.
+    pub fn answered(&self) -> Vec<String> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until every group is served alone where it should be (`node` for all of them, else each where it is preferred), as after any calm
+    /// start; an error carries the ends of both logs.
+    pub fn wait_for(&mut self, node: impl Into<Option<NodeId>>, limit: Duration, stop: &AtomicBool) -> Result<()> {
+        let node = node.into();
+        let home =
+            |group: usize| node.or_else(|| self.lab.plan.groups.get(group).and_then(|g| g.preferred.filter(|_| g.returns)));
+        if self.probes.wait_for(home, limit, stop) {
             return Ok(());
         }
         if stop.load(Ordering::Relaxed) {
             bail!("interrupted");
         }
-        let serving: Vec<&str> = self.probe.serving().into_iter().map(node_name).collect();
+        let who = |group: usize| self.probes.serving(group).into_iter().map(|n| self.lab.name(n).to_owned()).collect::<Vec<_>>();
+        let serving: Vec<Vec<String>> = (0..self.lab.plan.groups.len()).map(who).collect();
         bail!(
-            "{} does not serve after {limit:?}; answering: {serving:?}; broken: {:?}\n{}",
-            node_name(node),
+            "not every group is served where it should be after {limit:?}; answering: {serving:?}; broken: {:?}\n{}",
             self.lab.broken(),
             self.logs()
         )
     }
 
-    /// The ends of both logs.
-    pub fn logs(&self) -> String {
-        BOTH.map(|n| format!("--- {}:\n{}", node_name(n), self.site.log_tail(n, 25))).join("\n")
+    /// How long a calm start may take.
+    pub fn patience(&self) -> Duration {
+        let timing = &self.lab.plan.timing;
+        Duration::from_nanos((timing.init_dead * 2 + timing.dead * 2).0) + Duration::from_secs(20)
     }
 
-    /// Does one step. The time that it took is the kernel's and `nft`'s, not the daemons'.
+    /// What a node's daemon says of itself now; `None` when it does not answer at once.
+    pub fn view(&self, node: NodeId) -> Option<View> {
+        look(&self.site.node_dir(node).join("run"))
+    }
+
+    /// The ends of both logs.
+    pub fn logs(&self) -> String {
+        BOTH.map(|n| format!("--- {}:\n{}", self.lab.name(n), self.site.log_tail(n, 25))).join("\n")
+    }
+
+    /// Does one step of the catalogue: its master1 is the owner, whichever node that is. The time that it took is the kernel's and `nft`'s, not the
+    /// daemons'.
     pub fn step(&mut self, step: Step) -> Result<()> {
+        let owner = self.owner;
+        let who = |node: NodeId| if node == NodeId(0) { owner } else { owner.other() };
+        self.mark(step);
         match step {
-            Step::PowerOff(node) => {
-                self.lab.power_off(node)?;
-                self.daemons[node.index()] = None;
-            }
-            Step::PowerOn(node) => {
-                self.lab.power_on(node)?;
-                self.boot(node)?;
-            }
-            Step::Stop(node) => self.signal(node, Signal::SIGTERM)?,
-            Step::Start(node) => self.boot(node)?,
-            Step::Kill(node) => self.signal(node, Signal::SIGKILL)?,
-            Step::ComeBack(node) => self.signal(node, Signal::SIGUSR2)?,
+            Step::PowerOff(node) => self.power_off(who(node))?,
+            Step::PowerOn(node) => self.power_on(who(node))?,
+            Step::Stop(node) => self.stop(who(node))?,
+            Step::Start(node) => self.boot(who(node))?,
+            Step::Kill(node) => self.kill(who(node))?,
+            Step::ComeBack(node) => self.signal(who(node), Signal::SIGUSR2)?,
             Step::Supervise(node, pause) => {
+                let node = who(node);
                 let daemon = self.daemons[node.index()].as_mut().context("no daemon to supervise")?;
                 daemon.supervise(&self.lab, &self.site, node, pause)?;
             }
             Step::Unsupervise(node) => {
-                if let Some(daemon) = &mut self.daemons[node.index()] {
+                if let Some(daemon) = &mut self.daemons[who(node).index()] {
                     daemon.unsupervise();
                 }
             }
-            Step::Hang(node) => self.signal(node, Signal::SIGSTOP)?,
-            Step::Wake(node) => self.signal(node, Signal::SIGCONT)?,
-            Step::Unplug(node, cable) => self.lab.unplug(node, cable)?,
-            Step::Plug(node, cable) => self.lab.plug(node, cable)?,
-            Step::Blackhole(node, cable) => self.lab.blackhole(node, cable)?,
+            Step::Hang(node) => self.hang(who(node), true)?,
+            Step::Wake(node) => self.hang(who(node), false)?,
+            Step::Unplug(node, cable) => self.lab.unplug(who(node), cable)?,
+            Step::Plug(node, cable) => self.lab.plug(who(node), cable)?,
+            Step::Blackhole(node, cable) => self.lab.blackhole(who(node), cable)?,
             Step::OneWay(from) => {
                 for cable in Cable::ALL {
-                    self.lab.cut_one_way(from, cable)?;
+                    self.lab.cut_one_way(who(from), cable)?;
                 }
             }
-            Step::Isolate(node) => self.lab.isolate(node)?,
+            Step::Isolate(node) => self.lab.isolate(who(node))?,
             Step::Separate => self.lab.separate()?,
             Step::GatewayDown => self.lab.gateway_down()?,
-            Step::Loss(percent) => self.lab.loss(NodeId(0), percent)?,
-            Step::KillService(node) => self.kill_service(node)?,
-            Step::Standby(node) => self.plan(node, Plan::Standby)?,
-            Step::Resume(node) => self.plan(node, Plan::Resume)?,
+            Step::Loss(percent) => self.lab.loss(owner, percent)?,
+            Step::KillService(node) => self.kill_service(who(node))?,
+            Step::Standby(node) => self.plan(who(node), Move::Standby)?,
+            Step::Resume(node) => self.plan(who(node), Move::Resume)?,
             Step::Wait(time) => thread::sleep(time),
             Step::Heal => self.lab.heal()?,
         }
         Ok(())
     }
 
-    /// Applies a fault, holds it, heals it, waits until master1 serves again, and judges. `seen` is called about every 100 ms meanwhile.
-    pub fn suffer(&mut self, fault: &Fault, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Verdict> {
-        let kept = fault.keeps.then(|| self.kept()).transpose()?;
-        let from = self.probe.now();
-        for step in fault.apply {
-            self.step(*step).with_context(|| format!("{step:?}"))?;
-            seen(self);
-        }
-        self.watch(fault.hold, stop, seen);
-        let healed = self.probe.now();
-        for step in fault.heal {
-            self.step(*step).with_context(|| format!("{step:?}"))?;
-            seen(self);
-        }
-        let until = Instant::now() + HEAL_LIMIT;
-        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
-            if self.probe.wait_for_owner(NodeId(0), Duration::from_millis(400), stop) {
-                break;
-            }
-            seen(self);
-        }
-        let back = self.probe.serving() == [NodeId(0)];
-        self.watch(Duration::from_secs(2), stop, seen);
-        if stop.load(Ordering::Relaxed) {
-            bail!("interrupted");
-        }
-        let (during, after) = (self.probe.outcome(from, healed), self.probe.outcome(healed, self.probe.now()));
-        let mut failures = failures(fault, &during, &after);
-        if let Some((services, connection)) = kept {
-            let lives = fault.apply.iter().filter(|s| matches!(s, Step::ComeBack(_) | Step::Kill(_))).count();
-            failures.extend(self.lost(&services, lives, &connection.kept()));
-        }
-        if !back {
-            failures.push(format!("master1 does not serve alone {HEAL_LIMIT:?} after the heal"));
-        }
-        Ok(Verdict { fault: during, heal: after, failures })
+    /// The machine loses its power.
+    pub fn power_off(&mut self, node: NodeId) -> Result<()> {
+        self.lab.power_off(node)?;
+        self.daemons[node.index()] = None;
+        self.became(node, Some("off"));
+        Ok(())
+    }
+
+    /// The power is back, and the daemon starts.
+    pub fn power_on(&mut self, node: NodeId) -> Result<()> {
+        self.lab.power_on(node)?;
+        self.boot(node)
+    }
+
+    /// SIGTERM to the daemon.
+    pub fn stop(&mut self, node: NodeId) -> Result<()> {
+        self.signal(node, Signal::SIGTERM)?;
+        self.became(node, Some("no daemon"));
+        Ok(())
+    }
+
+    /// SIGKILL to the daemon; kernel and services live.
+    pub fn kill(&mut self, node: NodeId) -> Result<()> {
+        self.signal(node, Signal::SIGKILL)?;
+        let supervised = self.daemons[node.index()].as_ref().is_some_and(Daemon::supervised);
+        self.became(node, Some("no daemon").filter(|_| !supervised));
+        Ok(())
+    }
+
+    /// SIGSTOP, or SIGCONT.
+    pub fn hang(&mut self, node: NodeId, on: bool) -> Result<()> {
+        self.signal(node, if on { Signal::SIGSTOP } else { Signal::SIGCONT })?;
+        self.became(node, on.then_some("hung"));
+        Ok(())
+    }
+
+    /// The daemon starts.
+    pub fn boot(&mut self, node: NodeId) -> Result<()> {
+        self.daemons[node.index()] = None;
+        self.daemons[node.index()] = Some(Daemon::start(&self.lab, &self.site, node)?);
+        self.became(node, None);
+        Ok(())
+    }
+
+    /// Whether the daemon runs (hung or not).
+    pub fn runs(&mut self, node: NodeId) -> bool {
+        self.daemons[node.index()].as_mut().is_some_and(Daemon::running)
+    }
+
+    /// What is not as it should be with a machine or its daemon now.
+    pub fn state(&self, node: NodeId) -> Option<&'static str> {
+        self.machines[node.index()].last().and_then(|(_, what)| *what)
+    }
+
+    fn became(&mut self, node: NodeId, what: Option<&'static str>) {
+        let now = self.probes.now();
+        self.machines[node.index()].push((now, what));
     }
 
     /// Lets time pass, with a look about every 100 ms.
@@ -176,16 +269,10 @@ impl Pair {
         }
     }
 
-    fn boot(&mut self, node: NodeId) -> Result<()> {
-        self.daemons[node.index()] = None;
-        self.daemons[node.index()] = Some(Daemon::start(&self.lab, &self.site, node)?);
-        Ok(())
-    }
-
     fn signal(&mut self, node: NodeId, signal: Signal) -> Result<()> {
         let sent = self.daemons[node.index()].as_mut().is_some_and(|daemon| daemon.signal(signal));
         if !sent {
-            bail!("the daemon of {} does not run\n{}", node_name(node), self.logs());
+            bail!("the daemon of {} does not run\n{}", self.lab.name(node), self.logs());
         }
         Ok(())
     }
@@ -204,40 +291,11 @@ impl Pair {
         self.daemons[node.index()].as_ref().map_or(0, Daemon::starts)
     }
 
-    /// What a fault must leave as it is on master1: the service's processes, and a client's open connection.
-    fn kept(&self) -> Result<(Vec<u32>, Connection)> {
-        let services = self.services(NodeId(0));
-        if services.is_empty() {
-            bail!("no service runs on master1");
-        }
-        Ok((services, Connection::open(&self.lab, VIP.into())?))
-    }
-
-    /// What of that was lost.
-    fn lost(&self, services: &[u32], lives: usize, connection: &Kept) -> Vec<String> {
-        let mut found = Vec::new();
-        let starts = self.starts(NodeId(0));
-        if starts != lives {
-            found.push(format!("the daemon was started again {starts} times, shall be {lives}"));
-        }
-        let now = self.services(NodeId(0));
-        if now != services {
-            found.push(format!("the service's processes were {services:?} and are {now:?}"));
-        }
-        if let Some(how) = &connection.broken {
-            found.push(format!("a client's open connection broke {how}"));
-        }
-        if connection.answers == 0 {
-            found.push("a client's open connection brought no answer".into());
-        }
-        found
-    }
-
     /// SIGKILL to everything in the node that is not the daemon: its services.
     fn kill_service(&mut self, node: NodeId) -> Result<()> {
         let services = self.services(node);
         if services.is_empty() {
-            bail!("no service runs on {}", node_name(node));
+            bail!("no service runs on {}", self.lab.name(node));
         }
         for pid in services {
             process::signal(pid, Signal::SIGKILL);
@@ -247,71 +305,66 @@ impl Pair {
 
     /// Starts a node's page server again by hand, for daemons that leave it dead.
     pub(super) fn revive_service(&self, node: NodeId) -> Result<()> {
-        let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", node_name(node)))?;
+        let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", self.lab.name(node)))?;
         super::contender::revive_service(daemon.pid(), &self.site)
     }
 
-    fn plan(&self, node: NodeId, plan: Plan) -> Result<()> {
+    fn plan(&self, node: NodeId, plan: Move) -> Result<()> {
         if self.site.contender() != Contender::Twinbeat {
-            let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", node_name(node)))?;
+            let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", self.lab.name(node)))?;
             return daemon.plan(&self.site, node, plan);
         }
-        self.ask(node, if plan == Plan::Standby { "standby" } else { "resume" })
+        self.ask(node, if plan == Move::Standby { "standby" } else { "resume" })
     }
 
     fn ask(&self, node: NodeId, verb: &str) -> Result<()> {
         let done = self.site.ask(&self.lab, node, &[verb])?;
         if !done.status.success() {
-            bail!("twinbeat {verb} on {}: {}", node_name(node), String::from_utf8_lossy(&done.stderr).trim());
+            bail!("twinbeat {verb} on {}: {}", self.lab.name(node), String::from_utf8_lossy(&done.stderr).trim());
         }
         Ok(())
     }
+
+    /// Notes a step for a person.
+    fn mark(&mut self, step: Step) {
+        let name = |node: NodeId| self.lab.name(if node == NodeId(0) { self.owner } else { self.owner.other() });
+        let link = |cable: Cable| {
+            let all: Vec<&str> = cable.select(&self.lab.plan).iter().map(|id| self.lab.plan.cable(*id).link.as_str()).collect();
+            all.join(" and ")
+        };
+        let (text, kind) = match step {
+            Step::PowerOff(n) => (format!("{} loses power", name(n)), MarkKind::Fault),
+            Step::PowerOn(n) => (format!("{} has power again", name(n)), MarkKind::Repair),
+            Step::Stop(n) => (format!("{} stopped gracefully", name(n)), MarkKind::Command),
+            Step::Start(n) => (format!("{} started", name(n)), MarkKind::Command),
+            Step::Kill(n) => (format!("daemon of {} killed", name(n)), MarkKind::Fault),
+            Step::ComeBack(n) => (format!("daemon of {} told to come back", name(n)), MarkKind::Command),
+            Step::Supervise(n, _) => (format!("daemon of {} under a supervisor", name(n)), MarkKind::Command),
+            Step::Unsupervise(n) => (format!("daemon of {} alone again", name(n)), MarkKind::Command),
+            Step::Hang(n) => (format!("daemon of {} hangs", name(n)), MarkKind::Fault),
+            Step::Wake(n) => (format!("daemon of {} goes on", name(n)), MarkKind::Repair),
+            Step::Unplug(n, c) => (format!("{} of {} unplugged", link(c), name(n)), MarkKind::Fault),
+            Step::Plug(n, c) => (format!("{} of {} plugged in", link(c), name(n)), MarkKind::Repair),
+            Step::Blackhole(n, c) => (format!("{} of {} drops everything", link(c), name(n)), MarkKind::Fault),
+            Step::OneWay(n) => (format!("everything from {} to {} dropped", name(n), name(n.other())), MarkKind::Fault),
+            Step::Isolate(n) => (format!("{} isolated", name(n)), MarkKind::Fault),
+            Step::Separate => ("no frame between the nodes".to_owned(), MarkKind::Fault),
+            Step::GatewayDown => ("gateway does not answer".to_owned(), MarkKind::Fault),
+            Step::Loss(percent) => (format!("{percent} % loss on all links"), MarkKind::Fault),
+            Step::KillService(n) => (format!("service dies on {}", name(n)), MarkKind::Fault),
+            Step::Standby(n) => (format!("`standby` on {}", name(n)), MarkKind::Command),
+            Step::Resume(n) => (format!("`resume` on {}", name(n)), MarkKind::Command),
+            Step::Heal => ("everything mended".to_owned(), MarkKind::Repair),
+            Step::Wait(_) => return,
+        };
+        self.marks.push((self.probes.now(), text, kind));
+    }
 }
 
-/// What is not as the catalogue says it shall be.
-fn failures(fault: &Fault, during: &Outcome, after: &Outcome) -> Vec<String> {
-    let mut found = Vec::new();
-    for (when, outcome) in [("while held", during), ("after the heal", after)] {
-        if !outcome.two_owners.is_zero() {
-            found.push(format!("two nodes answered for {:?} {when}", outcome.two_owners));
-        }
-    }
-    if let Some(bound) = fault.gap_bound(&super::node::TIMING)
-        && during.gap > bound
-    {
-        found.push(format!("gap {:?}, shall be at most {bound:?}", during.gap));
-    }
-    let (least, most) = fault.moves;
-    if !(least..=most).contains(&during.moves()) {
-        found.push(format!("{} moves, shall be {least} to {most}", during.moves()));
-    }
-    if after.moves() > 1 {
-        found.push(format!("{} moves after the heal, shall be one at most", after.moves()));
-    }
-    found
-}
-
-/// How long after the heal master1 may take to serve again: init_dead, hold-downs and a stand-down.
-const HEAL_LIMIT: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::drill::catalogue;
-
-    fn outcome(gap: u64, two: u64, moves: usize) -> Outcome {
-        let served = (0..=moves).map(|i| (Duration::ZERO, NodeId((i % 2) as u8))).collect();
-        let ms = Duration::from_millis;
-        Outcome { gap: ms(gap), lost: ms(gap), page_gap: ms(0), two_owners: ms(two), served, lateness: ms(0), discarded: 0 }
-    }
-
-    #[test]
-    fn a_verdict_names_each_thing_that_is_not_as_it_shall_be() {
-        let fault = catalogue::find("power_off").unwrap();
-        let fine = failures(fault, &outcome(1050, 0, 1), &outcome(0, 0, 1));
-        assert!(fine.is_empty(), "{fine:?}");
-        assert_eq!(failures(fault, &outcome(3000, 5, 2), &outcome(0, 5, 3)).len(), 5);
-        let calm = catalogue::find("hb1_down").unwrap();
-        assert_eq!(failures(calm, &outcome(2, 0, 0), &outcome(0, 0, 0)).len(), 1);
+/// What the daemon of a run directory says of itself, if it answers at once.
+pub(super) fn look(run_dir: &Path) -> Option<View> {
+    match ask_blocking(run_dir, &Request::Status {}, Duration::from_millis(150)) {
+        Ok(Response::View(view)) => Some(*view),
+        _ => None,
     }
 }

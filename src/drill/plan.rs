@@ -14,6 +14,7 @@ use super::netlink::Address;
 use crate::config::Config;
 use crate::core::id::{LinkId, Mac, NodeId};
 use crate::core::settings::Timing;
+use crate::core::time::Span;
 
 /// A cable by its place in the plan: the number of its link in the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,6 +41,8 @@ pub struct Plan {
     pub port: u16,
     /// The timing in force.
     pub timing: Timing,
+    /// How long own echoes must stay away before the witness counts as unreachable.
+    pub witness_time: Span,
     /// What the configuration does not say and was chosen here, for a person.
     pub assumed: Vec<String>,
 }
@@ -126,6 +129,7 @@ impl Plan {
             groups: vec![group],
             port: 694,
             timing: super::node::TIMING,
+            witness_time: super::node::TIMING.heartbeat * 3 + super::node::TIMING.delivery,
             assumed: Vec::new(),
         }
     }
@@ -168,6 +172,7 @@ impl Plan {
             groups: groups.collect(),
             port: config.port,
             timing: config.timing,
+            witness_time: config.witness.interval * u64::from(config.witness.fall) + config.timing.delivery,
             assumed: Vec::new(),
         };
         for v4 in [true, false] {

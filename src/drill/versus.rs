@@ -82,12 +82,12 @@ pub fn measure(binary: &Path, contender: Contender, fault: &Fault, stop: &Atomic
     pair.wait_for(NodeId(0), UP_LIMIT, stop)?;
     pair.watch(SETTLE, stop, &mut |_| {});
 
-    let from = pair.probe.now();
+    let from = pair.probes.first().now();
     for step in fault.apply {
         pair.step(*step)?;
     }
     pair.watch(fault.hold, stop, &mut |_| {});
-    let healed = pair.probe.now();
+    let healed = pair.probes.first().now();
     for step in fault.heal {
         pair.step(*step)?;
     }
@@ -102,7 +102,7 @@ pub fn measure(binary: &Path, contender: Contender, fault: &Fault, stop: &Atomic
     let heal = Instant::now();
     let mut back = None;
     while !stop.load(Ordering::Relaxed) && (heal.elapsed() < HEAL_WATCH || back.is_none() && heal.elapsed() < HEAL_LIMIT) {
-        let steady = pair.probe.wait_for_owner(NodeId(0), Duration::from_millis(400), stop);
+        let steady = pair.probes.first().wait_for_owner(NodeId(0), Duration::from_millis(400), stop);
         back = match (steady, back) {
             (true, None) => Some(ms(heal.elapsed().saturating_sub(STEADY))),
             (false, Some(_)) => None,
@@ -112,7 +112,8 @@ pub fn measure(binary: &Path, contender: Contender, fault: &Fault, stop: &Atomic
     if stop.load(Ordering::Relaxed) {
         bail!("interrupted");
     }
-    let (held, after) = (pair.probe.outcome(from, healed), pair.probe.outcome(healed, pair.probe.now()));
+    let (held, after) =
+        (pair.probes.first().outcome(from, healed), pair.probes.first().outcome(healed, pair.probes.first().now()));
     let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     Ok(Row {
         contender: contender.name().to_owned(),

@@ -1,0 +1,284 @@
+//! A scenario on the real kernel: the file's own acts, one after the other on the wall clock.
+//!
+//! The acts are those that the simulator does ([`Act`]): both run what [`resolve`](crate::sim::resolve) made of the file. What only virtual time can do is
+//! found out beforehand by [`impossible`], and then nothing is played.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::attack::{self, STRANGER_MAC, Tap};
+use super::faults::Way;
+use super::lab::BOTH;
+use super::netlink;
+use super::node::Misbehaviour;
+use super::ns::Namespace;
+use super::pair::Pair;
+use super::plan::{CableId, Plan};
+use super::process;
+use super::timeline::At;
+use crate::config::Config;
+use crate::control::client::ask_blocking;
+use crate::control::protocol::{Request, Response};
+use crate::core::id::{GroupId, NodeId};
+use crate::core::io::Command;
+use crate::picture::MarkKind;
+use crate::sim::act::{Act, Quality};
+use crate::sim::script::Story;
+
+/// A scenario that was played.
+#[derive(Debug)]
+pub struct Played {
+    /// The pair, as it was in the end.
+    pub pair: Pair,
+    /// The scenario's beginning, in the probes' time.
+    pub from: At,
+    /// Its end.
+    pub to: At,
+}
+
+/// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
+pub fn impossible(story: &Story) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, text, acts) in &story.acts {
+        for why in acts.iter().filter_map(|act| not_here(act, story)) {
+            let line = format!("{text}: {why}");
+            if !found.contains(&line) {
+                found.push(line);
+            }
+        }
+    }
+    found
+}
+
+fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
+    let relay = |link: usize| story.pair.settings[0].links.get(link).is_some_and(|l| l.relay);
+    match act {
+        Act::Pause(_) | Act::Unpause(_) => Some("a namespace has the machine's own clock, which cannot stand still"),
+        Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
+        Act::LastHop(..) => Some("a Linux gateway answers by its table"),
+        Act::ServiceTime(..) => Some("the lab's services take the time that they take"),
+        Act::DiskTime(..) | Act::DiskFails(..) => Some("the disk is the machine's own"),
+        Act::Ways(_, Quality::Delay(..)) => Some("nftables cannot hold frames back"),
+        Act::Ways(_, Quality::Duplicate(_)) => Some("nftables cannot send a frame twice through a bridge"),
+        Act::Ways(_, Quality::Loss(_, burst)) if *burst > 1 => Some("nftables loses frame by frame, not in bursts"),
+        Act::Carrier(_, link, _) if relay(*link) => Some("the relay has no cable of its own"),
+        _ => None,
+    }
+}
+
+/// Builds the pair of the scenario's configuration (`text` is the file's), and plays the timeline to its end. `seen` is called about every 100 ms.
+///
+/// # Errors
+/// When the lab cannot be built or a step cannot be done; and when `stop` was raised.
+pub fn play(
+    binary: &Path,
+    story: &Story,
+    config: &Config,
+    text: &str,
+    stop: &AtomicBool,
+    seen: &mut dyn FnMut(&Pair),
+) -> Result<Played> {
+    let acts = || story.acts.iter().flat_map(|(_, _, acts)| acts);
+    let stubborn: BTreeSet<usize> =
+        acts().filter_map(|act| if let Act::StopFails(_, g, _) = act { Some(*g) } else { None }).collect();
+    let mut pair = Pair::build(binary, Plan::of(config)?, text, &stubborn)?;
+    pair.observe()?;
+    let tap = if acts().any(|act| matches!(act, Act::PlayBack(..))) { Some(Tap::start(&pair.lab)?) } else { None };
+    let mut stage = Stage { pair, tap, stranger: None };
+    // The probes' first questions go out before the first act.
+    thread::sleep(Duration::from_millis(200));
+    let from = stage.pair.probes.now();
+    let words: Vec<(String, MarkKind)> = story.entries().map(|step| (step.words(), step.kind())).collect();
+    for ((at, _, acts), (words, kind)) in story.acts.iter().zip(words) {
+        stage.wait_until(from + Duration::from_nanos(at.0), stop, seen)?;
+        let now = stage.pair.probes.now();
+        stage.pair.marks.push((now, words.clone(), kind));
+        for act in acts {
+            stage.apply(act).with_context(|| format!("{words} at {:.1} s", (now - from).as_secs_f64()))?;
+        }
+        seen(&stage.pair);
+    }
+    let to = from + Duration::from_nanos(story.scenario.until.0.0);
+    stage.wait_until(to, stop, seen)?;
+    let Stage { pair, tap, stranger } = stage;
+    drop((tap, stranger));
+    Ok(Played { pair, from, to })
+}
+
+/// The pair and what else stands around it.
+struct Stage {
+    pair: Pair,
+    tap: Option<Tap>,
+    stranger: Option<Namespace>,
+}
+
+impl Stage {
+    fn wait_until(&self, at: At, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<()> {
+        while let Some(left) = at.checked_sub(self.pair.probes.now()).filter(|left| !left.is_zero()) {
+            if stop.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+            thread::sleep(left.min(Duration::from_millis(100)));
+            seen(&self.pair);
+        }
+        Ok(())
+    }
+
+    /// Does one act. As in virtual time, what makes no sense at the moment (to hang a daemon that does not run) does nothing.
+    fn apply(&mut self, act: &Act) -> Result<()> {
+        let id = |node: &usize| NodeId(*node as u8);
+        let pair = &mut self.pair;
+        match act {
+            Act::Start(node) => {
+                if pair.state(id(node)) == Some("no daemon") {
+                    pair.boot(id(node))?;
+                }
+            }
+            Act::Stop(node) if pair.runs(id(node)) => pair.stop(id(node))?,
+            Act::Kill(node) if pair.runs(id(node)) => pair.kill(id(node))?,
+            Act::Hang(node) if pair.runs(id(node)) => pair.hang(id(node), true)?,
+            Act::Wake(node) if pair.state(id(node)) == Some("hung") => pair.hang(id(node), false)?,
+            Act::Stop(_) | Act::Kill(_) | Act::Hang(_) | Act::Wake(_) => {}
+            Act::PowerOff(node) => pair.power_off(id(node))?,
+            Act::PowerOn(node) => match pair.state(id(node)) {
+                Some("off") => pair.power_on(id(node))?,
+                Some("no daemon") => pair.boot(id(node))?,
+                _ => {}
+            },
+            Act::Carrier(node, link, true) => pair.lab.plug(id(node), CableId(*link as u8))?,
+            Act::Carrier(node, link, false) => pair.lab.unplug(id(node), CableId(*link as u8))?,
+            Act::Ways(ways, quality) => {
+                let ways: Vec<Way> = ways.iter().map(|(link, from, to)| (CableId(*link as u8), *from, *to)).collect();
+                pair.lab.change_ways(&ways, |condition| match quality {
+                    Quality::Cut(on) => condition.cut = *on,
+                    Quality::NoHeartbeats(on) => condition.no_heartbeats = *on,
+                    Quality::Loss(ppm, _) => condition.loss = *ppm,
+                    Quality::Corrupt(ppm) => condition.corrupt = *ppm,
+                    Quality::Delay(..) | Quality::Duplicate(_) => {}
+                })?;
+            }
+            Act::RelayBlocked(on) => pair.lab.block_relay(*on)?,
+            Act::WitnessUp(witness, up) => pair.lab.witness_off(*witness, !up)?,
+            Act::Pins(witness, on) => pair.lab.witness_pins(*witness, *on)?,
+            Act::Forgets(witness) => pair.lab.witness_forgets(*witness)?,
+            Act::Stranger(group, on) => self.stranger(*group, *on)?,
+            Act::ServiceDies(node, group) => self.service_dies(id(node), *group),
+            Act::StartFails(node, group, on) => self.misbehave(id(node), *group, Misbehaviour::StartFails, *on)?,
+            Act::StopFails(node, group, on) => self.misbehave(id(node), *group, Misbehaviour::StopFails, *on)?,
+            Act::Command(node, command) => self.command(id(node), command),
+            Act::DeleteVip(node, group) => drop(pair.lab.foreign_delete_group(id(node), *group)?),
+            Act::FlushRuleset(node) => pair.lab.foreign_flush_ruleset(id(node))?,
+            Act::FalseAnnouncement(group) => attack::forge(&pair.lab, *group)?,
+            Act::PlayBack(node, count) => {
+                if let Some(tap) = &self.tap {
+                    tap.play_back(&pair.lab, id(node), *count as usize)?;
+                }
+            }
+            Act::Heal => self.heal()?,
+            // Said by `impossible`, or (forged frames alone) part of the false announcement.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Everything that is broken is mended, everything that stands still goes on.
+    fn heal(&mut self) -> Result<()> {
+        self.pair.lab.heal()?;
+        for witness in 0..self.pair.lab.plan.witnesses.len() {
+            self.pair.lab.witness_pins(witness, false)?;
+        }
+        self.stranger = None;
+        for node in BOTH {
+            for group in 0..self.pair.lab.plan.groups.len() {
+                self.misbehave(node, group, Misbehaviour::StartFails, false)?;
+                self.misbehave(node, group, Misbehaviour::StopFails, false)?;
+            }
+            let place = node.index();
+            for act in [Act::Wake(place), Act::PowerOn(place), Act::Command(place, Command::Resume)] {
+                self.apply(&act)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn misbehave(&self, node: NodeId, group: usize, what: Misbehaviour, on: bool) -> Result<()> {
+        let name = self.pair.lab.plan.groups.get(group).map_or("", |g| g.name.as_str());
+        self.pair.site.misbehave(node, name, what, on)
+    }
+
+    /// A machine on the LAN has a group's addresses, or no longer.
+    fn stranger(&mut self, group: usize, on: bool) -> Result<()> {
+        let stranger = match self.stranger.take() {
+            Some(stranger) => stranger,
+            None if !on => return Ok(()),
+            None => self.pair.lab.one_more("stranger", STRANGER_MAC)?,
+        };
+        let vips = self.pair.lab.plan.groups.get(group).map(|g| g.vips.clone()).unwrap_or_default();
+        let vips: Vec<_> = vips.into_iter().map(|(vip, _)| vip).collect();
+        if on {
+            netlink::add_addresses(&stranger, "eth0", &vips)?;
+        } else {
+            netlink::delete_addresses(&stranger, |ip| vips.iter().any(|(vip, _)| *vip == ip))?;
+        }
+        self.stranger = Some(stranger);
+        Ok(())
+    }
+
+    /// A group's first service dies for good: what its manager starts again on the spot dies once more, so that the decision has to be made, as in
+    /// virtual time.
+    fn service_dies(&self, node: NodeId, group: usize) {
+        let Some(service) = self.pair.site.services.iter().find(|service| service.group == group) else { return };
+        let file = self.pair.site.node_dir(node).join(format!("{}.pid", service.name));
+        thread::spawn(move || {
+            let until = Instant::now() + Duration::from_secs(3);
+            let mut killed = Vec::new();
+            while killed.len() < 2 && Instant::now() < until {
+                match pid_in(&file).filter(|pid| !killed.contains(pid)) {
+                    Some(pid) => {
+                        process::signal(pid, Signal::SIGKILL);
+                        killed.push(pid);
+                    }
+                    None => thread::sleep(Duration::from_millis(2)),
+                }
+            }
+        });
+    }
+
+    /// A person's command; it may take as long as the move, and nobody waits for it.
+    fn command(&self, node: NodeId, command: &Command) {
+        let name =
+            |group: &Option<GroupId>| group.and_then(|g| Some(self.pair.lab.plan.groups.get(usize::from(g.0))?.name.clone()));
+        let request = match command {
+            Command::Standby { group, lasting, reason } => {
+                Request::Standby { group: name(group), lasting: *lasting, reason: reason.clone() }
+            }
+            Command::Takeover { group } => Request::Takeover { group: name(group) },
+            Command::Resume => Request::Resume {},
+            _ => return,
+        };
+        let run_dir = self.pair.site.node_dir(node).join("run");
+        let answers = std::sync::Arc::clone(&self.pair.answers);
+        let who = self.pair.lab.name(node).to_owned();
+        thread::spawn(move || {
+            let answer = match ask_blocking(&run_dir, &request, Duration::from_secs(120)) {
+                Ok(Response::Done(text)) => text,
+                Ok(Response::Refused(why)) => format!("refused: {why}"),
+                Ok(Response::View(_)) => return,
+                Err(error) => error.to_string(),
+            };
+            answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(format!("{who}: {answer}"));
+        });
+    }
+}
+
+/// A living process that a file names.
+fn pid_in(file: &PathBuf) -> Option<u32> {
+    fs::read_to_string(file).ok()?.trim().parse().ok().filter(|pid| process::alive(*pid))
+}

@@ -1,0 +1,92 @@
+//! What the daemons say of themselves, asked several times a second: for the lanes of a report and the live view. Never evidence of who serves.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::pair::look;
+use super::timeline::At;
+use crate::core::id::NodeId;
+use crate::core::view::View;
+
+/// What a daemon said, in short.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// Its role in each group.
+    pub roles: Vec<String>,
+    /// How long each owned group's lease lasts, in milliseconds.
+    pub lease: Vec<Option<u64>>,
+    /// It reaches a majority of witnesses.
+    pub witness: bool,
+    /// Each link's name and state.
+    pub links: Vec<(String, String)>,
+}
+
+/// All that one daemon said; nothing where it did not answer.
+pub type Sayings = Vec<(At, Option<Said>)>;
+
+/// Asks both daemons until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    said: Arc<Mutex<[Sayings; 2]>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to ask the daemons of these run directories; times count from `start`.
+    pub fn start(run_dirs: [PathBuf; 2], start: Instant) -> Result<Watch> {
+        let mut watch = Watch { said: Arc::default(), stop: Arc::default(), threads: Vec::new() };
+        for (node, dir) in run_dirs.into_iter().enumerate() {
+            let (said, stop) = (Arc::clone(&watch.said), Arc::clone(&watch.stop));
+            let ask = move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let at = start.elapsed();
+                    let now = look(&dir).as_ref().map(Said::of);
+                    said.lock().unwrap_or_else(PoisonError::into_inner)[node].push((at, now));
+                    thread::sleep(PERIOD);
+                }
+            };
+            watch.threads.push(thread::Builder::new().name("watch".into()).spawn(ask)?);
+        }
+        Ok(watch)
+    }
+
+    /// The newest of a node's sayings.
+    pub fn last(&self, node: NodeId) -> Option<Said> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said[node.index() % 2].last().and_then(|(_, said)| said.clone())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> [Sayings; 2] {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Said {
+    fn of(view: &View) -> Said {
+        Said {
+            roles: view.groups.iter().map(|group| group.role.clone()).collect(),
+            lease: view.groups.iter().map(|group| group.lease_ms_left).collect(),
+            witness: view.witness.reachable,
+            links: view.links.iter().map(|link| (link.name.clone(), link.state.clone())).collect(),
+        }
+    }
+}
+
+/// Between two questions to the same daemon.
+pub const PERIOD: Duration = Duration::from_millis(100);
