@@ -25,10 +25,13 @@ pub const ATTACKER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x66]);
 /// The third machine's, which has the address by mistake.
 pub const STRANGER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x99]);
 
+/// Frames and the cables that they came over, oldest first.
+type Heard = VecDeque<(CableId, Vec<u8>)>;
+
 /// Listens to the heartbeats on their way to each node, to play them back later. Dropping it ends that.
 #[derive(Debug)]
 pub struct Tap {
-    heard: Arc<Mutex<[VecDeque<(CableId, Vec<u8>)>; 2]>>,
+    heard: Arc<Mutex<[Heard; 2]>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -105,7 +108,8 @@ pub fn forge(lab: &Lab, group: usize) -> Result<()> {
             }
         }
     }
-    let everybody = BOTH.map(|node| plan.port(plan.public, node)).into_iter().chain((0..plan.witnesses.len()).map(witness_port));
+    // As a broadcast would: the owner cannot answer before the witnesses have heard it.
+    let everybody = (0..plan.witnesses.len()).map(witness_port).chain(BOTH.map(|node| plan.port(plan.public, node)));
     let vips: Vec<IpAddr> = plan.groups.get(group).into_iter().flat_map(|g| &g.vips).map(|((ip, _), _)| *ip).collect();
     for port in everybody {
         let socket = on_port(&lab.switch, &port)?;

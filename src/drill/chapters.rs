@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::picture::Verdict as Line;
 use crate::sim::machine::real;
 use crate::sim::pair::{Pair as Settings, Pairs};
-use crate::sim::script::Story;
+use crate::sim::script::{ConfigRef, Scenario, Story};
 
 /// Both nodes' settings out of a configuration that was read already, whatever a scenario names.
 struct Given<'a>(&'a Config);
@@ -80,8 +80,13 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<(Story, Config, String)
     let config = match own {
         Some(config) => config.clone(),
         None => {
-            let scenario: crate::sim::script::Scenario = serde_json::from_str(&text).with_context(|| name.clone())?;
-            Config::read(&folder.join(&scenario.config)).with_context(|| format!("{name}: its configuration"))?
+            let scenario: Scenario = serde_json::from_str(&text).with_context(|| name.clone())?;
+            let file = match &scenario.config {
+                ConfigRef::Both(file) => file,
+                // Said by `scenario` as not possible here; the first is read so that the story can be.
+                ConfigRef::Each(files) => files.values().next().with_context(|| format!("{name}: no configuration"))?,
+            };
+            Config::read(&folder.join(file)).with_context(|| format!("{name}: its configuration"))?
         }
     };
     let story = Story::read(&text, &name, folder, &Given(&config)).map_err(anyhow::Error::msg)?;
@@ -103,7 +108,10 @@ pub fn scenario(
 ) -> Result<(Chapter, Option<Weighed>)> {
     let (story, config, text) = read(path, own)?;
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let missing = stage::impossible(&story);
+    let mut missing = stage::impossible(&story);
+    if matches!(story.scenario.config, ConfigRef::Each(_)) {
+        missing.push("config: the lab's nodes have one file between them".to_owned());
+    }
     if !missing.is_empty() {
         let figures = vec!["-".to_owned(); html::COLUMNS.len()];
         let details = vec![("not on the real kernel, and so not counted as passed".to_owned(), missing)];
@@ -130,7 +138,10 @@ pub fn scenario(
     pair.site.keep = keep;
     let picture = picture(&story.scenario.title, &story.scenario.about, &pair, (played.from, played.to), lines);
     let mut notes = weighed.notes.clone();
-    notes.extend(pair.answered());
+    notes.extend(pair.answered().into_iter().map(|a| {
+        let word = if a.done { "" } else { "refused: " };
+        format!("{}: {word}{}", pair.lab.name(a.node), a.text)
+    }));
     let mut details = vec![("owners".to_owned(), html::courses(&weighed, &pair)), ("beside that".to_owned(), notes)];
     if !passed {
         details.push(("not as expected".to_owned(), weighed.failures.clone()));

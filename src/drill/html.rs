@@ -94,7 +94,10 @@ impl Report {
         );
         let failed = self.chapters.iter().filter(|c| c.result != Passed::Yes).count();
         let (class, sum) = match failed {
-            0 => ("good", format!("all {} passed", self.chapters.len())),
+            0 => (
+                "good",
+                if self.chapters.len() == 1 { "passed".to_owned() } else { format!("all {} passed", self.chapters.len()) },
+            ),
             n => ("bad", format!("{n} of {} did not pass", self.chapters.len())),
         };
         let _ = writeln!(

@@ -2,8 +2,6 @@
 //!
 //! Who served and whose kernel answered is the probes'; role, lease, witness and links are what the daemons said of themselves.
 
-use std::time::Duration;
-
 use super::lab::BOTH;
 use super::pair::Pair;
 use super::probe::{BRIDGE, CLIENT_PERIOD};
@@ -65,7 +63,8 @@ fn section(pair: &Pair, view: &View, node: NodeId, said: &Sayings) -> Section {
         );
         lanes.push(lane(name("lease"), Tone::Faint, lease).without(&mute));
         let asked = pair.probes.guard(group).map(|probe| probe.record().nodes[node.index()].clone()).unwrap_or_default();
-        let runs = timeline::runs(&view.cut(&asked), BRIDGE);
+        let asked = view.cut(&asked);
+        let runs = joined(timeline::runs(&asked, BRIDGE), &asked);
         let open = runs.iter().map(|run| view.bar(run.first_sent, run.last_received, "answers for the VIP".to_owned(), own));
         lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
     }
@@ -108,7 +107,7 @@ impl View {
         if first > self.from {
             bars.push(self.bar(self.from, first, "nobody yet".to_owned(), Tone::Faint));
         }
-        for run in joined(runs) {
+        for run in joined(runs, &self.cut(asked)) {
             let (name, tone) = (names[run.node.index() % 2].clone(), Tone::of_node(run.node.index()));
             bars.push(self.bar(run.first_sent, run.last_received, name, tone));
         }
@@ -149,12 +148,13 @@ impl View {
     }
 }
 
-/// Runs of one node with no other's in between, as one: the silences are drawn over them.
-fn joined(runs: Vec<Run>) -> Vec<Run> {
+/// Runs of one node with no unanswered question in between, as one: a probe that stood still is no silence.
+fn joined(runs: Vec<Run>, asked: &[Asked]) -> Vec<Run> {
+    let lost = |from: At, to: At| asked.iter().any(|a| a.sent > from && a.sent < to && a.answer.is_none());
     let mut all: Vec<Run> = Vec::new();
     for run in runs {
         match all.last_mut() {
-            Some(last) if last.node == run.node && run.first_sent - last.last_sent < JOIN => {
+            Some(last) if last.node == run.node && !lost(last.last_sent, run.first_sent) => {
                 (last.last_sent, last.last_received) = (run.last_sent, run.last_received);
             }
             _ => all.push(run),
@@ -162,6 +162,3 @@ fn joined(runs: Vec<Run>) -> Vec<Run> {
     }
     all
 }
-
-/// Longer silences than this are drawn as such and not over a bar.
-const JOIN: Duration = Duration::from_millis(20);

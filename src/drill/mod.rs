@@ -12,7 +12,7 @@
 //! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
 //! - [`rewrite`] a configuration as the lab runs it; [`attack`] forged and replayed frames.
 //! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data, [`suffer`] one of them done and judged.
-//! - [`stage`] a scenario's file on the real kernel, [`weigh`] what came of it beside virtual time.
+//! - [`stage`] a scenario's file on the real kernel; [`weigh`] what came of it beside virtual time, [`expected`] and beside its own expectations.
 //! - [`watch`] what the daemons say of themselves; [`live`] the screen; [`lanes`], [`html`] the report, a chapter a run ([`chapters`]);
 //!   [`report`] header and table.
 //!
@@ -24,6 +24,7 @@ pub mod chapters;
 pub mod connection;
 pub mod contender;
 pub mod daemon;
+pub mod expected;
 pub mod fault;
 pub mod faults;
 pub mod frames;

@@ -43,11 +43,24 @@ pub struct Pair {
     /// It is the recipe's own pair.
     pub recipe: bool,
     /// What commands that nobody waits for have answered.
-    pub(super) answers: Arc<Mutex<Vec<String>>>,
+    pub(super) answers: Arc<Mutex<Vec<Answered>>>,
     /// Which node plays the catalogue's owner.
     pub(super) owner: NodeId,
     /// What the daemons say of themselves, once somebody looks.
     watch: Option<Watch>,
+}
+
+/// What a command has answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// When.
+    pub at: At,
+    /// Which node's daemon.
+    pub node: NodeId,
+    /// Done, or refused.
+    pub done: bool,
+    /// The answer.
+    pub text: String,
 }
 
 impl Pair {
@@ -114,7 +127,7 @@ impl Pair {
     }
 
     /// What commands that nobody waits for have answered.
-    pub fn answered(&self) -> Vec<String> {
+    pub fn answered(&self) -> Vec<Answered> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -173,11 +186,7 @@ impl Pair {
                 let daemon = self.daemons[node.index()].as_mut().context("no daemon to supervise")?;
                 daemon.supervise(&self.lab, &self.site, node, pause)?;
             }
-            Step::Unsupervise(node) => {
-                if let Some(daemon) = &mut self.daemons[who(node).index()] {
-                    daemon.unsupervise();
-                }
-            }
+            Step::Unsupervise(node) => self.unsupervise(who(node)),
             Step::Hang(node) => self.hang(who(node), true)?,
             Step::Wake(node) => self.hang(who(node), false)?,
             Step::Unplug(node, cable) => self.lab.unplug(who(node), cable)?,
@@ -228,6 +237,20 @@ impl Pair {
         let supervised = self.daemons[node.index()].as_ref().is_some_and(Daemon::supervised);
         self.became(node, Some("no daemon").filter(|_| !supervised));
         Ok(())
+    }
+
+    /// SIGUSR2 to the daemon, and something that starts it again so long after its exit.
+    pub fn restart(&mut self, node: NodeId, pause: Duration) -> Result<()> {
+        let daemon = self.daemons[node.index()].as_mut().context("no daemon to restart")?;
+        daemon.supervise(&self.lab, &self.site, node, pause)?;
+        self.signal(node, Signal::SIGUSR2)
+    }
+
+    /// Nobody starts a daemon again.
+    pub fn unsupervise(&mut self, node: NodeId) {
+        if let Some(daemon) = &mut self.daemons[node.index()] {
+            daemon.unsupervise();
+        }
     }
 
     /// SIGSTOP, or SIGCONT.

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
@@ -19,7 +20,7 @@ use super::lab::BOTH;
 use super::netlink;
 use super::node::Misbehaviour;
 use super::ns::Namespace;
-use super::pair::Pair;
+use super::pair::{Answered, Pair};
 use super::plan::{CableId, Plan};
 use super::process;
 use super::timeline::At;
@@ -41,11 +42,44 @@ pub struct Played {
     pub from: At,
     /// Its end.
     pub to: At,
+    /// The time of day (UTC) of its beginning.
+    wall: Duration,
+}
+
+impl Played {
+    /// A node's log: when, counted from the scenario's beginning, and what, with the group in front as in a trace; refusals begin with
+    /// [`REFUSED`](super::weigh::REFUSED).
+    pub fn log(&self, node: NodeId) -> Vec<(Duration, String)> {
+        let (text, _) = self.pair.site.log_since(node, 0);
+        // What was said after the end, while the pair was looked at, is no part of the story.
+        text.lines().filter_map(|line| logged(line, self.wall)).filter(|(at, _)| *at <= self.to - self.from).collect()
+    }
+}
+
+/// A line of a log: its time of day (UTC) against the scenario's, and its words.
+fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
+    let (stamp, rest) = line.split_once(' ')?;
+    let (_, target_and_text) = rest.trim_start().split_once(' ')?;
+    let (target, text) = target_and_text.trim_start().split_once(": ")?;
+    let mut parts = stamp.split_once('T')?.1.trim_end_matches('Z').splitn(3, ':');
+    let (hours, minutes): (u64, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let seconds: f64 = parts.next()?.parse().ok()?;
+    let of_day = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
+    const DAY: Duration = Duration::from_secs(86_400);
+    let at = of_day.checked_sub(began).unwrap_or_else(|| (of_day + DAY).saturating_sub(began));
+    // A line from a moment before the beginning is no line of tomorrow.
+    let at = if at > DAY / 2 { Duration::ZERO } else { at };
+    let text = text.trim_end();
+    let text = match text.rsplit_once(" group=") {
+        Some((text, group)) => format!("{}: {text}", group.trim_matches('"')),
+        None => text.to_owned(),
+    };
+    Some((at, if target == "refused" { format!("{}{text}", super::weigh::REFUSED) } else { text }))
 }
 
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
 pub fn impossible(story: &Story) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found: Vec<String> = story.not_here.iter().map(|step| format!("{step}: not built yet")).collect();
     for (_, text, acts) in &story.acts {
         for why in acts.iter().filter_map(|act| not_here(act, story)) {
             let line = format!("{text}: {why}");
@@ -62,6 +96,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     match act {
         Act::Pause(_) | Act::Unpause(_) => Some("a namespace has the machine's own clock, which cannot stand still"),
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
+        Act::Configure(..) => Some("a daemon's file is the same from its first start to its last"),
         Act::LastHop(..) => Some("a Linux gateway answers by its table"),
         Act::ServiceTime(..) => Some("the lab's services take the time that they take"),
         Act::DiskTime(..) | Act::DiskFails(..) => Some("the disk is the machine's own"),
@@ -95,6 +130,8 @@ pub fn play(
     // The probes' first questions go out before the first act.
     thread::sleep(Duration::from_millis(200));
     let from = stage.pair.probes.now();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall = Duration::new(since_epoch.as_secs() % 86_400, since_epoch.subsec_nanos());
     let words: Vec<(String, MarkKind)> = story.entries().map(|step| (step.words(), step.kind())).collect();
     for ((at, _, acts), (words, kind)) in story.acts.iter().zip(words) {
         stage.wait_until(from + Duration::from_nanos(at.0), stop, seen)?;
@@ -109,7 +146,7 @@ pub fn play(
     stage.wait_until(to, stop, seen)?;
     let Stage { pair, tap, stranger } = stage;
     drop((tap, stranger));
-    Ok(Played { pair, from, to })
+    Ok(Played { pair, from, to, wall })
 }
 
 /// The pair and what else stands around it.
@@ -136,16 +173,26 @@ impl Stage {
         let id = |node: &usize| NodeId(*node as u8);
         let pair = &mut self.pair;
         match act {
-            Act::Start(node) => {
-                if pair.state(id(node)) == Some("no daemon") {
-                    pair.boot(id(node))?;
-                }
+            Act::Start(node) if pair.state(id(node)) == Some("no daemon") => pair.boot(id(node))?,
+            Act::Stop(node) if pair.runs(id(node)) => {
+                pair.unsupervise(id(node));
+                pair.stop(id(node))?;
             }
-            Act::Stop(node) if pair.runs(id(node)) => pair.stop(id(node))?,
-            Act::Kill(node) if pair.runs(id(node)) => pair.kill(id(node))?,
+            Act::Kill(node) if pair.runs(id(node)) => {
+                pair.unsupervise(id(node));
+                pair.kill(id(node))?;
+            }
+            Act::Restart(node, after) if pair.state(id(node)).is_none() => {
+                pair.restart(id(node), Duration::from_nanos(after.0))?;
+            }
             Act::Hang(node) if pair.runs(id(node)) => pair.hang(id(node), true)?,
             Act::Wake(node) if pair.state(id(node)) == Some("hung") => pair.hang(id(node), false)?,
-            Act::Stop(_) | Act::Kill(_) | Act::Hang(_) | Act::Wake(_) => {}
+            Act::Start(_) | Act::Stop(_) | Act::Kill(_) | Act::Restart(..) | Act::Hang(_) | Act::Wake(_) => {}
+            Act::LoseState(node) => {
+                let state = pair.site.node_dir(id(node)).join("state");
+                fs::remove_dir_all(&state)?;
+                fs::create_dir(&state)?;
+            }
             Act::PowerOff(node) => pair.power_off(id(node))?,
             Act::PowerOn(node) => match pair.state(id(node)) {
                 Some("off") => pair.power_on(id(node))?,
@@ -264,16 +311,16 @@ impl Stage {
             _ => return,
         };
         let run_dir = self.pair.site.node_dir(node).join("run");
-        let answers = std::sync::Arc::clone(&self.pair.answers);
-        let who = self.pair.lab.name(node).to_owned();
+        let (answers, began) = (Arc::clone(&self.pair.answers), self.pair.probes.began());
         thread::spawn(move || {
-            let answer = match ask_blocking(&run_dir, &request, Duration::from_secs(120)) {
-                Ok(Response::Done(text)) => text,
-                Ok(Response::Refused(why)) => format!("refused: {why}"),
-                Ok(Response::View(_)) => return,
-                Err(error) => error.to_string(),
+            let (done, text) = match ask_blocking(&run_dir, &request, Duration::from_secs(120)) {
+                Ok(Response::Done(text)) => (true, text),
+                Ok(Response::Refused(why)) => (false, why),
+                Ok(_) => return,
+                Err(error) => (false, error.to_string()),
             };
-            answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(format!("{who}: {answer}"));
+            let answer = Answered { at: began.elapsed(), node, done, text };
+            answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         });
     }
 }
@@ -281,4 +328,22 @@ impl Stage {
 /// A living process that a file names.
 fn pid_in(file: &PathBuf) -> Option<u32> {
     fs::read_to_string(file).ok()?.trim().parse().ok().filter(|pid| process::alive(*pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_tells_when_it_was_said_and_of_which_group() {
+        let began = Duration::from_secs(12 * 3600);
+        let (at, text) = logged("2026-01-02T12:00:01.500Z INFO  twinbeat::x: master1 SERVES group=\"web\"", began).unwrap();
+        assert_eq!((at, text.as_str()), (Duration::from_millis(1500), "web: master1 SERVES"));
+        let (_, text) = logged("2026-01-02T12:00:01.500Z WARN  refused: no first claim: 02:00 answers group=web", began).unwrap();
+        assert_eq!(text, "refused: web: no first claim: 02:00 answers");
+        let (at, _) = logged("2026-01-03T00:00:01.000Z INFO  x: y", Duration::from_secs(86_399)).unwrap();
+        assert_eq!(at, Duration::from_secs(2), "midnight is no wall");
+        assert_eq!(logged("2026-01-02T11:59:59.000Z INFO  x: y", began).unwrap().0, Duration::ZERO);
+        assert_eq!(logged("thread 'main' panicked", began), None);
+    }
 }

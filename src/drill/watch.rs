@@ -22,6 +22,10 @@ pub struct Said {
     pub lease: Vec<Option<u64>>,
     /// It reaches a majority of witnesses.
     pub witness: bool,
+    /// Each group's service.
+    pub services: Vec<String>,
+    /// For each group why a takeover would not work; none when it would.
+    pub not_ready: Vec<Option<String>>,
     /// Each link's name and state.
     pub links: Vec<(String, String)>,
 }
@@ -83,6 +87,12 @@ impl Said {
             roles: view.groups.iter().map(|group| group.role.clone()).collect(),
             lease: view.groups.iter().map(|group| group.lease_ms_left).collect(),
             witness: view.witness.reachable,
+            services: view.groups.iter().map(|group| group.service.clone()).collect(),
+            not_ready: view
+                .groups
+                .iter()
+                .map(|group| (!group.takeover_ready.ready).then(|| group.takeover_ready.reasons.join("; ")))
+                .collect(),
             links: view.links.iter().map(|link| (link.name.clone(), link.state.clone())).collect(),
         }
     }

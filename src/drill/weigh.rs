@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::expected::Evidence;
 use super::lab::BOTH;
 use super::probe::{BRIDGE, Outcome, Record};
 use super::stage::Played;
-use super::timeline::{self, Asked, At, Silence};
+use super::timeline::{self, Asked, At};
 use crate::core::id::NodeId;
 use crate::core::settings::Timing;
-use crate::sim::script::{Expect, Outcome as Virtual, Story};
-use crate::sim::step::Dur;
+use crate::sim::script::{Outcome as Virtual, Story};
 
 /// Who owned a group from when on, counted from the scenario's beginning.
 pub type History = Vec<(At, NodeId)>;
@@ -57,17 +57,21 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
     let tolerance = tolerance(&pair.lab.plan.timing);
     let mut weighed =
         Weighed { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
+    let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
+    weighed.failures.extend(itself.map(|text| format!("virtual time itself fails: {text}")));
+    let mut groups = Vec::new();
     for (group, of) in pair.lab.plan.groups.iter().enumerate() {
         let (Some(outcome), Some(record)) = (pair.probes.outcome(group, from, to), pair.probes.guard(group).map(|p| p.record()))
         else {
             weighed.notes.push(format!("{}: nobody watches it", of.name));
+            groups.push(None);
             continue;
         };
         let real = history(&record, from, to);
         let moves = virtually.record.moves.get(group).map(Vec::as_slice).unwrap_or_default();
         let virtual_time: History = moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect();
         weighed.failures.extend(courses_differ(&of.name, &pair.lab.plan.nodes, &real, &virtual_time, tolerance));
-        let allowed = story.scenario.allow.and_then(|a| a.two_owners).map_or(Duration::ZERO, span);
+        let allowed = story.scenario.allow.and_then(|a| a.two_owners).map_or(Duration::ZERO, |dur| Duration::from_nanos(dur.0.0));
         if outcome.two_owners > allowed {
             weighed.failures.push(format!("{}: two nodes answered for {:?}", of.name, outcome.two_owners));
         }
@@ -79,16 +83,17 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
                 of.name
             ));
         }
-        let expected = Expected { record: &record, real: &real, from, to, tolerance };
-        for expect in story.scenario.expect.iter().filter(|expect| group_of(expect) == of.name) {
-            let node = node_of(expect).and_then(|name| pair.lab.plan.node(name));
-            if let Some(why) = expected.unmet(expect, node) {
-                weighed.failures.push(format!("{}: {why}", serde_json::to_string(expect).unwrap_or_default()));
-            }
-        }
+        groups.push(Some((record, real.clone())));
         weighed.courses.push(Course { name: of.name.clone(), real, virtual_time, outcome });
     }
-    refusals(virtually, played, &mut weighed);
+    let logs = BOTH.map(|node| played.log(node));
+    refusals(virtually, played, &logs, &mut weighed);
+    let evidence = Evidence { pair, groups, logs, from, to, tolerance };
+    for expect in &story.scenario.expect {
+        if let Some(why) = evidence.unmet(expect) {
+            weighed.failures.push(format!("{}: {why}", serde_json::to_string(expect).unwrap_or_default()));
+        }
+    }
     weighed
 }
 
@@ -122,11 +127,11 @@ fn courses_differ(group: &str, nodes: &[String; 2], real: &History, virtual_time
 }
 
 /// The refusals, numbers and MACs apart: how often one is repeated is a matter of time.
-fn refusals(virtually: &Virtual, played: &Played, weighed: &mut Weighed) {
+fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)>; 2], weighed: &mut Weighed) {
     for node in BOTH {
         let name = played.pair.lab.name(node);
-        let (log, _) = played.pair.site.log_since(node, 0);
-        let real: BTreeSet<String> = log.lines().filter_map(|line| Some(general(line.split_once(" refused: ")?.1))).collect();
+        let refused = |line: &str| Some(general(line.strip_prefix(REFUSED)?.split_once(": ")?.1));
+        let real: BTreeSet<String> = logs[node.index()].iter().filter_map(|(_, line)| refused(line)).collect();
         let lines = virtually.record.lines.as_deref().unwrap_or_default();
         let said = lines.iter().filter_map(|line| {
             let (_, rest) = line.trim_start().split_once(' ')?;
@@ -135,105 +140,25 @@ fn refusals(virtually: &Virtual, played: &Played, weighed: &mut Weighed) {
             Some(general(rest.trim_start().split_once(": ")?.1))
         });
         let wanted: BTreeSet<String> = said.collect();
-        for (missing, whose, other) in
-            [(wanted.difference(&real), "virtual time", "here"), (real.difference(&wanted), "here", "virtual time")]
-        {
-            let place = if other == "here" { "not here" } else { "not in virtual time" };
-            weighed
-                .failures
-                .extend(missing.map(|text| format!("{name} refused in {whose}, {place}: {text}").replace("in here", "here")));
-        }
+        weighed
+            .failures
+            .extend(wanted.difference(&real).map(|text| format!("{name} refused in virtual time and not here: {text}")));
+        weighed
+            .failures
+            .extend(real.difference(&wanted).map(|text| format!("{name} refused here and not in virtual time: {text}")));
     }
 }
 
+/// What a refusal's line of the log begins with ([`Played::log`]).
+pub const REFUSED: &str = "refused: ";
+
 /// A refusal without its numbers.
 fn general(text: &str) -> String {
-    let text = text.split(" group=").next().unwrap_or(text);
     let word = |word: &str| {
         let figures = word.chars().any(|c| c.is_ascii_digit());
         if figures { "#".to_owned() } else { word.to_owned() }
     };
     text.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// What is looked at to see whether an expectation holds.
-struct Expected<'a> {
-    record: &'a Record,
-    real: &'a History,
-    from: At,
-    to: At,
-    tolerance: Duration,
-}
-
-impl Expected<'_> {
-    /// Why it does not hold, if it does not.
-    fn unmet(&self, expect: &Expect, node: Option<NodeId>) -> Option<String> {
-        let at = |dur: &Dur| self.from + span(*dur);
-        let longest =
-            |silences: Vec<Silence>| silences.into_iter().filter(Silence::counts).map(|s| s.length()).max().unwrap_or_default();
-        match expect {
-            Expect::Owner { from, to, .. } => {
-                let asked = &self.record.nodes[node?.index() % 2];
-                let silence = longest(timeline::silences(asked, at(from) + self.tolerance, at(to).min(self.to) - self.tolerance));
-                (silence > BRIDGE).then(|| format!("it did not answer for {silence:.1?}"))
-            }
-            Expect::Nobody { from, to, .. } => {
-                let (from, to) = (at(from) + self.tolerance, at(to).min(self.to) - self.tolerance);
-                let answers =
-                    |asked: &[Asked]| asked.iter().filter(|a| a.sent >= from && a.sent < to && a.answer.is_some()).count();
-                let count: usize = self.record.nodes.iter().map(|asked| answers(asked)).sum();
-                (count > 0).then(|| format!("{count} answers came"))
-            }
-            Expect::Moves { exactly, at_most, from, .. } => {
-                let from = from.map_or(Duration::ZERO, span);
-                let count = self.real.iter().filter(|(at, _)| *at >= from).count();
-                let fine = exactly.is_none_or(|n| n == count) && at_most.is_none_or(|n| count <= n);
-                (!fine).then(|| format!("there were {count}"))
-            }
-            Expect::Gap { from, to, at_most, .. } => {
-                let to = to.as_ref().map_or(self.to, at).min(self.to);
-                let gap = longest(timeline::silences(&self.record.client, at(from), to));
-                let allowed = span(*at_most);
-                let slack = if allowed.is_zero() { Duration::ZERO } else { super::catalogue::SLACK };
-                (gap > allowed + slack).then(|| format!("the longest was {gap:.1?}"))
-            }
-            Expect::ServedWithin { after, at_most, .. } => {
-                let after = at(after);
-                let good = |a: &&Asked| a.sent >= after && a.answer.is_some_and(|(_, who)| node.is_none_or(|node| node == who));
-                match self.record.client.iter().find(good) {
-                    None => Some("never".to_owned()),
-                    Some(first) => {
-                        let took = first.sent - after;
-                        (took > span(*at_most) + self.tolerance).then(|| format!("it took {took:.1?}"))
-                    }
-                }
-            }
-            #[allow(unreachable_patterns, reason = "an expectation that virtual time learns first must not pass unnoticed here")]
-            _ => Some("is not known on the real kernel".to_owned()),
-        }
-    }
-}
-
-fn group_of(expect: &Expect) -> &str {
-    match expect {
-        Expect::Owner { group, .. }
-        | Expect::Moves { group, .. }
-        | Expect::Gap { group, .. }
-        | Expect::Nobody { group, .. }
-        | Expect::ServedWithin { group, .. } => group,
-    }
-}
-
-fn node_of(expect: &Expect) -> Option<&str> {
-    match expect {
-        Expect::Owner { node, .. } => Some(node),
-        Expect::ServedWithin { node, .. } => node.as_deref(),
-        _ => None,
-    }
-}
-
-fn span(dur: Dur) -> Duration {
-    Duration::from_nanos(dur.0.0)
 }
 
 #[cfg(test)]
@@ -257,7 +182,7 @@ mod tests {
 
     #[test]
     fn refusals_are_the_same_whatever_their_numbers() {
-        let real = general("no first claim: 02:00:00:00:00:99 answers for the address group=web");
+        let real = general("no first claim: 02:00:00:00:00:99 answers for the address");
         assert_eq!(real, general("no first claim: 02:aa:00:00:00:01 answers for the address"));
         assert_ne!(real, general("no first claim: the witness does not answer"));
     }

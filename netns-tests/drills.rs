@@ -1,0 +1,225 @@
+//! `twinbeat drill` as a person uses it: scenarios on the real kernel beside virtual time, an own configuration, and nothing left behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use twinbeat::drill::chapters;
+use twinbeat::drill::html::Passed;
+use twinbeat::drill::live::Live;
+use twinbeat::drill::{ns, process};
+
+const TWINBEAT: &str = env!("CARGO_BIN_EXE_twinbeat");
+
+/// One pair at a time: gaps of milliseconds are measured, and two cores are few.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A scenario on the real kernel: the owners and refusals of virtual time, and what its file expects.
+fn play(name: &str) {
+    if !common::ready() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.json"));
+    let never = AtomicBool::new(false);
+    let (chapter, weighed) = chapters::scenario(Path::new(TWINBEAT), &path, None, &mut Live::on(false), &never, false).unwrap();
+    let weighed = weighed.expect("all of its steps exist on the real kernel");
+    // A machine that stood still for longer than half a lease bears tells nothing about times: said, and judged no further. Two owners
+    // are a failure on any machine.
+    if weighed.lateness > Duration::from_millis(350) && !weighed.failures.is_empty() {
+        println!("{name}: NOT JUDGED, the machine itself stood still for {:?}: {:?}", weighed.lateness, weighed.failures);
+        assert!(!weighed.failures.iter().any(|f| f.contains("two nodes answered")), "{:#?}", weighed.failures);
+        return;
+    }
+    assert!(
+        weighed.failures.is_empty() && chapter.result == Passed::Yes,
+        "{name}: {:#?}\n{:#?}",
+        weighed.failures,
+        chapter.details
+    );
+}
+
+#[test]
+fn power_off_has_the_same_owners_as_in_virtual_time() {
+    play("recipe-power-off");
+}
+
+#[test]
+fn a_third_machine_with_the_address_is_refused_as_in_virtual_time() {
+    play("lesson-third-machine");
+}
+
+#[test]
+fn replayed_heartbeats_change_nothing_as_in_virtual_time() {
+    play("attack-replay");
+}
+
+#[test]
+fn a_scenario_with_a_step_that_only_virtual_time_knows_is_said_and_not_passed() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit-pause.json");
+    if !common::ready() {
+        return;
+    }
+    let done = Command::new(TWINBEAT).arg("drill").arg(&scenario).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(1), "{text}");
+    assert!(text.contains("NOT HERE") && text.contains("cannot stand still"), "{text}");
+}
+
+/// What this run left: namespaces, files, processes.
+fn left(pid: u32) -> Vec<String> {
+    let ours = |name: &str| name.starts_with(&format!("tbd{pid}-"));
+    let names = |dir: &Path| -> Vec<String> {
+        let entries = fs::read_dir(dir).map(|all| all.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect::<Vec<_>>());
+        entries.unwrap_or_default().into_iter().filter(|name| ours(name)).collect()
+    };
+    [names(Path::new(ns::DIR)), names(&std::env::temp_dir())].concat()
+}
+
+/// Starts a drill and waits until its pair serves and the fault is held.
+fn start() -> (Child, Vec<u32>) {
+    let mut command = Command::new(TWINBEAT);
+    command.args(["drill", "hb1_down", "--hold", "60"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut inside: BTreeSet<u32> = BTreeSet::new();
+    while Instant::now() < until && inside.len() < 3 {
+        for name in left(child.id()) {
+            if let Ok(meta) = fs::metadata(Path::new(ns::DIR).join(name)) {
+                use std::os::unix::fs::MetadataExt;
+                let drill = child.id();
+                inside.extend(process::in_namespace((meta.dev(), meta.ino())).into_iter().filter(|pid| *pid != drill));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(inside.len() >= 3, "two daemons and the owner's service run: {inside:?}");
+    (child, inside.into_iter().collect())
+}
+
+#[test]
+fn an_interrupted_drill_leaves_nothing_behind() {
+    if !common::ready() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut child, inside) = start();
+    assert!(!left(child.id()).is_empty());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+}
+
+#[test]
+fn what_a_killed_drill_left_is_swept_by_the_next() {
+    if !common::ready() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut child, inside) = start();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(left(child.id()).len() >= 6, "nobody could clean up: {:?}", left(child.id()));
+    // The next one, whatever it is.
+    let next = Command::new(TWINBEAT).args(["drill", "hb1_down", "--hold", "1"]).output().unwrap();
+    assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stdout));
+    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+}
+
+/// Two groups, each at home on another node, IPv6 alone, odd interface names; and things that reach outside.
+const OWN: &str = r#"
+cluster = "shop"
+port = 7694
+[nodes.north]
+public_key = "ed25519:EmRIap77Ag0r371OXcjG4jmcrMWKlG7lFCaYnqoYXcw="
+[nodes.north.links]
+cross = { interface = "enp3s0", address = "fd11::1" }
+office = { interface = "enp1s0f0", address = "fd42::12" }
+[nodes.south]
+public_key = "ed25519:h9RH5Ftx7hugvdnKqw7gEHpsJKAEkjSTJlbjlRPSKDA="
+[nodes.south.links]
+cross = { interface = "eno2", address = "fd11::2" }
+office = { interface = "eno1", address = "fd42::13" }
+[witness]
+link = "office"
+targets = ["fd42::1"]
+[timing]
+heartbeat = "100ms"
+warn = "300ms"
+lease = "320ms"
+dead = "1s"
+init_dead = "5s"
+delivery = "50ms"
+[log]
+file = "/nowhere/twinbeat.log"
+[[groups]]
+name = "web"
+preferred = "north"
+vips = [{ address = "fd42::14/64", link = "office" }, { address = "fd42::15/64", link = "office" }]
+services = [{ systemd = "nginx", warm = true }]
+[[groups]]
+name = "mail"
+preferred = "south"
+vips = [{ address = "fd42::24/64", link = "office" }]
+services = [{ lsb = "postfix", warm = true }]
+"#;
+
+#[test]
+fn an_own_pair_of_two_groups_and_ipv6_is_rehearsed() {
+    if !common::ready() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let (file, report) = (dir.path().join("twinbeat.toml"), dir.path().join("report.html"));
+    fs::write(&file, OWN).unwrap();
+    let mut command = Command::new(TWINBEAT);
+    command.arg("drill").arg("--config").arg(&file).args(["standby", "power_off", "--hold", "4"]).arg("--report").arg(&report);
+    let done = command.output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{text}\n{errors}");
+    for said in
+        ["[log] is left out", "systemd nginx of group web is replaced", "lsb postfix of group mail is replaced", "fd42::14"]
+    {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let html = fs::read_to_string(&report).unwrap();
+    assert!(html.contains("<svg") && html.contains("hears over cross") && html.contains("mail: role"), "{html}");
+}
+
+#[test]
+fn an_ordinary_user_drills_in_a_user_namespace() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // then every other test here is this one
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let binary: PathBuf = dir.path().join("twinbeat");
+    fs::copy(TWINBEAT, &binary).unwrap();
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(&binary);
+    command.args(["drill", "hb1_down", "--hold", "2"]).env("TMPDIR", dir.path()).current_dir(dir.path());
+    let done = command.output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    if errors.contains("lets ordinary users make user namespaces") {
+        println!("SKIPPED: {errors}");
+        return;
+    }
+    assert!(done.status.success() && text.contains("PASS"), "{text}\n{errors}");
+}
