@@ -14,8 +14,10 @@ use super::pair::Pair;
 use super::probe::Outcome;
 use super::stage;
 use super::suffer::Verdict;
+use super::timeline::At;
 use super::weigh::{Weighed, weigh};
 use crate::config::Config;
+use crate::core::id::NodeId;
 use crate::picture::Verdict as Line;
 use crate::sim::machine::real;
 use crate::sim::pair::{Pair as Settings, Pairs};
@@ -36,7 +38,7 @@ impl Pairs for Given<'_> {
 /// # Errors
 /// A step that cannot be done; and when `stop` was raised.
 pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool) -> Result<(Chapter, Verdict)> {
-    live.begin(&format!("{}: {}", fault.name, fault.about), pair.probes.now(), None);
+    live.begin(&format!("{}: {}", fault.name, fault.about), pair, None);
     let verdict = pair.suffer(fault, stop, &mut |pair| live.look(pair))?;
     let passed = verdict.failures.is_empty();
     let lines: Vec<Line> = match passed {
@@ -60,6 +62,11 @@ pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool)
     }
     let mut details = vec![("figures beside the table".to_owned(), notes)];
     if !passed {
+        details.push(("not as it shall be".to_owned(), verdict.failures.clone()));
+        let times =
+            |outcome: &Outcome| outcome.served.iter().map(|(at, n)| who(pair, *at, *n, from)).collect::<Vec<_>>().join(", ");
+        let lines = vec![format!("while held: {}", times(&verdict.fault)), format!("from the heal on: {}", times(&verdict.heal))];
+        details.push(("who answered".to_owned(), lines));
         details.extend(html::logs(pair, 40));
     }
     let two = verdict.fault.two_owners + verdict.heal.two_owners;
@@ -122,7 +129,7 @@ pub fn scenario(
     let mut begun = false;
     let played = stage::play(binary, &story, &config, &text, stop, &mut |pair| {
         if !std::mem::replace(&mut begun, true) {
-            live.begin(&title, pair.probes.now(), Some(length));
+            live.begin(&title, pair, Some(length));
         }
         live.look(pair);
     })?;
@@ -153,6 +160,10 @@ pub fn scenario(
     };
     let result = if passed { Passed::Yes } else { Passed::No };
     Ok((Chapter { name, result, figures, details, picture: Some(picture) }, Some(weighed)))
+}
+
+fn who(pair: &Pair, at: At, node: NodeId, from: At) -> String {
+    format!("{} from {:.3} s", pair.lab.name(node), at.as_secs_f64() - from.as_secs_f64())
 }
 
 fn figures(outcome: &Outcome, two_owners: Duration) -> Vec<String> {

@@ -37,9 +37,9 @@ impl Live {
     }
 
     /// What is played from now on, and how long it takes, where that is known.
-    pub fn begin(&mut self, title: &str, began: At, until: Option<Duration>) {
-        (self.title, self.began, self.until) = (title.to_owned(), began, until);
-        (self.last, self.marks, self.silent_since, self.drawn) = (None, 0, None, None);
+    pub fn begin(&mut self, title: &str, pair: &Pair, until: Option<Duration>) {
+        (self.title, self.began, self.until) = (title.to_owned(), pair.probes.now(), until);
+        (self.last, self.marks, self.silent_since, self.drawn) = (None, pair.marks.len(), None, None);
         if self.screen {
             print!("\x1b[H\x1b[2J");
         } else {

@@ -355,6 +355,11 @@ impl Pair {
             let all: Vec<&str> = cable.select(&self.lab.plan).iter().map(|id| self.lab.plan.cable(*id).link.as_str()).collect();
             all.join(" and ")
         };
+        if let Step::Unplug(_, cable) | Step::Plug(_, cable) | Step::Blackhole(_, cable) = step
+            && cable.select(&self.lab.plan).is_empty()
+        {
+            return; // a pair with one direct cable has no second
+        }
         let (text, kind) = match step {
             Step::PowerOff(n) => (format!("{} loses power", name(n)), MarkKind::Fault),
             Step::PowerOn(n) => (format!("{} has power again", name(n)), MarkKind::Repair),
