@@ -118,7 +118,7 @@ fn everything(
             None => Pair::start(binary)?,
             Some((config, file)) => {
                 let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-                let mut pair = Pair::build(binary, Plan::of(config)?, &text, &Default::default())?;
+                let mut pair = Pair::build(binary, Plan::of(config)?, [&text, &text], &Default::default())?;
                 pair.boot_both()?;
                 pair
             }

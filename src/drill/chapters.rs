@@ -12,16 +12,17 @@ use super::lanes::picture;
 use super::live::Live;
 use super::pair::Pair;
 use super::probe::Outcome;
-use super::stage;
+use super::stage::{self, Script};
 use super::suffer::Verdict;
 use super::timeline::At;
 use super::weigh::{Weighed, weigh};
 use crate::config::Config;
 use crate::core::id::NodeId;
 use crate::picture::Verdict as Line;
+use crate::sim::files::Files;
 use crate::sim::machine::real;
 use crate::sim::pair::{Pair as Settings, Pairs};
-use crate::sim::script::{ConfigRef, Scenario, Story};
+use crate::sim::script::{ConfigRef, Story};
 
 /// Both nodes' settings out of a configuration that was read already, whatever a scenario names.
 struct Given<'a>(&'a Config);
@@ -80,25 +81,29 @@ pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool)
 ///
 /// # Errors
 /// A scenario or a configuration that cannot be read, with file, line and what is allowed.
-pub fn read(path: &Path, own: Option<&Config>) -> Result<(Story, Config, String)> {
+pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let config = match own {
-        Some(config) => config.clone(),
-        None => {
-            let scenario: Scenario = serde_json::from_str(&text).with_context(|| name.clone())?;
-            let file = match &scenario.config {
-                ConfigRef::Both(file) => file,
-                // Said by `scenario` as not possible here; the first is read so that the story can be.
-                ConfigRef::Each(files) => files.values().next().with_context(|| format!("{name}: no configuration"))?,
-            };
-            Config::read(&folder.join(file)).with_context(|| format!("{name}: its configuration"))?
+    let story = match own {
+        Some(config) => Story::read(&text, &name, folder, &Given(config)),
+        None => Story::read(&text, &name, folder, &Files),
+    };
+    let story = story.map_err(anyhow::Error::msg)?;
+    let config = |node: usize| -> Result<Config> {
+        match (own, &story.scenario.config) {
+            (Some(config), _) => Ok(config.clone()),
+            (None, ConfigRef::Both(file)) => Ok(Config::read(&folder.join(file))?),
+            (None, ConfigRef::Each(files)) => {
+                let of = &**story.pair.node_name(node);
+                Ok(Config::read(&folder.join(files.get(of).with_context(|| format!("{name}: no configuration for {of}"))?))?)
+            }
         }
     };
-    let story = Story::read(&text, &name, folder, &Given(&config)).map_err(anyhow::Error::msg)?;
-    let config_text = std::fs::read_to_string(config.file()).with_context(|| config.file().display().to_string())?;
-    Ok((story, config, config_text))
+    let configs = [config(0)?, config(1)?];
+    let written = |config: &Config| std::fs::read_to_string(config.file()).with_context(|| config.file().display().to_string());
+    let texts = [written(&configs[0])?, written(&configs[1])?];
+    Ok(Script { story, configs, texts, folder: own.is_none().then(|| folder.to_owned()) })
 }
 
 /// One scenario on the real kernel, weighed against virtual time.
@@ -113,12 +118,10 @@ pub fn scenario(
     stop: &AtomicBool,
     keep: bool,
 ) -> Result<(Chapter, Option<Weighed>)> {
-    let (story, config, text) = read(path, own)?;
+    let script = read(path, own)?;
+    let story = &script.story;
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let mut missing = stage::impossible(&story);
-    if matches!(story.scenario.config, ConfigRef::Each(_)) {
-        missing.push("config: the lab's nodes have one file between them".to_owned());
-    }
+    let missing = stage::impossible(story);
     if !missing.is_empty() {
         let figures = vec!["-".to_owned(); html::COLUMNS.len()];
         let details = vec![("not on the real kernel, and so not counted as passed".to_owned(), missing)];
@@ -127,14 +130,14 @@ pub fn scenario(
     let length = Duration::from_nanos(story.scenario.until.0.0);
     let title = format!("{name}: {}", story.scenario.title);
     let mut begun = false;
-    let played = stage::play(binary, &story, &config, &text, stop, &mut |pair| {
+    let played = stage::play(binary, &script, stop, &mut |pair| {
         if !std::mem::replace(&mut begun, true) {
             live.begin(&title, pair, Some(length));
         }
         live.look(pair);
     })?;
     let virtually = story.run(real, true);
-    let weighed = weigh(&story, &virtually, &played);
+    let weighed = weigh(story, &virtually, &played);
     let passed = weighed.failures.is_empty();
     let mut lines: Vec<Line> = weighed.failures.iter().map(|text| Line { good: false, text: text.clone() }).collect();
     if passed {

@@ -64,7 +64,7 @@ fn section(pair: &Pair, view: &View, node: NodeId, said: &Sayings) -> Section {
         lanes.push(lane(name("lease"), Tone::Faint, lease).without(&mute));
         let asked = pair.probes.guard(group).map(|probe| probe.record().nodes[node.index()].clone()).unwrap_or_default();
         let asked = view.cut(&asked);
-        let runs = joined(timeline::runs(&asked, BRIDGE), &asked);
+        let runs = timeline::joined(timeline::runs(&asked, BRIDGE), &asked);
         let open = runs.iter().map(|run| view.bar(run.first_sent, run.last_received, "answers for the VIP".to_owned(), own));
         lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
     }
@@ -107,7 +107,7 @@ impl View {
         if first > self.from {
             bars.push(self.bar(self.from, first, "nobody yet".to_owned(), Tone::Faint));
         }
-        for run in joined(runs, &self.cut(asked)) {
+        for run in timeline::joined(runs, &self.cut(asked)) {
             let (name, tone) = (names[run.node.index() % 2].clone(), Tone::of_node(run.node.index()));
             bars.push(self.bar(run.first_sent, run.last_received, name, tone));
         }
@@ -146,19 +146,4 @@ impl View {
         });
         shown.collect()
     }
-}
-
-/// Runs of one node with no unanswered question in between, as one: a probe that stood still is no silence.
-fn joined(runs: Vec<Run>, asked: &[Asked]) -> Vec<Run> {
-    let lost = |from: At, to: At| asked.iter().any(|a| a.sent > from && a.sent < to && a.answer.is_none());
-    let mut all: Vec<Run> = Vec::new();
-    for run in runs {
-        match all.last_mut() {
-            Some(last) if last.node == run.node && !lost(last.last_sent, run.first_sent) => {
-                (last.last_sent, last.last_received) = (run.last_sent, run.last_received);
-            }
-            _ => all.push(run),
-        }
-    }
-    all
 }

@@ -1,8 +1,8 @@
 //! The files of a pair: for each node its own directories, keys, page and configuration. The daemons are [`daemon`](super::daemon)'s.
 //!
-//! Everything lives in one temporary directory: the configuration (the same file for both nodes) with both keys beside it, and for each node
+//! Everything lives in one temporary directory: each node's configuration (the same text, as a rule) and key, and for each node
 //! its run and state directories, its services' scripts and files, and logs. A node sees its own part at `here`, by a bind mount in a mount
-//! namespace of its own: so one configuration names the same scripts on both.
+//! namespace of its own: so the same text names the same scripts on both.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -35,6 +35,10 @@ pub struct Site {
     pub services: Vec<Service>,
     /// What of the configuration was replaced or left out.
     pub said: Vec<String>,
+    /// Each node's public key by its name.
+    keys: Vec<(String, String)>,
+    /// The groups whose services are init scripts.
+    init: BTreeSet<usize>,
     contender: Contender,
     /// Keep the directory, for a look at the logs.
     pub keep: bool,
@@ -46,11 +50,12 @@ impl Site {
     /// Prepares the recipe's pair with that `failback`.
     pub fn prepare(lab: &Lab, binary: &Path, failback: &str) -> Result<Site> {
         let nginx = ["nginx".to_owned()];
-        Site::prepare_for(lab, binary, &render(&["", ""], &TIMING, failback, &nginx), &BTreeSet::new())
+        let text = render(&["", ""], &TIMING, failback, &nginx);
+        Site::prepare_for(lab, binary, [&text, &text], &BTreeSet::new())
     }
 
-    /// Prepares the directories, keys and the configuration, which is rewritten for the lab; the groups of `init` get init scripts.
-    pub fn prepare_for(lab: &Lab, binary: &Path, text: &str, init: &BTreeSet<usize>) -> Result<Site> {
+    /// Prepares the directories, keys and each node's configuration, which is rewritten for the lab; the groups of `init` get init scripts.
+    pub fn prepare_for(lab: &Lab, binary: &Path, texts: [&str; 2], init: &BTreeSet<usize>) -> Result<Site> {
         sweep();
         let dir = std::env::temp_dir().join(lab.prefix().trim_end_matches('-'));
         fs::create_dir(&dir).with_context(|| format!("create {}", dir.display()))?;
@@ -61,36 +66,53 @@ impl Site {
             nodes: lab.plan.nodes.clone(),
             services: Vec::new(),
             said: Vec::new(),
+            keys: Vec::new(),
+            init: init.clone(),
             contender: Contender::Twinbeat,
             keep: false,
             _lock: lock,
         };
         fs::set_permissions(&site.dir, fs::Permissions::from_mode(0o700))?;
-        let here = site.dir.join("here");
-        fs::create_dir(&here)?;
-        let keys: Vec<(String, String)> =
-            site.nodes.iter().map(|name| Ok((name.clone(), site.keygen(name)?))).collect::<Result<_>>()?;
-        let nginx = find_nginx();
-        let done = rewrite(text, &keys, &here, nginx.is_some(), init)?;
-        for node in BOTH {
-            let own = site.node_dir(node);
+        fs::create_dir(site.here())?;
+        site.keys = site.nodes.iter().map(|name| Ok((name.clone(), site.keygen(name)?))).collect::<Result<_>>()?;
+        for (node, text) in BOTH.into_iter().zip(texts) {
             for part in ["run", "state", "nginx"] {
-                fs::create_dir_all(own.join(part))?;
+                fs::create_dir_all(site.node_dir(node).join(part))?;
             }
-            for service in &done.services {
-                let command = site.command(service, nginx.as_deref());
-                let script = own.join(&service.name);
-                fs::write(&script, service.script(&here, &command))?;
-                fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
-                if service.nginx {
-                    let conf = nginx_conf(&here, service, &site.nodes[node.index()]);
-                    fs::write(own.join(format!("{}.conf", service.name)), conf)?;
-                }
+            site.configure(node, text)?;
+        }
+        Ok(site)
+    }
+
+    /// A node's configuration from its next start on.
+    pub fn configure(&mut self, node: NodeId, text: &str) -> Result<()> {
+        let (here, own, nginx) = (self.here(), self.node_dir(node), find_nginx());
+        let done = rewrite(text, &self.keys, &here, nginx.is_some(), &self.init)?;
+        for service in &done.services {
+            let command = self.command(service, nginx.as_deref());
+            let script = own.join(&service.name);
+            fs::write(&script, service.script(&here, &command))?;
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+            if service.nginx {
+                let conf = nginx_conf(&here, service, self.name(node));
+                fs::write(own.join(format!("{}.conf", service.name)), conf)?;
             }
         }
-        (site.services, site.said) = (done.services, done.said);
-        fs::write(site.config(), done.text)?;
-        Ok(site)
+        for service in done.services {
+            if !self.services.contains(&service) {
+                self.services.push(service);
+            }
+        }
+        for line in done.said {
+            if !self.said.contains(&line) {
+                self.said.push(line);
+            }
+        }
+        // A file is taken whole or not at all, by a daemon that starts at this moment.
+        let new = self.config(node).with_extension("new");
+        fs::write(&new, done.text)?;
+        fs::rename(&new, self.config(node))?;
+        Ok(())
     }
 
     /// Has these daemons keep the pair instead.
@@ -113,9 +135,14 @@ impl Site {
         self.dir.join("here")
     }
 
-    /// The configuration file.
-    pub fn config(&self) -> PathBuf {
-        self.dir.join("twinbeat.toml")
+    /// A node's configuration file; its key is beside it.
+    pub fn config(&self, node: NodeId) -> PathBuf {
+        self.dir.join(format!("{}.toml", self.name(node)))
+    }
+
+    /// Where everything is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// A node's own directory: `run`, `state`, `daemon.log`.
@@ -183,7 +210,7 @@ impl Site {
     pub(super) fn daemon_command(&self, node: NodeId) -> Command {
         let own = self.node_dir(node);
         let mut command = Command::new(&self.binary);
-        command.arg("run").arg("--config").arg(self.config()).args(["--node", &self.nodes[node.index() % 2]]);
+        command.arg("run").arg("--config").arg(self.config(node)).args(["--node", &self.nodes[node.index() % 2]]);
         command.arg("--run-dir").arg(own.join("run")).arg("--state-dir").arg(own.join("state"));
         command
     }

@@ -80,10 +80,10 @@ impl Pair {
         Ok(pair)
     }
 
-    /// Builds a plan's lab with the files of a configuration (`text`, rewritten for the lab); starts no daemon. The groups of `init` get init scripts.
-    pub fn build(binary: &Path, plan: Plan, text: &str, init: &BTreeSet<usize>) -> Result<Pair> {
+    /// Builds a plan's lab with each node's configuration (rewritten for the lab); starts no daemon. The groups of `init` get init scripts.
+    pub fn build(binary: &Path, plan: Plan, texts: [&str; 2], init: &BTreeSet<usize>) -> Result<Pair> {
         let lab = Lab::build_for(plan)?;
-        let site = Site::prepare_for(&lab, binary, text, init)?;
+        let site = Site::prepare_for(&lab, binary, texts, init)?;
         Pair::new(lab, site)
     }
 

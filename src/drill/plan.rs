@@ -183,6 +183,27 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Knows the VIPs of another configuration of the same pair as well: the story is about files that differ.
+    pub fn with_vips_of(mut self, other: &Config) -> Plan {
+        for (group, theirs) in other
+            .groups
+            .iter()
+            .filter_map(|theirs| {
+                let place = self.groups.iter().position(|g| *g.name == *theirs.name)?;
+                Some((place, theirs))
+            })
+            .collect::<Vec<_>>()
+        {
+            for vip in &theirs.vips {
+                let vip = ((vip.address, vip.prefix), CableId(vip.link.0));
+                if !self.groups[group].vips.contains(&vip) {
+                    self.groups[group].vips.push(vip);
+                }
+            }
+        }
+        self
+    }
+
     /// All cables.
     pub fn all(&self) -> Vec<CableId> {
         (0..self.cables.len() as u8).map(CableId).collect()

@@ -228,8 +228,9 @@ pub fn judge(record: &Record, from: At, to: At) -> Outcome {
         let within = runs.iter().filter(|r| r.last_received + LOOK_BACK >= from && r.first_sent < to);
         within.map(|r| Run { first_sent: r.first_sent.max(from), ..*r }).collect()
     };
-    let client = in_window(&timeline::runs(&record.client, BRIDGE));
-    let lan = runs.each_ref().map(|r| in_window(r));
+    let whole = |runs: Vec<Run>, asked: &[Asked]| in_window(&timeline::joined(runs, asked));
+    let client = whole(timeline::runs(&record.client, BRIDGE), &record.client);
+    let lan = [0, 1].map(|n| whole(runs[n].clone(), &record.nodes[n]));
     let (by_client, by_lan) = (timeline::servers(&[&client]), timeline::servers(&[&lan[0], &lan[1]]));
     let everything = record.client.iter().chain(&record.nodes[0]).chain(&record.nodes[1]);
     let late = everything.filter(|a| a.sent >= from && a.sent < to).map(|a| a.sent.saturating_sub(a.due)).max();

@@ -16,7 +16,7 @@ pub fn header(pair: &Pair) -> String {
         "the built-in page server (nginx is not installed here, or the pair has none)"
     };
     let prefix = pair.lab.prefix();
-    let files = pair.site.config().parent().map(|p| p.display().to_string()).unwrap_or_default();
+    let files = pair.site.dir().display().to_string();
     let first = pair.lab.name(BOTH[0]);
     format!(
         "\n{}\nTwo real daemons, {page}, real packets. Look inside:  ip netns exec {prefix}{first} ip addr\nLogs: {files}\n{}",

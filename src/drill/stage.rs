@@ -29,9 +29,22 @@ use crate::control::client::ask_blocking;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, NodeId};
 use crate::core::io::Command;
-use crate::picture::MarkKind;
 use crate::sim::act::{Act, Quality};
 use crate::sim::script::Story;
+use crate::sim::step::Step;
+
+/// A scenario as it was read: its story, and each node's configuration.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The story.
+    pub story: Story,
+    /// Each node's configuration.
+    pub configs: [Config; 2],
+    /// Each node's configuration as it was written.
+    pub texts: [String; 2],
+    /// Where further configurations are that its steps name; none: those of the caller take the place of all.
+    pub folder: Option<PathBuf>,
+}
 
 /// A scenario that was played.
 #[derive(Debug)]
@@ -96,7 +109,6 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     match act {
         Act::Pause(_) | Act::Unpause(_) => Some("a namespace has the machine's own clock, which cannot stand still"),
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
-        Act::Configure(..) => Some("a daemon's file is the same from its first start to its last"),
         Act::LastHop(..) => Some("a Linux gateway answers by its table"),
         Act::ServiceTime(..) => Some("the lab's services take the time that they take"),
         Act::DiskTime(..) | Act::DiskFails(..) => Some("the disk is the machine's own"),
@@ -108,22 +120,17 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     }
 }
 
-/// Builds the pair of the scenario's configuration (`text` is the file's), and plays the timeline to its end. `seen` is called about every 100 ms.
+/// Builds the pair of the scenario's configuration, and plays the timeline to its end. `seen` is called about every 100 ms.
 ///
 /// # Errors
 /// When the lab cannot be built or a step cannot be done; and when `stop` was raised.
-pub fn play(
-    binary: &Path,
-    story: &Story,
-    config: &Config,
-    text: &str,
-    stop: &AtomicBool,
-    seen: &mut dyn FnMut(&Pair),
-) -> Result<Played> {
+pub fn play(binary: &Path, script: &Script, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Played> {
+    let Script { story, configs, texts, folder } = script;
     let acts = || story.acts.iter().flat_map(|(_, _, acts)| acts);
     let stubborn: BTreeSet<usize> =
         acts().filter_map(|act| if let Act::StopFails(_, g, _) = act { Some(*g) } else { None }).collect();
-    let mut pair = Pair::build(binary, Plan::of(config)?, text, &stubborn)?;
+    let mut pair =
+        Pair::build(binary, Plan::of(&configs[0])?.with_vips_of(&configs[1]), texts.each_ref().map(String::as_str), &stubborn)?;
     pair.observe()?;
     let tap = if acts().any(|act| matches!(act, Act::PlayBack(..))) { Some(Tap::start(&pair.lab)?) } else { None };
     let mut stage = Stage { pair, tap, stranger: None };
@@ -132,13 +139,19 @@ pub fn play(
     let from = stage.pair.probes.now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = Duration::new(since_epoch.as_secs() % 86_400, since_epoch.subsec_nanos());
-    let words: Vec<(String, MarkKind)> = story.entries().map(|step| (step.words(), step.kind())).collect();
-    for ((at, _, acts), (words, kind)) in story.acts.iter().zip(words) {
+    for ((at, _, acts), step) in story.acts.iter().zip(story.entries()) {
+        let (words, kind) = (step.words(), step.kind());
         stage.wait_until(from + Duration::from_nanos(at.0), stop, seen)?;
         let now = stage.pair.probes.now();
         stage.pair.marks.push((now, words.clone(), kind));
         for act in acts {
             stage.apply(act).with_context(|| format!("{words} at {:.1} s", (now - from).as_secs_f64()))?;
+        }
+        if let (Step::Configure(on), Some(folder)) = (step, folder) {
+            let (file, node) = (on.config.as_deref().unwrap_or_default(), on.node.as_deref().unwrap_or_default());
+            let text = fs::read_to_string(folder.join(file)).with_context(|| file.to_owned())?;
+            let node = stage.pair.lab.plan.node(node).context("no such node")?;
+            stage.pair.site.configure(node, &text)?;
         }
         seen(&stage.pair);
     }

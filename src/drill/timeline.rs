@@ -109,6 +109,25 @@ pub fn runs(asked: &[Asked], bridge: Duration) -> Vec<Run> {
     runs
 }
 
+/// Runs of one node with no unanswered question in between, as one: a probe that stood still is no silence. For who served when, not as proof of two owners:
+/// nobody asked meanwhile.
+pub fn joined(runs: Vec<Run>, asked: &[Asked]) -> Vec<Run> {
+    let lost = |from: At, to: At| {
+        let between = &asked[asked.partition_point(|a| a.sent <= from)..];
+        between.iter().take_while(|a| a.sent < to).any(|a| a.answer.is_none())
+    };
+    let mut all: Vec<Run> = Vec::new();
+    for run in runs {
+        match all.last_mut() {
+            Some(last) if last.node == run.node && !lost(last.last_sent, run.first_sent) => {
+                (last.last_sent, last.last_received) = (run.last_sent, run.last_received);
+            }
+            _ => all.push(run),
+        }
+    }
+    all
+}
+
 /// How long two nodes provably served at the same time, between `from` and `to`. A single answer of one within the other's proven time counts one `period`.
 pub fn two_owners(a: &[Run], b: &[Run], period: Duration, from: At, to: At) -> Duration {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| (a, b)));
@@ -210,6 +229,21 @@ mod tests {
         assert_eq!(runs(&lossy, ms(20)).len(), 1);
         let gone = [asked(0, 100, 5, Some(A)), asked(160, 200, 5, Some(A))].concat();
         assert_eq!(runs(&gone, ms(20)).len(), 2);
+    }
+
+    #[test]
+    fn a_probe_that_stands_still_splits_no_run() {
+        let stalled = [asked(0, 100, 5, Some(A)), asked(160, 200, 5, Some(A))].concat();
+        assert_eq!(joined(runs(&stalled, ms(20)), &stalled).len(), 1);
+        let gone = [asked(0, 100, 5, Some(A)), asked(100, 160, 5, None), asked(160, 200, 5, Some(A))].concat();
+        assert_eq!(joined(runs(&gone, ms(20)), &gone).len(), 2);
+        // A move during the stall, with a neighbour answer that counts for an older question: one move, not three.
+        let (a, b) = (
+            [asked(0, 100, 5, Some(A)), asked(160, 170, 5, Some(A)), asked(170, 300, 5, None)].concat(),
+            asked(157, 300, 5, Some(B)),
+        );
+        let of = |all: &[Asked]| joined(runs(all, ms(20)), all);
+        assert_eq!(servers(&[&of(&a), &of(&b)]).len(), 2);
     }
 
     #[test]

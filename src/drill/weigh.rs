@@ -118,7 +118,7 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
 pub fn history(record: &Record, from: At, to: At) -> History {
     let runs = record.nodes.each_ref().map(|asked| {
         let within: Vec<Asked> = asked.iter().filter(|a| a.sent >= from && a.sent < to).copied().collect();
-        timeline::runs(&within, BRIDGE)
+        timeline::joined(timeline::runs(&within, BRIDGE), &within)
     });
     timeline::servers(&[&runs[0], &runs[1]]).into_iter().map(|(at, node)| (at.saturating_sub(from), node)).collect()
 }
