@@ -108,14 +108,13 @@ pub fn forge(lab: &Lab, group: usize) -> Result<()> {
             }
         }
     }
-    // As a broadcast would: the owner cannot answer before the witnesses have heard it.
-    let everybody = (0..plan.witnesses.len()).map(witness_port).chain(BOTH.map(|node| plan.port(plan.public, node)));
     let vips: Vec<IpAddr> = plan.groups.get(group).into_iter().flat_map(|g| &g.vips).map(|((ip, _), _)| *ip).collect();
-    for port in everybody {
-        let socket = on_port(&lab.switch, &port)?;
-        for vip in &vips {
-            let _ = socket.send(&announcement(*vip));
-        }
+    // As a broadcast would: all at once, and the owner cannot answer before the witnesses have heard it.
+    let everybody = (0..plan.witnesses.len()).map(witness_port).chain(BOTH.map(|node| plan.port(plan.public, node)));
+    let sockets = everybody.map(|port| on_port(&lab.switch, &port)).collect::<Result<Vec<Socket>>>()?;
+    for vip in &vips {
+        let lie = announcement(*vip);
+        sockets.iter().for_each(|socket| drop(socket.send(&lie)));
     }
     Ok(())
 }
