@@ -123,19 +123,23 @@ fn it_closes_by_itself_and_never_late() {
             .map(|_| {
                 let until = now() + Span::millis(300);
                 gate.open(0, until).unwrap();
-                let mut last = Mono::ZERO;
+                let (mut last, mut first_missed) = (Mono::ZERO, None);
                 while now() < until + Span::millis(50) {
                     let sent = now();
                     if socket.send(b"?").is_ok() && socket.recv(&mut [0; 8]).is_ok() {
-                        last = sent;
+                        (last, first_missed) = (sent, None);
+                    } else {
+                        first_missed.get_or_insert(sent);
                     }
                 }
-                (last.0.cast_signed() - until.0.cast_signed()) / 1000
+                // A busy machine may ask late, and then the last answer is early; so a gate is early when a question was missed.
+                let after = |at: Mono| (at.0.cast_signed() - until.0.cast_signed()) / 1000;
+                (after(last), first_missed.map_or(0, after))
             })
-            .collect::<Vec<i64>>()
+            .collect::<Vec<(i64, i64)>>()
     });
-    println!("last answered question, us after the instant ordered: {late:?}");
-    assert!(late.iter().all(|us| (-10_000..5_000).contains(us)), "{late:?}");
+    println!("last answered and first missed question, us after the instant ordered: {late:?}");
+    assert!(late.iter().all(|(last, missed)| *last < 5_000 && *missed > -10_000), "{late:?}");
 }
 
 #[test]
