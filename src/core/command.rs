@@ -100,6 +100,7 @@ impl Commands {
                 cx.shutdown = true;
                 cx.urgent = true;
                 self.come_back = None;
+                cx.come_back = false;
                 self.shutdown = Some(Shutdown { id, since: now, gone: false });
             }
             Command::ComeBack if cx.shutdown => {
@@ -110,6 +111,7 @@ impl Commands {
                 cx.urgent = true;
                 cx.ask = true;
                 groups.iter_mut().for_each(Group::ask_anew);
+                cx.come_back = true;
                 self.come_back = Some((id, now));
             }
         }

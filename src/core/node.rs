@@ -300,6 +300,8 @@ impl Node {
     /// One look at everything.
     fn step(&mut self, now: Mono) {
         self.cx.forget_wake(now);
+        let owner = self.groups.iter().any(Group::owns);
+        self.cx.together = (now >= self.next_beat || self.answer) && !(owner && self.cx.settings.timing.tight());
         let timing = self.cx.settings.timing;
         let settings = self.cx.settings.witness.clone();
         if self.cx.witness.review(now, &settings, timing.delivery) {
@@ -365,7 +367,7 @@ impl Node {
             if fast {
                 cx.witness.next = cx.witness.next.min(now + echo_period);
             }
-            if now >= cx.witness.next {
+            if now >= cx.witness.next || (!fast && cx.goes_along(cx.witness.next, now)) {
                 let number = cx.echo_all(EchoKind::Own);
                 for target in &mut cx.witness.targets {
                     target.own.send(now, number);

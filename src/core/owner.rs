@@ -65,8 +65,9 @@ impl Group {
         cx.fast |= fast;
         let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
         if cx.witness.carrier {
-            if o.echoed.is_none_or(|at| now >= at + period) {
+            if o.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 o.echoed = Some(now);
+                cx.together = true;
                 let number = cx.echo_all(EchoKind::Vip(self.id));
                 for path in &mut o.paths {
                     path.send(now, number);
@@ -134,6 +135,13 @@ impl Group {
     fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span, now: Mono) {
         let Some(ground) = o.grounds.newest() else { return };
         let until = ground + lease;
+        // While most of the lease is left a small gain waits for the next ground: two kinds of ground must not cost two
+        // renewals each heartbeat.
+        let unhurried = o.armed.back(lease / 2);
+        if now < unhurried && until < o.armed + lease / 4 && !o.hot && !cx.come_back {
+            cx.wake(unhurried);
+            return;
+        }
         if o.renewable(ground, lease) {
             o.armed = until;
             if std::mem::take(&mut o.hot) {

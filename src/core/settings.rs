@@ -102,6 +102,12 @@ impl Timing {
         (self.heartbeat / 10).clamp(Span::millis(5), Span::millis(100))
     }
 
+    /// Two grounds a heartbeat apart leave the newest no room below a third of the lease: return path and heartbeat must then
+    /// alternate instead of going out together.
+    pub fn tight(&self) -> bool {
+        self.lease / 3 < self.heartbeat + self.echo_period()
+    }
+
     /// How late the kernel may close a gate.
     pub fn kernel_slack(&self) -> Span {
         if self.weak_gate { WEAK_KERNEL_SLACK } else { KERNEL_SLACK }

@@ -38,8 +38,12 @@ pub struct Shared {
     pub ask: bool,
     /// Echoes at the fast rate are wanted.
     pub fast: bool,
+    /// Something goes out in this step: what is due within half a heartbeat goes along, so that the machine wakes once.
+    pub together: bool,
     /// The daemon is being stopped.
     pub shutdown: bool,
+    /// The daemon is about to leave its gates to its next life: each gain counts.
+    pub come_back: bool,
     /// The record on disk is behind.
     pub dirty: bool,
     /// The state directory cannot be written: since when.
@@ -65,7 +69,9 @@ impl Shared {
             urgent: false,
             ask: false,
             fast: false,
+            together: false,
             shutdown: false,
+            come_back: false,
             dirty: false,
             disk_failed: None,
             acked_lease: Span::ZERO,
@@ -105,6 +111,12 @@ impl Shared {
         self.stepped = now;
         self.wake = None;
         self.fast = false;
+    }
+
+    /// Whether something that is due at `at` goes along with what is sent in this step. Not for the fast rate, whose answers
+    /// are counted against time.
+    pub fn goes_along(&self, at: Mono, now: Mono) -> bool {
+        self.together && now + self.settings.timing.heartbeat / 2 >= at
     }
 
     /// Says something to a person.

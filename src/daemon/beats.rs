@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -98,6 +98,7 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
         *slot.borrow_mut() = Some(Rc::clone(&socket));
         let _ = events.send(Event::Opened(wiring.link));
         let mut gone = false;
+        let mut looked = Instant::now();
         while !gone {
             let mut down = false;
             let received = socket.receive(&mut buffer, |event, frame| match event {
@@ -119,7 +120,11 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
             if down {
                 tokio::time::sleep(RETRY).await;
             }
-            gone |= socket.is_stale();
+            // A renamed or replaced interface is told by an error or a failed send; this look is for what neither tells.
+            if down || looked.elapsed() > RETRY {
+                looked = Instant::now();
+                gone |= socket.is_stale();
+            }
         }
         *slot.borrow_mut() = None;
         tokio::time::sleep(RETRY).await;

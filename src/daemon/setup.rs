@@ -19,7 +19,7 @@ use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use crate::control;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::io::{Answer, Command, Input, Start};
+use crate::core::io::{Answer, Command, GateReport, Input, Start};
 use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::host::clock;
@@ -83,6 +83,8 @@ pub async fn all(
     let gate_events = events.clone();
     let report = move |event| {
         let _ = gate_events.send(match event {
+            // Tells the decision nothing, ten times a second.
+            GateEvent::Report { report: GateReport::Renewed, .. } => return,
             GateEvent::Report { group, generation, report } => Event::Input(Input::Gate { group, generation, report }),
             GateEvent::TableGone => Event::Input(Input::GateTableGone),
             GateEvent::InterfacesFailed(why) => {

@@ -12,6 +12,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{SockFilter, SockRef};
 
 /// A netlink socket of one protocol.
 pub(super) struct Channel {
@@ -71,6 +72,18 @@ impl Channel {
             channel.socket.add_membership(*group)?;
         }
         Ok(channel)
+    }
+
+    /// Leaves out events that the socket with this port caused: a renewal must not wake its own watcher. The first message of a
+    /// datagram tells, since one datagram holds the events of one transaction (net/netfilter/nf_tables_api.c, nft_commit_notify).
+    pub fn deaf_to(&self, port: u32) -> io::Result<()> {
+        let program = [
+            SockFilter::new(LD_W_ABS, 0, 0, NLMSG_PID),
+            SockFilter::new(JEQ_K, 0, 1, port.to_be()),
+            SockFilter::new(RET_K, 0, 0, 0),
+            SockFilter::new(RET_K, 0, 0, u32::MAX),
+        ];
+        SockRef::from(self).attach_filter(&program)
     }
 
     /// The socket's own port number: events that it caused carry it.
@@ -214,3 +227,9 @@ impl AsRawFd for Channel {
 
 /// The kernel makes dump parts of up to 32 KiB when the reader offers as much.
 const BUFFER: usize = 32 << 10;
+/// Where nlmsg_pid stands in a message's header (include/uapi/linux/netlink.h).
+const NLMSG_PID: u32 = 12;
+// include/uapi/linux/bpf_common.h
+const LD_W_ABS: u16 = 0x20;
+const JEQ_K: u16 = 0x15;
+const RET_K: u16 = 0x06;

@@ -30,6 +30,7 @@ pub struct Watch {
 /// Watches a table from a thread of its own. `own` is the port of the gate's socket ([`super::Gate::port`]).
 pub fn watch(table: &str, own: u32, mut report: impl FnMut(Damage) + Send + 'static) -> io::Result<Watch> {
     let mut channel = Channel::listen(netlink_sys::protocols::NETLINK_NETFILTER, &[NFNLGRP_NFTABLES])?;
+    channel.deaf_to(own)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let table = table.to_owned();
