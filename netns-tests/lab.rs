@@ -12,9 +12,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use twinbeat::config::Config;
 use twinbeat::core::id::NodeId;
+use twinbeat::drill::faults::Condition;
 use twinbeat::drill::lab::{BOTH, CLIENT, Cable, GATEWAY, GATEWAY6, LANCLIENT, Lab, VIP};
 use twinbeat::drill::ns::{self, Namespace, Prefix};
+use twinbeat::drill::plan::{Plan, Select};
 use twinbeat::drill::probe::Probe;
 use twinbeat::drill::responder::{PORT, Responder};
 use twinbeat::drill::{netlink, process};
@@ -241,6 +244,54 @@ fn the_probe_sees_who_serves_the_gap_and_two_owners() {
     let outcome = probe.outcome(from, probe.now());
     assert!(outcome.two_owners >= Duration::from_millis(300), "{outcome:?}");
     assert!(outcome.two_owners <= Duration::from_millis(600), "{outcome:?}");
+}
+
+#[test]
+fn a_configuration_with_three_witnesses_gives_three_machines_that_fail_one_by_one() {
+    if !common::ready() {
+        return;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/pairs/recipe-three.toml");
+    let plan = Plan::of(&Config::read(&file).unwrap()).unwrap();
+    let targets: Vec<Ipv4Addr> = plan.witnesses.iter().map(|all| all[0].0.to_string().parse().unwrap()).collect();
+    assert_eq!(targets.len(), 3);
+    let lab = Lab::build_for(plan).unwrap();
+    let answering = |from: NodeId| -> Vec<bool> { targets.iter().map(|to| pings(lab.node(from), *to)).collect() };
+    assert!(soon(|| answering(A) == [true; 3] && answering(B) == [true; 3]));
+    lab.witness_off(1, true).unwrap();
+    assert_eq!(answering(A), [true, false, true]);
+    assert_eq!(lab.broken(), ["witness 2 is off"]);
+    lab.witness_off(1, false).unwrap();
+    assert!(soon(|| answering(B) == [true; 3]));
+}
+
+#[test]
+fn heartbeats_are_damaged_or_filtered_and_other_frames_pass() {
+    if !common::ready() {
+        return;
+    }
+    let lab = Lab::build().unwrap();
+    let (cable, port) = (Cable::Heartbeat.select(&lab.plan)[0], lab.plan.port);
+    let target = Cable::Heartbeat.address(B);
+    netlink::pin_neighbours(lab.node(A), "eth1", &[(target.into(), Cable::Heartbeat.mac(B))]).unwrap();
+    let heard = |port: u16| -> Option<Vec<u8>> {
+        let receiver = lab.node(B).run(|| Ok(UdpSocket::bind((target, port))?)).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        lab.node(A).run(|| Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(&[7; 64], (target, port))?)).unwrap();
+        let mut buffer = [0; 128];
+        receiver.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+    };
+    assert_eq!(heard(port), Some(vec![7; 64]));
+    lab.change_ways(&[(cable, 0, 1)], |way| way.corrupt = 1_000_000).unwrap();
+    // Damaged; where the checksum was computed before the damage, the kernel drops it.
+    assert_ne!(heard(port), Some(vec![7; 64]));
+    assert_eq!(heard(port + 1), Some(vec![7; 64]), "only heartbeats");
+    lab.change_ways(&[(cable, 0, 1)], |way| *way = Condition { no_heartbeats: true, ..Condition::default() }).unwrap();
+    assert_eq!(heard(port), None);
+    assert_eq!(heard(port + 1), Some(vec![7; 64]));
+    lab.change_ways(&[(cable, 0, 1)], |way| *way = Condition::default()).unwrap();
+    assert_eq!(heard(port), Some(vec![7; 64]));
+    assert!(lab.broken().is_empty());
 }
 
 #[test]

@@ -39,7 +39,11 @@ impl Pairs for Given<'_> {
 /// # Errors
 /// A step that cannot be done; and when `stop` was raised.
 pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool) -> Result<(Chapter, Verdict)> {
-    live.begin(&format!("{}: {}", fault.name, fault.about), pair, None);
+    // The catalogue speaks of the recipe's pair.
+    let public = &pair.lab.plan.cable(pair.lab.plan.public).link;
+    let about =
+        if pair.recipe { fault.about.to_owned() } else { fault.about.replace("eth0", public).replace("master1", "the owner") };
+    live.begin(&format!("{}: {about}", fault.name), pair, None);
     let verdict = pair.suffer(fault, stop, &mut |pair| live.look(pair))?;
     let passed = verdict.failures.is_empty();
     let lines: Vec<Line> = match passed {
@@ -48,7 +52,7 @@ pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool)
     };
     let (from, to) = verdict.window;
     let lead = from.min(Duration::from_secs(1));
-    let picture = picture(fault.name, fault.about, pair, (from - lead, to), lines);
+    let picture = picture(fault.name, &about, pair, (from - lead, to), lines);
     let heal = format!("from the heal on: gap {}, moves {}", ms(verdict.heal.gap), verdict.heal.moves());
     let mut notes = vec![heal, lateness(&verdict.fault, &verdict.heal)];
     for (group, during, after) in &verdict.others {
@@ -147,7 +151,8 @@ pub fn scenario(
     let mut pair = played.pair;
     pair.site.keep = keep;
     let picture = picture(&story.scenario.title, &story.scenario.about, &pair, (played.from, played.to), lines);
-    let mut notes = weighed.notes.clone();
+    let mut notes = vec![format!("the probe itself was late by {} at the most", ms(weighed.lateness))];
+    notes.extend(weighed.notes.clone());
     notes.extend(pair.answered().into_iter().map(|a| {
         let word = if a.done { "" } else { "refused: " };
         format!("{}: {word}{}", pair.lab.name(a.node), a.text)

@@ -105,16 +105,12 @@ impl Faults {
         for (way, condition) in odds {
             let matches = matches(plan, *way);
             if condition.loss > 0 {
-                let _ = writeln!(text, "  {matches}numgen random mod 1000000 < {} drop", condition.loss.min(1_000_000));
+                let _ = writeln!(text, "  {matches}{}drop", odds_of(condition.loss));
             }
             if condition.corrupt > 0 {
                 // Into the heartbeat's body: its tag no longer fits.
-                let odds = condition.corrupt.min(1_000_000);
-                let _ = writeln!(
-                    text,
-                    "  {matches}udp dport {} numgen random mod 1000000 < {odds} @th,192,32 set 0xdeadbeef",
-                    plan.port
-                );
+                let odds = odds_of(condition.corrupt);
+                let _ = writeln!(text, "  {matches}udp dport {} {odds}@th,192,32 set 0xdeadbeef", plan.port);
             }
         }
         text.push_str(" }\n}\n");
@@ -155,6 +151,11 @@ impl Faults {
         }
         words
     }
+}
+
+/// So many in a million; nftables knows no certainty by chance.
+fn odds_of(ppm: u32) -> String {
+    if ppm >= 1_000_000 { String::new() } else { format!("numgen random mod 1000000 < {ppm} ") }
 }
 
 /// What a station is called.

@@ -296,12 +296,15 @@ impl Stage {
     fn service_dies(&self, node: NodeId, group: usize) {
         let Some(service) = self.pair.site.services.iter().find(|service| service.group == group) else { return };
         let file = self.pair.site.node_dir(node).join(format!("{}.pid", service.name));
+        // An init script is asked for its status until it says that the service runs: it must have the time to say so.
+        let pause = if service.init { Duration::from_millis(300) } else { Duration::ZERO };
         thread::spawn(move || {
-            let until = Instant::now() + Duration::from_secs(3);
+            let until = Instant::now() + Duration::from_secs(4);
             let mut killed = Vec::new();
             while killed.len() < 2 && Instant::now() < until {
                 match pid_in(&file).filter(|pid| !killed.contains(pid)) {
                     Some(pid) => {
+                        thread::sleep(if killed.is_empty() { Duration::ZERO } else { pause });
                         process::signal(pid, Signal::SIGKILL);
                         killed.push(pid);
                     }

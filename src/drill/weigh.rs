@@ -55,7 +55,9 @@ pub fn tolerance(timing: &Timing) -> Duration {
 /// Weighs.
 pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
     let (pair, from, to) = (&played.pair, played.from, played.to);
-    let tolerance = tolerance(&pair.lab.plan.timing);
+    // The death of a service behind an init script is found out by asking for its status, once a second, twice.
+    let scripts = pair.site.services.iter().any(|service| service.init);
+    let tolerance = tolerance(&pair.lab.plan.timing) + if scripts { Duration::from_secs(3) } else { Duration::ZERO };
     let mut weighed =
         Weighed { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
     let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
