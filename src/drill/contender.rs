@@ -149,14 +149,15 @@ fn write_script(path: &Path, text: &str) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
-/// A script that starts, stops and looks at the page server of the node that it runs on, as a distribution's init script would.
+/// A script that starts, stops and looks at the page server of the node that it runs on, as a distribution's init script would. A zombie that nobody has
+/// reaped yet (it has no `exe`) does not live.
 fn service_script(site: &Site) -> String {
     let here = site.here();
     let here = here.display();
     let words: Vec<String> = site.service().iter().map(|word| format!("'{word}'")).collect();
     format!(
         "#!/bin/sh\n\
-         lives() {{ read -r pid < {here}/nginx/pid && [ \"$(cat /proc/$pid/comm)\" = nginx ]; }} 2> /dev/null\n\
+         lives() {{ read -r pid < {here}/nginx/pid && [ \"$(cat /proc/$pid/comm)\" = nginx ] && [ -e /proc/$pid/exe ]; }} 2> /dev/null\n\
          case $1 in\n\
          start) lives || setsid {} < /dev/null >> {here}/nginx/out.log 2>&1 & ;;\n\
          stop) if lives; then kill $pid; rm -f {here}/nginx/pid; fi ;;\n\

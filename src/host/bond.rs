@@ -152,13 +152,14 @@ impl Bonds {
             }
         };
         tokio::select! {
-            ready = self.events.readable_mut() => {
-                let mut ready = ready?;
-                while !matches!(ready.get_inner_mut().hear_now::<RouteNetlinkMessage>()?, Heard::Nothing) {}
-                ready.clear_ready();
-            }
-            () = again => {}
+            ready = self.events.readable() => ready?.retain_ready(),
+            () = again => return Ok(()),
         }
+        // Events come in flocks (a container starts, a switch reboots), and each look reads every interface of the machine.
+        tokio::time::sleep(FLOCK).await;
+        let mut ready = self.events.readable_mut().await?;
+        while !matches!(ready.get_inner_mut().hear_now::<RouteNetlinkMessage>()?, Heard::Nothing) {}
+        ready.clear_ready();
         Ok(())
     }
 }
@@ -255,6 +256,7 @@ fn port_data(link: &LinkMessage) -> &[InfoBondPort] {
 /// How [`MiiStatus::Up`] prints.
 const UP: &str = "up";
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const FLOCK: Duration = Duration::from_millis(50);
 const RTNLGRP_LINK: u32 = 1;
 
 #[cfg(test)]
