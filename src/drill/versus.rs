@@ -163,7 +163,11 @@ pub fn table(rows: &[Row]) -> String {
         });
     let runs: Vec<String> = counts.iter().map(|(runs, cells)| format!("{cells} of {runs}")).collect();
     let late = rows.iter().map(|row| row.held.late_ms.max(row.healed.late_ms)).max().unwrap_or(0);
-    let _ = writeln!(text, "\nRuns: cells with medians {}. The probe itself was late by {late} ms at the most.", runs.join(", "));
+    let _ = writeln!(
+        text,
+        "\nMedians; cells by their number of runs: {}. The probe itself was late by {late} ms at the most.",
+        runs.join(", ")
+    );
     text
 }
 
