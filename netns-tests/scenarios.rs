@@ -15,7 +15,7 @@ fn folder() -> PathBuf {
 #[test]
 fn every_scenario_holds_and_goes_as_its_golden_trace_says() {
     let stories = scenarios(&folder()).unwrap();
-    assert!(stories.len() >= 30, "the scenarios are there");
+    assert!(stories.len() >= 60, "the scenarios are there");
     let mut all = Vec::new();
     for path in &stories {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

@@ -10,6 +10,7 @@ use super::id::{Attempt, Epoch, Mac};
 use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Output, ServiceReport};
 use super::owner::lifetime;
 use super::role::{Role, Running, Standby};
+use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::Series;
@@ -132,8 +133,15 @@ impl Group {
         }
         let kind = Kind::Service(self.id);
         match report {
-            ServiceReport::Warmed => self.running = Running::Warm,
-            ServiceReport::Started => self.running = Running::Running,
+            ServiceReport::Warmed | ServiceReport::Started => {
+                let warm = report == ServiceReport::Warmed;
+                self.running = if warm { Running::Warm } else { Running::Running };
+                // A cold service that was "warmed" was not started at all.
+                let runs = !warm || cx.settings.groups[usize::from(self.id.0)].services == Services::Warm;
+                if let Some(f) = self.failure.as_mut().filter(|_| runs) {
+                    f.runs_again = true;
+                }
+            }
             ServiceReport::Stopped => self.running = Running::Stopped,
             ServiceReport::StopFailed { service, reason } => {
                 let text = format!("{service} does not stop: {reason}; this node is not eligible until it has");
@@ -144,6 +152,7 @@ impl Group {
             ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason } => {
                 cx.note(Level::Error, Some(&self.name), kind, format!("{service} does not run: {reason}"));
                 self.running = Running::Failed(format!("{service}: {reason}"), now + UNFIT);
+                self.service_failed(now);
                 if let Role::Standby(s) = &mut self.role
                     && let Some(w) = s.wish.take()
                 {

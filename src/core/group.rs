@@ -18,8 +18,28 @@ use super::witness::Series;
 
 /// After a failed start of services, or a failed opening, a node is not eligible for this long.
 pub(super) const UNFIT: Span = Span::secs(30);
+/// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
+/// be carried back and forth.
+const MOST_UNFIT: Span = Span::secs(300);
 /// An unconfirmed kernel order is given again after this.
 const AGAIN: Span = Span::millis(500);
+
+/// A service that failed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: Mono,
+    /// Failures in a row.
+    pub count: u32,
+    /// It was started since, and runs.
+    pub runs_again: bool,
+}
+
+impl Failure {
+    fn patience(&self) -> Span {
+        (UNFIT * (1 << (self.count.clamp(1, 5) - 1))).min(MOST_UNFIT)
+    }
+}
 
 /// What a step leads to.
 pub(super) enum Next {
@@ -86,6 +106,8 @@ pub struct Group {
     pub fit_since: Option<Mono>,
     /// Not eligible before this: opening failed.
     pub unfit_until: Option<Mono>,
+    /// The newest failure of a service here, while it counts.
+    pub failure: Option<Failure>,
     /// No wish before this: one was refused, or the address is somebody's.
     pub wish_after: Option<Mono>,
     /// A person asked for a takeover here.
@@ -133,6 +155,7 @@ impl Group {
             broken: 0,
             fit_since: None,
             unfit_until: None,
+            failure: None,
             wish_after: None,
             takeover: false,
             ownerless: None,
@@ -203,7 +226,20 @@ impl Group {
             Running::Stopping | Running::Stuck(_) => false,
             Running::Failed(_, until) => now >= *until,
         };
+        // Whatever became of the service since: on this node it failed a moment ago.
+        let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
         services && cx.disk_failed.is_none() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+    }
+
+    /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost.
+    pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
+        self.eligible(cx, now) && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+    }
+
+    /// A service failed on this node.
+    pub(super) fn service_failed(&mut self, now: Mono) {
+        let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
+        self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
     }
 
     /// Steps until nothing changes any more.
@@ -222,7 +258,12 @@ impl Group {
             }
             cx.wake(at);
         }
-        let fit = cx.witness.reachable && self.eligible(cx, now);
+        for at in self.failure.iter().filter(|f| !f.runs_again).flat_map(|f| [f.at + UNFIT, f.at + f.patience()]) {
+            if now < at {
+                cx.wake(at);
+            }
+        }
+        let fit = cx.witness.reachable && self.accepts(cx, now);
         self.fit_since = if fit { self.fit_since.or(Some(now)) } else { None };
         loop {
             let next = match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
@@ -251,7 +292,7 @@ impl Group {
             role: BeatRole::Standby,
             epoch: self.seen,
             gate_open: false,
-            eligible: self.eligible(cx, now),
+            eligible: self.accepts(cx, now),
             standby_held: self.hold.is_some(),
             offer: None,
             intent: None,

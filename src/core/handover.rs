@@ -50,7 +50,9 @@ impl Group {
 
     /// Why this node should own, if it should.
     fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
-        if !self.eligible(cx, now) || self.wish_after.is_some_and(|at| now < at) {
+        // A person who asks for it here has a reason to try.
+        let fit = if self.takeover { self.eligible(cx, now) } else { self.accepts(cx, now) };
+        if !fit || self.wish_after.is_some_and(|at| now < at) {
             if let Some(at) = self.wish_after {
                 cx.wake(at);
             }
@@ -63,7 +65,9 @@ impl Group {
             BeatRole::Owner => {
                 self.ownerless = None;
                 if let Some(offer) = g.offer {
-                    return (reach || !peer_reach).then_some(Why::Offered(offer));
+                    // Who reaches no witness either is no better off: what both have lost is no reason to move (R8).
+                    let better = reach || (!peer_reach && offer != Offer::PublicLost);
+                    return better.then_some(Why::Offered(offer));
                 }
                 if self.takeover {
                     return Some(Why::Takeover);
@@ -421,7 +425,10 @@ impl Group {
         let text = match o.offer {
             Some(offer) => Why::Offered(offer).words().replace("the peer", "this node"),
             None if intent.commanded => format!("takeover by command on {}", cx.peer_name()),
-            None => format!("{} is preferred and fit", cx.peer_name()),
+            None if cx.settings.groups[usize::from(self.id.0)].preferred == Some(cx.settings.me.other()) => {
+                format!("{} is preferred and fit", cx.peer_name())
+            }
+            None => "it was offered a moment ago".to_string(),
         };
         let text = format!("handed to {}: {text}", cx.peer_name());
         Some(self.leave(o.epoch, Some(grant), Level::Info, text, cx, now))
