@@ -3,6 +3,7 @@
 //! Plain data: whoever recorded a run (the simulator, a drill on the real kernel) fills a [`Picture`]; [`svg::draw`] knows nothing of either.
 //! All times count from the picture's left edge.
 
+mod axis;
 pub mod svg;
 
 use std::time::Duration;
@@ -156,7 +157,8 @@ pub fn words(length: Duration) -> String {
         1_000..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         10_000..1_000_000 => format!("{} ms", us / 1_000),
         1_000_000..120_000_000 => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-        _ => format!("{} min {} s", us / 60_000_000, us % 60_000_000 / 1_000_000),
+        120_000_000..7_200_000_000 => format!("{} min {} s", us / 60_000_000, us % 60_000_000 / 1_000_000),
+        _ => format!("{} h {} min", us / 3_600_000_000, us % 3_600_000_000 / 60_000_000),
     }
 }
 
@@ -180,9 +182,14 @@ mod tests {
 
     #[test]
     fn lengths_read_as_a_person_says_them() {
-        for (us, says) in
-            [(850, "850 us"), (3_210, "3.2 ms"), (45_000, "45 ms"), (2_120_000, "2.1 s"), (200_000_000, "3 min 20 s")]
-        {
+        for (us, says) in [
+            (850, "850 us"),
+            (3_210, "3.2 ms"),
+            (45_000, "45 ms"),
+            (2_120_000, "2.1 s"),
+            (200_000_000, "3 min 20 s"),
+            (28_740_000_000, "7 h 59 min"),
+        ] {
             assert_eq!(words(Duration::from_micros(us)), says);
         }
     }

@@ -1,8 +1,8 @@
 //! Swim lanes as SVG: one file, no script, no font and no picture from elsewhere, so that it also stands inside an HTML report.
 
 use std::fmt::Write;
-use std::time::Duration;
 
+use super::axis::Axis;
 use super::{At, Bar, Lane, Mark, MarkKind, Picture, Section, Tone, words};
 
 const LEFT: f64 = 178.0;
@@ -16,20 +16,23 @@ const CHAR: f64 = 6.1;
 /// More rows of flags than this, and they carry numbers, with the words below the lanes.
 const MOST_FLAGS: usize = 9;
 
+/// Marks nearer than this share a number.
+const NEAR: f64 = 18.0;
+/// Letters that stay readable on whatever lies under them.
+const HALO: &str = "paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\"";
+
 const INK: &str = "#1a202c";
 const SOFT: &str = "#4a5568";
 
 /// Draws it.
 pub fn draw(picture: &Picture) -> String {
-    let end = picture.length.as_secs_f64().max(1e-9);
-    let mut sheet = Sheet { end, y: 0.0, body: String::new() };
+    let mut sheet = Sheet { axis: Axis::of(picture), y: 0.0, body: String::new(), above: String::new() };
     sheet.head(picture);
     sheet.legend(picture);
     let flags = Flags::place(&sheet, &picture.marks);
     let first_flag = sheet.y + 6.0;
     sheet.y = first_flag + flags.rows as f64 * FLAG + 4.0;
-    let axis = sheet.y;
-    sheet.axis_labels();
+    sheet.axis_labels(true);
     let top = sheet.y;
     // The grid lies under the lanes, the marks' lines above them: so the lanes are drawn aside first.
     let outer = std::mem::take(&mut sheet.body);
@@ -40,9 +43,10 @@ pub fn draw(picture: &Picture) -> String {
     let lanes = std::mem::replace(&mut sheet.body, outer);
     sheet.grid(top, bottom);
     sheet.body.push_str(&lanes);
-    sheet.flags(&picture.marks, &flags, first_flag, axis, bottom);
+    sheet.cuts(top, bottom);
+    sheet.flags(&picture.marks, &flags, first_flag, top, bottom);
     sheet.y = bottom;
-    sheet.axis_labels();
+    sheet.axis_labels(false);
     if flags.numbered {
         sheet.list(&picture.marks);
     }
@@ -53,30 +57,42 @@ pub fn draw(picture: &Picture) -> String {
          <defs><pattern id=\"broken\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
          <rect width=\"6\" height=\"6\" fill=\"#c53030\"/><rect width=\"2\" height=\"6\" fill=\"#e57373\"/></pattern></defs>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{}</svg>\n",
-        sheet.body
+        sheet.body + &sheet.above
     )
 }
 
 struct Sheet {
-    /// The length of the axis in seconds.
-    end: f64,
+    axis: Axis,
     /// How far down it is drawn.
     y: f64,
     body: String,
+    /// What stands above everything else.
+    above: String,
 }
 
 /// Where the marks' words stand.
 struct Flags {
-    /// For each mark its row, counted from the lanes upwards, and whether the words stand left of it.
-    places: Vec<(usize, bool)>,
+    all: Vec<Flag>,
     rows: usize,
-    /// Too many words: only numbers.
+    /// Too many words: numbers, of neighbours together.
     numbered: bool,
+}
+
+#[derive(PartialEq, Debug)]
+struct Flag {
+    /// The marks that it stands for.
+    first: usize,
+    last: usize,
+    text: String,
+    /// Counted from the lanes upwards.
+    row: usize,
+    /// The words stand left of their mark.
+    left: bool,
 }
 
 impl Sheet {
     fn x(&self, at: At) -> f64 {
-        LEFT + WIDTH * (at.as_secs_f64() / self.end).clamp(0.0, 1.0)
+        LEFT + WIDTH * self.axis.place(at)
     }
 
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
@@ -136,33 +152,47 @@ impl Sheet {
         self.y += 18.0;
     }
 
-    fn ticks(&self) -> impl Iterator<Item = f64> + use<> {
-        let steps = [
-            0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
-            1800.0,
-        ];
-        let end = self.end;
-        let step = steps.into_iter().find(|step| end / step <= 12.5).unwrap_or(3600.0);
-        (0..=(end / step + 1e-6) as u64).map(move |n| n as f64 * step)
-    }
-
-    fn axis_labels(&mut self) {
+    fn axis_labels(&mut self, cuts: bool) {
         self.y += 13.0;
         let y = self.y;
-        for tick in self.ticks() {
-            let x = self.x(Duration::from_secs_f64(tick));
-            self.put(format_args!(
-                "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\" font-size=\"11\" fill=\"{SOFT}\">{} s</text>",
-                (tick * 1000.0).round() / 1000.0
-            ));
+        let mut labels: Vec<(f64, String)> = self.axis.ticks(12.5).into_iter().map(|at| (self.x(at), clock(at))).collect();
+        if cuts {
+            let middle = |(from, to): (At, At)| {
+                ((self.x(from) + self.x(to)) / 2.0, format!("\u{2026} {} \u{2026}", words(to.saturating_sub(from))))
+            };
+            labels.extend(self.axis.cuts().map(middle));
         }
-        self.y += 5.0;
+        for (x, text) in labels {
+            let _ = writeln!(
+                self.above,
+                "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\" font-size=\"11\" fill=\"{SOFT}\" {HALO}>{text}</text>"
+            );
+        }
+        self.y += 11.0;
     }
 
     fn grid(&mut self, top: f64, bottom: f64) {
-        for tick in self.ticks() {
-            let x = self.x(Duration::from_secs_f64(tick));
+        for tick in self.axis.ticks(12.5) {
+            let x = self.x(tick);
             self.put(format_args!("<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{bottom}\" stroke=\"#cbd5e0\"/>"));
+        }
+    }
+
+    /// Time in which nothing happens and which was cut short: paler, between two torn edges.
+    fn cuts(&mut self, top: f64, bottom: f64) {
+        let cuts: Vec<(f64, f64)> = self.axis.cuts().map(|(from, to)| (self.x(from), self.x(to))).collect();
+        for (from, to) in cuts {
+            let (from, wide) = (from + 4.0, to - from - 8.0);
+            self.put(format_args!(
+                "<rect x=\"{from:.1}\" y=\"{top}\" width=\"{wide:.1}\" height=\"{:.1}\" fill=\"white\" fill-opacity=\"0.6\"/>",
+                bottom - top
+            ));
+            for edge in [from, from + wide] {
+                let _ = write!(self.body, "<path fill=\"none\" stroke=\"white\" stroke-width=\"3\" d=\"M{edge:.1} {top}");
+                let steps = ((bottom - top) / 6.0) as usize;
+                (0..steps).for_each(|n| self.body.push_str(if n % 2 == 0 { " l4 6" } else { " l-4 6" }));
+                self.body.push_str("\"/>\n");
+            }
         }
     }
 
@@ -234,36 +264,46 @@ impl Sheet {
 
     /// Under a broken bar how long it was; says from where on there is room for the next.
     fn length(&mut self, bar: &Bar, y: f64, free: f64) -> f64 {
-        let text = words(bar.to.saturating_sub(bar.from));
+        let text = format!("{} {}", bar.what, words(bar.to.saturating_sub(bar.from)));
         let wide = CHAR * text.len() as f64;
         let middle = (self.x(bar.from) + self.x(bar.to)) / 2.0;
         let x = (middle - wide / 2.0).clamp(LEFT, LEFT + WIDTH - wide);
         if x < free {
             return free;
         }
-        self.put(format_args!(
-            "<text x=\"{x:.1}\" y=\"{y}\" fill=\"#c53030\" font-size=\"10\" font-weight=\"bold\">{text}</text>"
-        ));
+        let _ = writeln!(
+            self.above,
+            "<text x=\"{x:.1}\" y=\"{y}\" fill=\"#c53030\" font-size=\"10\" font-weight=\"bold\" {HALO}>{text}</text>"
+        );
         x + wide + 8.0
     }
 
-    fn flags(&mut self, marks: &[Mark], flags: &Flags, first: f64, axis: f64, bottom: f64) {
-        for (place, (mark, (row, left))) in marks.iter().zip(&flags.places).enumerate() {
+    fn flags(&mut self, marks: &[Mark], flags: &Flags, first: f64, top: f64, bottom: f64) {
+        for flag in &flags.all {
+            let Some(mark) = marks.get(flag.first) else { continue };
             let (x, colour) = (self.x(mark.at), ink(mark.kind));
-            let y = first + (flags.rows - row) as f64 * FLAG - 4.0;
+            let y = first + (flags.rows - flag.row) as f64 * FLAG - 4.0;
             self.put(format_args!(
-                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom}\" stroke=\"{colour}\" stroke-opacity=\"0.75\" stroke-dasharray=\"3 3\"/>",
+                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{top}\" stroke=\"{colour}\" stroke-opacity=\"0.75\" stroke-dasharray=\"3 3\"/>",
                 y - 9.0
             ));
-            self.put(format_args!("<path d=\"M{:.1} {axis} h8 l-4 7 z\" fill=\"{colour}\"/>", x - 4.0));
-            let text = flags.text(place, mark);
-            let (at, anchor) = if *left { (x - 4.0, "end") } else { (x + 4.0, "start") };
-            self.put(format_args!(
-                "<text x=\"{at:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"11\" fill=\"{colour}\" paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\">{}<title>{:.3} s: {}</title></text>",
-                escape(&text),
+            let (at, anchor) = if flag.left { (x - 4.0, "end") } else { (x + 4.0, "start") };
+            let _ = writeln!(
+                self.above,
+                "<text x=\"{at:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"11\" fill=\"{colour}\" {HALO}>{}<title>{:.3} s: {}</title></text>",
+                escape(&flag.text),
                 mark.at.as_secs_f64(),
                 escape(&mark.text)
-            ));
+            );
+            // Many at once must not hide the lanes behind them.
+            let strength = if flag.last - flag.first > 2 { 0.3 } else { 0.75 };
+            for mark in &marks[flag.first..=flag.last] {
+                let (x, colour) = (self.x(mark.at), ink(mark.kind));
+                self.put(format_args!(
+                    "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{bottom}\" stroke=\"{colour}\" stroke-opacity=\"{strength}\" stroke-dasharray=\"3 3\"/>"
+                ));
+                self.put(format_args!("<path d=\"M{:.1} {:.1} h8 l-4 6 z\" fill=\"{colour}\"/>", x - 4.0, top - 6.0));
+            }
         }
     }
 
@@ -285,16 +325,33 @@ impl Sheet {
 
 impl Flags {
     fn place(sheet: &Sheet, marks: &[Mark]) -> Flags {
-        let with_words = Flags::try_place(sheet, marks, false);
-        if with_words.rows <= MOST_FLAGS { with_words } else { Flags::try_place(sheet, marks, true) }
+        let words = marks.iter().enumerate().map(|(n, mark)| (n, n, mark.text.clone()));
+        let flags = Flags::stack(sheet, marks, words.collect());
+        if flags.rows <= MOST_FLAGS {
+            return flags;
+        }
+        let mut together: Vec<(usize, usize)> = Vec::new();
+        for (n, mark) in marks.iter().enumerate() {
+            match together.last_mut() {
+                Some((_, last)) if sheet.x(mark.at) - sheet.x(marks[*last].at) < NEAR => *last = n,
+                _ => together.push((n, n)),
+            }
+        }
+        let text = |(first, last): (usize, usize)| match last - first {
+            0 => format!("{}", first + 1),
+            _ => format!("{} to {}", first + 1, last + 1),
+        };
+        let numbers = together.into_iter().map(|range| (range.0, range.1, text(range))).collect();
+        Flags { numbered: true, ..Flags::stack(sheet, marks, numbers) }
     }
 
-    fn try_place(sheet: &Sheet, marks: &[Mark], numbered: bool) -> Flags {
-        let mut flags = Flags { places: Vec::new(), rows: 0, numbered };
+    /// Above each other where they would not fit beside each other.
+    fn stack(sheet: &Sheet, marks: &[Mark], texts: Vec<(usize, usize, String)>) -> Flags {
+        let mut flags = Flags { all: Vec::new(), rows: 0, numbered: false };
         let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
-        for (place, mark) in marks.iter().enumerate() {
-            let x = sheet.x(mark.at);
-            let wide = CHAR * 1.1 * flags.text(place, mark).chars().count() as f64 + 10.0;
+        for (first, last, text) in texts {
+            let x = sheet.x(marks[first].at);
+            let wide = CHAR * 1.1 * text.chars().count() as f64 + 10.0;
             let left = x + wide > LEFT + WIDTH + RIGHT;
             let (from, to) = if left { (x - wide, x) } else { (x, x + wide) };
             let fits = |row: &Vec<(f64, f64)>| row.iter().all(|(f, t)| to <= *f || from >= *t);
@@ -303,14 +360,21 @@ impl Flags {
                 taken.push(Vec::new());
             }
             taken[row].push((from, to));
-            flags.places.push((row, left));
+            flags.all.push(Flag { first, last, text, row, left });
         }
         flags.rows = taken.len();
         flags
     }
+}
 
-    fn text(&self, place: usize, mark: &Mark) -> String {
-        if self.numbered { (place + 1).to_string() } else { mark.text.clone() }
+/// A time of the axis: seconds, or from ten minutes on as on a clock.
+fn clock(at: At) -> String {
+    let ms = (at.as_secs_f64() * 1000.0).round() as u64;
+    let (s, part) = (ms / 1000, ms % 1000);
+    match (s, part) {
+        (600.., _) => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
+        (_, 0) => format!("{s} s"),
+        _ => format!("{} s", ms as f64 / 1000.0),
     }
 }
 
@@ -362,6 +426,8 @@ fn wrap(text: &str, most: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn mark(at: u64, text: &str) -> Mark {
@@ -369,26 +435,28 @@ mod tests {
     }
 
     fn sheet() -> Sheet {
-        Sheet { end: 100.0, y: 0.0, body: String::new() }
+        let picture = Picture { length: Duration::from_secs(100), ..Picture::default() };
+        Sheet { axis: Axis::of(&picture), y: 0.0, body: String::new(), above: String::new() }
     }
 
     #[test]
     fn words_of_marks_at_one_time_stand_above_each_other() {
         let flags = Flags::place(&sheet(), &[mark(10, "one thing"), mark(10, "another"), mark(80, "far away")]);
-        assert_eq!(flags.places, [(0, false), (1, false), (0, false)]);
+        let places: Vec<_> = flags.all.iter().map(|flag| (flag.row, flag.left)).collect();
+        assert_eq!(places, [(0, false), (1, false), (0, false)]);
     }
 
     #[test]
     fn words_that_would_leave_the_sheet_stand_left_of_their_mark() {
         let flags = Flags::place(&sheet(), &[mark(99, "the cable of master1 is cut")]);
-        assert_eq!(flags.places, [(0, true)]);
+        assert_eq!(flags.all.iter().map(|flag| (flag.row, flag.left)).collect::<Vec<_>>(), [(0, true)]);
     }
 
     #[test]
     fn a_crowd_of_marks_is_numbered_and_its_words_stand_below() {
         let crowd: Vec<Mark> = (0..40).map(|n| mark(n, "something that takes many words to be said")).collect();
         let text = draw(&Picture { length: Duration::from_secs(100), marks: crowd, ..Picture::default() });
-        assert!(text.contains("40.  39.000 s  something"));
+        assert!(text.contains("40.  39.000 s  something") && text.contains(">1 to 40<"), "{text}");
     }
 
     #[test]
@@ -413,6 +481,6 @@ mod tests {
         };
         let section = Section { heading: "clients".into(), tone: Tone::Faint, lanes: vec![lane] };
         let text = draw(&Picture { length: Duration::from_secs(60), sections: vec![section], ..Picture::default() });
-        assert!(text.contains("width=\"2.0\"") && text.contains(">1.0 ms</text>"), "{text}");
+        assert!(text.contains("width=\"2.0\"") && text.contains(">x 1.0 ms</text>"), "{text}");
     }
 }

@@ -18,6 +18,13 @@ pub fn picture(story: &Story, outcome: &Outcome) -> Picture {
         let name = if settings.groups.len() == 1 { "served by".to_string() } else { format!("{} served by", of.name) };
         sections[0].lanes.push(Lane { name, rest: Tone::Faint, main: true, bars: clients(record, group, &nodes) });
     }
+    for (group, of) in settings.groups.iter().enumerate() {
+        let both = both(record, group);
+        if !both.is_empty() {
+            let name = if settings.groups.len() == 1 { "two answer".to_string() } else { format!("{}: two answer", of.name) };
+            sections[0].lanes.push(Lane { name, rest: Tone::Faint, main: true, bars: both });
+        }
+    }
     sections.extend((0..2).map(|node| section(story, record, node)));
     let steps = story.entries().zip(&record.marks);
     let marks = steps.map(|(step, (at, _))| Mark { at: since_start(*at), text: step.words(), kind: step.kind() }).collect();
@@ -31,6 +38,9 @@ pub fn picture(story: &Story, outcome: &Outcome) -> Picture {
         verdict: verdict(outcome),
     }
 }
+
+/// How long after its start a daemon may go without the witness's first answer.
+const FRESH: Duration = Duration::from_millis(500);
 
 fn since_start(at: Moment) -> At {
     Duration::from_nanos(at.0)
@@ -61,6 +71,14 @@ fn clients(record: &Recorder, group: usize, nodes: &[String; 2]) -> Vec<Bar> {
     bars
 }
 
+/// When two kernels answered at once.
+fn both(record: &Recorder, group: usize) -> Vec<Bar> {
+    let [one, other] = [0, 1].map(|node| record.lane(Track::Answers(group, node)));
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a.from.max(b.from), a.to.min(b.to))));
+    let meet = pairs.filter(|(from, to)| from < to);
+    meet.map(|(from, to)| bar(&Stretch { from, to, what: "two answer" }, "two answer", Tone::Bad)).collect()
+}
+
 fn section(story: &Story, record: &Recorder, node: usize) -> Section {
     let settings = &story.pair.settings[node];
     let stretches = |lane: Track| record.lane(lane).iter();
@@ -68,7 +86,7 @@ fn section(story: &Story, record: &Recorder, node: usize) -> Section {
     // What the other lanes cannot know meanwhile is said once, in the first one.
     let mute: Vec<Bar> = down.iter().map(|bar| Bar { what: String::new(), ..bar.clone() }).collect();
     let lane = |name: String, rest: Tone, bars: Vec<Bar>| Lane { name, rest, main: false, bars };
-    let mut lanes = vec![lane("machine, daemon".into(), Tone::Good, down)];
+    let mut lanes = vec![lane("machine, daemon".into(), Tone::Good, down.clone())];
     let several = settings.groups.len() > 1;
     for (group, of) in settings.groups.iter().enumerate() {
         let name = |text: &str| if several { format!("{}: {text}", of.name) } else { text.to_string() };
@@ -80,7 +98,13 @@ fn section(story: &Story, record: &Recorder, node: usize) -> Section {
         let open = stretches(Track::Answers(group, node)).map(|s| bar(s, "gate open: answers for the VIP", Tone::of_node(node)));
         lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
     }
-    let unreached = stretches(Track::Witness(node)).map(|s| bar(s, "out of reach", Tone::Bad));
+    // A daemon that has just started has not been answered yet.
+    let fresh = |s: &Stretch| {
+        down.iter()
+            .any(|off| since_start(s.from).saturating_sub(off.to) < FRESH && since_start(s.to).saturating_sub(off.to) < FRESH)
+    };
+    let unreached = stretches(Track::Witness(node))
+        .map(|s| if fresh(s) { bar(s, "asks", Tone::Passing) } else { bar(s, "out of reach", Tone::Bad) });
     let reaches = if settings.witness.targets == 1 { "reaches the gateway" } else { "reaches the witnesses" };
     lanes.push(lane(reaches.into(), Tone::Good, unreached.collect()).without(&mute));
     for (link, of) in settings.links.iter().enumerate() {

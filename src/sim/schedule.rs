@@ -132,6 +132,7 @@ pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
     // What would undo the healing comes too late.
     timeline.retain(|entry| entry.at.0.0 <= now.0);
     Scenario {
+        schema: None,
         title: format!("Seed {seed}"),
         about: String::new(),
         config: config.into(),

@@ -23,6 +23,9 @@ use crate::core::time::Span;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// Where an editor finds the schema; nothing else looks at it.
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// One line.
     pub title: String,
     /// The story.
