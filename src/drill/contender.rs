@@ -157,10 +157,13 @@ fn service_script(site: &Site) -> String {
     let words: Vec<String> = site.service().iter().map(|word| format!("'{word}'")).collect();
     format!(
         "#!/bin/sh\n\
-         lives() {{ read -r pid < {here}/nginx/pid && [ \"$(cat /proc/$pid/comm)\" = nginx ] && [ -e /proc/$pid/exe ]; }} 2> /dev/null\n\
+         lives() {{ read -r pid < {here}/service.pid && [ \"$(cat /proc/$pid/comm)\" = nginx ] && [ -e /proc/$pid/exe ]; }} 2> /dev/null\n\
          case $1 in\n\
-         start) lives || setsid {} < /dev/null >> {here}/nginx/out.log 2>&1 & ;;\n\
-         stop) if lives; then kill $pid; rm -f {here}/nginx/pid; fi ;;\n\
+         start)\n\
+         lives && exit 0\n\
+         setsid sh -c 'echo $$ > {here}/service.pid; exec \"$@\"' sh {} < /dev/null >> {here}/service.log 2>&1 &\n\
+         n=0; until lives || [ $n -ge 50 ]; do sleep 0.02; n=$((n+1)); done; lives ;;\n\
+         stop) if lives; then kill $pid; rm -f {here}/service.pid; fi ;;\n\
          status) if lives; then echo running; else echo stopped; exit 3; fi ;;\n\
          esac\n",
         words.join(" ")
