@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::actuators::Actuators;
 use crate::config::Config;
+use crate::control::protocol::Response;
 use crate::core::id::LinkId;
 use crate::core::io::{Answer, Command, Input};
 use crate::core::time::Mono;
@@ -49,6 +50,8 @@ pub enum Event {
     Command(Command, oneshot::Sender<Answer>),
     /// A person looks.
     View(oneshot::Sender<View>),
+    /// A person asks why: where the journal is, and who is to be told.
+    Recorded(PathBuf, oneshot::Sender<Response>),
     /// SIGHUP.
     Reopen,
     /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.
@@ -93,6 +96,10 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
                 let mut view = node.view(clock::now());
                 act.bonds.join(&mut view);
                 let _ = answer.send(view);
+            }
+            Event::Recorded(dir, answer) => {
+                node.hurry();
+                let _ = answer.send(Response::Journal(dir));
             }
             Event::Reopen => act.reopen_logs(),
             Event::ComeBack => {

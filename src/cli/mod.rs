@@ -14,6 +14,7 @@ pub mod run;
 pub mod standby;
 pub mod status;
 pub mod takeover;
+pub mod why;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,7 +52,7 @@ fn command(run_dir: &Path, request: &Request, patience: Duration) -> u8 {
             eprintln!("refused: {reason}");
             1
         }
-        Ok(Response::View(_)) => {
+        Ok(Response::View(_) | Response::Journal(_)) => {
             eprintln!("the daemon answered something else than was asked");
             1
         }

@@ -100,6 +100,10 @@ pub fn run(args: &StatusArgs) -> u8 {
                 let text = if args.json { json(&view) } else { render(&view, wall_clock(), paint) };
                 (text, Health::of(&view).code())
             }
+            Ok(Response::Journal(_)) => {
+                eprintln!("the daemon answered something else than was asked");
+                (String::new(), 1)
+            }
             Ok(Response::Done(text) | Response::Refused(text)) => {
                 eprintln!("{text}");
                 (String::new(), 1)

@@ -1,6 +1,7 @@
 //! What is said over the control socket: one JSON line each way, with its bounds.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub enum Request {
 pub enum Response {
     /// To `Status`.
     View(Box<View>),
+    /// To `Why`: where the journal is, by now written up to the present.
+    Journal(PathBuf),
     /// Done, and what was done.
     Done(String),
     /// Not done, and why not.

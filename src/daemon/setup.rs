@@ -144,12 +144,12 @@ pub async fn all(
     let carrier =
         PublicCarrier { link: config.witness.link, last: carrier.read(&public_name), interface: public_name, carrier, look };
     signals(&events)?;
-    serve_control(lock, config, &events)?;
+    let recorded = std::path::absolute(options.state_dir.join(journal::DIR)).context("the state directory")?;
+    serve_control(lock, config, recorded.clone(), &events)?;
 
     let now = clock::now();
     let node = Node::new(settings, now);
-    let mut node = Recorded::start(node, now, options.state_dir.join(journal::DIR), config.journal.keep)
-        .context("no thread for the flight recorder")?;
+    let mut node = Recorded::start(node, now, recorded, config.journal.keep).context("no thread for the flight recorder")?;
     node.survive_panics();
     let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();
     let mut act = Actuators {
@@ -212,7 +212,12 @@ fn log_settings(config: &Config) -> log::LogSettings {
 }
 
 /// The control socket: each call becomes a command for the core, and its answer goes back.
-fn serve_control(lock: control::server::RunLock, config: &Config, events: &UnboundedSender<Event>) -> anyhow::Result<()> {
+fn serve_control(
+    lock: control::server::RunLock,
+    config: &Config,
+    journal: std::path::PathBuf,
+    events: &UnboundedSender<Event>,
+) -> anyhow::Result<()> {
     let server = control::server::Server::bind(lock)?;
     let (calls, mut inbox) = tokio::sync::mpsc::channel::<control::server::Call>(control::protocol::CLIENTS);
     tokio::task::spawn_local(server.serve(calls));
@@ -221,6 +226,10 @@ fn serve_control(lock: control::server::RunLock, config: &Config, events: &Unbou
     tokio::task::spawn_local(async move {
         while let Some(call) = inbox.recv().await {
             let events = events.clone();
+            if let Request::Why { .. } = call.request {
+                let _ = events.send(Event::Recorded(journal.clone(), call.answer));
+                continue;
+            }
             let command = command(call.request, &names);
             tokio::task::spawn_local(async move {
                 let response = match command {
@@ -261,7 +270,7 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
         Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
         Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
         Request::Resume {} => Ok(Some(Command::Resume)),
-        Request::Why { .. } => Err("the flight recorder is not built yet: see the log".into()),
+        Request::Why { .. } => Err("answered from the flight recorder".into()),
     }
 }
 

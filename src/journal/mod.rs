@@ -18,6 +18,7 @@ pub mod line;
 pub mod queue;
 pub mod recorded;
 pub mod replay;
+pub mod why;
 pub mod writer;
 
 #[cfg(test)]

@@ -272,6 +272,34 @@ fn a_disk_that_cannot_be_written_never_stops_the_node() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+#[test]
+fn why_tells_a_claim_with_its_evidence_and_what_was_missing_on_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let lives = lives(Span::secs(240), |world| {
+        story(world);
+        let takeover = crate::core::io::Command::Takeover { group: None };
+        world.apply(&crate::sim::act::Act::Command(1, takeover));
+    });
+    record(dir.path(), 64 << 20, &lives[1]);
+    let told = super::why::explain(&files(dir.path()), 50).unwrap_or_else(|trouble| panic!("{trouble}"));
+    println!("{}\n{}", told.decisions.join("\n"), told.now);
+    let claim = told.decisions.iter().find(|d| d.contains("master2 SERVES") && d.contains("the peer is lost")).unwrap();
+    for part in [
+        "was not heard on any link for 600ms",
+        "open: the witness's table was not challenged yet",
+        "closed: the peer is silent, but not yet long enough",
+        "links      bond lost (2s ago)",
+        "answers this node",
+        "nothing: it may own",
+    ] {
+        assert!(claim.contains(part), "{part}: {claim}");
+    }
+    assert!(told.decisions.iter().any(|d| d.contains("master2 LEAVES")), "the failback");
+    assert!(told.now.contains("the journal's newest line"), "{}", told.now);
+    let one = super::why::explain(&files(dir.path()), 1).unwrap_or_else(|trouble| panic!("{trouble}"));
+    assert_eq!(one.decisions.as_slice(), &told.decisions[told.decisions.len() - 1..]);
+}
+
 mod any {
     //! Any inputs at all, in any order.
     use proptest::prelude::*;

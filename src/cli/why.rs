@@ -1,0 +1,78 @@
+//! `twinbeat why`: each decision with the evidence that it rested on, from the flight recorder.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Daemon;
+use crate::control::client::ask_blocking;
+use crate::control::protocol::{PATIENCE, Request, Response};
+use crate::journal::replay::Trouble;
+use crate::journal::{DIR, file, why};
+
+/// The daemon's recorder writes within this time when it is asked to.
+const WRITTEN: Duration = Duration::from_millis(300);
+
+/// Each decision with the evidence that it rested on: what was known, what was missing
+#[derive(clap::Args, Clone, Debug)]
+pub struct WhyArgs {
+    /// How many decisions
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub last: u32,
+    /// Where the daemon is
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// Read the journal below this state directory instead of asking a daemon: for one that does not run
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Runs it; the exit code.
+pub fn run(args: &WhyArgs) -> u8 {
+    match journal(args).and_then(|dir| tell(&dir, args.last)) {
+        Ok(text) => {
+            print!("{text}");
+            0
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            1
+        }
+    }
+}
+
+/// Where the journal is. The explaining is done here, not in the daemon: nothing that a person asks may cost it time.
+fn journal(args: &WhyArgs) -> Result<PathBuf, String> {
+    if let Some(dir) = &args.state_dir {
+        return Ok(dir.clone());
+    }
+    match ask_blocking(&args.daemon.run_dir, &Request::Why { last: args.last }, PATIENCE) {
+        Ok(Response::Journal(dir)) => {
+            std::thread::sleep(WRITTEN);
+            Ok(dir)
+        }
+        Ok(Response::Refused(why)) => Err(format!("refused: {why}")),
+        Ok(_) => Err("the daemon answered something else than was asked".into()),
+        Err(error) => Err(format!("{error}\nof a daemon that does not run: twinbeat why --state-dir /var/lib/twinbeat")),
+    }
+}
+
+fn tell(dir: &std::path::Path, last: u32) -> Result<String, String> {
+    let files = file::named(&[dir.to_owned()]).map_err(|fault| fault.to_string())?;
+    let story = why::explain(&files, last as usize).map_err(|trouble| match trouble {
+        Trouble::Fault(fault) => fault.to_string(),
+        Trouble::Difference(difference) => {
+            format!("the journal does not replay, so nothing can be explained from it\n{difference}")
+        }
+    })?;
+    let mut text = String::new();
+    for decision in &story.decisions {
+        text += decision;
+        text.push('\n');
+    }
+    if story.decisions.is_empty() {
+        text += &format!("no decision in {} files of {}\n\n", files.len(), dir.join(DIR).display());
+    }
+    text += &story.now;
+    story.remarks.iter().for_each(|remark| text += &format!("note: {remark}\n"));
+    Ok(text)
+}

@@ -1,0 +1,359 @@
+//! Why: each decision with the evidence that it rested on, as it was known at that instant.
+//!
+//! A journal's notes say what was decided; the replayed node says what it knew just before: its links, its peer, its
+//! witness, its grounds, and which points of the checklist were open. The path of those points up to the decision is told too.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::file::{File, Head};
+use super::replay::{Player, Trouble, Watch};
+use crate::core::event::{Event, Kind, Level};
+use crate::core::io::{Answer, Command, Input, Output};
+use crate::core::node::Node;
+use crate::core::time::{Mono, Span};
+use crate::core::view::{GroupView, LinkView, View};
+use crate::log::Stamp;
+
+/// What happened this long before a decision belongs to it.
+const BEFORE: Span = Span::secs(30);
+/// The most steps of a way that are told.
+const STEPS: usize = 12;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// The decisions, oldest first, each a paragraph.
+    pub decisions: Vec<String>,
+    /// How things are at the journal's end.
+    pub now: String,
+    /// What is to be said of the journal itself.
+    pub remarks: Vec<String>,
+}
+
+/// Explains the last decisions of these files, given oldest first.
+///
+/// # Errors
+/// A file that cannot be read, or that does not replay.
+pub fn explain(paths: &[PathBuf], last: usize) -> Result<Story, Trouble> {
+    let mut story = Story::default();
+    let mut found: VecDeque<String> = VecDeque::new();
+    for (place, path) in paths.iter().enumerate().rev() {
+        let newest = story.now.is_empty();
+        if found.len() >= last && !newest {
+            break;
+        }
+        let Some(file) = File::read(path).map_err(Trouble::Fault)? else {
+            story.remarks.push(format!("{}: not even its head is whole (power loss?): left out", path.display()));
+            continue;
+        };
+        let times = decisive(&file);
+        if times.is_empty() && !newest {
+            continue;
+        }
+        let mut explainer = Explainer::new(&file.head, times);
+        let mut player = Player::default();
+        player.file(&file, &mut explainer)?;
+        if newest {
+            story.now = player.node().map(|node| ending(&file.head, node, explainer.last)).unwrap_or_default();
+        }
+        if place + 1 == paths.len() || !player.played.remarks.is_empty() {
+            story.remarks.extend(player.played.remarks);
+        }
+        for told in explainer.told.into_iter().rev() {
+            if found.len() < last {
+                found.push_front(told);
+            }
+        }
+    }
+    story.decisions = found.into();
+    Ok(story)
+}
+
+/// When a file's decisions were made, found by a quick look at its text.
+fn decisive(file: &File) -> Vec<Mono> {
+    const WORDS: [&str; 8] = [
+        r#""kind":{"Owner""#,
+        r#""kind":{"Left""#,
+        r#""kind":{"Reaffirmed""#,
+        r#""kind":{"Refused""#,
+        r#""kind":{"Challenge""#,
+        r#""kind":{"Move""#,
+        r#""kind":"Stall""#,
+        r#"{"Refused":"#,
+    ];
+    let (mut found, mut at) = (Vec::new(), Mono::ZERO);
+    for (_, line) in file.lines() {
+        match line.strip_prefix('[').and_then(|rest| rest.split(',').next()?.parse().ok()) {
+            Some(time) => at = Mono(time),
+            None if WORDS.iter().any(|word| line.contains(word)) => found.push(at),
+            None => {}
+        }
+    }
+    found
+}
+
+/// A group's open points, and how they came and went.
+#[derive(Default)]
+struct Path {
+    open: Vec<String>,
+    steps: VecDeque<(Mono, String)>,
+}
+
+struct Explainer<'a> {
+    head: &'a Head,
+    times: VecDeque<Mono>,
+    /// What the node knew just before the present input.
+    seen: Option<View>,
+    paths: BTreeMap<String, Path>,
+    notes: VecDeque<(Mono, Event)>,
+    commands: BTreeMap<u64, String>,
+    told: Vec<String>,
+    last: Mono,
+}
+
+impl<'a> Explainer<'a> {
+    fn new(head: &'a Head, times: Vec<Mono>) -> Explainer<'a> {
+        Explainer {
+            head,
+            times: times.into(),
+            seen: None,
+            paths: BTreeMap::new(),
+            notes: VecDeque::new(),
+            commands: BTreeMap::new(),
+            told: Vec::new(),
+            last: head.at,
+        }
+    }
+
+    fn follow(&mut self, at: Mono, view: &View) {
+        for group in &view.groups {
+            let path = self.paths.entry(group.name.clone()).or_default();
+            let closed: Vec<&String> = path.open.iter().filter(|was| !group.claim_open.iter().any(|is| same(was, is))).collect();
+            let opened: Vec<&String> = group.claim_open.iter().filter(|is| !path.open.iter().any(|was| same(was, is))).collect();
+            // That the peer lives comes and goes with each start of silence: the notes tell it better.
+            let told = |point: &&&String| !point.starts_with("the peer lives");
+            let mut text = String::new();
+            if group.role == "standby" {
+                for point in closed.iter().filter(told) {
+                    let _ = write!(text, "{}closed: {}", if text.is_empty() { "" } else { "; " }, bare(point));
+                }
+                for point in opened.iter().filter(told) {
+                    let _ = write!(text, "{}open: {}", if text.is_empty() { "" } else { "; " }, bare(point));
+                }
+            }
+            if !text.is_empty() {
+                path.steps.push_back((at, text));
+            }
+            path.open.clone_from(&group.claim_open);
+        }
+    }
+
+    fn clock(&self, at: Mono) -> String {
+        time_of_day(self.head.wall(at))
+    }
+
+    /// The old owner's word that a move is finished belongs to its paragraph.
+    fn finish(&mut self, at: Mono, headline: &str) {
+        let clock = self.clock(at);
+        match self.told.last_mut() {
+            Some(text) => row(text, "then", &format!("{clock}  {headline}")),
+            None => self.tell(at, None, headline),
+        }
+    }
+
+    fn tell(&mut self, at: Mono, group: Option<&str>, headline: &str) {
+        let Some(view) = &self.seen else {
+            self.told.push(format!("{}  {headline}\n    (the node had just begun)\n", self.head.wall(at)));
+            return;
+        };
+        let mut text = format!("{}  {headline}\n", self.head.wall(at));
+        let since = at.back(BEFORE);
+        let mut way: Vec<(Mono, String)> =
+            self.notes.iter().filter(|(when, _)| *when >= since).map(|(when, event)| (*when, event.to_string())).collect();
+        if let Some(path) = group.and_then(|name| self.paths.get(name)) {
+            way.extend(path.steps.iter().filter(|(when, _)| *when >= since).cloned());
+        }
+        way.sort_by_key(|(when, _)| *when);
+        let way = gathered(way);
+        let left_out = way.len().saturating_sub(STEPS);
+        let mut label = "before";
+        if left_out > 0 {
+            row(&mut text, label, &format!("… {left_out} earlier steps left out"));
+            label = "";
+        }
+        for (when, what) in way.iter().skip(left_out) {
+            row(&mut text, label, &format!("{}  {what}", self.clock(*when)));
+            label = "";
+        }
+        let group = group.and_then(|name| view.groups.iter().find(|g| g.name == name));
+        known(&mut text, view, group);
+        self.told.push(text);
+    }
+}
+
+impl Watch for Explainer<'_> {
+    fn before(&mut self, node: &Node, at: Mono, input: &Input) {
+        self.last = at;
+        while self.times.front().is_some_and(|time| *time < at) {
+            self.times.pop_front();
+        }
+        if let Input::Command { id, command } = input {
+            self.commands.insert(*id, said(command).into());
+        }
+        let soon = self.times.front().is_some_and(|time| time.back(BEFORE) <= at);
+        self.seen = (soon && node.deadline().is_some()).then(|| node.view(at));
+        if let Some(view) = self.seen.take() {
+            self.follow(at, &view);
+            self.seen = Some(view);
+        }
+    }
+
+    fn after(&mut self, _node: &Node, at: Mono, _input: &Input, outputs: &[Output]) {
+        for output in outputs {
+            match output {
+                Output::Note(event) => {
+                    let decision = match event.kind {
+                        Kind::Owner(..) | Kind::Reaffirmed(..) | Kind::Left(..) | Kind::Refused(..) | Kind::Stall => true,
+                        Kind::Challenge(..) => event.level >= Level::Warn,
+                        _ => false,
+                    };
+                    if let Kind::Move(..) = event.kind {
+                        self.finish(at, &event.to_string());
+                    } else if decision {
+                        let group = event.group.as_deref().map(str::to_string);
+                        self.tell(at, group.as_deref(), &event.to_string());
+                        if let Some(path) = group.and_then(|name| self.paths.get_mut(&name)) {
+                            path.steps.clear();
+                        }
+                    }
+                    if event.level > Level::Debug {
+                        self.notes.push_back((at, event.clone()));
+                        if self.notes.len() > STEPS * 2 {
+                            self.notes.pop_front();
+                        }
+                    }
+                }
+                Output::Reply { id, answer: Answer::Refused(why) } => {
+                    let command = self.commands.get(id).cloned().unwrap_or_else(|| "a command".into());
+                    self.tell(at, None, &format!("{command} REFUSED: {why}"));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What became of several links within a moment is one step.
+fn gathered(way: Vec<(Mono, String)>) -> Vec<(Mono, String)> {
+    let link = |text: &str| -> Option<(String, String)> {
+        let (name, what) = text.strip_prefix("link ")?.split_once(": ")?;
+        Some((name.to_string(), what.to_string()))
+    };
+    let mut all: Vec<(Mono, String, Vec<String>)> = Vec::new();
+    for (when, text) in way {
+        match link(&text) {
+            Some((name, what)) => {
+                match all
+                    .iter_mut()
+                    .find(|(at, other, names)| when.since(*at) <= Span::millis(5) && *other == what && !names.is_empty())
+                {
+                    Some((_, _, names)) => names.push(name),
+                    None => all.push((when, what, vec![name])),
+                }
+            }
+            None => all.push((when, text, Vec::new())),
+        }
+    }
+    let told = |(when, what, names): (Mono, String, Vec<String>)| match names.as_slice() {
+        [] => (when, what),
+        [name] => (when, format!("link {name}: {what}")),
+        names => (when, format!("links {}: {what}", names.join(", "))),
+    };
+    all.into_iter().map(told).collect()
+}
+
+/// What the node knew, row by row.
+fn known(text: &mut String, view: &View, group: Option<&GroupView>) {
+    let ago = |ms: Option<u64>| ms.map_or("never".to_string(), |ms| format!("{} ago", Span::millis(ms)));
+    let newest = view.links.iter().filter_map(|l| l.heard_ms).min();
+    row(text, "known", &format!("peer       {} {}, heard {}", view.peer, view.peer_state, ago(newest)));
+    let link = |l: &LinkView| format!("{} {} ({})", l.name, l.state, ago(l.heard_ms));
+    row(text, "", &format!("links      {}", view.links.iter().map(link).collect::<Vec<_>>().join(", ")));
+    let answered = view.witness.targets.iter().filter_map(|t| t.answered_ms).min();
+    let word = if view.witness.reachable { "answers this node" } else { "does NOT answer this node" };
+    let peers = match view.witness.peer_reachable {
+        Some(true) => format!("; {} says that it answers there", view.peer),
+        Some(false) => format!("; {} says that it does not answer there", view.peer),
+        None => String::new(),
+    };
+    row(text, "", &format!("witness    {word}, last {}{peers}", ago(answered)));
+    if let Some(mismatch) = &view.mismatch {
+        row(text, "", &format!("mismatch   {mismatch}"));
+    }
+    let one = group.map(std::slice::from_ref);
+    for group in one.unwrap_or(&view.groups) {
+        let owner = group.owner.as_deref().unwrap_or("nobody");
+        let mut own = format!("{:<10} {} was {}, epoch {}; {owner} served", group.name, view.node, group.role, group.epoch);
+        if let Some(left) = group.lease_ms_left {
+            let grounds = if group.grounds.is_empty() { "no ground".into() } else { group.grounds.join(" and ") };
+            let _ = write!(own, "; {} of lease left, by {grounds}", Span::millis(left));
+        }
+        let _ = write!(own, "; service {}", group.service);
+        if let Some(held) = &group.standby_held {
+            let _ = write!(own, "; standby by command: {held}");
+        }
+        row(text, "", &own);
+        if group.role == "claiming" {
+            row(text, "missing", "nothing: it may own; gate and address were being made");
+        } else if group.role == "standby" {
+            match group.claim_open.as_slice() {
+                [] => row(text, "missing", "nothing: every point of the checklist held"),
+                open => open.iter().enumerate().for_each(|(n, point)| row(text, if n == 0 { "missing" } else { "" }, point)),
+            }
+        }
+    }
+}
+
+/// How things are at the journal's end.
+fn ending(head: &Head, node: &Node, at: Mono) -> String {
+    let mut text = format!("{}  the journal's newest line\n", head.wall(at));
+    known(&mut text, &node.view(at), None);
+    text
+}
+
+fn row(text: &mut String, label: &str, what: &str) {
+    let _ = writeln!(text, "    {label:<8} {what}");
+}
+
+fn time_of_day(stamp: Stamp) -> String {
+    let text = stamp.to_string();
+    text.get(11..).unwrap_or(&text).to_string()
+}
+
+/// Two points are the same but for their figures.
+fn same(one: &str, other: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split(' ').filter(|w| !w.contains(|c: char| c.is_ascii_digit())).map(str::to_string).collect()
+    };
+    words(one) == words(other)
+}
+
+/// A point without its figure at the end.
+fn bare(point: &str) -> &str {
+    match point.rsplit_once(": ") {
+        Some((front, figure)) if figure.starts_with(|c: char| c.is_ascii_digit()) => front,
+        _ => point,
+    }
+}
+
+fn said(command: &Command) -> &'static str {
+    match command {
+        Command::Standby { .. } => "`standby`",
+        Command::Takeover { .. } => "`takeover`",
+        Command::Resume => "`resume`",
+        Command::Shutdown => "the stop",
+        Command::ComeBack => "the restart (SIGUSR2)",
+    }
+}
