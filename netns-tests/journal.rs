@@ -47,8 +47,8 @@ fn a_failover_replays_byte_for_byte_and_is_explained() {
     std::thread::sleep(Duration::from_secs(1));
 
     let mut secrets = Vec::new();
-    for node in ["master1", "master2"] {
-        let key = std::fs::read_to_string(pair.site.config().with_file_name(format!("{node}.key"))).unwrap();
+    for (node, name) in [(NodeId(0), "master1"), (NodeId(1), "master2")] {
+        let key = std::fs::read_to_string(pair.site.config(node).with_file_name(format!("{name}.key"))).unwrap();
         let secret = key.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap().trim().to_owned();
         secrets.push(secret.rsplit([':', ' ', '"', '=']).find(|part| part.len() > 20).unwrap_or(&secret).to_owned());
     }

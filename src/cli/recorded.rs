@@ -8,6 +8,7 @@ use anyhow::bail;
 use crate::journal;
 use crate::journal::file::named;
 use crate::journal::replay::{Nobody, Trouble, play};
+use crate::journal::whatif::what_if;
 
 /// A recorded file, or a directory that holds some.
 pub fn is_journal(path: &Path) -> bool {
@@ -16,13 +17,17 @@ pub fn is_journal(path: &Path) -> bool {
     recorded(path) || holds(path) || holds(&path.join(journal::DIR))
 }
 
-/// Plays journals; the exit code.
+/// Plays journals, with these settings changed if there are any; the exit code.
 ///
 /// # Errors
-/// What cannot be read, with file and line.
-pub fn run(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
+/// What cannot be read, with file and line; a change that is not allowed.
+pub fn run(paths: &[PathBuf], set: &[String]) -> anyhow::Result<ExitCode> {
     if let Some(other) = paths.iter().find(|path| !is_journal(path)) {
         bail!("{} is no journal (.jsonl); journals and scenarios are replayed by two commands", other.display());
+    }
+    if !set.is_empty() {
+        print!("{}", what_if(&named(paths)?, set)?);
+        return Ok(ExitCode::SUCCESS);
     }
     match play(&named(paths)?, &mut Nobody) {
         Ok(played) => {

@@ -27,6 +27,9 @@ pub struct Args {
     /// Draw the run as swim lanes: a file for one scenario, a folder for several.
     #[arg(long, value_name = "FILE|FOLDER")]
     svg: Option<PathBuf>,
+    /// What if a setting had been another one (journals): timing.dead=5s, and so on; again for each.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Print the JSON schema of scenarios, for editors, and do nothing else.
     #[arg(long)]
     schema: bool,
@@ -57,7 +60,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.paths.iter().any(|path| super::recorded::is_journal(path)) {
-        return super::recorded::run(&args.paths);
+        return super::recorded::run(&args.paths, &args.set);
+    }
+    if let Some(set) = args.set.first() {
+        bail!("--set {set}: of a journal (.jsonl) alone; a scenario has its own configuration");
     }
     let paths = files(&args.paths)?;
     let folder = args.svg.as_ref().is_some_and(|svg| svg.is_dir());

@@ -6,7 +6,8 @@
 //! and the node's whole state, so that it can be replayed by itself. What does not fit into the queue, or onto the disk, is
 //! counted and never waited for; recording goes on with a new file, so that no replay runs across the hole.
 //!
-//! From the files: [`replay`] gives the same outputs byte for byte or names the first that differ.
+//! From the files: [`replay`] gives the same outputs byte for byte or names the first that differ, [`why`] tells what each
+//! decision rested on, [`whatif`] gives the same world to a node with other settings.
 //!
 //! Refused here: keys, services' environments, anything that the core does not see. A journal holds what [`Settings`], the
 //! inputs and the outputs hold, and nothing else; its files are readable by their owner alone.
@@ -18,6 +19,7 @@ pub mod line;
 pub mod queue;
 pub mod recorded;
 pub mod replay;
+pub mod whatif;
 pub mod why;
 pub mod writer;
 

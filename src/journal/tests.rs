@@ -300,6 +300,40 @@ fn why_tells_a_claim_with_its_evidence_and_what_was_missing_on_the_way() {
     assert_eq!(one.decisions.as_slice(), &told.decisions[told.decisions.len() - 1..]);
 }
 
+/// What would have been, for the standby of the story.
+fn what_if(dir: &Path, set: &str) -> String {
+    let told = super::whatif::what_if(&files(dir), &[set.to_string()]).unwrap_or_else(|error| panic!("{error}"));
+    println!("{told}");
+    told
+}
+
+#[test]
+fn the_same_settings_lead_to_the_same_decisions() {
+    for life in lives(Span::secs(240), story) {
+        let dir = tempfile::tempdir().unwrap();
+        record(dir.path(), 64 << 20, &life);
+        let told = what_if(dir.path(), "timing.dead=2s");
+        assert!(told.contains(" 0 at another time, 0 not at all; 0 more"), "{told}");
+        assert!(!told.contains("recorded  "), "{told}");
+    }
+}
+
+#[test]
+fn a_longer_dead_claims_later_and_one_longer_than_the_silence_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), 64 << 20, &lives(Span::secs(240), story)[1]);
+    let later = what_if(dir.path(), "timing.dead=5s");
+    assert!(later.contains("silent for 5s on all links") && later.contains("s later"), "{later}");
+    assert!(!later.contains("the longest silence"), "it led to a claim: {later}");
+    let never = what_if(dir.path(), "timing.dead=40s");
+    let not = "what if     not at all\n              the peer was heard again at";
+    assert!(never.contains(not) && never.contains("30.0"), "{never}");
+    assert!(never.contains("- the peer is silent, but not yet long enough"), "{never}");
+    assert!(never.contains("not known   what the peer would have said after"), "{never}");
+    // Outside what a daemon would take: said, and tried all the same.
+    assert!(what_if(dir.path(), "timing.dead=1s").contains("a daemon refuses this timing; broken: dead >= "));
+}
+
 mod any {
     //! Any inputs at all, in any order.
     use proptest::prelude::*;
