@@ -205,5 +205,5 @@ fn limits(text: &mut String, assumed: Assumed, first: Option<String>, set: &[Str
     if probes > 0 {
         row(format!("whether somebody would have answered {probes} probes, when the recorded node did not probe: taken as no"));
     }
-    row("how long kernel, disk and services would have taken: modelled by the simulator's".into());
+    row("how long kernel, disk and services would have taken: as recorded where they were asked at about that time, else as in the simulator".into());
 }

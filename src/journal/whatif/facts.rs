@@ -81,6 +81,10 @@ pub struct Stretch {
     pub answers: Vec<(Mono, Input)>,
     /// What services said, with the group.
     pub services: Vec<(Mono, u8, ServiceReport)>,
+    /// For each group each order to its services, and how long it took.
+    pub orders: BTreeMap<u8, Vec<Sounding>>,
+    /// Each write of the record, and how long it took.
+    pub writes: Vec<Sounding>,
     /// When the loop did not run: from, to.
     pub stalls: Vec<(Mono, Mono)>,
     /// What was decided.
@@ -106,6 +110,8 @@ impl Watch for Facts {
                 probes: Vec::new(),
                 answers: Vec::new(),
                 services: Vec::new(),
+                orders: BTreeMap::new(),
+                writes: Vec::new(),
                 stalls: Vec::new(),
                 decisions: Vec::new(),
                 under_way: BTreeMap::new(),
@@ -131,7 +137,11 @@ impl Watch for Facts {
                 }
             }
             Input::Answered { .. } => s.answers.push((at, input.clone())),
-            Input::Services { group, report, .. } => s.services.push((at, group.0, report.clone())),
+            Input::Services { group, report, .. } => {
+                s.services.push((at, group.0, report.clone()));
+                finish(s.orders.get_mut(&group.0), at);
+            }
+            Input::Persisted { .. } | Input::PersistFailed { .. } => finish(Some(&mut s.writes), at),
             _ => {}
         }
     }
@@ -147,12 +157,26 @@ impl Watch for Facts {
                     s.under_way.insert((witness.0, asks, *number), all.len());
                     all.push((at, None));
                 }
+                Output::Services { group, .. } => s.orders.entry(group.0).or_default().push((at, None)),
+                Output::Persist { .. } => s.writes.push((at, None)),
                 Output::Probe { .. } => s.probes.push(at),
                 Output::Note(event) => s.decisions.extend(Decision::of(at, event)),
                 _ => {}
             }
         }
     }
+}
+
+/// The newest order of a queue was carried out.
+fn finish(orders: Option<&mut Vec<Sounding>>, at: Mono) {
+    if let Some((ordered, took @ None)) = orders.and_then(|all| all.last_mut()) {
+        *took = Some(at.since(*ordered));
+    }
+}
+
+/// How long the order took that was given nearest to an instant, if one was given about then.
+pub fn took(orders: &[Sounding], at: Mono) -> Option<Span> {
+    nearest(orders, at, |(ordered, _)| *ordered, Span::secs(1)).and_then(|(_, took)| *took)
 }
 
 /// The nearest to an instant, if it is within `reach`.

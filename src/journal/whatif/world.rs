@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::facts::{Asks, Decision, Stretch, nearest};
+use super::facts::{Asks, Decision, Stretch, nearest, took};
 use crate::core::heartbeat::{Heartbeat, Verified};
 use crate::core::id::{GroupId, WitnessId};
 use crate::core::io::{EchoKind, Input, Output, ServiceReport};
@@ -73,6 +73,8 @@ pub struct World<'a> {
     queued: u64,
     rng: Rng,
     sent: Vec<(u64, Mono)>,
+    /// The newest heartbeat.
+    newest: Option<Arc<Heartbeat>>,
     /// For each group, whether the witnesses' tables name this node, as far as the model knows.
     named: Vec<bool>,
     disk_fails: bool,
@@ -122,6 +124,7 @@ impl<'a> World<'a> {
             queued: 0,
             rng: Rng::new(1),
             sent: Vec::new(),
+            newest: None,
             named,
             disk_fails: false,
             ended: false,
@@ -245,7 +248,8 @@ impl<'a> World<'a> {
     }
 
     /// The peer's heartbeat as it would have been: it answers the numbers of this node's heartbeats instead of the recorded
-    /// ones, and knows the lease that both are configured with.
+    /// ones, knows the lease that both are configured with, and what it granted, released or refused for an epoch is meant for
+    /// this node's intent with that epoch.
     fn rewritten(&self, beat: &Heartbeat) -> Arc<Verified<Heartbeat>> {
         let mut beat = beat.clone();
         let (was, is) = (self.old.timing.lease, self.node.settings().timing.lease);
@@ -253,6 +257,17 @@ impl<'a> World<'a> {
         beat.lease = lease(beat.lease);
         if let Some(of) = &mut beat.echo_of {
             of.lease = lease(of.lease);
+        }
+        let intents = self.newest.iter().flat_map(|newest| &newest.groups);
+        let intents: Vec<_> = intents.filter_map(|group| Some((&group.name, group.intent?))).collect();
+        for group in &mut beat.groups {
+            let Some((_, intent)) = intents.iter().find(|(name, _)| **name == group.name) else { continue };
+            let refused = group.refused.as_mut().map(|refused| &mut refused.grant);
+            for grant in [group.granted.as_mut(), group.released.as_mut(), refused].into_iter().flatten() {
+                if grant.epoch == intent.epoch {
+                    grant.attempt = intent.attempt;
+                }
+            }
         }
         for echo in &mut beat.echoes {
             let recorded = self.stretch.sent.binary_search_by_key(&echo.number, |(number, _)| *number);
@@ -276,7 +291,10 @@ impl<'a> World<'a> {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Send { beat, .. } => self.sent.push((beat.number, self.now)),
+            Output::Send { beat, .. } => {
+                self.sent.push((beat.number, self.now));
+                self.newest = Some(beat);
+            }
             Output::Echo { witness, kind, number } => {
                 if let Some(after) = self.answer(witness, kind) {
                     self.later(after, What::Input(Input::EchoReply { witness, kind, number }));
@@ -310,7 +328,8 @@ impl<'a> World<'a> {
                     true => Input::PersistFailed { ticket, reason: "as recorded".into() },
                     false => Input::Persisted { ticket },
                 };
-                self.later(DISK, What::Input(input));
+                let after = took(&self.stretch.writes, self.now).unwrap_or(DISK);
+                self.later(after, What::Input(input));
             }
             Output::Services { group, attempt, order } => {
                 let g = usize::from(group.0);
@@ -322,7 +341,8 @@ impl<'a> World<'a> {
                 service.start_fails = matches!(next, Some(ServiceReport::StartFailed { .. }));
                 service.stop_fails = matches!(next, Some(ServiceReport::StopFailed { .. }));
                 let (time, token) = service.take(attempt, order, &mut self.rng);
-                self.later(time, What::ServiceDone(g, token));
+                let recorded = self.stretch.orders.get(&group.0).and_then(|orders| took(orders, self.now));
+                self.later(recorded.unwrap_or(time), What::ServiceDone(g, token));
             }
             Output::Note(event) => self.outcome.decisions.extend(Decision::of(self.now, &event)),
             Output::Exit { .. } => self.ended = true,
