@@ -16,6 +16,7 @@ use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 
 use self::actuators::Actuators;
+pub use self::setup::public_config;
 use crate::config::Config;
 use crate::control::protocol::Response;
 use crate::core::id::LinkId;
@@ -95,6 +96,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
             Event::View(answer) => {
                 let mut view = node.view(clock::now());
                 act.bonds.join(&mut view);
+                act.labels.put(&mut view);
                 let _ = answer.send(view);
             }
             Event::Recorded(dir, answer) => {

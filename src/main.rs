@@ -37,7 +37,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match CommandLine::parse().verb {
         Verb::Run(args) => cli::run::run(args).map(|()| ExitCode::SUCCESS),
-        Verb::Check(args) => cli::check::run(&args, &cli::machine::checks()),
+        Verb::Check(args) => cli::check::run(&args),
         Verb::Keygen(args) => cli::keygen::run(&args),
         Verb::Status(args) => Ok(ExitCode::from(cli::status::run(&args))),
         Verb::Standby(args) => Ok(ExitCode::from(cli::standby::run(args))),

@@ -1,17 +1,31 @@
-//! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed.
+//! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
-//! Here is the part that the file and a look at this machine's disk and addresses can answer. Checks that need more (gate,
-//! witness, relay, capabilities) are given to [`run`] as a list.
+//! Here is what the file and this machine's disk answer; [`machine`] looks at the kernel and the interfaces, [`witness`] asks the
+//! network, [`nginx`] reads whether a warm nginx could start without the VIP.
 
-use std::io::Write;
+mod answers;
+mod bonds;
+mod machine;
+mod nginx;
+mod witness;
+
+use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{Config, DEFAULT_FILE, ServiceKind, keys, timing_margin};
+use super::Daemon;
+use super::render::Paint;
+use crate::config::{Config, DEFAULT_FILE, ServiceConfig, ServiceKind, keys, timing_margin};
+use crate::control::client::{Unreachable, ask_blocking};
+use crate::control::protocol::{PATIENCE, Request, Response};
 use crate::core::id::NodeId;
+use crate::core::view::View;
 
 /// Is this configuration and this machine fit? Nothing is changed on this machine.
+///
+/// Each finding is one line: ok, WARN (it works, and somebody should know) or FAIL (it does not work). The last line sums up.
+/// Exit codes: 0 fit (perhaps with warnings), 1 not fit.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration file
@@ -20,6 +34,16 @@ pub struct Args {
     /// Which node this machine is; else the host name
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Write the witness's neighbour table as a takeover would, and see whether it follows: only when no daemon runs here and
+    /// nobody answers for the VIP
+    #[arg(long)]
+    pub probe_witness: bool,
+    /// Look at the file, the key and this machine only: ask nobody on the network
+    #[arg(long, conflicts_with = "probe_witness")]
+    pub offline: bool,
+    /// Where the daemon is
+    #[command(flatten)]
+    pub daemon: Daemon,
 }
 
 /// How bad a finding is.
@@ -51,40 +75,71 @@ impl Finding {
     }
 }
 
-/// One more check of this machine: looks, changes nothing, and says what it found.
-pub type Check<'a> = Box<dyn Fn(&Config, NodeId) -> Vec<Finding> + 'a>;
-
 /// Checks file and machine and prints the findings; 1 when one of them is a failure.
-pub fn run(args: &Args, more: &[Check<'_>]) -> anyhow::Result<ExitCode> {
-    let findings = findings(args, more);
-    print(&mut std::io::stdout().lock(), &findings)?;
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let terminal = out.is_terminal();
+    if terminal && !args.offline {
+        eprint!("asking the witness, a few seconds ...\r");
+    }
+    let findings = findings(args);
+    if terminal && !args.offline {
+        eprint!("{:38}\r", "");
+    }
+    let paint = if terminal && std::env::var_os("NO_COLOR").is_none() { Paint::Colors } else { Paint::Plain };
+    print(&mut out, &findings, paint, if terminal { Some(WRAP) } else { None })?;
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Everything that `check` found, in the order of the report.
-pub fn findings(args: &Args, more: &[Check<'_>]) -> Vec<Finding> {
+pub fn findings(args: &Args) -> Vec<Finding> {
+    let (config, me, mut found) = on_file(args);
+    let (Some(config), Some(me)) = (config, me) else { return found };
+    let daemon = daemon(&config, me, &args.daemon.run_dir);
+    found.extend(machine::capabilities(&config));
+    found.extend(machine::gate_works(&config));
+    let links = machine::links_are_there(&config, me);
+    let public = format!("link {}", config.nodes[me.index()].links[usize::from(config.witness.link.0)].name);
+    let reachable = !links.iter().any(|finding| finding.subject == public && finding.level != Level::Ok);
+    found.extend(links);
+    found.extend(bonds::bonds_are_sound(&config, me));
+    found.extend(addresses(&config, me, &own_addresses()));
+    found.extend(machine::managers(&config, me));
+    let frames = machine::frames_can_be_sent(&config, me);
+    found.extend(witness_count(&config));
+    if args.offline {
+        found.push(Finding::new(Level::Warn, "witness", "not asked (--offline)"));
+    } else if reachable && frames.is_empty() {
+        found.extend(witness::ask(&config, me, daemon.view(), args.probe_witness));
+    } else {
+        found.push(Finding::new(Level::Fail, "witness", format!("cannot be asked: see {public} and frames")));
+    }
+    found.extend(frames);
+    found.extend(services(&config));
+    found.push(daemon.finding());
+    found
+}
+
+/// What the file and the key say; the configuration and the node, if they are good.
+fn on_file(args: &Args) -> (Option<Config>, Option<NodeId>, Vec<Finding>) {
     let config = match Config::read(&args.config) {
         Ok(config) => config,
-        Err(error) => return vec![Finding::new(Level::Fail, "file", error.to_string())],
+        Err(error) => return (None, None, vec![Finding::new(Level::Fail, "file", error.to_string())]),
     };
-    let mut found = vec![Finding::new(
-        Level::Ok,
-        "file",
-        format!(
-            "{} is valid; cluster {}, digest {:016x} (the same on both nodes)",
-            args.config.display(),
-            config.cluster,
-            config.digest
-        ),
-    )];
-    found.extend(timing(&config));
-    found.extend(witness(&config));
+    let text = format!(
+        "{} is valid; cluster {}, digest {:016x} (the same on both nodes)",
+        args.config.display(),
+        config.cluster,
+        config.digest
+    );
+    let mut found = vec![Finding::new(Level::Ok, "file", text)];
     let me = match which_node(&config, args.node.as_deref()) {
         Ok(me) => me,
         Err(error) => {
             found.push(Finding::new(Level::Fail, "node", error.to_string()));
-            return found;
+            found.extend(timing(&config));
+            return (Some(config), None, found);
         }
     };
     found.push(Finding::new(Level::Ok, "node", format!("this machine is {}", config.nodes[me.index()].name)));
@@ -92,24 +147,106 @@ pub fn findings(args: &Args, more: &[Check<'_>]) -> Vec<Finding> {
         Ok(_) => Finding::new(Level::Ok, "key", format!("{} belongs to the public key", key_file(&config, me).display())),
         Err(error) => Finding::new(Level::Fail, "key", error.to_string()),
     });
-    found.extend(addresses(&config, me, &own_addresses()));
-    found.extend(services(&config));
-    found.extend(more.iter().flat_map(|check| check(&config, me)));
-    found
+    found.extend(timing(&config));
+    (Some(config), Some(me), found)
 }
 
-/// Prints the findings, aligned.
-pub fn print(out: &mut impl Write, findings: &[Finding]) -> std::io::Result<()> {
-    let width = findings.iter().map(|finding| finding.subject.chars().count()).max().unwrap_or(0);
-    for Finding { level, subject, text } in findings {
-        let level = match level {
-            Level::Ok => "ok",
-            Level::Warn => "WARN",
-            Level::Fail => "FAIL",
-        };
-        writeln!(out, "{level:<4}  {subject:<width$}  {text}")?;
+/// This node's daemon.
+enum Running {
+    Yes(Box<View>),
+    No,
+    Another(String),
+    Unknown(String),
+}
+
+impl Running {
+    fn view(&self) -> Option<&View> {
+        match self {
+            Running::Yes(view) => Some(view),
+            _ => None,
+        }
     }
-    Ok(())
+
+    fn finding(&self) -> Finding {
+        let (level, text) = match self {
+            Running::Yes(view) => {
+                let served = |g: &crate::core::view::GroupView| match &g.owner {
+                    Some(owner) => format!("{} served by {owner}", g.name),
+                    None => format!("{} served by NOBODY", g.name),
+                };
+                let groups: Vec<String> = view.groups.iter().map(served).collect();
+                (Level::Ok, format!("runs; {}; the rest is told by `twinbeat status`", groups.join(", ")))
+            }
+            Running::No => (Level::Ok, "does not run here".to_owned()),
+            Running::Another(whose) => (Level::Fail, format!("the run directory is used by the daemon of {whose}")),
+            Running::Unknown(why) => (Level::Warn, why.clone()),
+        };
+        Finding::new(level, "daemon", text)
+    }
+}
+
+fn daemon(config: &Config, me: NodeId, run_dir: &Path) -> Running {
+    match ask_blocking(run_dir, &Request::Status {}, PATIENCE) {
+        Ok(Response::View(view)) if view.cluster == *config.cluster && view.node == *config.nodes[me.index()].name => {
+            Running::Yes(view)
+        }
+        Ok(Response::View(view)) => Running::Another(format!("{} of cluster {}", view.node, view.cluster)),
+        Ok(_) => Running::Unknown("the daemon answered something else than was asked".to_owned()),
+        Err(Unreachable::NoDaemon { error, .. })
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) =>
+        {
+            Running::No
+        }
+        Err(error) => Running::Unknown(error.to_string()),
+    }
+}
+
+/// Prints the findings, aligned, and sums up. `wrap`: no line longer than so many characters.
+pub fn print(out: &mut impl Write, findings: &[Finding], paint: Paint, wrap: Option<usize>) -> std::io::Result<()> {
+    let width = findings.iter().map(|finding| finding.subject.chars().count()).max().unwrap_or(0);
+    let indent = LABEL + 2 + width + 2;
+    for Finding { level, subject, text } in findings {
+        let mut lines = wrapped(text, wrap.map(|all| all.saturating_sub(indent).max(30))).into_iter();
+        let first = lines.next().unwrap_or_default();
+        writeln!(out, "{}  {subject:<width$}  {first}", label(*level, paint))?;
+        for line in lines {
+            writeln!(out, "{:indent$}{line}", "")?;
+        }
+    }
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (warnings, failures) = (count(Level::Warn), count(Level::Fail));
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match (failures, warnings) {
+        (0, 0) => writeln!(out, "{}", paint.good("FIT: all is as it should be")),
+        (0, n) => writeln!(out, "{}", paint.odd(&format!("FIT, with {}: read each", plural(n, "warning")))),
+        (n, w) => writeln!(out, "{}", paint.bad(&format!("NOT FIT: {}, {}", plural(n, "failure"), plural(w, "warning")))),
+    }
+}
+
+fn label(level: Level, paint: Paint) -> String {
+    match level {
+        Level::Ok => paint.good("ok  "),
+        Level::Warn => paint.odd("WARN"),
+        Level::Fail => paint.bad("FAIL"),
+    }
+}
+
+/// Broken between words.
+fn wrapped(text: &str, most: Option<usize>) -> Vec<String> {
+    let Some(most) = most else { return vec![text.split_whitespace().collect::<Vec<_>>().join(" ")] };
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= most {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// Which node this machine is: the name given, else the host name.
@@ -145,14 +282,10 @@ fn timing(config: &Config) -> Vec<Finding> {
         let text = "rate_bound is below 0.19: two clocks that are slewed against each other may differ by more";
         found.push(Finding::new(Level::Warn, "timing", text));
     }
-    if let Err(error) = config.require_weak_gate_timing() {
-        let text = format!("fit for the nftables gate only; without it: {error}");
-        found.push(Finding::new(Level::Ok, "timing", text));
-    }
     found
 }
 
-fn witness(config: &Config) -> Vec<Finding> {
+fn witness_count(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     match config.witness.targets.len() {
         1 => found.push(Finding::new(
@@ -195,12 +328,6 @@ fn own_addresses() -> Vec<OwnAddress> {
 
 fn addresses(config: &Config, me: NodeId, own: &[OwnAddress]) -> Vec<Finding> {
     let mut found = Vec::new();
-    for link in &config.nodes[me.index()].links {
-        if !own.iter().any(|(interface, ip)| *interface == *link.interface && *ip == link.address) {
-            let text = format!("{} has no address {} (link `{}`)", link.interface, link.address, link.name);
-            found.push(Finding::new(Level::Fail, "link", text));
-        }
-    }
     for (group, vip) in config.groups.iter().flat_map(|group| group.vips.iter().map(move |vip| (group, vip))) {
         let Some(link) = config.link(me, vip.link) else { continue };
         let near = |(interface, ip): &&OwnAddress| *interface == *link.interface && *ip != vip.address && vip.network_holds(*ip);
@@ -224,29 +351,58 @@ fn services(config: &Config) -> Vec<Finding> {
         if let Some(why) = missing {
             found.push(Finding::new(Level::Warn, "service", format!("group `{}`: {}: {why}", group.name, service.kind)));
         }
-        if service.warm && service.kind.to_string().contains("nginx") {
-            found.extend(nonlocal_bind(config));
+        if service.warm {
+            found.extend(nginx_needs_the_vip(config, service));
         }
     }
     found.dedup();
     found
 }
 
-/// A warm service starts while the VIP is still elsewhere: a socket bound to the VIP itself needs the kernel's leave.
-fn nonlocal_bind(config: &Config) -> Vec<Finding> {
-    let vips = || config.groups.iter().flat_map(|group| &group.vips);
-    [("net.ipv4.ip_nonlocal_bind", true), ("net.ipv6.ip_nonlocal_bind", false)]
+/// A warm nginx starts while the VIP is still elsewhere: a `listen` on the VIP itself needs the kernel's leave.
+fn nginx_needs_the_vip(config: &Config, service: &ServiceConfig) -> Vec<Finding> {
+    let file = match &service.kind {
+        ServiceKind::Systemd(unit) if unit.starts_with("nginx") => nginx::file_of(&[]),
+        ServiceKind::Process(argv) if argv.first().is_some_and(|program| program.ends_with("nginx")) => nginx::file_of(argv),
+        ServiceKind::Lsb(script) if script.ends_with("nginx") => nginx::file_of(&[]),
+        _ => return Vec::new(),
+    };
+    let listens = match nginx::listens(&file) {
+        Ok(listens) => listens,
+        Err(why) => {
+            let text = format!("{}: whether it listens on the VIP itself cannot be read ({why})", service.kind);
+            return vec![Finding::new(Level::Warn, "service", text)];
+        }
+    };
+    let vips: Vec<IpAddr> = config.groups.iter().flat_map(|group| &group.vips).map(|vip| vip.address).collect();
+    let on_vip: Vec<_> = listens.iter().filter(|listen| vips.contains(&listen.address)).collect();
+    if on_vip.is_empty() {
+        let text = format!("{}: {} listens on no VIP itself, it can start before the VIP is here", service.kind, file.display());
+        return vec![Finding::new(Level::Ok, "service", text)];
+    }
+    let allowed = |v4: bool| {
+        let sysctl = nonlocal_bind(v4);
+        std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).is_ok_and(|value| value.trim() != "0")
+    };
+    on_vip
         .into_iter()
-        .filter(|(_, v4)| vips().any(|vip| vip.address.is_ipv4() == *v4))
-        .filter_map(|(sysctl, _)| {
-            let value = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).ok()?;
+        .filter(|listen| !allowed(listen.address.is_ipv4()))
+        .map(|listen| {
+            let sysctl = nonlocal_bind(listen.address.is_ipv4());
             let text = format!(
-                "a warm nginx starts before the VIP is here: `listen` on the VIP itself needs {sysctl} = 1 (sysctl -w {sysctl}=1); \
-                 a listen on all addresses does not"
+                "{}:{}: `listen {}` needs the VIP here, and a warm nginx starts before it comes: each takeover would wait for a second start, or \
+                 fail. Set {sysctl} = 1 (sysctl -w {sysctl}=1, and in /etc/sysctl.d), or listen on all addresses",
+                listen.file.display(),
+                listen.line,
+                listen.address
             );
-            (value.trim() == "0").then(|| Finding::new(Level::Warn, "service", text))
+            Finding::new(Level::Fail, "service", text)
         })
         .collect()
+}
+
+fn nonlocal_bind(v4: bool) -> &'static str {
+    if v4 { "net.ipv4.ip_nonlocal_bind" } else { "net.ipv6.ip_nonlocal_bind" }
 }
 
 fn systemd_missing(unit: &str) -> Option<String> {
@@ -275,6 +431,11 @@ fn executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
+/// The width of `WARN`.
+const LABEL: usize = 4;
+/// On a terminal.
+const WRAP: usize = 110;
+
 /// 1000 x (1 + 0.19): two clocks at 0.083 each, one fast and one slow, differ by 1.083 / 0.917.
 const LEAST_SANE_RATE: u64 = 1_190;
 
@@ -291,88 +452,4 @@ const UNIT_DIRS: [&str; 6] = [
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// The sample configuration with fresh keys, on disk.
-    fn pair() -> (tempfile::TempDir, Args) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut text = include_str!("../../scenarios/pairs/fast.toml").to_owned();
-        let old: Vec<String> = text.lines().filter(|line| line.starts_with("public_key")).map(str::to_owned).collect();
-        for (line, node) in old.iter().zip(["master1", "master2"]) {
-            let public = keys::generate(&dir.path().join(format!("{node}.key"))).unwrap();
-            text = text.replace(line, &format!("public_key = \"{}\"", keys::public_text(&public)));
-        }
-        let config = dir.path().join("twinbeat.toml");
-        std::fs::write(&config, text).unwrap();
-        (dir, Args { config, node: Some("master1".to_owned()) })
-    }
-
-    fn has(findings: &[Finding], level: Level, text: &str) -> bool {
-        findings.iter().any(|finding| finding.level == level && finding.text.contains(text))
-    }
-
-    #[test]
-    fn a_good_file_and_key_pass_and_one_witness_is_warned_of() {
-        let (_dir, args) = pair();
-        let found = findings(&args, &[]);
-        assert!(has(&found, Level::Ok, "this machine is master1"), "{found:?}");
-        assert!(has(&found, Level::Ok, "belongs to the public key"), "{found:?}");
-        assert!(has(&found, Level::Warn, "three are better than one"), "{found:?}");
-        assert!(has(&found, Level::Ok, "dead 1s is 57ms above the least (943ms)"), "{found:?}");
-    }
-
-    #[test]
-    fn a_wrong_node_or_a_missing_key_fails() {
-        let (dir, mut args) = pair();
-        args.node = Some("master3".to_owned());
-        assert!(has(&findings(&args, &[]), Level::Fail, "master1, master2"));
-        args.node = Some("master2".to_owned());
-        std::fs::remove_file(dir.path().join("master2.key")).unwrap();
-        assert!(has(&findings(&args, &[]), Level::Fail, "twinbeat keygen --out"));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_fails() {
-        let args = Args { config: "/nonexistent/twinbeat.toml".into(), node: None };
-        assert!(has(&findings(&args, &[]), Level::Fail, "/nonexistent/twinbeat.toml: cannot be read"));
-    }
-
-    #[test]
-    fn the_checks_of_others_are_asked_and_their_failure_counts() {
-        let (_dir, args) = pair();
-        let more: Check<'_> = Box::new(|config, me| vec![Finding::new(Level::Fail, "gate", format!("{} {me}", config.cluster))]);
-        assert!(has(&findings(&args, &[more]), Level::Fail, "web 0"));
-    }
-
-    #[test]
-    fn addresses_that_this_machine_lacks_are_named() {
-        let (_dir, args) = pair();
-        let config = Config::read(&args.config).unwrap();
-        let own = |name: &str, ip: &str| (name.to_owned(), ip.parse().unwrap());
-        let mut all = vec![own("eth1", "10.1.1.1"), own("eth2", "10.1.2.1"), own("eth0", "192.168.42.12")];
-        assert_eq!(addresses(&config, NodeId(0), &all), []);
-        all.pop();
-        let found = addresses(&config, NodeId(0), &all);
-        assert!(has(&found, Level::Fail, "eth0 has no address 192.168.42.12"), "{found:?}");
-        assert!(has(&found, Level::Warn, "no address of its own in the network of 192.168.42.14/25"), "{found:?}");
-    }
-
-    #[test]
-    fn the_report_is_aligned() {
-        let mut out = Vec::new();
-        let findings = [Finding::new(Level::Ok, "file", "a"), Finding::new(Level::Fail, "timing", "b")];
-        print(&mut out, &findings).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "ok    file    a\nFAIL  timing  b\n");
-    }
-
-    #[test]
-    fn programs_are_looked_for_where_they_would_be_started_from() {
-        assert_eq!(program_missing("/bin/sh"), None);
-        assert_eq!(program_missing("sh"), None);
-        assert!(program_missing("no-such-program-here").is_some());
-        assert!(program_missing("/etc/passwd").is_some());
-        assert!(systemd_missing("no-such-unit.service").is_some());
-    }
-}
+mod tests;

@@ -5,7 +5,6 @@ pub mod compare;
 pub mod drill;
 pub mod explore;
 pub mod keygen;
-pub mod machine;
 pub mod recorded;
 pub mod render;
 pub mod replay;

@@ -1,7 +1,8 @@
 //! The status screen, for a person at 3 a.m.: who serves? would a takeover work right now? what changed? what do I type?
 
-use super::status::Health;
-use crate::core::view::{BondView, GroupView, LinkView, View};
+use crate::config::RELAY;
+use crate::core::report::WITNESS_DARK;
+use crate::core::view::{BondView, GroupView, LinkView, TargetView, View};
 
 /// Whether to use colors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,50 +21,97 @@ impl Paint {
         }
     }
 
-    fn good(self, text: &str) -> String {
+    pub(super) fn good(self, text: &str) -> String {
         self.with("32", text)
     }
 
-    fn odd(self, text: &str) -> String {
+    pub(super) fn odd(self, text: &str) -> String {
         self.with("33", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(super) fn bad(self, text: &str) -> String {
         self.with("1;31", text)
     }
 }
 
+/// A word and what it means, for one node's column.
+struct Cell {
+    text: String,
+    good: Good,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Good {
+    Yes,
+    Odd,
+    No,
+    Unknown,
+}
+
+impl Cell {
+    fn new(text: impl Into<String>, good: Good) -> Cell {
+        Cell { text: text.into(), good }
+    }
+
+    /// Padded first: colors have no width.
+    fn painted(&self, width: usize, paint: Paint) -> String {
+        let padded = format!("{:<width$}", self.text);
+        match self.good {
+            Good::Yes => paint.good(&padded),
+            Good::Odd => paint.odd(&padded),
+            Good::No => paint.bad(&padded),
+            Good::Unknown => padded,
+        }
+    }
+}
+
+/// One row of the table: this node's column, the peer's, and what is said beside them.
+struct Row {
+    label: String,
+    here: Cell,
+    there: Cell,
+    beside: String,
+}
+
 /// The whole screen. `clock` turns milliseconds ago into a time of day.
 pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> String {
+    let rows: Vec<Row> = view.links.iter().map(|link| link_row(view, link)).chain(witness_rows(view)).collect();
+    let width = label_width(view, &rows);
     let mut lines = Vec::new();
-    let width = label_width(view);
+    if view.groups.len() > 1 {
+        lines.push(format!("cluster {}   {} groups", view.cluster, view.groups.len()));
+    }
     for group in &view.groups {
         lines.push(headline(view, group, &clock, paint));
-        lines.push(row(width, &group.name, &details(group)));
+        lines.push(row(width, if view.groups.len() > 1 { "" } else { &group.name }, &details(group, paint)));
         for reason in group.takeover_ready.reasons.iter().skip(1) {
             lines.push(row(width, "", &paint.odd(&format!("also {reason}"))));
         }
         if let Some(held) = &group.standby_held {
-            lines.push(row(width, "standby", &paint.odd(held)));
+            lines.push(row(width, "standby", &paint.odd(&format!("{} is in standby by command: {held}", view.node))));
         }
         if group.owner.is_none() && !group.claim_open.is_empty() {
             lines.push(row(width, "waits for", &group.claim_open.join("; ")));
         }
     }
-    for link in &view.links {
-        lines.push(row(width, &link.name, &link_line(link, paint)));
+    lines.extend(table(view, &rows, width, paint));
+    if view.peer_state != "heard" {
+        let heard = view.links.iter().filter_map(|link| link.heard_ms).min().map(|ms| format!(", last heard {} ago", ago(ms)));
+        let text = format!("{} is {}{}", view.peer, view.peer_state.to_uppercase(), heard.unwrap_or_default());
+        lines.push(row(width, "peer", &paint.bad(&text)));
     }
-    lines.push(row(width, "witness", &witness_line(view, paint)));
-    lines.push(row(width, "peer", &peer_line(view, paint)));
-    // what stands in the headline is not said twice
-    let told = |problem: &&String| !view.groups.iter().any(|group| group.takeover_ready.reasons.contains(*problem));
-    for problem in view.mismatch.iter().chain(&view.problems).filter(told) {
+    for problem in untold(view) {
         lines.push(row(width, "problem", &paint.bad(problem)));
+    }
+    for notice in &view.notices {
+        lines.push(row(width, "notice", &paint.odd(notice)));
     }
     for group in &view.groups {
         if let Some(change) = &group.last_change {
-            let gap = change.gap_us.map(|us| format!("; clients saw {}", micros(us))).unwrap_or_default();
-            lines.push(row(width, "last", &format!("{} {}: {}{gap}", clock(change.ago_ms), group.name, change.text)));
+            let gap = change.gap_us.filter(|_| !change.text.contains("clients saw"));
+            let gap = gap.map(|us| format!("; clients saw {}", micros(us))).unwrap_or_default();
+            let name = if view.groups.len() > 1 { format!("{}: ", group.name) } else { String::new() };
+            lines.push(row(width, "last", &format!("{} {name}{}{gap}", clock(change.ago_ms), change.text)));
         }
     }
     lines.push(row(width, "next", &next(view)));
@@ -71,8 +119,8 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
     lines.join("\n")
 }
 
-fn label_width(view: &View) -> usize {
-    let names = view.groups.iter().map(|group| &group.name).chain(view.links.iter().map(|link| &link.name));
+fn label_width(view: &View, rows: &[Row]) -> usize {
+    let names = view.groups.iter().map(|group| &group.name).chain(rows.iter().map(|row| &row.label));
     names.map(|name| name.chars().count()).chain([LABEL]).max().unwrap_or(LABEL)
 }
 
@@ -80,10 +128,28 @@ fn row(width: usize, label: &str, text: &str) -> String {
     format!("{label:<width$}  {text}").trim_end().to_owned()
 }
 
+/// The nodes' columns, in the order of their names, so that both nodes' screens look alike.
+fn table(view: &View, rows: &[Row], width: usize, paint: Paint) -> Vec<String> {
+    let first = view.node <= view.peer;
+    let cells = rows.iter().map(|row| if first { (&row.here, &row.there) } else { (&row.there, &row.here) });
+    let cells: Vec<(&Cell, &Cell)> = cells.collect();
+    let (one, two) = if first { (&view.node, &view.peer) } else { (&view.peer, &view.node) };
+    let widest = |cells: &mut dyn Iterator<Item = &String>| cells.map(|text| text.chars().count()).max().unwrap_or(0);
+    let left = widest(&mut cells.iter().map(|(cell, _)| &cell.text).chain([one])) + 3;
+    let right = widest(&mut cells.iter().map(|(_, cell)| &cell.text).chain([two])) + 3;
+    let mut lines = vec![self::row(width, "", &format!("{one:<left$}{two}"))];
+    for (Row { label, beside, .. }, (one, two)) in rows.iter().zip(cells) {
+        let text = format!("{}{}{beside}", one.painted(left, paint), two.painted(right, paint));
+        lines.push(self::row(width, label, &text));
+    }
+    lines
+}
+
 /// Who serves, and would a takeover work right now?
 fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, paint: Paint) -> String {
     let since = group.last_change.as_ref().map(|change| format!(" since {}", clock(change.ago_ms))).unwrap_or_default();
     let serves = match &group.owner {
+        _ if group.two_owners => paint.bad("TWO OWNERS"),
         Some(owner) => paint.good(&format!("{owner} SERVES{since}")),
         None => paint.bad(&format!("NOBODY SERVES{since}")),
     };
@@ -92,98 +158,207 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
         Some(reason) => paint.bad(&format!("takeover ready: NO, {reason}")),
         None => paint.bad("takeover ready: NO"),
     };
-    format!("cluster {}   {serves}     {ready}", view.cluster)
+    let whose = if view.groups.len() > 1 { format!("group {}", group.name) } else { format!("cluster {}", view.cluster) };
+    format!("{whose}   {serves}     {ready}")
 }
 
-fn details(group: &GroupView) -> String {
-    let mut parts = vec![group.vips.join(" "), format!("service {}", group.service), format!("epoch {}", group.epoch)];
+fn details(group: &GroupView, paint: Paint) -> String {
+    let state = match group.service.as_str() {
+        "running" | "warm" => paint.good(&group.service),
+        "none" | "stopped" => group.service.clone(),
+        "starting" | "stopping" => paint.odd(&group.service),
+        bad => {
+            let (what, why) = bad.split_once(':').unwrap_or((bad, ""));
+            paint.bad(format!("{}:{why}", what.to_uppercase()).trim_end_matches(':'))
+        }
+    };
+    let service = match group.services.as_slice() {
+        [] if group.service == "none" => "no service".to_owned(),
+        [] => format!("service {state}"),
+        names => format!("{} {state}", names.join(" + ")),
+    };
+    let mut parts = vec![group.vips.join(" "), service, format!("epoch {}", group.epoch)];
     if let Some(ms) = group.lease_ms_left {
         parts.push(format!("lease {}.{} s left", ms / 1000, ms % 1000 / 100));
     }
-    if group.grounds.iter().any(|ground| ground == "return path") {
-        parts.push(format!("return path ok{}", rtt(group.return_path_us)));
-    }
-    if !matches!(group.role.as_str(), "owner" | "standby") {
+    if group.role == "owner" {
+        let held = |name: &str| group.grounds.iter().any(|ground| ground == name);
+        parts.push(if held("return path") {
+            format!("return path ok{}", rtt(group.return_path_us))
+        } else {
+            paint.bad("NO return path")
+        });
+        if !held("peer") {
+            parts.push(paint.odd("no peer ground"));
+        }
+        if held("island") {
+            parts.push(paint.bad("ISLAND: the peer may serve as well"));
+        }
+    } else if group.role != "standby" {
         parts.push(format!("({} here)", group.role));
     }
     parts.join("   ")
 }
 
-fn link_line(link: &LinkView, paint: Paint) -> String {
-    let state = format!("{:<10}", if link.state == "ok" { link.state.clone() } else { link.state.to_uppercase() });
-    let state = match link.state.as_str() {
-        "ok" => paint.good(&state),
-        "late" | "unheard" => paint.odd(&state),
-        _ => paint.bad(&state),
+/// A link as each node hears it.
+fn link_row(view: &View, link: &LinkView) -> Row {
+    let word = |state: &str| {
+        let good = match state {
+            "ok" => Good::Yes,
+            "late" | "unheard" => Good::Odd,
+            _ => Good::No,
+        };
+        (if state == "ok" { state.to_owned() } else { state.to_uppercase() }, good)
     };
-    let trip = format!("{:>9}", link.rtt_us.map(micros).unwrap_or_default());
-    let loss = if link.loss > 0.0 { format!("   loss {:.0} %", link.loss * 100.0) } else { String::new() };
-    let heard = match link.heard_ms {
-        Some(ms) if link.state != "ok" => format!("   last heard {} ago", ago(ms)),
-        _ => String::new(),
+    let (mut text, mut good) = word(&link.state);
+    if link.state == "ok" {
+        text += &rtt(link.rtt_us).replacen(' ', "   ", 1);
+    }
+    if let Some(bond) = &link.bond {
+        let (words, sound) = bond_words(bond);
+        text = format!("{text}   {words}");
+        if good == Good::Yes {
+            good = sound;
+        }
+    }
+    let there = match link.peer_state.as_deref() {
+        Some(state) => {
+            let (text, good) = word(state);
+            Cell::new(text, good)
+        }
+        None => Cell::new("?", Good::Unknown),
     };
-    let bond = link.bond.as_ref().map(|bond| format!("   {}", bond_words(bond, paint))).unwrap_or_default();
-    format!("{state}{trip}{bond}{loss}{heard}").trim_end().to_owned()
+    let mut beside = Vec::new();
+    let peer_dark = link.peer_state.as_deref() == Some("no carrier");
+    let waits = |group: &GroupView| !group.takeover_ready.ready && group.owner.is_some();
+    if link.name != RELAY && view.groups.iter().any(waits) && (peer_dark || link.state == "no carrier") {
+        beside.push("<- blocks takeover".to_owned());
+    }
+    if link.loss > 0.0 && link.state != "unheard" && link.heard_ms.is_some() && link.state != "blocked" {
+        beside.push(format!("loss {:.0} %", link.loss * 100.0));
+    }
+    match (link.state.as_str(), link.heard_ms) {
+        ("ok", _) => {}
+        ("blocked", _) => beside.push("both reach the witness, nothing comes through it".to_owned()),
+        (_, Some(ms)) => beside.push(format!("last heard {} ago", ago(ms))),
+        (_, None) => beside.push("never heard".to_owned()),
+    }
+    Row { label: link.name.clone(), here: Cell::new(text, good), there, beside: beside.join("   ") }
 }
 
 /// `(2/2 slaves)`, `DEGRADED 1/2 slaves`: this node's end only. What is down stands among the problems.
-fn bond_words(bond: &BondView, paint: Paint) -> String {
+fn bond_words(bond: &BondView) -> (String, Good) {
     let (up, all) = (bond.slaves_up, bond.slaves.len());
     match (up == all && all > 1, up) {
-        (true, _) => paint.good(&format!("({up}/{all} slaves)")),
-        (false, 0) => paint.bad(&format!("DOWN {up}/{all} slaves")),
-        (false, _) => paint.odd(&format!("DEGRADED {up}/{all} slaves")),
+        (true, _) => (format!("({up}/{all} slaves)"), Good::Yes),
+        (false, 0) => (format!("DOWN {up}/{all} slaves"), Good::No),
+        (false, _) => (format!("DEGRADED {up}/{all} slaves"), Good::Odd),
     }
 }
 
-fn witness_line(view: &View, paint: Paint) -> String {
+/// The witnesses together, and each of several.
+fn witness_rows(view: &View) -> Vec<Row> {
     let targets = &view.witness.targets;
+    let several = targets.len() > 1;
     let answering = targets.iter().filter(|target| target.reachable).count();
-    let trip = rtt(targets.iter().filter(|target| target.reachable).filter_map(|target| target.rtt_us).min());
-    let count = if targets.len() > 1 { format!("{answering} of {} answer", targets.len()) } else { String::new() };
-    let here = if view.witness.reachable { paint.good(&format!("ok{trip}")) } else { paint.bad("UNREACHABLE") };
+    let trip =
+        rtt(targets.iter().filter(|target| target.reachable).filter_map(|target| target.rtt_us).min()).replacen(' ', "   ", 1);
+    let here = match (view.witness.reachable, several) {
+        (true, false) => Cell::new(format!("ok{trip}"), Good::Yes),
+        (true, true) => Cell::new(format!("ok   {answering} of {}", targets.len()), Good::Yes),
+        (false, false) => Cell::new("UNREACHABLE", Good::No),
+        (false, true) => Cell::new(format!("UNREACHABLE   {answering} of {}", targets.len()), Good::No),
+    };
     let there = match view.witness.peer_reachable {
-        Some(true) => paint.good("ok"),
-        Some(false) => paint.bad("UNREACHABLE"),
-        None => paint.odd("unknown"),
+        Some(true) => Cell::new("ok", Good::Yes),
+        Some(false) => Cell::new("UNREACHABLE", Good::No),
+        None => Cell::new("?", Good::Unknown),
     };
-    let blind: Vec<_> = targets.iter().filter(|target| !target.register).map(|target| (target.index + 1).to_string()).collect();
-    let blind = match blind.as_slice() {
-        [] => String::new(),
-        which => paint.odd(&format!("   no proof of ownership from target {}", which.join(", "))),
-    };
-    let count = if count.is_empty() { count } else { format!(" ({count})") };
-    format!("{} {here}{count}   {} {there}{blind}", view.node, view.peer)
-}
-
-fn peer_line(view: &View, paint: Paint) -> String {
-    let state = match view.peer_state.as_str() {
-        "heard" => paint.good("heard"),
-        other => paint.bad(&other.to_uppercase()),
-    };
-    format!("{} {state}", view.peer)
-}
-
-/// What to do, in one sentence.
-fn next(view: &View) -> String {
-    let block = view.groups.iter().find(|group| !group.takeover_ready.ready);
-    match (Health::of(view), block) {
-        (Health::Healthy, _) => "nothing to do".into(),
-        (Health::TwoOwners, _) => "stop the service on one node by hand, then read `twinbeat why` on both".into(),
-        (Health::NobodyServes, _) => match view.problems.first() {
-            Some(problem) => format!("mend: {problem}; a node claims by itself when it can"),
-            None => "wait: a node claims by itself when its checklist holds".into(),
-        },
-        (Health::Degraded, Some(GroupView { standby_held: Some(_), .. })) => "`twinbeat resume` ends the standby".into(),
-        (Health::Degraded, Some(group)) => match group.takeover_ready.reasons.first() {
-            Some(reason) => format!("mend: {reason}; nothing will move then"),
-            None => "see `twinbeat why`".into(),
-        },
-        (Health::Degraded, None) => match view.problems.first().or(view.mismatch.as_ref()) {
-            Some(problem) => format!("mend: {problem}; a takeover would work meanwhile"),
-            None => "see `twinbeat why`".into(),
-        },
+    let trouble = |target: &TargetView| target.trouble().unwrap_or_default();
+    let only = targets.first().filter(|_| !several);
+    let mut rows = vec![Row {
+        label: "witness".to_owned(),
+        here,
+        there,
+        beside: only.map(|target| [target.address.as_str(), &trouble(target)].join("   ").trim().to_owned()).unwrap_or_default(),
+    }];
+    for target in targets.iter().filter(|_| several) {
+        let by = if target.by == "arp" { "   by ARP" } else { "" };
+        let here = if target.reachable {
+            Cell::new(format!("ok{}{by}", rtt(target.rtt_us).replacen(' ', "   ", 1)), Good::Yes)
+        } else {
+            Cell::new(format!("UNREACHABLE{by}"), Good::No)
+        };
+        let label =
+            if target.address.is_empty() { format!("  target {}", target.index + 1) } else { format!("  {}", target.address) };
+        rows.push(Row { label, here, there: Cell::new("", Good::Unknown), beside: trouble(target) });
     }
+    rows
+}
+
+/// The problems that the screen has not shown in some other place.
+fn untold(view: &View) -> impl Iterator<Item = &String> {
+    let groups = view.groups.iter().flat_map(|group| [group.not_ready(), group.unserved(), group.failing()]);
+    let links = view.links.iter().map(LinkView::trouble);
+    let targets = view.witness.targets.iter().map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?)));
+    let told: Vec<String> = groups.chain(links).chain(targets).flatten().chain([WITNESS_DARK.to_owned()]).collect();
+    let owners =
+        |problem: &String| view.groups.iter().any(|group| group.two_owners && *problem == format!("{}: two owners", group.name));
+    let reasons = |problem: &String| view.groups.iter().any(|group| group.takeover_ready.reasons.contains(problem));
+    view.problems.iter().filter(move |problem| !told.contains(problem) && !reasons(problem) && !owners(problem))
+}
+
+/// What to type, or what to mend, in one sentence.
+fn next(view: &View) -> String {
+    let group = |wanted: fn(&GroupView) -> bool| view.groups.iter().find(|group| wanted(group));
+    if group(|g| g.two_owners).is_some() {
+        return "the lower epoch leaves by itself; if this lasts: `systemctl stop twinbeat` on one node, then `twinbeat why` on both".into();
+    }
+    if let Some(dead) = group(|g| g.owner.is_none()) {
+        let held = dead.standby_held.is_some().then_some("`twinbeat takeover` on this node ends its standby; or ");
+        let wait = "wait: a node takes it by itself when nothing above is open";
+        let mend = match (view.witness.reachable, view.peer_state.as_str()) {
+            (false, _) => "mend the way to the witness; a node takes it by itself then",
+            (true, "heard") => wait,
+            (true, _) => "wait for the claim, or start the daemon on the other node (`systemctl start twinbeat`)",
+        };
+        return format!("{}{mend}", held.unwrap_or_default());
+    }
+    if let Some(bad) = group(|g| g.failing().is_some()) {
+        return format!(
+            "mend {} on {} (its output is in the log); then `twinbeat status` again",
+            bad.services.join(", "),
+            view.node
+        );
+    }
+    if view.mismatch.is_some() {
+        return "copy one twinbeat.toml to both nodes, `twinbeat check` there, restart the standby's daemon, then the owner's"
+            .into();
+    }
+    if view.peer_state != "heard" {
+        return format!(
+            "look at {}: does it run, and its daemon (`systemctl status twinbeat`)? Then at the links above",
+            view.peer
+        );
+    }
+    if group(|g| g.standby_held.is_some()).is_some() {
+        return format!("`twinbeat resume` on {} ends the standby", view.node);
+    }
+    if let Some(reason) = group(|g| !g.takeover_ready.ready).and_then(|g| g.takeover_ready.reasons.first()) {
+        return format!("mend: {reason}; nothing will move then");
+    }
+    if let Some(problem) = view.problems.first() {
+        let links: Vec<&str> = view.links.iter().filter(|link| link.state != "ok").map(|link| link.name.as_str()).collect();
+        return match links.as_slice() {
+            [RELAY] if view.links.iter().any(|link| link.state == "blocked") => {
+                "let the network pass it, or set `relay = false` under [witness] on both nodes; a takeover would work meanwhile"
+                    .into()
+            }
+            [] => format!("mend: {problem}; a takeover would work meanwhile"),
+            links => format!("mend {}; a takeover would work meanwhile", links.join(", ")),
+        };
+    }
+    "nothing to do".into()
 }
 
 fn rtt(us: Option<u64>) -> String {
@@ -200,7 +375,7 @@ fn micros(us: u64) -> String {
 }
 
 /// `300 ms`, `12 s`, `5 min`, `3 h`, `2 d`.
-fn ago(ms: u64) -> String {
+pub(super) fn ago(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..120_000 => format!("{} s", ms / 1000),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::super::status::json;
+use super::super::status::{Health, json};
 use super::*;
 use crate::core::view::{BondView, Change, Ready, SlaveView, TargetView, WitnessView};
 
@@ -13,6 +13,7 @@ fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
         loss: if ok { 0.0 } else { 1.0 },
         carrier: state != "no carrier",
         heard_ms: Some(if ok { 40 } else { 725_000 }),
+        peer_state: Some("ok".into()),
         bond: None,
     }
 }
@@ -33,7 +34,10 @@ fn healthy() -> View {
             lease_ms_left: Some(640),
             grounds: vec!["peer".into(), "return path".into()],
             return_path_us: Some(412),
+            two_owners: false,
+            table_proved_ms: Some(80),
             service: "running".into(),
+            services: vec!["nginx".into()],
             standby_held: None,
             last_change: Some(Change {
                 ago_ms: 1_000,
@@ -43,25 +47,48 @@ fn healthy() -> View {
             claim_open: vec![],
         }],
         links: vec![link("heartbeat", "ok", Some(210)), link("bond", "ok", Some(185)), link("lan", "ok", Some(12_400))],
-        witness: WitnessView {
-            reachable: true,
-            peer_reachable: Some(true),
-            targets: vec![TargetView { index: 0, reachable: true, answered_ms: Some(90), rtt_us: Some(402), register: true }],
-        },
+        witness: WitnessView { reachable: true, peer_reachable: Some(true), targets: vec![target(0, "192.168.42.1")] },
         peer_state: "heard".into(),
         mismatch: None,
+        gate: "nftables".into(),
         problems: vec![],
+        notices: vec![],
     }
 }
 
+fn target(index: u8, address: &str) -> TargetView {
+    TargetView {
+        index,
+        address: address.into(),
+        by: "echo".into(),
+        reachable: true,
+        answered_ms: Some(90),
+        rtt_us: Some(402),
+        register: true,
+        slow_only: false,
+    }
+}
+
+/// As the core puts its problems together.
+fn with_problems(mut view: View) -> View {
+    let groups = view.groups.iter().flat_map(|g| [g.unserved(), g.failing(), g.not_ready()]);
+    let links = view.links.iter().map(LinkView::trouble);
+    let targets = view.witness.targets.iter().map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?)));
+    let dark = (!view.witness.reachable).then(|| WITNESS_DARK.to_owned());
+    let own = std::mem::take(&mut view.problems);
+    view.problems = groups.chain([dark]).chain(links).chain(targets).flatten().chain(own).collect();
+    view
+}
+
+/// The owner's screen after the standby's public cable was pulled.
 fn degraded() -> View {
     let mut view = healthy();
-    let why = "master2 has no carrier on lan".to_owned();
-    view.groups[0].takeover_ready = Ready { ready: false, reasons: vec![why.clone(), "master2 reaches no witness".into()] };
+    let why = "master2 has no carrier on its public side".to_owned();
+    view.groups[0].takeover_ready = Ready { ready: false, reasons: vec![why] };
     view.links[2] = link("lan", "lost", None);
+    view.links[2].peer_state = Some("no carrier".into());
     view.witness.peer_reachable = Some(false);
-    view.problems = vec![why];
-    view
+    with_problems(view)
 }
 
 fn nobody() -> View {
@@ -70,16 +97,48 @@ fn nobody() -> View {
     (group.owner, group.role, group.service) = (None, "standby".into(), "stopped".into());
     (group.lease_ms_left, group.return_path_us) = (None, None);
     group.grounds.clear();
-    group.takeover_ready = Ready { ready: false, reasons: vec!["this node reaches no witness".into()] };
-    group.claim_open = vec!["own reachability: gateway silent for 9 s".into(), "nobody answers: not asked yet".into()];
-    group.last_change = Some(Change { ago_ms: 9_000, text: "master1 left: no ground for 0.7 s".into(), gap_us: None });
+    group.takeover_ready = Ready { ready: false, reasons: vec!["the witness does not answer master1".into()] };
+    group.claim_open = vec!["the witness does not answer this node".into(), "the address is being probed".into()];
+    group.last_change = Some(Change { ago_ms: 9_000, text: "master1 LEAVES, epoch 8: no ground for 700ms".into(), gap_us: None });
     view.links = vec![link("heartbeat", "lost", None), link("bond", "no carrier", None), link("lan", "one-way", None)];
+    view.links.iter_mut().for_each(|link| link.peer_state = None);
     view.witness.reachable = false;
     view.witness.peer_reachable = None;
     view.witness.targets[0].reachable = false;
     view.peer_state = "silent".into();
-    view.problems = vec!["gateway unreachable and peer silent".into()];
-    view
+    with_problems(view)
+}
+
+/// A pair with all that can be odd and still serve.
+fn odd() -> View {
+    let mut view = healthy();
+    view.node = "master2".into();
+    view.peer = "master1".into();
+    let group = &mut view.groups[0];
+    (group.role, group.service) = ("standby".into(), "failed: nginx: exit 1".into());
+    (group.lease_ms_left, group.return_path_us) = (None, None);
+    group.grounds.clear();
+    let mut second = group.clone();
+    (second.name, second.vips, second.services) = ("mail".into(), vec!["192.168.42.15/25".into()], vec![]);
+    (second.service, second.standby_held, second.last_change) = ("none".into(), Some("kernel update".into()), None);
+    view.groups.push(second);
+    view.links.push(link("relay", "blocked", None));
+    view.links[3].peer_state = Some("lost".into());
+    view.witness.targets = vec![target(0, "192.168.42.1"), target(1, "192.168.42.2"), target(2, "192.168.42.3")];
+    view.witness.targets[0].by = "arp".into();
+    view.witness.targets[1].slow_only = true;
+    (view.witness.targets[2].register, view.witness.targets[2].reachable) = (false, false);
+    view.gate = "weak".into();
+    view.notices = vec!["weak gate: address lifetimes alone guard this node".into()];
+    view.problems = vec!["the state directory cannot be written: ENOSPC".into()];
+    with_problems(view)
+}
+
+fn two_owners() -> View {
+    let mut view = healthy();
+    view.groups[0].two_owners = true;
+    view.problems = vec!["web: two owners".into()];
+    with_problems(view)
 }
 
 fn plain(view: &View) -> String {
@@ -108,15 +167,22 @@ fn when_nobody_serves_the_screen_says_what_is_waited_for() {
 }
 
 #[test]
+fn what_is_odd_is_named_beside_what_it_concerns_and_nothing_twice() {
+    let view = odd();
+    assert_eq!(plain(&view), ODD);
+    assert_eq!(Health::of(&view).code(), 10);
+}
+
+#[test]
 fn two_owners_are_the_worst() {
-    let mut view = nobody();
-    view.mismatch = Some("two owners of web were seen".into());
+    let view = two_owners();
+    assert_eq!(plain(&view), TWO_OWNERS);
     assert_eq!(Health::of(&view).code(), 12);
 }
 
 #[test]
 fn colors_change_no_word() {
-    for view in [healthy(), degraded(), nobody()] {
+    for view in [healthy(), degraded(), nobody(), odd(), two_owners()] {
         let mut text = render(&view, |ago| format!("02:11:{:02}", 59 - ago / 1000), Paint::Colors);
         assert!(text.contains("\x1b[32m") || text.contains("\x1b[1;31m"));
         for code in ["\x1b[32m", "\x1b[33m", "\x1b[1;31m", "\x1b[0m"] {
@@ -158,39 +224,70 @@ fn json_has_the_fields_that_scripts_rely_on() {
 
 const HEALTHY: &str = "\
 cluster web   master1 SERVES since 02:11:58     takeover ready: yes
-web           192.168.42.14   service running   epoch 8   lease 0.6 s left   return path ok 0.4 ms
-heartbeat     ok           0.2 ms
-bond          ok           0.2 ms
-lan           ok            12 ms
-witness       master1 ok 0.4 ms   master2 ok
-peer          master2 heard
-last          02:11:58 web: master2 -> master1: failback; handed over; clients saw 3.1 ms
+web           192.168.42.14   nginx running   epoch 8   lease 0.6 s left   return path ok 0.4 ms
+              master1       master2
+heartbeat     ok   0.2 ms   ok
+bond          ok   0.2 ms   ok
+lan           ok   12 ms    ok
+witness       ok   0.4 ms   ok        192.168.42.1
+last          02:11:58 master2 -> master1: failback; handed over; clients saw 3.1 ms
 next          nothing to do
 ";
 const DEGRADED: &str = "\
-cluster web   master1 SERVES since 02:11:58     takeover ready: NO, master2 has no carrier on lan
-web           192.168.42.14   service running   epoch 8   lease 0.6 s left   return path ok 0.4 ms
-              also master2 reaches no witness
-heartbeat     ok           0.2 ms
-bond          ok           0.2 ms
-lan           LOST                  loss 100 %   last heard 12 min ago
-witness       master1 ok 0.4 ms   master2 UNREACHABLE
-peer          master2 heard
-last          02:11:58 web: master2 -> master1: failback; handed over; clients saw 3.1 ms
-next          mend: master2 has no carrier on lan; nothing will move then
+cluster web   master1 SERVES since 02:11:58     takeover ready: NO, master2 has no carrier on its public side
+web           192.168.42.14   nginx running   epoch 8   lease 0.6 s left   return path ok 0.4 ms
+              master1       master2
+heartbeat     ok   0.2 ms   ok
+bond          ok   0.2 ms   ok
+lan           LOST          NO CARRIER    <- blocks takeover   loss 100 %   last heard 12 min ago
+witness       ok   0.4 ms   UNREACHABLE   192.168.42.1
+last          02:11:58 master2 -> master1: failback; handed over; clients saw 3.1 ms
+next          mend: master2 has no carrier on its public side; nothing will move then
 ";
 const NOBODY: &str = "\
-cluster web   NOBODY SERVES since 02:11:50     takeover ready: NO, this node reaches no witness
-web           192.168.42.14   service stopped   epoch 8
-waits for     own reachability: gateway silent for 9 s; nobody answers: not asked yet
-heartbeat     LOST                  loss 100 %   last heard 12 min ago
-bond          NO CARRIER            loss 100 %   last heard 12 min ago
-lan           ONE-WAY               loss 100 %   last heard 12 min ago
-witness       master1 UNREACHABLE   master2 unknown
-peer          master2 SILENT
-problem       gateway unreachable and peer silent
-last          02:11:50 web: master1 left: no ground for 0.7 s
-next          mend: gateway unreachable and peer silent; a node claims by itself when it can
+cluster web   NOBODY SERVES since 02:11:50     takeover ready: NO, the witness does not answer master1
+web           192.168.42.14   nginx stopped   epoch 8
+waits for     the witness does not answer this node; the address is being probed
+              master1       master2
+heartbeat     LOST          ?         loss 100 %   last heard 12 min ago
+bond          NO CARRIER    ?         loss 100 %   last heard 12 min ago
+lan           ONE-WAY       ?         loss 100 %   last heard 12 min ago
+witness       UNREACHABLE   ?         192.168.42.1
+peer          master2 is SILENT, last heard 12 min ago
+last          02:11:50 master1 LEAVES, epoch 8: no ground for 700ms
+next          mend the way to the witness; a node takes it by itself then
+";
+const ODD: &str = "\
+cluster web   2 groups
+group web   master1 SERVES since 02:11:58     takeover ready: yes
+                192.168.42.14   nginx FAILED: nginx: exit 1   epoch 8
+group mail   master1 SERVES     takeover ready: yes
+                192.168.42.15/25   no service   epoch 8
+standby         master2 is in standby by command: kernel update
+                master1   master2
+heartbeat       ok        ok   0.2 ms
+bond            ok        ok   0.2 ms
+lan             ok        ok   12 ms
+relay           LOST      BLOCKED                both reach the witness, nothing comes through it
+witness         ok        ok   2 of 3
+  192.168.42.1            ok   0.4 ms   by ARP
+  192.168.42.2            ok   0.4 ms            answers the slow echo rate and not the fast one: challenges may break on it
+  192.168.42.3            UNREACHABLE            answers to the sender, not by its table: it proves no ownership and is not counted
+problem         the state directory cannot be written: ENOSPC
+notice          weak gate: address lifetimes alone guard this node
+last            02:11:58 web: master2 -> master1: failback; handed over; clients saw 3.1 ms
+next            mend nginx on master2 (its output is in the log); then `twinbeat status` again
+";
+const TWO_OWNERS: &str = "\
+cluster web   TWO OWNERS     takeover ready: yes
+web           192.168.42.14   nginx running   epoch 8   lease 0.6 s left   return path ok 0.4 ms
+              master1       master2
+heartbeat     ok   0.2 ms   ok
+bond          ok   0.2 ms   ok
+lan           ok   12 ms    ok
+witness       ok   0.4 ms   ok        192.168.42.1
+last          02:11:58 master2 -> master1: failback; handed over; clients saw 3.1 ms
+next          the lower epoch leaves by itself; if this lasts: `systemctl stop twinbeat` on one node, then `twinbeat why` on both
 ";
 
 #[test]
@@ -202,7 +299,7 @@ fn a_bond_is_shown_beside_its_link() {
         view.links[1].bond = Some(BondView { name, mode, active: None, slaves_up: up, slaves: vec![slave(1), slave(2)] });
         plain(&view)
     };
-    assert!(with(2).contains("bond          ok           0.2 ms   (2/2 slaves)\n"), "{}", with(2));
-    assert!(with(1).contains("ok           0.2 ms   DEGRADED 1/2 slaves\n"), "{}", with(1));
-    assert!(with(0).contains("DOWN 0/2 slaves\n"), "{}", with(0));
+    assert!(with(2).contains("bond          ok   0.2 ms   (2/2 slaves)   ok\n"), "{}", with(2));
+    assert!(with(1).contains("bond          ok   0.2 ms   DEGRADED 1/2 slaves   ok\n"), "{}", with(1));
+    assert!(with(0).contains("DOWN 0/2 slaves"), "{}", with(0));
 }

@@ -35,7 +35,18 @@ struct Json<'a> {
     view: &'a View,
     health: &'static str,
     lease_ms_left: Option<u64>,
-    last_change: Option<&'a Change>,
+    last_change: Option<Last<'a>>,
+}
+
+/// The newest change of all groups.
+#[derive(Serialize)]
+struct Last<'a> {
+    /// RFC 3339, UTC.
+    time: String,
+    /// The same as `text`.
+    reason: &'a str,
+    #[serde(flatten)]
+    change: &'a Change,
 }
 
 /// What the exit code says.
@@ -54,14 +65,13 @@ pub enum Health {
 impl Health {
     /// The worst that the view shows.
     pub fn of(view: &View) -> Health {
-        let two = |text: &String| text.to_ascii_lowercase().contains("two owners");
-        if view.problems.iter().chain(&view.mismatch).any(two) {
+        if view.groups.iter().any(|group| group.two_owners) {
             Health::TwoOwners
         } else if view.groups.iter().any(|group| group.owner.is_none()) {
             Health::NobodyServes
         } else if !view.problems.is_empty()
             || view.mismatch.is_some()
-            || view.groups.iter().any(|group| !group.takeover_ready.ready || group.service.starts_with("failed"))
+            || view.groups.iter().any(|group| !group.takeover_ready.ready || group.failing().is_some())
         {
             Health::Degraded
         } else {
@@ -124,11 +134,13 @@ pub fn run(args: &StatusArgs) -> u8 {
 
 /// The stable object of docs/OPERATIONS.md.
 pub fn json(view: &View) -> String {
+    let now = crate::log::Stamp::now();
+    let newest = view.groups.iter().filter_map(|group| group.last_change.as_ref()).min_by_key(|change| change.ago_ms);
     let object = Json {
         view,
         health: Health::of(view).word(),
         lease_ms_left: view.groups.iter().filter_map(|group| group.lease_ms_left).min(),
-        last_change: view.groups.iter().filter_map(|group| group.last_change.as_ref()).min_by_key(|change| change.ago_ms),
+        last_change: newest.map(|change| Last { time: now.ago(change.ago_ms).to_string(), reason: &change.text, change }),
     };
     serde_json::to_string_pretty(&object).map(|text| text + "\n").unwrap_or_default()
 }

@@ -150,8 +150,14 @@ fn witness(
         return Err(source.error(raw.targets.span(), problem));
     }
     let mut targets = Vec::new();
-    for text in listed {
-        let target = address(source, text)?;
+    let mut arp_only: u16 = 0;
+    for (place, text) in listed.iter().enumerate() {
+        let target = parse_address(&text.get_ref().address).map_err(|why| source.error(text.span(), Problem::BadAddress(why)))?;
+        match text.get_ref().by.as_ref().map(|by| (by.get_ref().as_str(), by.span())) {
+            None | Some(("echo", _)) => {}
+            Some(("arp", _)) => arp_only |= 1 << place,
+            Some((_, at)) => return Err(source.error(at, Problem::Allowed("\"echo\", \"arp\"".to_owned()))),
+        }
         if target.is_ipv4() != wants_v4 {
             let problem = Problem::TargetFamily { link: raw.link.get_ref().clone(), family: family(wants_v4) };
             return Err(source.error(text.span(), problem));
@@ -166,6 +172,9 @@ fn witness(
             return Err(source.error(text.span(), problem));
         }
         targets.push(target);
+    }
+    if arp_only.count_ones() as usize == targets.len() {
+        return Err(source.error(raw.targets.span(), Problem::NoRegister));
     }
     let interval = match &raw.interval {
         Some(value) => duration(source, value, Span::millis(10), Span::secs(60))?,
@@ -183,6 +192,7 @@ fn witness(
     Ok(WitnessConfig {
         link,
         targets,
+        arp_only,
         relay: raw.relay.unwrap_or(true),
         interval,
         fall: count(&raw.fall, 3)?,
@@ -324,8 +334,11 @@ pub(super) fn link_id(source: &Source, text: &Spanned<String>, nodes: &[NodeConf
 
 /// A unicast address.
 fn address(source: &Source, text: &Spanned<String>) -> Result<IpAddr, ConfigError> {
-    let parsed = text.get_ref().parse::<IpAddr>().map_err(|_| "not an IP address").and_then(unicast);
-    parsed.map_err(|why| source.error(text.span(), Problem::BadAddress(why)))
+    parse_address(text.get_ref()).map_err(|why| source.error(text.span(), Problem::BadAddress(why)))
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse::<IpAddr>().map_err(|_| "not an IP address").and_then(unicast)
 }
 
 /// Refuses what no single machine can have.

@@ -159,6 +159,12 @@ pub enum Problem {
     /// No witness.
     #[error("no target; at least one host on the public network must be named, as a rule the gateway; three are better than one")]
     NoTargets,
+    /// Only targets that prove nothing.
+    #[error(
+        "every target is asked by ARP alone, and an ARP answer proves no ownership: no claim could ever rest on these, and an owner \
+         whose peer dies would stop; allowed: at least one target that answers echoes"
+    )]
+    NoRegister,
     /// A target that is not of the link's family.
     #[error("the witness link `{link}` has {family} addresses; allowed: {family} targets")]
     TargetFamily {

@@ -92,6 +92,9 @@ pub struct WitnessConfig {
     pub link: LinkId,
     /// The third machines, in the file's order; a majority counts.
     pub targets: Vec<IpAddr>,
+    /// One bit for each target with `by = "arp"`: it answers no echoes, and counts for reachability alone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub arp_only: u16,
     /// Whether heartbeats go through the witness too.
     pub relay: bool,
     /// Between two echoes while all is well.
@@ -102,6 +105,17 @@ pub struct WitnessConfig {
     pub rise: u32,
     /// What an owner does with no peer and no witness.
     pub island: Island,
+}
+
+fn is_zero(bits: &u16) -> bool {
+    *bits == 0
+}
+
+impl WitnessConfig {
+    /// Whether a target is asked by ARP or neighbour discovery alone.
+    pub fn arp_only(&self, target: usize) -> bool {
+        target < 16 && self.arp_only & 1 << target != 0
+    }
 }
 
 /// `witness.island`.
@@ -247,6 +261,7 @@ impl Config {
             witness: WitnessSettings {
                 link: witness.link,
                 targets: witness.targets.len() as u8,
+                arp_only: witness.arp_only,
                 interval: witness.interval,
                 fall: witness.fall,
                 rise: witness.rise,

@@ -61,7 +61,7 @@ pub struct RawWitness {
     /// The public side.
     pub link: Spanned<String>,
     /// The third machines.
-    pub targets: Spanned<Vec<Spanned<String>>>,
+    pub targets: Spanned<Vec<Spanned<RawTarget>>>,
     /// Heartbeats through the witness.
     pub relay: Option<bool>,
     /// Between two echoes.
@@ -169,6 +169,15 @@ pub struct RawJournal {
     pub keep: Option<Spanned<String>>,
 }
 
+/// A target: an address, or `{ address = "…", by = "arp" }`.
+#[derive(Debug)]
+pub struct RawTarget {
+    /// The address.
+    pub address: String,
+    /// `echo` or `arp`.
+    pub by: Option<Spanned<String>>,
+}
+
 /// A duration as written. A bare number is taken here so that the refusal can speak of units rather than of types.
 #[derive(Debug)]
 pub struct RawDuration(pub String);
@@ -251,6 +260,32 @@ impl<'de> Deserialize<'de> for RawDuration {
             }
         }
         deserializer.deserialize_any(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            address: String,
+            by: Option<Spanned<String>>,
+        }
+        struct AddressOrTable;
+        impl<'de> Visitor<'de> for AddressOrTable {
+            type Value = RawTarget;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or { address = \"192.168.42.1\", by = \"arp\" }")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawTarget, E> {
+                Ok(RawTarget { address: text.to_owned(), by: None })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTarget, A::Error> {
+                let Table { address, by } = Table::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawTarget { address, by })
+            }
+        }
+        deserializer.deserialize_any(AddressOrTable)
     }
 }
 

@@ -259,6 +259,31 @@ fn a_witness_is_a_third_machine_on_the_vips_network() {
 }
 
 #[test]
+fn a_witness_that_answers_no_echoes_may_stand_beside_one_that_does() {
+    let by_arp = "{ address = \"192.168.42.1\", by = \"arp\" }";
+    let config = accepted(TARGETS, &format!("targets = [{by_arp}, \"192.168.42.2\"]"));
+    let settings = config.settings("master1").unwrap().witness;
+    assert_eq!((settings.targets, settings.majority()), (2, 2), "both count for reachability");
+    assert_eq!((settings.is_register(0), settings.is_register(1), settings.register_majority()), (false, true, 1));
+    refused(TARGETS, &format!("targets = [{by_arp}]"), "witness.targets", &["asked by ARP alone", "answers echoes"]);
+    refused(
+        TARGETS,
+        "targets = [\"192.168.42.2\", { address = \"192.168.42.1\", by = \"ping\" }]",
+        "witness.targets[1].by",
+        &["\"echo\", \"arp\""],
+    );
+    refused(TARGETS, "targets = [{ adress = \"192.168.42.1\" }]", "witness.targets[0].adress", &["`address` or `by`"]);
+    refused(TARGETS, "targets = [{ by = \"arp\" }]", "witness.targets[0]", &["`address` is missing"]);
+    let plain = load(FAST).unwrap().digest;
+    assert_eq!(
+        accepted(TARGETS, "targets = [{ address = \"192.168.42.1\", by = \"echo\" }]").digest,
+        plain,
+        "two ways to write one thing"
+    );
+    assert_ne!(config.digest, accepted(TARGETS, "targets = [\"192.168.42.1\", \"192.168.42.2\"]").digest);
+}
+
+#[test]
 fn nothing_is_in_two_groups() {
     let group = |name: &str, vip: &str, service: &str| {
         format!(

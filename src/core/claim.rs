@@ -12,7 +12,7 @@ use super::time::{Mono, Span};
 use super::witness::{Series, majority_time};
 
 /// Pairs of echoes, own answered and VIP not, that break a challenge: at 30 % loss fewer would break true ones.
-const BROKEN_AFTER: u32 = 8;
+pub const BROKEN_AFTER: u32 = 8;
 /// Echoes without any coming back after as many writes: the entry is pinned, or the write is filtered.
 const NEVER_TOOK_AFTER: u32 = 32;
 /// The longest stand-down.

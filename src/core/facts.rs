@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::event::{Kind, Level};
 use super::grounds::Defence;
 use super::group::{Group, Next, UNFIT};
-use super::heartbeat::{Heartbeat, Verified};
+use super::heartbeat::{BeatRole, Heartbeat, Verified};
 use super::id::{Attempt, Epoch, Mac};
 use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Output, ServiceReport};
 use super::owner::lifetime;
@@ -174,6 +174,7 @@ impl Group {
                         p.answer(now, number, timing.delivery);
                     }
                     self.path_answered(&mut o, cx);
+                    self.table_proved = self.table_proved.max(o.grounds.path);
                     self.role = Role::Owner(o);
                 }
             }
@@ -263,6 +264,12 @@ impl Group {
 
     /// A new heartbeat of the peer, over a link or by the witness's table.
     pub fn heard(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, cx: &mut Shared, now: Mono) {
+        let serves = beat.get().groups.iter().find(|g| g.name == self.name && g.role == BeatRole::Owner && g.gate_open);
+        if let Some(g) = serves
+            && self.peer_serves.is_none_or(|(epoch, _)| epoch != g.epoch)
+        {
+            self.peer_serves = Some((g.epoch, now));
+        }
         self.hear(beat.get(), by_table, cx, now);
     }
 }

@@ -120,6 +120,10 @@ pub struct Group {
     pub last_change: Option<LastChange>,
     /// The newest refusal, for people.
     pub last_refusal: Option<String>,
+    /// The send time of the newest VIP-sourced echo that a majority of witnesses sent back here, for people.
+    pub table_proved: Option<Mono>,
+    /// The epoch that the peer was heard to serve with, and since when, for people.
+    pub peer_serves: Option<(Epoch, Mono)>,
 }
 
 impl Group {
@@ -162,6 +166,8 @@ impl Group {
             driven_out: VecDeque::new(),
             last_change: None,
             last_refusal: None,
+            table_proved: None,
+            peer_serves: None,
         };
         match (gate.filter(|until| *until > now), record.and_then(|r| r.owned)) {
             (Some(until), Some(owned)) => {

@@ -392,7 +392,7 @@ impl Node {
                 if g.quiet_standby() && served && self.cx.witness.reachable {
                     let id = g.id;
                     let number = self.cx.echo_all(EchoKind::Control(id));
-                    self.cx.witness.control_sent(number);
+                    self.cx.witness.control_sent(number, &self.cx.settings.witness);
                 }
             }
         }

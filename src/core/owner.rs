@@ -69,7 +69,8 @@ impl Group {
                 o.echoed = Some(now);
                 cx.together = true;
                 let number = cx.echo_all(EchoKind::Vip(self.id));
-                for path in &mut o.paths {
+                let settings = &cx.settings.witness;
+                for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
                     path.send(now, number);
                 }
             }
@@ -205,7 +206,7 @@ impl Group {
     /// Takes in that a majority answered VIP-sourced echoes.
     pub(super) fn path_answered(&self, o: &mut Owner, cx: &Shared) {
         let registers = o.paths.iter().zip(&cx.witness.targets).map(|(p, w)| if w.register { p.answered } else { None });
-        let at = majority_time(registers, cx.settings.witness.majority());
+        let at = majority_time(registers, cx.settings.witness.register_majority());
         o.grounds.path = o.grounds.path.max(at);
         if at.is_some() {
             o.grounds.island = None;

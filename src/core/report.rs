@@ -1,15 +1,19 @@
 //! The status snapshot, made from the node: who serves, would a takeover work, what is wrong.
 
-use super::group::Group;
+use super::group::{Group, LastChange};
 use super::heartbeat::BeatRole;
+use super::id::LinkId;
 use super::io::InterfaceState;
-use super::link::LinkState;
+use super::link::{Link, LinkState};
 use super::node::Node;
 use super::role::{Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, Ready, TargetView, View, WitnessView};
+
+/// The problem's words for a witness that does not answer.
+pub const WITNESS_DARK: &str = "the witness does not answer this node";
 
 impl Node {
     /// What there is to see.
@@ -23,17 +27,17 @@ impl Node {
             Some(at) if now.since(at) <= t.dead => "suspected",
             Some(_) => "silent",
         };
-        let links: Vec<LinkView> = cx
-            .links
-            .iter()
-            .map(|l| LinkView {
+        let links: Vec<LinkView> = (0u8..)
+            .zip(&cx.links)
+            .map(|(id, l)| LinkView {
                 name: l.name.to_string(),
-                state: l.state.word().into(),
+                state: if cx.relay_blocked(l, now) { "blocked".into() } else { l.state.word().into() },
                 rtt_us: l.rtt.map(|r| r.as_micros()),
                 loss: if l.heard.is_some() { l.loss(cx.peer.newest) } else { 1.0 },
                 carrier: !matches!(l.interface, InterfaceState::NoCarrier | InterfaceState::Missing),
                 heard_ms: since(l.heard),
                 bond: None,
+                peer_state: cx.peer_hears(LinkId(id), l, now).map(str::to_string),
             })
             .collect();
         let witness = WitnessView {
@@ -43,35 +47,31 @@ impl Node {
                 .zip(&cx.witness.targets)
                 .map(|(index, w)| TargetView {
                     index,
+                    address: String::new(),
+                    by: if cx.settings.witness.is_register(usize::from(index)) { "echo" } else { "arp" }.into(),
                     reachable: w.reachable,
                     answered_ms: since(w.own.answered_at),
                     rtt_us: w.own.rtt.map(|r| r.as_micros()),
                     register: w.register,
+                    slow_only: w.pace.slow_only(),
                 })
                 .collect(),
         };
         let groups: Vec<GroupView> = self.groups.iter().map(|g| g.view(cx, now)).collect();
         let mut problems = Vec::new();
-        for g in self.groups.iter().filter(|g| g.owns()) {
-            let peer = cx.peer.group(&g.name).filter(|_| cx.peer.fresh(now, t.warn));
-            if peer.is_some_and(|b| b.role == BeatRole::Owner && b.gate_open) {
+        for g in &groups {
+            if g.two_owners {
                 problems.push(format!("{}: two owners", g.name));
             }
-        }
-        for g in &groups {
-            if g.owner.is_none() {
-                problems.push(format!("{}: nobody serves", g.name));
-            }
-            if !g.takeover_ready.ready {
-                problems.push(format!("{}: a takeover would not work: {}", g.name, g.takeover_ready.reasons.join("; ")));
-            }
+            problems.extend(g.unserved());
+            problems.extend(g.failing());
+            problems.extend(g.not_ready());
         }
         if !cx.witness.reachable {
-            problems.push("the witness does not answer this node".into());
+            problems.push(WITNESS_DARK.into());
         }
-        for l in cx.links.iter().filter(|l| l.state != LinkState::Healthy) {
-            problems.push(format!("link {}: {}", l.name, l.state.word()));
-        }
+        problems.extend(links.iter().filter_map(LinkView::trouble));
+        problems.extend(witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?))));
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
         View {
@@ -84,8 +84,52 @@ impl Node {
             witness,
             peer_state: peer_state.into(),
             mismatch: self.mismatch().map(str::to_string),
+            gate: if t.weak_gate { "weak" } else { "nftables" }.into(),
             problems,
+            notices: cx.notices(),
         }
+    }
+}
+
+impl Shared {
+    fn notices(&self) -> Vec<String> {
+        let weak = self.settings.timing.weak_gate;
+        let weak =
+            weak.then_some("weak gate: address lifetimes alone guard this node (no nftables gate here; docs/SAFETY.md, limit f)");
+        let island = self.settings.witness.island_hold;
+        let island = island
+            .then_some("island = \"hold\": an owner cut off from peer and witness serves on, and the peer may serve as well");
+        weak.into_iter().chain(island).map(str::to_string).collect()
+    }
+
+    /// The relay does not work although the witness answers both nodes and they hear each other on other ways: the network
+    /// drops frames that carry another machine's address as their source (SAFETY R4a).
+    fn relay_blocked(&self, link: &Link, now: Mono) -> bool {
+        let t = &self.settings.timing;
+        let settled = self.peer.reaches_since.is_some_and(|at| now.since(at) > t.dead) && now.since(self.peer.met) > t.dead;
+        link.relay
+            && matches!(link.state, LinkState::Unheard | LinkState::Lost | LinkState::OneWay)
+            && self.in_touch(now)
+            && self.witness.reachable
+            && settled
+    }
+
+    /// How the peer hears a link, by the newest heartbeat of mine that it says arrived over it.
+    fn peer_hears(&self, id: LinkId, link: &Link, now: Mono) -> Option<&'static str> {
+        let t = &self.settings.timing;
+        let said = self.peer.said().filter(|_| self.peer.fresh(now, t.warn))?;
+        let public = link.relay || self.settings.witness.link == id;
+        if public && !said.carrier {
+            return Some("no carrier");
+        }
+        let age = now.since(link.arrived?);
+        Some(if age <= t.warn + t.heartbeat {
+            "ok"
+        } else if age <= t.dead {
+            "late"
+        } else {
+            "lost"
+        })
     }
 }
 
@@ -123,6 +167,19 @@ impl Group {
         }
     }
 
+    /// What this node did last, or what it saw the peer do since.
+    fn newest_change(&self, cx: &Shared, peer_owns: bool) -> Option<LastChange> {
+        let seen = self.peer_serves.filter(|(_, at)| peer_owns && self.last_change.as_ref().is_none_or(|c| *at >= c.at));
+        let told = |(epoch, at)| LastChange { at, text: format!("{} SERVES, epoch {epoch}", cx.peer_name()), gap: None };
+        match (seen.map(told), &self.last_change) {
+            (Some(peer), Some(own)) => {
+                Some(LastChange { text: format!("{}; before that: {}", peer.text, own.text), gap: own.gap, ..peer })
+            }
+            (Some(peer), None) => Some(peer),
+            (None, own) => own.clone(),
+        }
+    }
+
     fn view(&self, cx: &Shared, now: Mono) -> GroupView {
         let peer = cx.peer.group(&self.name).filter(|_| cx.peer.fresh(now, cx.settings.timing.dead));
         let peer_owns = peer.is_some_and(|g| g.role == BeatRole::Owner && g.gate_open);
@@ -134,7 +191,10 @@ impl Group {
         let mut reasons = Vec::new();
         let open = match &self.role {
             Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => {
-                reasons.extend(self.peer_cannot_serve(cx, now).map(|w| format!("{}: {w}", cx.peer_name())));
+                reasons.extend(self.peer_cannot_serve(cx, now).map(|why| match why.strip_prefix("it ") {
+                    Some(rest) => format!("{} {rest}", cx.peer_name()),
+                    None => why.replace(" it", &format!(" {}", cx.peer_name())),
+                }));
                 Vec::new()
             }
             Role::Standby(s) => {
@@ -184,11 +244,14 @@ impl Group {
             lease_ms_left: left,
             grounds,
             return_path_us: path,
+            two_owners: self.owns() && peer_owns && cx.peer.fresh(now, cx.settings.timing.warn),
+            table_proved_ms: self.table_proved.map(|at| now.since(at).as_millis()),
             service,
+            services: Vec::new(),
             standby_held: self.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
-            last_change: self.last_change.as_ref().map(|c| Change {
+            last_change: self.newest_change(cx, peer_owns).map(|c| Change {
                 ago_ms: now.since(c.at).as_millis(),
-                text: c.text.clone(),
+                text: c.text,
                 gap_us: c.gap.map(|g| g.as_micros()),
             }),
             claim_open: open,

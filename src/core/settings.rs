@@ -53,6 +53,10 @@ pub struct WitnessSettings {
     pub link: LinkId,
     /// How many targets; a majority counts.
     pub targets: u8,
+    /// One bit for each target that answers no echoes and is asked by ARP or neighbour discovery: it counts for reachability, and is
+    /// no register.
+    #[serde(default)]
+    pub arp_only: u16,
     /// Between two echoes while all is well.
     pub interval: Span,
     /// Echoes missing in a row before the witness counts as unreachable.
@@ -140,6 +144,17 @@ impl WitnessSettings {
     pub fn majority(&self) -> usize {
         usize::from(self.targets) / 2 + 1
     }
+
+    /// Whether a target's neighbour table can be read, by echoes: the others are asked by ARP alone.
+    pub fn is_register(&self, target: usize) -> bool {
+        target < 16 && self.arp_only & 1 << target == 0
+    }
+
+    /// How many registers are a majority. Any two majorities of the registers share one: an owner that holds one and a claimant
+    /// that holds one would have to be named by the same table at once. So those that are no registers may not be counted here.
+    pub fn register_majority(&self) -> usize {
+        (0..usize::from(self.targets)).filter(|target| self.is_register(*target)).count() / 2 + 1
+    }
 }
 
 /// One or more VIPs and services that move together.
@@ -177,4 +192,29 @@ pub enum Failback {
     Manual,
     /// Go back when the preferred node has been fit for this long.
     After(Span),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_majorities_of_the_registers_always_share_one() {
+        for targets in 1..=9_u8 {
+            for arp_only in 0..1_u16 << targets {
+                let w = WitnessSettings {
+                    link: LinkId(0),
+                    targets,
+                    arp_only,
+                    interval: Span::millis(100),
+                    fall: 3,
+                    rise: 5,
+                    island_hold: false,
+                };
+                let registers = (0..usize::from(targets)).filter(|t| w.is_register(*t)).count();
+                assert!(2 * w.register_majority() > registers, "{targets} {arp_only:b}");
+                assert!(registers == 0 || w.register_majority() <= registers);
+            }
+        }
+    }
 }

@@ -124,10 +124,12 @@ impl Shared {
         self.out.push_back(Output::Note(Event { level, group: group.cloned(), kind, text: text.into() }));
     }
 
-    /// Sends an echo to every witness and returns its number.
+    /// Sends an echo to every witness (from a VIP: to every register) and returns its number.
     pub fn echo_all(&mut self, kind: EchoKind) -> u64 {
         let number = self.number();
-        for target in 0..self.settings.witness.targets {
+        let all = kind == EchoKind::Own;
+        let settings = &self.settings.witness;
+        for target in (0..settings.targets).filter(|target| all || settings.is_register(usize::from(*target))) {
             self.out.push_back(Output::Echo { witness: super::id::WitnessId(target), kind, number });
         }
         number

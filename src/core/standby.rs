@@ -1,6 +1,6 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
-use super::claim::{Challenge, Open, Verdict, stand_down};
+use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
 use super::group::{Group, Next};
@@ -74,7 +74,7 @@ impl Group {
 
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
         let gap = if age <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
-        let stood = claim.challenge.as_ref().map(|c| c.verdict(cx.settings.witness.majority()));
+        let stood = claim.challenge.as_ref().map(|c| c.verdict(cx.settings.witness.register_majority()));
         let wanted = match stood {
             None => !claim.probes.unanswered(now),
             Some(Verdict::Stood(_)) => age + PROBES + PROBE_GAP >= dead,
@@ -109,7 +109,7 @@ impl Group {
             // † A witness whose table is no register lets every challenge stand.
             r.never_took |= !w.register;
         }
-        match c.verdict(cx.settings.witness.majority()) {
+        match c.verdict(cx.settings.witness.register_majority()) {
             Verdict::Broken => {
                 s.claim.as_mut().map(|c| c.challenge.take());
                 self.stood_down(s, "its entry in the witness's table was taken back: the owner lives".into(), cx, now);
@@ -128,7 +128,9 @@ impl Group {
         if now >= c.next {
             c.next = now + t.echo_period();
             let number = cx.number();
-            for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(_, r)| !r.broken) {
+            let settings = &cx.settings.witness;
+            let asked = |target: u8, r: &Register| settings.is_register(usize::from(target)) && !r.broken;
+            for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
                 if r.start.is_none() {
                     // † After the first echo came back never write again.
@@ -211,7 +213,7 @@ impl Group {
                 );
                 open.push(Open::NotChallenged);
             }
-            Some(c) => match c.verdict(cx.settings.witness.majority()) {
+            Some(c) => match c.verdict(cx.settings.witness.register_majority()) {
                 Verdict::Stood(at) if at + cx.lease() > now => {
                     if !claim.probes.unanswered_lately(now) {
                         open.push(Open::Probing);
@@ -225,7 +227,7 @@ impl Group {
 
     /// All points hold: the address is ours.
     fn claim(&mut self, s: Standby, since: Mono, cx: &mut Shared, now: Mono) -> Next {
-        let stood = s.claim.and_then(|c| c.challenge).map(|c| c.verdict(cx.settings.witness.majority()));
+        let stood = s.claim.and_then(|c| c.challenge).map(|c| c.verdict(cx.settings.witness.register_majority()));
         let Some(Verdict::Stood(ground)) = stood else { return Next::Stay(Role::Standby(Standby::default())) };
         cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
         let epoch = cx.next_epoch(self.seen);

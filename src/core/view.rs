@@ -23,8 +23,12 @@ pub struct View {
     pub peer_state: String,
     /// The peer's configuration or version differs.
     pub mismatch: Option<String>,
+    /// What guards the VIPs in the kernel: `nftables`, or `weak` (address lifetimes alone; SAFETY, limit f).
+    pub gate: String,
     /// What is wrong, most important first; empty when all is well.
     pub problems: Vec<String>,
+    /// What the configuration or the machine makes weaker than it could be, although all works as it was set up.
+    pub notices: Vec<String>,
 }
 
 /// One group.
@@ -48,14 +52,66 @@ pub struct GroupView {
     pub grounds: Vec<String>,
     /// The last round trip of the return path, in microseconds.
     pub return_path_us: Option<u64>,
-    /// `running`, `stopped`, `starting`, `stopping`, `failed: …`, `none`.
+    /// The peer says that it owns as well, with its gate open.
+    pub two_owners: bool,
+    /// Milliseconds since a majority of the witnesses last sent an echo from the VIP back to this node: their tables take its
+    /// entry. None when it has not owned since its daemon started.
+    pub table_proved_ms: Option<u64>,
+    /// `running`, `warm`, `stopped`, `starting`, `stopping`, `failed: …`, `does not stop: …`, `none`.
     pub service: String,
+    /// Each service by its name, in the order in which they start; filled in by the daemon.
+    pub services: Vec<String>,
     /// Standby by command, with its reason.
     pub standby_held: Option<String>,
     /// The newest change of owner.
     pub last_change: Option<Change>,
     /// While this node is standby: each point of the claim's checklist that is open, with its reason.
     pub claim_open: Vec<String>,
+}
+
+impl GroupView {
+    /// The problem's words for a takeover that would not work; none when it would.
+    pub fn not_ready(&self) -> Option<String> {
+        let ready = &self.takeover_ready;
+        (!ready.ready).then(|| format!("{}: a takeover would not work: {}", self.name, ready.reasons.join("; ")))
+    }
+
+    /// The problem's words for services that do not run, or do not stop.
+    pub fn failing(&self) -> Option<String> {
+        let bad = self.service.starts_with("failed") || self.service.starts_with("does not stop");
+        bad.then(|| format!("{}: service {}", self.name, self.service))
+    }
+
+    /// The problem's words for a group without an owner.
+    pub fn unserved(&self) -> Option<String> {
+        self.owner.is_none().then(|| format!("{}: nobody serves", self.name))
+    }
+}
+
+impl LinkView {
+    /// The problem's words for a link that is not as it should be.
+    pub fn trouble(&self) -> Option<String> {
+        match self.state.as_str() {
+            "ok" => None,
+            "blocked" => {
+                Some("the network blocks the relay: both nodes reach the witness, and heartbeats through it do not arrive".into())
+            }
+            state => Some(format!("link {}: {state}", self.name)),
+        }
+    }
+}
+
+impl TargetView {
+    /// What the person in front of it is to know, in words; none when there is nothing to say.
+    pub fn trouble(&self) -> Option<String> {
+        if self.by == "echo" && !self.register {
+            Some("answers to the sender, not by its table: it proves no ownership and is not counted".into())
+        } else if self.slow_only {
+            Some("answers the slow echo rate and not the fast one: challenges may break on it".into())
+        } else {
+            None
+        }
+    }
 }
 
 /// Could the standby take over?
@@ -83,7 +139,7 @@ pub struct Change {
 pub struct LinkView {
     /// Its name; `relay` is the witness's own.
     pub name: String,
-    /// `ok`, `late`, `lost`, `one-way`, `no carrier`, `no address`, `missing`, `unheard`.
+    /// `ok`, `late`, `lost`, `one-way`, `no carrier`, `no address`, `missing`, `unheard`; `blocked`: the relay, while both nodes reach the witness and hear each other otherwise.
     pub state: String,
     /// The last round trip in microseconds.
     pub rtt_us: Option<u64>,
@@ -93,6 +149,9 @@ pub struct LinkView {
     pub carrier: bool,
     /// Milliseconds since the last heartbeat over it.
     pub heard_ms: Option<u64>,
+    /// The same link as the peer hears it, by the echoes in its heartbeats: `ok`, `late`, `lost`, `no carrier`; none when
+    /// the peer is not heard, or has not said anything of this link yet.
+    pub peer_state: Option<String>,
     /// The bond that its interface is, or is a VLAN of, on this node. The daemon adds it: no decision knows of it.
     #[serde(default)]
     pub bond: Option<BondView>,
@@ -144,6 +203,10 @@ pub struct WitnessView {
 pub struct TargetView {
     /// Its place among the configured targets.
     pub index: u8,
+    /// Its address; filled in by the daemon.
+    pub address: String,
+    /// How it is asked: `echo`, or `arp` (counts for reachability alone).
+    pub by: String,
     /// It answers.
     pub reachable: bool,
     /// Milliseconds since its last answer.
@@ -152,4 +215,6 @@ pub struct TargetView {
     pub rtt_us: Option<u64>,
     /// Its table can be trusted as a register (negative control).
     pub register: bool,
+    /// It answers the slow echo rate and not the fast one.
+    pub slow_only: bool,
 }

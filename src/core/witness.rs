@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::Pace;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
 
@@ -103,6 +104,8 @@ pub struct Target {
     pub reachable: bool,
     /// Its neighbour table is a register: VIP-sourced echoes come back to the one whom it names (SAFETY R2, negative control).
     pub register: bool,
+    /// Whether it bears the fast rate.
+    pub pace: Pace,
     /// The last negative control; none when it came back, or none was sent.
     pub control: Option<u64>,
 }
@@ -129,9 +132,16 @@ pub struct Witness {
 impl Witness {
     /// Nothing known yet.
     pub fn new(settings: &WitnessSettings, now: Mono) -> Witness {
-        let target = Target { own: Series::default(), streak: 0, reachable: false, register: true, control: None };
+        let target = |target| Target {
+            own: Series::default(),
+            streak: 0,
+            reachable: false,
+            register: settings.is_register(target),
+            pace: Pace::default(),
+            control: None,
+        };
         Witness {
-            targets: vec![target; usize::from(settings.targets)],
+            targets: (0..usize::from(settings.targets)).map(target).collect(),
             carrier: false,
             reachable: false,
             next: now,
@@ -142,8 +152,8 @@ impl Witness {
     }
 
     /// A negative control goes out. The last one did not come back: the table is a register (again).
-    pub fn control_sent(&mut self, number: u64) {
-        for t in &mut self.targets {
+    pub fn control_sent(&mut self, number: u64, settings: &WitnessSettings) {
+        for (_, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
             t.register |= t.control.replace(number).is_some();
         }
     }
@@ -223,7 +233,8 @@ impl Witness {
 
     /// Something is in doubt: a judged-reachable target misses, or one is on its way back.
     pub fn doubt(&self) -> bool {
-        self.targets.iter().any(|t| if t.reachable { t.own.missed > 0 } else { t.streak > 0 })
+        let doubtful = |t: &Target| if t.reachable { t.own.missed > 0 } else { t.streak > 0 };
+        self.targets.iter().any(doubtful)
     }
 
     /// When the judgement may change by itself.

@@ -15,6 +15,7 @@ use crate::core::event::{Event as Noted, Kind, Level};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{LinkId, Name};
 use crate::core::io::{Answer, EchoKind, Input, InterfaceState, Output, Record, ServiceReport};
+use crate::core::view::View;
 use crate::host::echo::Echoes;
 use crate::host::gate::{GateThread, Orders};
 use crate::host::interfaces::Carrier;
@@ -71,8 +72,34 @@ pub struct Actuators {
     pub carrier: PublicCarrier,
     /// What the bonds below the links look like: for a person only.
     pub bonds: BondBoard,
+    /// The witnesses that are asked by ARP, one bit each.
+    pub arp_only: u16,
+    /// The longest that an answer may travel.
+    pub delivery: std::time::Duration,
+    /// Names for people.
+    pub labels: Labels,
     /// What must live as long as the daemon.
     pub keep: Vec<Box<dyn std::any::Any>>,
+}
+
+/// What the core does not know by name: it is put into the view that people read.
+pub struct Labels {
+    /// The witnesses' addresses.
+    pub targets: Vec<String>,
+    /// Each group's services.
+    pub services: Vec<Vec<String>>,
+}
+
+impl Labels {
+    /// Puts them in.
+    pub fn put(&self, view: &mut View) {
+        for target in &mut view.witness.targets {
+            target.address = self.targets.get(usize::from(target.index)).cloned().unwrap_or_default();
+        }
+        for (group, services) in view.groups.iter_mut().zip(&self.services) {
+            group.services.clone_from(services);
+        }
+    }
 }
 
 impl Actuators {
@@ -81,6 +108,9 @@ impl Actuators {
         match output {
             Output::Send { beat, links } => self.send(&beat, &links),
             Output::Echo { witness, kind, number } => match kind {
+                EchoKind::Own if self.arp_only & 1 << witness.0 != 0 => {
+                    quietly("question to a witness", self.public.ask(witness, number, self.delivery));
+                }
                 EchoKind::Own => {
                     if self.echoes.send(witness, number).is_err() {
                         let _ = self.echoes.open();
@@ -156,6 +186,7 @@ impl Actuators {
             PublicEvent::Answered { group, by } => Some(Input::Answered { group, by }),
             PublicEvent::Announced { group, by } => Some(Input::Announced { group, by }),
             PublicEvent::WitnessAsks { group } => Some(Input::WitnessAsks { group }),
+            PublicEvent::FollowsSender { .. } => None,
             PublicEvent::SocketLost { interface } => {
                 tracing::debug!("packet socket on {interface} lost");
                 None

@@ -31,6 +31,7 @@ fn view(state: &str) -> View {
         loss: 0.0,
         carrier: true,
         heard_ms: None,
+        peer_state: None,
         bond: None,
     };
     View {
@@ -43,6 +44,8 @@ fn view(state: &str) -> View {
         witness: WitnessView { reachable: true, peer_reachable: None, targets: vec![] },
         peer_state: "heard".into(),
         mismatch: None,
+        gate: "nftables".into(),
+        notices: vec![],
         problems: vec![],
     }
 }

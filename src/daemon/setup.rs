@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::actuators::{Actuators, PublicCarrier, Way};
+use super::actuators::{Actuators, Labels, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
@@ -152,6 +152,10 @@ pub async fn all(
     let mut node = Recorded::start(node, now, recorded, config.journal.keep).context("no thread for the flight recorder")?;
     node.survive_panics();
     let vip_paths = config.groups.iter().map(|g| Path::Vip(g.name.clone())).collect();
+    let labels = Labels {
+        targets: config.witness.targets.iter().map(ToString::to_string).collect(),
+        services: config.groups.iter().map(|group| specs(group).iter().map(ServiceSpec::name).collect()).collect(),
+    };
     let mut act = Actuators {
         links,
         vip_paths,
@@ -172,6 +176,9 @@ pub async fn all(
         exit: None,
         carrier,
         bonds: BondBoard::watch(node_config.links.iter().map(|l| (l.name.to_string(), l.interface.to_string())).collect()),
+        arp_only: config.witness.arp_only,
+        delivery: Duration::from_nanos(config.timing.delivery.0),
+        labels,
         keep,
     };
     node.handle(clock::now(), Input::Start(start));
@@ -360,14 +367,21 @@ fn public_link(config: &Config, node: NodeId) -> anyhow::Result<(String, IpAddr)
 }
 
 fn public(config: &Config, me: NodeId) -> anyhow::Result<PublicSide> {
+    PublicSide::new(public_config(config, me)?).context("the public side cannot be set up")
+}
+
+/// What the public side of node `me` must know.
+///
+/// # Errors
+/// When a node lacks the witness's link.
+pub fn public_config(config: &Config, me: NodeId) -> anyhow::Result<PublicConfig> {
     let (interface, own) = public_link(config, me)?;
     let (_, peer) = public_link(config, me.other())?;
     let node = &config.nodes[me.index()];
     let on = |link: LinkId| node.links.get(usize::from(link.0)).map_or_else(String::new, |l| l.interface.to_string());
     let groups = config.groups.iter().map(|g| g.vips.iter().map(|v| (v.address, on(v.link))).collect()).collect();
     let witnesses = config.witness.targets.clone();
-    PublicSide::new(PublicConfig { node: me, interface, own: vec![own], peer: vec![peer], witnesses, groups })
-        .context("the public side cannot be set up")
+    Ok(PublicConfig { node: me, interface, own: vec![own], peer: vec![peer], witnesses, groups })
 }
 
 fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoes {

@@ -47,6 +47,9 @@ pub enum Purpose {
     Control(GroupId),
     /// From the peer's own address: the witness carries a heartbeat (SAFETY R4a).
     Relay,
+    /// From the peer's own address, by `check`: does the reply follow the sender instead of the witness's table? It must not
+    /// come back; the peer takes no notice of it.
+    Inquiry,
 }
 
 /// An echo request's way.
@@ -92,13 +95,13 @@ impl Purpose {
         }
     }
 
-    /// The core's name for it; None for the relay.
+    /// The core's name for it; None for the relay and for inquiries.
     pub fn kind(self) -> Option<EchoKind> {
         match self {
             Purpose::Vip(group) => Some(EchoKind::Vip(group)),
             Purpose::Challenge(group) => Some(EchoKind::Challenge(group)),
             Purpose::Control(group) => Some(EchoKind::Control(group)),
-            Purpose::Relay => None,
+            Purpose::Relay | Purpose::Inquiry => None,
         }
     }
 
@@ -108,6 +111,7 @@ impl Purpose {
             Purpose::Challenge(group) => [2, group.0],
             Purpose::Control(group) => [3, group.0],
             Purpose::Relay => [4, 0],
+            Purpose::Inquiry => [5, 0],
         }
     }
 
@@ -117,6 +121,7 @@ impl Purpose {
             [2, group] => Some(Purpose::Challenge(GroupId(group))),
             [3, group] => Some(Purpose::Control(GroupId(group))),
             [4, 0] => Some(Purpose::Relay),
+            [5, 0] => Some(Purpose::Inquiry),
             _ => None,
         }
     }
@@ -297,11 +302,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_out_comes_back(
-            which in 0..2_usize, purpose in 1..5_u8, group in any::<u8>(), sender in 0..2_u8, life in any::<u64>(),
+            which in 0..2_usize, purpose in 1..6_u8, group in any::<u8>(), sender in 0..2_u8, life in any::<u64>(),
             number in any::<u64>(), frame in prop::collection::vec(any::<u8>(), 0..FRAME_MAX + 1), padding in 0..30_usize,
         ) {
             let route = routes()[which];
-            let purpose = Purpose::read([purpose, if purpose == 4 { 0 } else { group }]).unwrap();
+            let purpose = Purpose::read([purpose, if purpose >= 4 { 0 } else { group }]).unwrap();
             let tag = Tag { purpose, sender: NodeId(sender), life, number };
             let sent = request(&route, &tag, &frame).unwrap();
             prop_assert!(sent.len() <= 1514, "fits an Ethernet frame");

@@ -164,6 +164,7 @@ impl Builder {
             witness: WitnessSettings {
                 link: public,
                 targets: self.targets,
+                arp_only: 0,
                 interval: self.timing.heartbeat,
                 fall: 3,
                 rise: 5,

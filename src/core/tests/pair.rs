@@ -54,6 +54,7 @@ fn settings(me: usize, failback: Failback) -> Settings {
         witness: WitnessSettings {
             link: LinkId(LAN as u8),
             targets: 1,
+            arp_only: 0,
             interval: Span::millis(100),
             fall: 3,
             rise: 3,

@@ -220,6 +220,34 @@ impl PublicSide {
         Ok(id)
     }
 
+    /// Sends a witness an echo whose reply belongs to the peer, for `check`: when it comes back here
+    /// ([`PublicEvent::FollowsSender`]) the witness answers to the sender. It writes nothing, and the peer ignores what it gets.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::NoWitness`] when the peer has no address of the witness's family.
+    pub fn inquire(&mut self, id: WitnessId) -> Result<(), SendError> {
+        let witness = self.witnesses.get(usize::from(id.0)).ok_or(SendError::NoWitness)?;
+        let to = witness.mac.ok_or(SendError::Unresolved(id))?;
+        let address = witness.address;
+        let source = *self.config.peer.iter().find(|peer| same_family(peer, &address)).ok_or(SendError::NoWitness)?;
+        self.relay_number += 1;
+        let tag = Tag { purpose: Purpose::Inquiry, sender: self.config.node, life: self.life, number: self.relay_number };
+        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, &[]))
+    }
+
+    /// Asks a witness that answers no echoes for its MAC, from the own address: its answer comes as the reply to the echo of that
+    /// number, unless it takes longer than `patience`.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::NoWitness`] when this node has no address of the witness's family.
+    pub fn ask(&mut self, id: WitnessId, number: u64, patience: Duration) -> Result<(), SendError> {
+        let witness = self.witnesses.get_mut(usize::from(id.0)).ok_or(SendError::NoWitness)?;
+        let own = *self.config.own.iter().find(|own| same_family(own, &witness.address)).ok_or(SendError::NoWitness)?;
+        witness.number(number, Instant::now(), patience);
+        let (address, to) = (witness.address, witness.mac);
+        send_on(&self.links, 0, |mine| neighbour::write(mine, own, address, to))
+    }
+
     /// Waits for the next thing seen. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> PublicEvent {
         loop {
@@ -293,9 +321,11 @@ impl PublicSide {
                 let _ = send_on(&self.links, link, |_| Some(frame));
                 None
             }
-            Verdict::WitnessIs(witness, mac) => {
-                self.witnesses.get_mut(witness)?.answered(mac, now);
-                None
+            Verdict::WitnessIs(index, mac) => {
+                let witness = self.witnesses.get_mut(index)?;
+                witness.answered(mac, now);
+                let number = witness.numbered()?;
+                Some(PublicEvent::EchoReply { witness: WitnessId(u8::try_from(index).ok()?), kind: EchoKind::Own, number })
             }
             Verdict::WitnessMoved(witness) => {
                 let witness = self.witnesses.get_mut(witness)?;

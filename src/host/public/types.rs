@@ -49,6 +49,11 @@ pub enum PublicEvent {
         /// The heartbeat frame in it.
         frame: Vec<u8>,
     },
+    /// An [`inquire`](super::PublicSide::inquire) came back: the witness answers to the sender, not to whom its table names.
+    FollowsSender {
+        /// Which witness.
+        witness: WitnessId,
+    },
     /// Somebody answered for a VIP.
     Answered {
         /// The group.

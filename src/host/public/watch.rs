@@ -1,5 +1,6 @@
 //! What a frame on the public side means: pure, so that it can be tested without a wire.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(super) struct Witness {
     answered: Option<Instant>,
     /// Questions since the last answer.
     unanswered: u32,
+    /// Questions that stand for echoes, oldest first: their numbers, and when they went out.
+    numbered: VecDeque<(u64, Instant)>,
 }
 
 /// What follows from a frame.
@@ -68,11 +71,22 @@ pub(super) fn guard(vips: &[Vip], group: GroupId, witness: &IpAddr) -> Option<Ip
 
 impl Witness {
     pub(super) fn new(address: IpAddr) -> Self {
-        Self { address, mac: None, asked: None, answered: None, unanswered: 0 }
+        Self { address, mac: None, asked: None, answered: None, unanswered: 0, numbered: VecDeque::new() }
     }
 
     pub(super) fn answered(&mut self, mac: Mac, now: Instant) {
-        *self = Self { mac: Some(mac), answered: Some(now), unanswered: 0, ..*self };
+        (self.mac, self.answered, self.unanswered) = (Some(mac), Some(now), 0);
+    }
+
+    /// A numbered question went out now; those older than `patience` are given up.
+    pub(super) fn number(&mut self, number: u64, now: Instant, patience: Duration) {
+        self.numbered.retain(|(_, at)| now.duration_since(*at) <= patience);
+        self.numbered.push_back((number, now));
+    }
+
+    /// Which numbered question an answer belongs to. It does not say: so to the oldest, which makes no evidence newer than it is.
+    pub(super) fn numbered(&mut self) -> Option<u64> {
+        self.numbered.pop_front().map(|(number, _)| number)
     }
 
     /// It answered within the last rounds of questions.
@@ -119,6 +133,10 @@ impl View<'_> {
         match tag.purpose {
             Purpose::Relay => (foreign && self.own.contains(&reply.destination))
                 .then(|| Verdict::Seen(PublicEvent::Relayed { frame: reply.frame.to_vec() })),
+            Purpose::Inquiry => (!foreign && tag.life == life).then(|| {
+                let witness = WitnessId(u8::try_from(witness).unwrap_or(u8::MAX));
+                Verdict::Seen(PublicEvent::FollowsSender { witness })
+            }),
             Purpose::Vip(group) | Purpose::Challenge(group) | Purpose::Control(group) => {
                 if guard(self.vips, group, &reply.source) != Some(reply.destination) {
                     return None;

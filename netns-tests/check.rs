@@ -1,0 +1,249 @@
+//! `twinbeat check` and `twinbeat status` against real gateways that behave and misbehave, and what a witness by ARP is worth.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use twinbeat::core::id::NodeId;
+use twinbeat::drill::daemon::Daemon;
+use twinbeat::drill::lab::{LANCLIENT, Lab, VIP, node_name};
+use twinbeat::drill::node::Site;
+use twinbeat::drill::ns::Namespace;
+use twinbeat::drill::pair::Pair;
+
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+
+struct Bench {
+    site: Site,
+    lab: Lab,
+}
+
+impl Bench {
+    /// A lab with both nodes' files and no daemon.
+    fn new() -> Option<Bench> {
+        common::ready().then(|| {
+            let lab = Lab::build().unwrap();
+            let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+            Bench { site, lab }
+        })
+    }
+
+    fn check(&self, node: NodeId, more: &[&str]) -> (i32, String) {
+        check(&self.lab, &self.site, node, more)
+    }
+
+    fn gateway(&self, words: &str) {
+        run(&self.lab.gw, words);
+    }
+
+    /// The text of the configuration, changed.
+    fn rewrite(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.site.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.site.config(), text.replace(from, to)).unwrap();
+    }
+}
+
+fn check(lab: &Lab, site: &Site, node: NodeId, more: &[&str]) -> (i32, String) {
+    let mut args = vec!["check", "--config"];
+    let file = site.config().display().to_string();
+    args.extend([file.as_str(), "--node", node_name(node)]);
+    args.extend(more);
+    let done = site.ask(lab, node, &args).unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    println!("$ twinbeat check {}   (on {}) -> {:?}\n{text}", more.join(" "), node_name(node), done.status.code());
+    (done.status.code().unwrap(), text)
+}
+
+/// One command inside a namespace.
+fn run(ns: &Namespace, words: &str) {
+    let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    ns.run(|| {
+        let done = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output()?;
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// The line about a subject.
+fn line<'a>(text: &'a str, subject: &str) -> &'a str {
+    let about = |line: &&str| line.get(6..).is_some_and(|rest| rest.starts_with(subject));
+    text.lines().find(about).unwrap_or_else(|| panic!("no line about {subject}:\n{text}"))
+}
+
+#[test]
+fn a_good_machine_is_fit_and_what_is_unproven_is_said() {
+    let Some(bench) = Bench::new() else { return };
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(line(&text, "gate").starts_with("ok"), "{text}");
+    assert!(line(&text, "witness 192.168.42.1").starts_with("ok"), "{text}");
+    assert!(line(&text, "relay").starts_with("WARN") && text.contains("unproven until both daemons run"), "{text}");
+    assert!(line(&text, "table").starts_with("WARN") && text.contains("--probe-witness"), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("FIT, with"), "{text}");
+}
+
+#[test]
+fn the_probe_writes_the_table_only_when_nobody_answers_and_finds_a_pinned_one() {
+    let Some(bench) = Bench::new() else { return };
+    let (code, text) = bench.check(A, &["--probe-witness"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(line(&text, "table 192.168.42.1").contains("took this node's entry"), "{text}");
+
+    bench.gateway(&format!("ip neigh replace {VIP} lladdr 02:00:00:00:00:99 dev eth0 nud permanent"));
+    let (code, text) = bench.check(A, &["--probe-witness"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "table 192.168.42.1").contains("does NOT take this node's entry"), "{text}");
+
+    bench.gateway(&format!("ip neigh del {VIP} dev eth0"));
+    run(bench.lab.node(B), &format!("ip addr add {VIP}/32 dev eth0"));
+    let (_, text) = bench.check(A, &["--probe-witness"]);
+    assert!(line(&text, "table 192.168.42.1").contains("not probed: 02:00:00:00:00:13 answers"), "{text}");
+}
+
+#[test]
+fn a_gateway_with_a_limit_or_without_echoes_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    bench.gateway("nft add table ip t");
+    bench.gateway("nft add chain ip t in { type filter hook input priority 0 ; }");
+    bench.gateway("nft add rule ip t in icmp type echo-request limit rate 12/second burst 3 packets accept");
+    bench.gateway("nft add rule ip t in icmp type echo-request drop");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "witness 192.168.42.1").contains("answers the SLOW rate only"), "{text}");
+
+    bench.gateway("nft flush chain ip t in");
+    bench.gateway("nft add rule ip t in icmp type echo-request drop");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "witness 192.168.42.1").contains("by = \"arp\""), "{text}");
+
+    run(&bench.lab.gw, "ip link set eth0 arp off");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "witness 192.168.42.1").contains("does not answer ARP"), "{text}");
+}
+
+#[test]
+fn a_gateway_with_a_shared_mac_is_warned_of() {
+    let Some(bench) = Bench::new() else { return };
+    bench.gateway("ip link set eth0 address 00:00:5e:00:01:2a");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("is a VRRP (or CARP) address") && text.contains("further single hosts"), "{text}");
+}
+
+/// Replies go back to the MAC that the request came from, whatever the table says: a bridge program that swaps them would be
+/// the hardware's way; here the switch sends the peer's replies to this node as well.
+#[test]
+fn a_witness_that_answers_to_the_sender_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    // The gateway's table names this node's MAC for the peer's own address: its replies come back to the sender.
+    bench.gateway("ip neigh replace 192.168.42.13 lladdr 02:00:00:00:00:12 dev eth0 nud permanent");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "witness 192.168.42.1").contains("answers to the SENDER"), "{text}");
+}
+
+/// Asks until it is so; the last answer, or a failure with the log.
+fn until(bench: &Bench, node: NodeId, so: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let done = bench.site.ask(&bench.lab, node, &["status", "--json"]).unwrap();
+        let seen: Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
+        if so(&seen) {
+            return seen;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{seen:#}\n{}", bench.site.log_tail(node, 30));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn owner(view: &Value) -> &str {
+    view.pointer("/groups/0/owner").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn screen(bench: &Bench, node: NodeId) -> (Option<i32>, String) {
+    let done = bench.site.ask(&bench.lab, node, &["status"]).unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    println!("$ twinbeat status   (on {}) -> {:?}\n{text}", node_name(node), done.status.code());
+    (done.status.code(), text)
+}
+
+#[test]
+fn a_gateway_by_arp_counts_for_reachability_and_the_claim_rests_on_a_host_that_answers_echoes() {
+    let Some(bench) = Bench::new() else { return };
+    bench.gateway("nft add table ip t");
+    bench.gateway("nft add chain ip t in { type filter hook input priority 0 ; }");
+    bench.gateway("nft add rule ip t in icmp type echo-request drop");
+    let by_arp = format!("targets = [{{ address = \"192.168.42.1\", by = \"arp\" }}, \"{LANCLIENT}\"]");
+    bench.rewrite("targets = [\"192.168.42.1\"]", &by_arp);
+    let mut first = Daemon::start(&bench.lab, &bench.site, A).unwrap();
+    let _second = Daemon::start(&bench.lab, &bench.site, B).unwrap();
+    let view = until(&bench, A, |view| {
+        owner(view) == "master1" && view["witness"]["reachable"] == true && view["witness"]["peer_reachable"] == true
+    });
+    assert_eq!(
+        (&view["witness"]["targets"][0]["by"], &view["witness"]["targets"][0]["reachable"]),
+        (&"arp".into(), &true.into())
+    );
+    screen(&bench, A);
+    check(&bench.lab, &bench.site, B, &[]);
+    // The daemon is killed, its kernel lives on: the claim needs the whole checklist.
+    assert!(first.signal(Signal::SIGKILL));
+    until(&bench, B, |view| owner(view) == "master2");
+    // The gateway falls silent at ARP as well: half of two targets is no majority.
+    run(&bench.lab.gw, "ip link set eth0 arp off");
+    until(&bench, B, |view| view["witness"]["reachable"] == false);
+    screen(&bench, B);
+}
+
+#[test]
+fn a_relay_that_the_network_blocks_is_named_by_check_and_status() {
+    let Some(bench) = Bench::new() else { return };
+    let guard = |words: &str| run(&bench.lab.switch, words);
+    guard("nft add table bridge t");
+    guard("nft add chain bridge t f { type filter hook forward priority 0 ; }");
+    // A source guard: no port may send from another node's own address.
+    guard("nft add rule bridge t f iifname eth0-master1 ip saddr 192.168.42.13 drop");
+    guard("nft add rule bridge t f iifname eth0-master2 ip saddr 192.168.42.12 drop");
+    let _daemons = [A, B].map(|node| Daemon::start(&bench.lab, &bench.site, node).unwrap());
+    let relay = |view: &Value| {
+        view["links"].as_array().and_then(|links| links.iter().find(|l| l["name"] == "relay")).map(|l| l["state"].clone())
+    };
+    until(&bench, A, |view| owner(view) == "master1" && relay(view) == Some("blocked".into()));
+    let (code, text) = screen(&bench, A);
+    assert_eq!(code, Some(10));
+    assert!(text.contains("relay         BLOCKED") && text.contains("set `relay = false`"), "{text}");
+    let (code, text) = check(&bench.lab, &bench.site, A, &[]);
+    assert_eq!(code, 0, "a pair can do without it");
+    assert!(line(&text, "relay").starts_with("WARN") && text.contains("BLOCKED"), "{text}");
+}
+
+#[test]
+fn while_the_pair_serves_check_names_the_relay_and_the_last_move() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(A, Duration::from_secs(30), &never).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let (code, text) = check(&pair.lab, &pair.site, A, &["--probe-witness"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(line(&text, "relay").starts_with("ok"), "{text}");
+    assert!(text.contains("not probed: the daemon runs here"), "{text}");
+    assert!(text.contains("proved") && text.contains("last move: master1 SERVES"), "{text}");
+    let (code, text) = check(&pair.lab, &pair.site, B, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(line(&text, "daemon").contains("web served by master1"), "{text}");
+}
