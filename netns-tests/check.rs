@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -13,7 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use twinbeat::core::id::NodeId;
 use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::lab::{LANCLIENT, Lab, VIP, node_name};
+use twinbeat::drill::lab::{Cable, LANCLIENT, Lab, VIP, node_name};
 use twinbeat::drill::node::Site;
 use twinbeat::drill::ns::Namespace;
 use twinbeat::drill::pair::Pair;
@@ -46,15 +47,18 @@ impl Bench {
 
     /// The text of the configuration, changed.
     fn rewrite(&self, from: &str, to: &str) {
-        let text = std::fs::read_to_string(self.site.config()).unwrap();
-        assert!(text.contains(from), "{text}");
-        std::fs::write(self.site.config(), text.replace(from, to)).unwrap();
+        for node in [A, B] {
+            let file = self.site.config(node);
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.contains(from) || text.contains(to), "{text}");
+            std::fs::write(&file, text.replace(from, to)).unwrap();
+        }
     }
 }
 
 fn check(lab: &Lab, site: &Site, node: NodeId, more: &[&str]) -> (i32, String) {
     let mut args = vec!["check", "--config"];
-    let file = site.config().display().to_string();
+    let file = site.config(node).display().to_string();
     args.extend([file.as_str(), "--node", node_name(node)]);
     args.extend(more);
     let done = site.ask(lab, node, &args).unwrap();
@@ -227,6 +231,85 @@ fn a_relay_that_the_network_blocks_is_named_by_check_and_status() {
     let (code, text) = check(&bench.lab, &bench.site, A, &[]);
     assert_eq!(code, 0, "a pair can do without it");
     assert!(line(&text, "relay").starts_with("WARN") && text.contains("BLOCKED"), "{text}");
+}
+
+/// A command; its exit code and what it said.
+fn ask(bench: &Bench, node: NodeId, args: &[&str]) -> (i32, String) {
+    let done = bench.site.ask(&bench.lab, node, args).unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    println!("$ twinbeat {}   (on {}) -> {:?}\n{text}", args.join(" "), node_name(node), done.status.code());
+    (done.status.code().unwrap(), text)
+}
+
+#[test]
+fn standby_takeover_and_resume_work_from_either_node_and_say_what_they_did() {
+    let Some(bench) = Bench::new() else { return };
+    for verb in ["status", "standby", "takeover", "resume"] {
+        let (code, text) = ask(&bench, A, &[verb]);
+        assert!(code == 1 && text.lines().count() == 1 && text.contains("no daemon answers at"), "{text}");
+    }
+    let mut daemons = [A, B].map(|node| Daemon::start(&bench.lab, &bench.site, node).unwrap());
+    let settled = |node, name: &'static str| {
+        until(&bench, node, move |view| {
+            owner(view) == name
+                && view["groups"][0]["takeover_ready"]["ready"] == true
+                && view["groups"][0]["service"] != "starting"
+        })
+    };
+    settled(A, "master1");
+    let mode = std::fs::metadata(bench.site.node_dir(A).join("run/control.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (code, text) = ask(&bench, A, &["standby", "mail"]);
+    assert!(code == 1 && text.contains("there is no group mail; there is: web"), "{text}");
+    let (code, text) = ask(&bench, A, &["standby", "--for", "30"]);
+    assert!(code == 2 && text.contains("a number with a unit"), "{text}");
+
+    // From the owner; with its reason, and until it runs out by itself.
+    let (code, text) = ask(&bench, A, &["standby", "--for", "4s", "--reason", "kernel update"]);
+    assert!(code == 0 && text.contains("clients saw"), "{text}");
+    let view = settled(B, "master2");
+    assert_eq!(view["groups"][0]["role"], "owner");
+    let (_, text) = screen(&bench, A);
+    assert!(text.contains("master1 is in standby by command: kernel update"), "{text}");
+    until(&bench, A, |view| owner(view) == "master1" && view["groups"][0]["standby_held"].is_null());
+
+    // From the standby: the preferred node goes into standby, and resume brings it back.
+    settled(A, "master1");
+    let (code, text) = ask(&bench, B, &["takeover", "web"]);
+    assert!(code == 0 && text.contains("clients saw"), "{text}");
+    let view = settled(A, "master2");
+    assert!(view["groups"][0]["standby_held"].is_string(), "{view:#}");
+    let (code, _) = ask(&bench, A, &["resume"]);
+    assert_eq!(code, 0);
+    settled(A, "master1");
+
+    // A peer that cannot serve is not handed anything.
+    assert!(daemons[1].signal(Signal::SIGKILL));
+    until(&bench, A, |view| view["peer_state"] == "silent");
+    let (code, text) = ask(&bench, A, &["standby"]);
+    assert!(code == 1 && text.contains("refused"), "{text}");
+    let (code, text) = ask(&bench, A, &["status"]);
+    assert!(code == 10 && text.contains("takeover ready: NO, master2 is not heard"), "{text}");
+}
+
+#[test]
+fn a_standby_without_its_public_cable_is_seen_in_both_columns() {
+    let Some(bench) = Bench::new() else { return };
+    let _daemons = [A, B].map(|node| Daemon::start(&bench.lab, &bench.site, node).unwrap());
+    until(&bench, A, |view| owner(view) == "master1" && view["groups"][0]["takeover_ready"]["ready"] == true);
+    let (code, text) = screen(&bench, A);
+    assert!(code == Some(0) && text.contains("takeover ready: yes") && text.contains("nothing to do"), "{text}");
+    bench.lab.unplug(B, Cable::Lan).unwrap();
+    until(&bench, A, |view| view["groups"][0]["takeover_ready"]["ready"] == false && view["links"][2]["state"] == "lost");
+    let (code, text) = screen(&bench, A);
+    assert_eq!(code, Some(10));
+    assert!(
+        text.contains("NO CARRIER") && text.contains("<- blocks takeover") && text.contains("master2 has no carrier"),
+        "{text}"
+    );
+    let (code, text) = screen(&bench, B);
+    assert_eq!(code, Some(10));
+    assert!(text.contains("takeover ready: NO, master2 has no carrier on its public side"), "{text}");
 }
 
 #[test]

@@ -212,6 +212,7 @@ impl Config {
     /// Reads and loads a file.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         use std::io::Read;
+        use std::os::unix::fs::OpenOptionsExt;
         let unreadable = |why: String| ConfigError {
             file: path.to_owned(),
             line: 0,
@@ -219,12 +220,21 @@ impl Config {
             value: String::new(),
             problem: Box::new(Problem::Unreadable(why)),
         };
-        let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
-        let mut text = String::new();
-        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
+        // Not blocking, so that a fifo in the place of the file does not hang the start.
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(|e| unreadable(e.to_string()))?;
+        if !file.metadata().map_err(|e| unreadable(e.to_string()))?.is_file() {
+            return Err(unreadable("not a regular file; allowed: one TOML file".to_owned()));
+        }
+        let mut text = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(|e| unreadable(e.to_string()))?;
         if text.len() as u64 > MOST_BYTES {
             return Err(unreadable(format!("more than {MOST_BYTES} bytes; no configuration is that long")));
         }
+        let text = String::from_utf8(text).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            unreadable(format!("byte {} is not UTF-8; allowed: one TOML file, which is UTF-8 text", at + 1))
+        })?;
         Config::load(path, &text)
     }
 

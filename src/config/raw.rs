@@ -238,7 +238,28 @@ fn explain(message: &str) -> (Problem, Option<String>) {
         let key = quoted(rest);
         return (Problem::Missing(key.clone()), Some(key));
     }
-    (Problem::Type(message), None)
+    let kind = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    match kind.and_then(|rest| rest.split_once(", expected ")) {
+        Some((found, wanted)) => {
+            let found = found.replace(" as i128", "").replace(" as u128", "");
+            (Problem::Type(format!("{found}; allowed: {}", plainly(wanted))), None)
+        }
+        None => (Problem::Type(message), None),
+    }
+}
+
+/// serde's name of a type, in the words of the file.
+fn plainly(wanted: &str) -> &str {
+    match wanted {
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list in [ ]",
+        "a map" => "a table",
+        wanted if wanted.starts_with("struct ") => "a table",
+        wanted => wanted,
+    }
 }
 
 impl<'de> Deserialize<'de> for RawDuration {

@@ -137,7 +137,7 @@ fn unknown_and_missing_keys_are_named() {
     refused("cluster = \"web\"\n", "", "cluster", &["`cluster` is missing"]);
     refused("failback = \"auto\"", "failback = { before = \"3s\" }", "groups[0].failback.before", &["unknown key `before`"]);
     refused("port = 694", "port = 0", "port", &["1 to 65535"]);
-    refused("port = 694", "port = \"694\"", "port", &["wrong type"]);
+    refused("port = 694", "port = \"694\"", "port", &["wrong type: string \"694\"; allowed: a whole number"]);
     refused("port = 694", "port = = 694", "port", &["not valid TOML"]);
 }
 
@@ -281,6 +281,46 @@ fn a_witness_that_answers_no_echoes_may_stand_beside_one_that_does() {
         "two ways to write one thing"
     );
     assert_ne!(config.digest, accepted(TARGETS, "targets = [\"192.168.42.1\", \"192.168.42.2\"]").digest);
+}
+
+#[test]
+fn what_is_no_text_file_is_refused_at_once_and_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::write(at("binary"), b"cluster = \"web\"\n\xff\xfe\x00").unwrap();
+    std::fs::write(at("empty"), "").unwrap();
+    std::fs::write(at("long"), "#".repeat(1024 * 1024 + 1)).unwrap();
+    for (path, words) in [
+        (at("fifo"), "not a regular file"),
+        (dir.path().to_owned(), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (at("binary"), "byte 17 is not UTF-8"),
+        (at("long"), "more than 1048576 bytes"),
+        (at("none"), "No such file"),
+        (at("empty"), "`cluster` is missing here"),
+    ] {
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(error.contains(words) && error.starts_with(&path.display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn odd_values_are_refused_in_the_words_of_the_file() {
+    for (from, to, key, words) in [
+        ("heartbeat = \"100ms\"", "heartbeat = 99999999999999999999", "timing.heartbeat", "a duration with its unit"),
+        ("heartbeat = \"100ms\"", "heartbeat = \"99999999999999999999s\"", "timing.heartbeat", "a number and a unit"),
+        ("heartbeat = \"100ms\"", "heartbeat = \"100\"", "timing.heartbeat", "a number and a unit"),
+        ("heartbeat = \"100ms\"", "heartbeat = \"-5ms\"", "timing.heartbeat", "a number and a unit"),
+        ("heartbeat = \"100ms\"", "heartbeat = \"\u{661}00ms\"", "timing.heartbeat", "a number and a unit"),
+        ("port = 694", "port = 99999999999", "port", "1 to 65535"),
+        ("port = 694", "port = 6.9", "port", "a whole number"),
+        (TARGETS, "targets = \"192.168.42.1\"", "witness.targets", "a list in [ ]"),
+        ("cluster = \"web\"", "cluster = \"w\u{e9}b\"", "cluster", "1 to 32 letters"),
+        ("failback = \"auto\"", "failback = 3", "groups[0].failback", "\"auto\", \"manual\" or { after = \"30s\" }"),
+    ] {
+        refused(from, to, key, &[words]);
+    }
 }
 
 #[test]
