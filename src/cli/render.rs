@@ -34,6 +34,15 @@ impl Paint {
     }
 }
 
+/// `master2: it is not heard`, as a sentence.
+fn sentence(reason: &str) -> String {
+    match reason.split_once(": ") {
+        Some((who, what)) if what.starts_with("it ") => format!("{who} {}", &what[3..]),
+        Some((who, what)) if what.ends_with(" it") => format!("{}{who}", &what[..what.len() - 2]),
+        _ => reason.to_owned(),
+    }
+}
+
 /// A word and what it means, for one node's column.
 struct Cell {
     text: String,
@@ -85,7 +94,7 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         lines.push(headline(view, group, &clock, paint));
         lines.push(row(width, if view.groups.len() > 1 { "" } else { &group.name }, &details(group, paint)));
         for reason in group.takeover_ready.reasons.iter().skip(1) {
-            lines.push(row(width, "", &paint.odd(&format!("also {reason}"))));
+            lines.push(row(width, "", &paint.odd(&format!("also {}", sentence(reason)))));
         }
         if let Some(held) = &group.standby_held {
             lines.push(row(width, "standby", &paint.odd(&format!("{} is in standby by command: {held}", view.node))));
@@ -155,7 +164,7 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
     };
     let ready = match group.takeover_ready.reasons.first() {
         _ if group.takeover_ready.ready => paint.good("takeover ready: yes"),
-        Some(reason) => paint.bad(&format!("takeover ready: NO, {reason}")),
+        Some(reason) => paint.bad(&format!("takeover ready: NO, {}", sentence(reason))),
         None => paint.bad("takeover ready: NO"),
     };
     let whose = if view.groups.len() > 1 { format!("group {}", group.name) } else { format!("cluster {}", view.cluster) };
@@ -345,7 +354,7 @@ fn next(view: &View) -> String {
         return format!("`twinbeat resume` on {} ends the standby", view.node);
     }
     if let Some(reason) = group(|g| !g.takeover_ready.ready).and_then(|g| g.takeover_ready.reasons.first()) {
-        return format!("mend: {reason}; nothing will move then");
+        return format!("mend: {}; nothing will move then", sentence(reason));
     }
     if let Some(problem) = view.problems.first() {
         let links: Vec<&str> = view.links.iter().filter(|link| link.state != "ok").map(|link| link.name.as_str()).collect();

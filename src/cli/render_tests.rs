@@ -83,7 +83,7 @@ fn with_problems(mut view: View) -> View {
 /// The owner's screen after the standby's public cable was pulled.
 fn degraded() -> View {
     let mut view = healthy();
-    let why = "master2 has no carrier on its public side".to_owned();
+    let why = "master2: it has no carrier on its public side".to_owned();
     view.groups[0].takeover_ready = Ready { ready: false, reasons: vec![why] };
     view.links[2] = link("lan", "lost", None);
     view.links[2].peer_state = Some("no carrier".into());

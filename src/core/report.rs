@@ -191,10 +191,7 @@ impl Group {
         let mut reasons = Vec::new();
         let open = match &self.role {
             Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => {
-                reasons.extend(self.peer_cannot_serve(cx, now).map(|why| match why.strip_prefix("it ") {
-                    Some(rest) => format!("{} {rest}", cx.peer_name()),
-                    None => why.replace(" it", &format!(" {}", cx.peer_name())),
-                }));
+                reasons.extend(self.peer_cannot_serve(cx, now).map(|w| format!("{}: {w}", cx.peer_name())));
                 Vec::new()
             }
             Role::Standby(s) => {
