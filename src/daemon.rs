@@ -80,9 +80,10 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
         alarm.set(node.deadline()).context("the timer cannot be set")?;
         let event = tokio::select! {
             biased;
+            // What is due is first, and outside of tokio's budget for busy tasks: no flood of frames keeps it waiting.
+            done = tokio::task::unconstrained(alarm.wait()) => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
             event = inbox.recv() => event,
             seen = act.public.next() => act.public_input(seen).map(Event::Input).or(Some(Event::Input(Input::Tick))),
-            done = alarm.wait() => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
         };
         let Some(event) = event else { break };
         match event {

@@ -2,6 +2,7 @@
 //! refused never reaches the decision.
 
 use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,36 +12,77 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Event;
 use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{LinkId, Name};
+use crate::core::id::{Incarnation, LinkId, Name};
 use crate::core::io::Input;
 use crate::host::clock;
 use crate::host::sockets::{BUFFER, LinkSocket, RecvEvent, Sent};
-use crate::wire::{Opener, Path, Reject, RejectLog, SignedBody, Signer};
+use crate::wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, TAG, Vain};
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// So many frames are known again when they come once more: some minutes of heartbeats.
+const REMEMBERED: usize = 4096;
 
 /// Opens frames and counts what is refused.
 pub struct Inbox {
     opener: Opener,
     refused: RejectLog,
+    /// The tags of the frames that were verified last, to know replays at sight; a tag names path and content.
+    taken: HashSet<[u8; TAG]>,
+    order: VecDeque<[u8; TAG]>,
+    /// What each path may still cost.
+    vain: Vec<(Path, Vain)>,
+    /// The newest heartbeat's life and number.
+    newest: (Incarnation, u64),
 }
 
 impl Inbox {
     /// With the pair's keys.
     pub fn new(opener: Opener) -> Inbox {
-        Inbox { opener, refused: RejectLog::default() }
+        let (taken, order) = (HashSet::with_capacity(REMEMBERED), VecDeque::with_capacity(REMEMBERED));
+        let newest = (Incarnation(0), 0);
+        Inbox { opener, refused: RejectLog::default(), taken, order, vain: Vec::new(), newest }
     }
 
-    /// The heartbeat in a frame, if it is the peer's.
+    /// The heartbeat in a frame, if it is the peer's and did not come over this path before.
     pub fn open(&mut self, path: &Path, frame: &[u8]) -> Option<Arc<Verified<Heartbeat>>> {
-        match self.opener.open(path, frame) {
+        match self.judge(path, frame) {
             Ok(beat) => Some(beat),
             Err(reject) => {
                 self.refuse(path, reject);
                 None
             }
         }
+    }
+
+    fn judge(&mut self, path: &Path, frame: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {
+        let tag = frame.get(HEADER..).and_then(|rest| rest.first_chunk::<TAG>()).copied();
+        if tag.is_some_and(|tag| self.taken.contains(&tag)) {
+            return Err(Reject::Replayed);
+        }
+        let now = clock::now();
+        let place = self.vain.iter().position(|(known, _)| known == path).unwrap_or_else(|| {
+            self.vain.push((path.clone(), Vain::new(now)));
+            self.vain.len() - 1
+        });
+        let verified = self.opener.tally().verifications;
+        let opened = self.opener.open_within(path, frame, self.vain[place].1.is_left(now));
+        let age = opened.as_ref().ok().map(|beat| (beat.get().incarnation, beat.get().number));
+        if self.opener.tally().verifications > verified && age.is_none_or(|age| age <= self.newest) {
+            self.vain[place].1.spend();
+        }
+        if let (Some(age), Some(tag)) = (age, tag) {
+            self.newest = self.newest.max(age);
+            if self.order.len() == REMEMBERED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.taken.remove(&oldest);
+            }
+            self.taken.insert(tag);
+            self.order.push_back(tag);
+        }
+        opened
     }
 
     fn refuse(&mut self, path: &Path, reject: Reject) {
@@ -161,5 +203,79 @@ impl Outbox {
         let socket = slot.borrow();
         let (Some(socket), Some(frame)) = (socket.as_ref(), self.seal(path)) else { return false };
         matches!(socket.try_send(&frame), Sent::YesAfterRefusal)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::core::heartbeat::VERSION;
+    use crate::core::id::NodeId;
+    use crate::core::time::Span;
+    use crate::wire::Pair;
+
+    fn beat(incarnation: u64, number: u64) -> Heartbeat {
+        Heartbeat {
+            version: VERSION,
+            from: NodeId(0),
+            incarnation: Incarnation(incarnation),
+            number,
+            digest: 1,
+            lease: Span::millis(320),
+            echo_of: None,
+            echoes: Vec::new(),
+            answer: false,
+            reachable: true,
+            answered: None,
+            carrier: true,
+            groups: Vec::new(),
+        }
+    }
+
+    /// The peer's signer, and this node's inbox.
+    fn ends() -> (Signer, Inbox) {
+        let keys = [SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32])];
+        let pair = |me| Pair { cluster: "c", nodes: ["a", "b"], me: NodeId(me) };
+        let signer = Signer::new(&pair(0), &keys[0], &keys[1].verifying_key()).unwrap();
+        (signer, Inbox::new(Opener::new(&pair(1), &keys[1], &keys[0].verifying_key()).unwrap()))
+    }
+
+    #[test]
+    fn a_frame_counts_once_on_each_path_and_costs_nothing_when_it_is_played_back() {
+        let (signer, mut inbox) = ends();
+        let paths = [Path::Link("lan".into()), Path::Link("relay".into())];
+        let frames: Vec<_> = (1..=200).map(|n| signer.sign(&beat(5, n)).unwrap()).collect();
+        for signed in &frames {
+            for path in &paths {
+                assert!(inbox.open(path, &signer.seal(signed, path)).is_some());
+            }
+        }
+        let spent = inbox.opener.tally().verifications;
+        for signed in &frames {
+            assert_eq!(inbox.judge(&paths[0], &signer.seal(signed, &paths[0])).err(), Some(Reject::Replayed));
+        }
+        assert_eq!(inbox.opener.tally().verifications, spent);
+    }
+
+    #[test]
+    fn old_frames_that_are_not_known_any_more_cost_a_bounded_effort_and_the_other_paths_go_on() {
+        let (signer, mut inbox) = ends();
+        let (lan, cable) = (Path::Link("lan".into()), Path::Link("cable".into()));
+        let newest = signer.sign(&beat(6, 1)).unwrap();
+        assert!(inbox.open(&cable, &signer.seal(&newest, &cable)).is_some());
+        let before = inbox.opener.tally().verifications;
+        let began = clock::now();
+        for number in 1..=1000 {
+            let old = signer.sign(&beat(5, number)).unwrap();
+            inbox.open(&lan, &signer.seal(&old, &lan));
+        }
+        let refill = clock::now().since(began).0 / crate::wire::VAIN_EVERY.0 + 1;
+        let spent = inbox.opener.tally().verifications - before;
+        assert!(spent <= u64::from(crate::wire::VAIN_BURST) + refill, "{spent} in {refill} refills");
+        let next = signer.sign(&beat(6, 2)).unwrap();
+        assert!(inbox.open(&cable, &signer.seal(&next, &cable)).is_some());
     }
 }

@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod expected;
 pub mod fault;
 pub mod faults;
+pub mod flood;
 pub mod frames;
 pub mod html;
 pub mod lab;

@@ -14,7 +14,7 @@ mod open;
 mod reject;
 mod sign;
 
-pub use budget::{BYTES_PER_WAKE, Budget, FRAMES_PER_WAKE};
+pub use budget::{BYTES_PER_WAKE, Budget, FRAMES_PER_WAKE, VAIN_BURST, VAIN_EVERY, Vain};
 pub use keys::{KeyError, Pair};
 pub use open::{Opener, Tally};
 pub use reject::{LOG_EVERY, Reject, RejectLine, RejectLog, Rejects};

@@ -65,7 +65,12 @@ impl Opener {
     ///
     /// Nothing is parsed before the signature holds.
     pub fn open(&mut self, path: &Path, bytes: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {
-        let opened = self.judge(path, bytes);
+        self.open_within(path, bytes, true)
+    }
+
+    /// The same; without `may_verify` what would cost a verification is refused as [`Reject::Budget`].
+    pub fn open_within(&mut self, path: &Path, bytes: &[u8], may_verify: bool) -> Result<Arc<Verified<Heartbeat>>, Reject> {
+        let opened = self.judge(path, bytes, may_verify);
         match &opened {
             Ok(_) => self.tally.accepted += 1,
             Err(reject) => self.tally.rejects.count(*reject),
@@ -78,7 +83,7 @@ impl Opener {
         &self.tally
     }
 
-    fn judge(&mut self, path: &Path, bytes: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {
+    fn judge(&mut self, path: &Path, bytes: &[u8], may_verify: bool) -> Result<Arc<Verified<Heartbeat>>, Reject> {
         let frame = Frame::cut(bytes)?;
         if !self.directions.from_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed) {
             let mine = self.directions.to_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed);
@@ -87,6 +92,9 @@ impl Opener {
         if let Some(known) = self.recent.iter().find(|known| *known.signed == *frame.signed) {
             self.tally.copies += 1;
             return Ok(Arc::clone(&known.beat));
+        }
+        if !may_verify {
+            return Err(Reject::Budget);
         }
         self.tally.verifications += 1;
         let message = self.directions.from_peer.signed_message(frame.body);

@@ -46,6 +46,10 @@ rejects! {
     Body = "body", "signed by the peer, but not readable as a heartbeat";
     /// Signed by the peer, and naming another sender.
     Sender = "sender", "signed by the peer, but naming another sender: do both nodes sort the same two names?";
+    /// The very frame was taken before on this path: it can say nothing new.
+    Replayed = "replayed", "it came before: doubled by the network, or played back";
+    /// Too many frames of late whose verification brought nothing.
+    Budget = "budget", "not looked at: too many frames of late that were old or wrongly signed";
 }
 
 const REASONS: usize = Reject::ALL.len();

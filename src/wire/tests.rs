@@ -132,6 +132,18 @@ fn a_copy_over_another_link_costs_no_second_verification_even_when_it_comes_late
 }
 
 #[test]
+fn where_no_verification_may_be_risked_only_copies_of_what_is_known_pass() {
+    let (signer, mut opener) = ends();
+    let (old, new) = (signer.sign(&plain_beat(1)).unwrap(), signer.sign(&plain_beat(2)).unwrap());
+    let sealed = |signed| signer.seal(signed, &link("x"));
+    assert!(opener.open_within(&link("x"), &sealed(&old), true).is_ok());
+    assert!(opener.open_within(&link("x"), &sealed(&old), false).is_ok());
+    assert_eq!(opener.open_within(&link("x"), &sealed(&new), false).err(), Some(Reject::Budget));
+    assert_eq!(opener.tally().verifications, 1);
+    assert!(opener.open_within(&link("x"), &sealed(&new), true).is_ok());
+}
+
+#[test]
 fn the_checks_go_from_cheap_to_dear_and_each_has_its_reason() {
     let (signer, mut opener) = ends();
     let path = link("x");

@@ -1,0 +1,164 @@
+//! Attacks on a running pair: floods that the kernel's filters let through. No address moves, no client waits, and no heartbeat comes
+//! later than `warn` (SAFETY R12).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twinbeat::core::id::{Mac, NodeId};
+use twinbeat::drill::flood::{Tap, datagram, pour};
+use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, VIP};
+use twinbeat::drill::node::TIMING;
+use twinbeat::drill::pair::Pair;
+use twinbeat::drill::plan::Select;
+use twinbeat::host::neighbour::{Arp, BROADCAST};
+use twinbeat::host::raw_echo::{Purpose, Route, Tag, request};
+use twinbeat::wire::{FRAME_VERSION, MAGIC, MAX_FRAME};
+
+/// Frames a second, to one node, as far as the machine can send them: the output says what was reached.
+const RATE: u64 = 100_000;
+const TIME: Duration = Duration::from_secs(3);
+/// A quarter of the lab's lease: a machine that stood still for longer says nothing about gaps.
+const STALL: Duration = Duration::from_millis(80);
+const PORT: u16 = 694;
+const ATTACKER: Mac = Mac([2, 0, 0, 0, 0, 0x66]);
+const WITNESS: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
+/// Bytes that look like nothing in particular, the same in every run.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
+/// What the attacker sends to `node`, in the peer's name where there is a name. `old`: true frames that went to `node`.
+fn floods(node: NodeId, old: &[Vec<u8>]) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let lan = |n: NodeId| (Cable::Lan.mac(n), Cable::Lan.address(n));
+    let (me, peer) = (lan(node), (ATTACKER, lan(node.other()).1));
+    let udp = |payload: &[u8]| datagram(peer, me, PORT, payload).unwrap();
+    let shaped = |seed| [&MAGIC[..], &[FRAME_VERSION], &noise(500, seed)].concat();
+    // Ethernet, IPv4 and UDP headers.
+    let body = |frame: &Vec<u8>| frame[42..].to_vec();
+    let cut = |i: usize| {
+        let whole = body(&old[i % old.len()]);
+        udp(&whole[..i * 37 % whole.len()])
+    };
+    let long = |i: u64| {
+        let whole = body(&old[i as usize % old.len()]);
+        udp(&[&whole[..], &noise(1400 - whole.len().min(1400), i)].concat())
+    };
+    let reply = |i: u64| {
+        // The witness's answer to a relayed heartbeat, with a true frame of another time inside, or with noise.
+        let tag = Tag { purpose: Purpose::Relay, sender: node.other(), life: i, number: i };
+        let route = Route { from: WITNESS, to: me.0, source: GATEWAY.into(), witness: me.1.into() };
+        let inside = if i.is_multiple_of(2) { body(&old[i as usize % old.len()]) } else { noise(400, i) };
+        as_reply(request(&route, &tag, &inside).unwrap())
+    };
+    let asks = |i: u8| {
+        let nobody = Mac([0; 6]);
+        let sender = (ATTACKER, Ipv4Addr::new(192, 168, 42, 66));
+        Arp {
+            from: ATTACKER,
+            to: if i.is_multiple_of(2) { BROADCAST } else { me.0 },
+            request: true,
+            sender,
+            target: (nobody, VIP),
+        }
+        .frame()
+    };
+    let replayed = old.iter().map(|frame| udp(&body(frame))).collect();
+    vec![
+        ("garbage", (0..64).map(|i| udp(&noise(20 + i as usize * 20, i))).collect()),
+        ("the right shape and a wrong tag", (0..64).map(|i| udp(&shaped(i))).collect()),
+        ("replays of true frames", replayed),
+        ("truncated frames", (0..64).map(cut).collect()),
+        ("true frames with a tail, and the longest datagrams", (0..64).map(long).collect()),
+        ("the witness's answers", (0..64).map(reply).collect()),
+        ("questions for the address", (0..2).map(asks).collect()),
+    ]
+}
+
+/// Turns an echo request into its reply (RFC 792): the type, and the checksum put right (RFC 1624).
+fn as_reply(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[34] = 0;
+    let sum = u32::from(u16::from_be_bytes([frame[36], frame[37]])) + 0x0800;
+    let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
+    frame[36..38].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+/// The switch's port to a node's end of a cable.
+fn port(pair: &Pair, cable: Cable, node: NodeId) -> String {
+    let plan = &pair.lab.plan;
+    plan.port(cable.select(plan)[0], node)
+}
+
+/// How often both logs say that the peer was not heard for `warn`, or that evidence was void.
+fn complaints(pair: &Pair) -> usize {
+    let logs = BOTH.map(|n| pair.site.log_tail(n, usize::MAX)).concat();
+    logs.lines().filter(|l| l.contains("was not heard on any link") || l.contains("evidence is void")).count()
+}
+
+#[test]
+fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let cable = Tap::start(&pair.lab.switch, &port(&pair, Cable::Heartbeat, NodeId(1)), PORT).unwrap();
+    let mut failures = Vec::new();
+    for node in BOTH {
+        let port = port(&pair, Cable::Lan, node);
+        let tap = Tap::start(&pair.lab.switch, &port, PORT).unwrap();
+        thread::sleep(Duration::from_secs(1));
+        let old: Vec<_> = tap.seen().into_iter().map(|s| s.frame).filter(|f| f[..6] == Cable::Lan.mac(node).0).collect();
+        drop(tap);
+        assert!(old.len() >= 5 && old.iter().all(|f| f.len() <= MAX_FRAME), "{} true frames", old.len());
+        for (what, frames) in floods(node, &old) {
+            thread::sleep(Duration::from_millis(500));
+            let (before, from, begin) = (complaints(&pair), pair.probe.now(), Instant::now());
+            let poured = pour(&pair.lab.switch, &port, &frames, RATE, TIME).unwrap();
+            let (to, end) = (pair.probe.now(), Instant::now());
+            let seen = pair.probe.outcome(from, to);
+            let silences = BOTH.map(|n| cable.longest_silence(Cable::Heartbeat.mac(n), begin, end));
+            let more = complaints(&pair) - before;
+            println!(
+                "to {node}: {what}: {:.0} frames/s; gap {:?}, moves {}, two owners {:?}, lateness {:?}; longest silence on the cable {silences:?}; {more} complaints",
+                poured.rate(),
+                seen.gap,
+                seen.moves(),
+                seen.two_owners,
+                seen.lateness
+            );
+            let warn = Duration::from_nanos(TIMING.warn.0);
+            let mut fail = |found: bool, text: String| {
+                if found {
+                    failures.push(format!("to {node}: {what}: {text}"));
+                }
+            };
+            fail(!seen.two_owners.is_zero(), format!("two nodes answered for {:?}", seen.two_owners));
+            fail(pair.probe.serving() != [NodeId(0)], format!("answering now: {:?}", pair.probe.serving()));
+            if seen.lateness <= STALL {
+                fail(seen.moves() > 0, format!("{} moves", seen.moves()));
+                fail(!seen.gap.is_zero(), format!("gap {:?}", seen.gap));
+                fail(silences.iter().any(|s| *s > warn), format!("heartbeats {silences:?} apart"));
+                fail(more > 0, format!("{more} complaints in the logs"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}\n{}", pair.logs());
+}
