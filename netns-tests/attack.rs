@@ -130,10 +130,10 @@ fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
         assert!(old.len() >= 5 && old.iter().all(|f| f.len() <= MAX_FRAME), "{} true frames", old.len());
         for (what, frames) in floods(node, &old) {
             thread::sleep(Duration::from_millis(500));
-            let (before, from, begin) = (complaints(&pair), pair.probe.now(), Instant::now());
+            let (before, from, begin) = (complaints(&pair), pair.probes.first().now(), Instant::now());
             let poured = pour(&pair.lab.switch, &port, &frames, RATE, TIME).unwrap();
-            let (to, end) = (pair.probe.now(), Instant::now());
-            let seen = pair.probe.outcome(from, to);
+            let (to, end) = (pair.probes.first().now(), Instant::now());
+            let seen = pair.probes.first().outcome(from, to);
             let silences = BOTH.map(|n| cable.longest_silence(Cable::Heartbeat.mac(n), begin, end));
             let more = complaints(&pair) - before;
             println!(
@@ -151,7 +151,7 @@ fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
                 }
             };
             fail(!seen.two_owners.is_zero(), format!("two nodes answered for {:?}", seen.two_owners));
-            fail(pair.probe.serving() != [NodeId(0)], format!("answering now: {:?}", pair.probe.serving()));
+            fail(pair.probes.first().serving() != [NodeId(0)], format!("answering now: {:?}", pair.probes.first().serving()));
             if seen.lateness <= STALL {
                 fail(seen.moves() > 0, format!("{} moves", seen.moves()));
                 fail(!seen.gap.is_zero(), format!("gap {:?}", seen.gap));

@@ -120,7 +120,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
             Some(false) => break,
             Some(true) => {
                 tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
-                act.leave_behind();
+                act.leave_behind(node);
             }
             None => {}
         }

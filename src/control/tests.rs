@@ -79,3 +79,37 @@ async fn without_a_daemon_the_client_says_where_it_looked() {
     assert!(matches!(error, Unreachable::NoDaemon { .. }));
     assert!(error.to_string().contains("--run-dir"), "{error}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_line_is_a_request_or_refused(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        if let Ok(request) = serde_json::from_slice::<Request>(&bytes) {
+            let again = serde_json::to_vec(&request).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_slice::<Request>(&again).ok(), Some(request));
+        }
+    }
+
+    #[test]
+    fn a_mutated_request_is_a_request_or_refused_with_a_reason(
+        which in 0usize..4,
+        edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0usize..6, "[\\[\\]{}\":,0-9a-z_ \u{e4}-]{0,8}"), 1..5),
+    ) {
+        let texts = [
+            r#"{"standby":{"group":"web","lasting":1800000000000,"reason":"kernel"}}"#,
+            r#"{"takeover":{"group":null}}"#,
+            r#"{"status":{}}"#,
+            r#"{"why":{"last":5}}"#,
+        ];
+        let mut text: Vec<char> = texts[which].chars().collect();
+        for (at, cut, put) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        match serde_json::from_str::<Request>(&text) {
+            Ok(request) => proptest::prop_assert_eq!(serde_json::from_str::<Request>(&serde_json::to_string(&request).unwrap()).ok(), Some(request)),
+            Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}

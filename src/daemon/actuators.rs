@@ -20,6 +20,7 @@ use crate::host::echo::Echoes;
 use crate::host::gate::{GateThread, Orders};
 use crate::host::interfaces::Carrier;
 use crate::host::public::{PublicEvent, PublicSide};
+use crate::journal::Recorded;
 use crate::log::ReopenHandle;
 use crate::service::ServiceManager;
 use crate::wire::Path;
@@ -214,13 +215,14 @@ impl Actuators {
 
     /// The end of a life that comes back: the gate's last renewal is in the kernel, and nothing else is touched or waited
     /// for. Nothing is dropped either: a dropped handle ends helpers that are just starting a service.
-    pub fn leave_behind(mut self) -> ! {
+    pub fn leave_behind(mut self, node: Recorded) -> ! {
         if let Some(thread) = self.gate_thread.take() {
             thread.stop(false);
         }
         if let Some(logs) = &self.logs {
             logs.flush(LAST_WORDS);
         }
+        node.leave(LAST_WORDS);
         std::process::exit(0)
     }
 

@@ -55,9 +55,12 @@ pub async fn all(
     let wanted = node_config.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
     let watch_on = Interfaces::new(wanted).context("interfaces cannot be watched")?;
 
-    for (what, refused) in [("realtime priority", realtime::this_thread()), ("locked memory", realtime::lock_memory())] {
+    for (what, cost, refused) in [
+        ("realtime priority", "on a busy machine the daemon may come late (CAP_SYS_NICE)", realtime::this_thread()),
+        ("locked memory", "what was swapped out may take seconds to come back (CAP_IPC_LOCK)", realtime::lock_memory()),
+    ] {
         if let Err(error) = refused {
-            tracing::info!("{what}: {error}; goes on without");
+            tracing::info!("{what}: {error}; goes on without: {cost}");
         }
     }
 
@@ -75,7 +78,9 @@ pub async fn all(
         }
         GateSupport::Weak { reason } => {
             settings.timing = config.require_weak_gate_timing().with_context(|| format!("weak gate: {reason}"))?;
-            tracing::warn!("weak gate, address lifetimes alone: {reason} (docs/SAFETY.md, limit f)");
+            tracing::warn!(
+                "weak gate, address lifetimes alone: {reason}. It costs: the address may answer up to half a second beyond the lease, in whole seconds, and a daemon that was stopped may bring it back (docs/SAFETY.md, limit f)"
+            );
             (AnyGate::Weak(WeakGate::new(vips.len())), None)
         }
         GateSupport::None { reason } => bail!("no gate can be made: {reason}"),
@@ -134,7 +139,16 @@ pub async fn all(
     let outbox = Outbox::new(Signer::new(&pair, &key, &peer_key)?);
     let links = links(config, me, &inbox, &events);
 
-    let public = public(config, me)?;
+    let mut public = public(config, me)?;
+    for missing in public.rebuild().err().into_iter().flatten() {
+        if missing.may_pass() {
+            tracing::warn!("{missing}; waiting for it");
+        } else {
+            tracing::error!(
+                "{missing}. It costs: no announcement, no return path as a ground, no relay and no claim here until this is mended (CAP_NET_RAW, an Ethernet interface)"
+            );
+        }
+    }
     let echoes = echoes(config, me, &events);
     let (public_name, _) = public_link(config, me)?;
     let look = Rc::new(tokio::sync::Notify::new());

@@ -180,4 +180,37 @@ mod tests {
         assert_eq!(StateFile::open(dir.path(), 7, false).unwrap().record(), &Record::default());
         assert!(dir.path().join("state.json.unreadable").exists());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_in_the_state_file_start_a_daemon_and_are_not_lost(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("state.json"), &bytes).unwrap();
+            let read = StateFile::open(dir.path(), 7, true).unwrap();
+            proptest::prop_assert!(read.incarnation() >= Incarnation(7));
+            let begin = bytes.split(|b| *b == 0).next().unwrap_or_default();
+            let aside = std::fs::read(dir.path().join("state.json.unreadable")).ok();
+            proptest::prop_assert!(begin.iter().all(u8::is_ascii_whitespace) || aside.as_deref() == Some(begin));
+        }
+
+        #[test]
+        fn a_mutated_record_is_read_or_kept_aside(edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0x20u8..0x7f), 1..6)) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut text = serde_json::to_vec(&Stored { incarnation: 41, record: record() }).unwrap();
+            for (at, byte) in edits {
+                let at = at.index(text.len());
+                text[at] = byte;
+            }
+            std::fs::write(dir.path().join("state.json"), &text).unwrap();
+            let read = StateFile::open(dir.path(), 7, true).unwrap();
+            let aside = std::fs::read(dir.path().join("state.json.unreadable")).ok();
+            match serde_json::from_slice::<Stored>(&text) {
+                Ok(stored) => {
+                    proptest::prop_assert_eq!(read.record(), &stored.record);
+                    proptest::prop_assert!(read.incarnation() > Incarnation(stored.incarnation) || stored.incarnation == u64::MAX);
+                }
+                Err(_) => proptest::prop_assert_eq!(aside, Some(text)),
+            }
+        }
+    }
 }

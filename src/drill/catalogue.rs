@@ -42,6 +42,12 @@ pub enum Step {
     Isolate(NodeId),
     /// No frame between the two nodes.
     Separate,
+    /// The network lets no node send in the other's name: the gateway carries no heartbeats.
+    BlockRelay,
+    /// `nft flush ruleset` on a node.
+    FlushRuleset(NodeId),
+    /// Somebody deletes the VIPs on a node.
+    DeleteVip(NodeId),
     /// The gateway answers no ping.
     GatewayDown,
     /// Percent of loss on all cables of the first node.
@@ -218,6 +224,28 @@ pub const CATALOGUE: &[Fault] = &[
         )
     },
     Fault {
+        hold: Duration::from_secs(3),
+        ..fault(
+            "foreign_flush_ruleset",
+            "somebody flushes the ruleset on both nodes, again and again",
+            &[FLUSH_A, BEAT, FLUSH_B, BEAT, FLUSH_A, FLUSH_A, BEAT, FLUSH_B],
+            HEAL,
+            Gap::None,
+            0,
+        )
+    },
+    Fault {
+        hold: Duration::from_secs(3),
+        ..fault(
+            "foreign_delete_vip",
+            "somebody deletes the address on the owner, three times",
+            &[DELETE, BEAT, DELETE, BEAT, DELETE],
+            HEAL,
+            Gap::AtMost(5),
+            0,
+        )
+    },
+    Fault {
         keeps: true,
         hold: RESTARTED,
         ..fault(
@@ -243,6 +271,9 @@ pub const CATALOGUE: &[Fault] = &[
     },
 ];
 
+const FLUSH_A: Step = Step::FlushRuleset(A);
+const FLUSH_B: Step = Step::FlushRuleset(B);
+const DELETE: Step = Step::DeleteVip(A);
 const RESTARTED: Duration = Duration::from_secs(3);
 const SUPERVISED: Step = Step::Supervise(A, Duration::ZERO);
 const SLOWLY_SUPERVISED: Step = Step::Supervise(A, Duration::from_millis(100));

@@ -44,7 +44,7 @@ impl Poured {
 /// # Errors
 /// No packet socket there. A frame that the kernel does not take is not counted.
 pub fn pour(switch: &Namespace, port: &str, frames: &[Vec<u8>], rate: u64, time: Duration) -> Result<Poured> {
-    let socket = on_port(switch, port)?;
+    let socket = packet_socket(switch, port)?;
     let began = Instant::now();
     let (mut sent, mut tried) = (0_u64, 0_u64);
     let mut all = frames.iter().cycle();
@@ -116,7 +116,7 @@ impl Tap {
     /// # Errors
     /// No packet socket or no thread there.
     pub fn start(switch: &Namespace, port: &str, udp: u16) -> Result<Tap> {
-        let mut socket = on_port(switch, port)?;
+        let mut socket = packet_socket(switch, port)?;
         let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (list, over) = (Arc::clone(&seen), Arc::clone(&stop));
         let thread = switch.spawn("tap", move || {
@@ -166,8 +166,11 @@ fn to_port(frame: &[u8]) -> Option<u16> {
     udp.then(|| frame.get(36..38)).flatten().map(|p| u16::from_be_bytes([p[0], p[1]]))
 }
 
-/// A packet socket at a port of the switch: what it sends goes out there, and it hears both directions.
-fn on_port(switch: &Namespace, port: &str) -> Result<Socket> {
+/// A packet socket at an interface of a machine: what it sends goes out there, and it hears both directions.
+///
+/// # Errors
+/// No such interface, or no right to it.
+pub fn packet_socket(switch: &Namespace, port: &str) -> Result<Socket> {
     switch.run(|| {
         let all = Protocol::from(SockProtocol::EthAll as i32);
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(all)).context("a packet socket")?;

@@ -199,6 +199,11 @@ impl Pair {
             }
             Step::Isolate(node) => self.lab.isolate(who(node))?,
             Step::Separate => self.lab.separate()?,
+            Step::BlockRelay => self.lab.block_relay(true)?,
+            Step::FlushRuleset(node) => self.lab.foreign_flush_ruleset(who(node))?,
+            Step::DeleteVip(node) => {
+                self.lab.foreign_delete_vip(who(node))?;
+            }
             Step::GatewayDown => self.lab.gateway_down()?,
             Step::Loss(percent) => self.lab.loss(owner, percent)?,
             Step::KillService(node) => self.kill_service(who(node))?,
@@ -377,6 +382,9 @@ impl Pair {
             Step::OneWay(n) => (format!("everything from {} to {} dropped", name(n), name(n.other())), MarkKind::Fault),
             Step::Isolate(n) => (format!("{} isolated", name(n)), MarkKind::Fault),
             Step::Separate => ("no frame between the nodes".to_owned(), MarkKind::Fault),
+            Step::BlockRelay => ("no heartbeat passes through the gateway".to_owned(), MarkKind::Fault),
+            Step::FlushRuleset(n) => (format!("ruleset of {} flushed", name(n)), MarkKind::Fault),
+            Step::DeleteVip(n) => (format!("address deleted on {}", name(n)), MarkKind::Fault),
             Step::GatewayDown => ("gateway does not answer".to_owned(), MarkKind::Fault),
             Step::Loss(percent) => (format!("{percent} % loss on all links"), MarkKind::Fault),
             Step::KillService(n) => (format!("service dies on {}", name(n)), MarkKind::Fault),

@@ -55,6 +55,13 @@ pub enum PacketError {
     },
 }
 
+impl PacketError {
+    /// Whether it is only the interface that is not there yet.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, PacketError::Missing { .. })
+    }
+}
+
 /// A filtered packet socket (packet(7)) on one interface.
 #[derive(Debug)]
 pub struct PacketSocket {

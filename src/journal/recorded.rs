@@ -75,6 +75,14 @@ impl Recorded {
         self.node.handle(now, input);
     }
 
+    /// The end of a life that comes back: waits at most this long for the last lines, and for nothing else.
+    pub fn leave(mut self, most: Duration) {
+        self.recorder.after();
+        self.recorder.queue.end(&mut self.recorder.bytes, &mut self.recorder.lines);
+        self.recorder.queue.flush(most);
+        std::mem::forget(self);
+    }
+
     /// As [`Node::poll`].
     pub fn poll(&mut self) -> Option<Output> {
         let output = self.node.poll();

@@ -498,3 +498,14 @@ mod any {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_line_is_read_or_refused_with_a_reason(text in "\\PC{0,200}", head in 0usize..4) {
+        let line = format!("{}{text}", ["", "{\"i\":", "[", "{\"n\":1,"][head]);
+        let mut coder = Coder::default();
+        if let Err(why) = coder.read(&line) {
+            proptest::prop_assert!(!why.is_empty());
+        }
+    }
+}

@@ -128,4 +128,17 @@ mod tests {
         fs::write(&path, "{").unwrap();
         assert_eq!(Record::read(&path), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_record_or_none_and_any_stat_is_read_or_none(text in "\\PC{0,200}", numbers in proptest::collection::vec(proptest::prelude::any::<u64>(), 0..30)) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("r.json");
+            fs::write(&path, &text).unwrap();
+            let _ = Record::read(&path);
+            let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let _ = Stat::parse(&text);
+            let _ = Stat::parse(&format!("1 ({text}) S {}", numbers.join(" ")));
+        }
+    }
 }

@@ -165,3 +165,31 @@ fn an_expectation_that_does_not_hold_says_what_was_otherwise() {
         }
     }
 }
+
+/// A story with a bit of everything in it.
+const STORY: &str =
+    r#"{"at": "1s", "start": ["master1", "master2"]}, {"at": "12s", "kill": "master1"}, {"at": "15s", "start": ["master1"]}"#;
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_no_story_and_say_why(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        let read = Story::read(&String::from_utf8_lossy(&bytes), "a.json", Path::new(""), &Builtin);
+        proptest::prop_assert!(read.is_err_and(|why| !why.is_empty()));
+    }
+
+    #[test]
+    fn a_mutated_story_is_a_story_or_refused_with_a_reason(
+        edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0usize..12, "[\\[\\]{}\":,./0-9a-z_ \u{e4}-]{0,10}"), 1..6),
+    ) {
+        let mut text: Vec<char> = text(STORY).chars().collect();
+        for (at, cut, put) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(why) = Story::read(&text, "a.json", Path::new(""), &Builtin) {
+            proptest::prop_assert!(why.contains("a.json"), "{}", why);
+        }
+    }
+}

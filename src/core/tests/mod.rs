@@ -4,3 +4,4 @@
 mod cases;
 mod pair;
 mod properties;
+mod table;

@@ -44,7 +44,8 @@ pub fn fast() -> Timing {
     }
 }
 
-fn settings(me: usize, failback: Failback) -> Settings {
+/// The settings of one of them.
+pub fn settings(me: usize, failback: Failback) -> Settings {
     Settings {
         cluster: "pair".into(),
         me: NodeId(me as u8),

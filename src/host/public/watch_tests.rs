@@ -126,3 +126,26 @@ fn a_witness_is_asked_seldom_while_it_answers_and_everybody_when_it_does_not() {
     assert_eq!(witness.due(at(6_100)), Some(None), "it does not answer: everybody");
     assert_eq!(witness.mac, Some(GATEWAY), "and is not forgotten");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_frame_is_judged_without_a_panic_and_none_is_answered_unasked(
+        mut frame in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        kind in 0usize..4,
+        spot in 0usize..3,
+    ) {
+        let facts = facts();
+        // Half-way to what could be meant: the type, and an address that is known at one of the places where one stands.
+        if let Some(place) = frame.get_mut(12..14) {
+            place.copy_from_slice(&[[8, 6], [8, 0], [0x86, 0xdd], [8, 1]][kind]);
+        }
+        if let Some(place) = frame.get_mut([28, 38, 26][spot]..).and_then(|rest| rest.first_chunk_mut::<4>()) {
+            *place = [192, 0, 2, 10];
+        }
+        let verdict = Neighbour::parse(&frame).and_then(|n| facts.view().judge(&n, Instant::now()));
+        proptest::prop_assert!(!matches!(verdict, Some(Verdict::Answer(_))));
+        if let Some(reply) = crate::host::raw_echo::parse_reply(&frame) {
+            let _ = facts.view().judge_reply(&reply, NodeId(0), 1);
+        }
+    }
+}

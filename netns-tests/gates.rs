@@ -1,0 +1,363 @@
+//! The gate and the address under foreign hands, on every card of a node, for several groups, and for a pair that speaks IPv6 alone:
+//! real daemons on the real kernel, judged from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use twinbeat::core::id::NodeId;
+use twinbeat::drill::daemon::Daemon;
+use twinbeat::drill::flood::packet_socket;
+use twinbeat::drill::frames::{self, Answer};
+use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, Lab, VIP, VIP6, node_id};
+use twinbeat::drill::node::{Site, TIMING};
+use twinbeat::drill::ns::Namespace;
+use twinbeat::drill::plan::Select;
+use twinbeat::drill::probe::{Outcome, Probe};
+use twinbeat::drill::responder::PORT;
+
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+/// A quarter of the lab's lease: a machine that stood still for longer says nothing about gaps.
+const STALL: Duration = Duration::from_millis(80);
+/// For a client's period, a probe's lateness and a machine with two busy cores.
+const SLACK: Duration = Duration::from_millis(40);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A pair with a configuration of its own.
+struct Rig {
+    probe: Probe,
+    daemons: [Option<Daemon>; 2],
+    lab: Lab,
+    site: Site,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Rig {
+    /// Starts both daemons with the recipe's configuration as `change` leaves it; waits until master1 serves `vip`.
+    fn start(vip: IpAddr, change: impl Fn(String) -> String) -> Rig {
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let lab = Lab::build().unwrap();
+        let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        std::fs::write(site.config(), change(text)).unwrap();
+        let probe = Probe::start(&lab, vip).unwrap();
+        let daemons = BOTH.map(|node| Some(Daemon::start(&lab, &site, node).unwrap()));
+        let rig = Rig { probe, daemons, lab, site, _alone };
+        rig.wait_for(A);
+        rig
+    }
+
+    fn wait_for(&self, node: NodeId) {
+        let never = AtomicBool::new(false);
+        assert!(self.probe.wait_for_owner(node, Duration::from_secs(30), &never), "{node} does not serve\n{}", self.logs());
+    }
+
+    fn logs(&self) -> String {
+        BOTH.map(|n| self.site.log_tail(n, 40)).join("\n---\n")
+    }
+
+    fn signal(&mut self, node: NodeId, signal: Signal) {
+        assert!(self.daemons[node.index()].as_mut().unwrap().signal(signal));
+    }
+
+    fn ask(&self, node: NodeId, args: &[&str]) {
+        let done = self.site.ask(&self.lab, node, args).unwrap();
+        assert!(done.status.success(), "{args:?}: {}\n{}", String::from_utf8_lossy(&done.stderr), self.logs());
+    }
+
+    /// What was seen since `from`: never two owners; and, unless the machine itself stood still, so many moves and a gap of at most so much.
+    fn judge(&self, what: &str, from: Duration, moves: usize, gap: Duration) -> Outcome {
+        let seen = self.probe.outcome(from, self.probe.now());
+        println!(
+            "{what}: gap {:?}, moves {}, two owners {:?}, lateness {:?}",
+            seen.gap,
+            seen.moves(),
+            seen.two_owners,
+            seen.lateness
+        );
+        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
+        if seen.lateness > STALL {
+            println!("{what}: NOT JUDGED further, the machine itself stood still for {:?}", seen.lateness);
+        } else {
+            assert_eq!(seen.moves(), moves, "{what}: {seen:#?}\n{}", self.logs());
+            assert!(seen.gap <= gap, "{what}: {seen:#?}\n{}", self.logs());
+        }
+        seen
+    }
+
+    /// `nft list ruleset` of a node.
+    fn ruleset(&self, node: NodeId) -> String {
+        let list = || Ok(Command::new("nft").args(["list", "ruleset"]).output()?);
+        String::from_utf8_lossy(&self.lab.node(node).run(list).unwrap().stdout).into_owned()
+    }
+}
+
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
+fn ready() -> bool {
+    common::ready()
+}
+
+#[test]
+fn a_ruleset_flushed_under_a_running_pair_is_made_again_at_once_and_nothing_moves() {
+    if !ready() {
+        return;
+    }
+    let mut rig = Rig::start(VIP.into(), |text| text);
+    let from = rig.probe.now();
+    let mut repaired = Vec::new();
+    for node in [A, B, A, A, B] {
+        rig.lab.foreign_flush_ruleset(node).unwrap();
+        let flushed = Instant::now();
+        while !rig.ruleset(node).contains("open4") {
+            assert!(flushed.elapsed() < Duration::from_secs(2), "not made again\n{}", rig.logs());
+        }
+        repaired.push(flushed.elapsed());
+        pause(Duration::from_millis(700));
+    }
+    println!("seen whole again by `nft list ruleset` after {repaired:?}");
+    rig.judge("foreign_flush_ruleset", from, 0, Duration::ZERO);
+    assert!(rig.site.log_tail(A, 1000).contains("a foreign hand flushed the ruleset"), "{}", rig.logs());
+    // And the gate that was made again closes by itself.
+    let from = rig.probe.now();
+    rig.lab.foreign_flush_ruleset(A).unwrap();
+    pause(Duration::from_millis(150));
+    rig.signal(A, Signal::SIGSTOP);
+    rig.wait_for(B);
+    let dead = Duration::from_nanos((TIMING.dead + TIMING.heartbeat).0);
+    rig.judge("a hang after a flush", from, 1, dead + SLACK);
+    rig.signal(A, Signal::SIGCONT);
+    rig.wait_for(A);
+    rig.judge("and its end", from, 2, dead + SLACK);
+}
+
+#[test]
+fn an_address_deleted_by_a_foreign_hand_is_put_back_at_once() {
+    if !ready() {
+        return;
+    }
+    let rig = Rig::start(VIP.into(), |text| text);
+    for _ in 0..5 {
+        let from = rig.probe.now();
+        assert_eq!(rig.lab.foreign_delete_vip(A).unwrap(), 1);
+        pause(Duration::from_millis(600));
+        rig.judge("foreign_delete_vip", from, 0, SLACK);
+        assert_eq!(rig.probe.serving(), [A]);
+    }
+}
+
+/// Asks a card of a node for the VIP, by ARP and by datagram, from the observer; whether anything came back within 30 ms.
+fn answers(rig: &Rig, cable: Cable, node: NodeId) -> bool {
+    // A new one each time: nothing of the probe's own traffic waits in it.
+    let mut socket = packet_socket(&rig.lab.lanclient, "eth0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let (me, mac) = ((LANCLIENT_MAC, IpAddr::from(LANCLIENT)), cable.mac(node));
+    socket.send(&frames::neighbour_question(me, mac, VIP.into()).unwrap()).unwrap();
+    socket.send(&frames::udp_question(me, mac, VIP.into(), u64::MAX).unwrap()).unwrap();
+    let until = Instant::now() + Duration::from_millis(30);
+    let mut buffer = [0_u8; 2048];
+    while Instant::now() < until {
+        let Ok(length) = socket.read(&mut buffer) else { continue };
+        let answer = frames::read(&buffer[..length], VIP.into());
+        // An answer to a datagram may leave by another card than the one that was asked: its number tells it from the probe's own.
+        let ours = match answer {
+            Some(Answer::Neighbour(by)) => by == mac && cable != Cable::Lan,
+            Some(Answer::Udp(by, number)) => number == u64::MAX && Cable::ALL.iter().any(|c| c.mac(node) == by),
+            None => false,
+        };
+        if ours {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn with_two_cards_in_one_segment_a_closed_gate_answers_on_neither() {
+    if !ready() {
+        return;
+    }
+    let mut rig = Rig::start(VIP.into(), |text| text);
+    // Both ends of the heartbeat cable are plugged into the LAN's switch.
+    let plan = &rig.lab.plan;
+    let (cable, lan) = (Cable::Heartbeat.select(plan)[0], plan.bridge(plan.public));
+    for node in BOTH {
+        let port = plan.port(cable, node);
+        let moved = || Ok(Command::new("ip").args(["link", "set", &port, "master", &lan]).status()?);
+        assert!(rig.lab.switch.run(moved).unwrap().success());
+    }
+    pause(Duration::from_secs(2));
+    assert_eq!(rig.probe.serving(), [A], "{}", rig.logs());
+    let both = [Cable::Lan, Cable::Heartbeat];
+    for card in both {
+        assert!(answers(&rig, card, A), "an open gate answers on {card:?}: what follows proves nothing without it");
+        assert!(!answers(&rig, card, B), "the standby answers on {card:?}");
+    }
+    // The daemon hangs: the address stays for two seconds and more, the gate for a lease.
+    let from = rig.probe.now();
+    rig.signal(A, Signal::SIGSTOP);
+    let hung = Instant::now();
+    pause(Duration::from_nanos(TIMING.lease.0) + Duration::from_millis(15));
+    let mut asked = 0;
+    while hung.elapsed() < Duration::from_millis(1900) {
+        for card in both {
+            assert!(!answers(&rig, card, A), "answered on {card:?} {:?} after the hang\n{}", hung.elapsed(), rig.logs());
+            asked += 1;
+        }
+    }
+    println!("{asked} questions to the two cards of a hung node, no answer");
+    assert!(asked >= 20);
+    rig.wait_for(B);
+    let dead = Duration::from_nanos((TIMING.dead + TIMING.heartbeat).0);
+    rig.judge("a hang with two cards in one segment", from, 1, dead + SLACK);
+    rig.signal(A, Signal::SIGCONT);
+    rig.wait_for(A);
+    rig.judge("and its end", from, 2, dead + SLACK);
+}
+
+/// The node whose responder answers at an address, from behind the gateway; none within 300 ms.
+fn who(from: &Namespace, at: IpAddr) -> Option<NodeId> {
+    from.run(|| {
+        let any: SocketAddr = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse()?;
+        let socket = UdpSocket::bind(any)?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let mut buffer = [0_u8; 64];
+        for _ in 0..3 {
+            let _ = socket.send_to(&[0; 8], (at, PORT));
+            if let Ok(length) = socket.recv(&mut buffer) {
+                return Ok(std::str::from_utf8(&buffer[8..length]).ok().and_then(node_id));
+            }
+        }
+        Ok(None)
+    })
+    .unwrap()
+}
+
+fn soon_at(rig: &Rig, at: IpAddr, node: NodeId) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while who(&rig.lab.client, at) != Some(node) {
+        assert!(Instant::now() < until, "{at}: {:?}, not {node}\n{}", who(&rig.lab.client, at), rig.logs());
+    }
+}
+
+#[test]
+fn two_groups_of_both_families_have_gates_of_their_own() {
+    if !ready() {
+        return;
+    }
+    let (second, sixth) = (Ipv4Addr::new(192, 168, 42, 15), Ipv6Addr::new(0xfd42, 0, 0, 0, 0, 0, 0, 0x15));
+    let mail = format!(
+        "\n[[groups]]\nname = \"mail\"\npreferred = \"master2\"\nfailback = \"auto\"\nvips = [{{ address = \"{second}/25\", link = \"lan\" }}, {{ address = \"{sixth}/64\", link = \"lan\" }}]\n"
+    );
+    let mut rig = Rig::start(VIP.into(), |text| text + &mail);
+    let places = |rig: &Rig, web: NodeId, mail: NodeId| {
+        for (at, node) in [(VIP.into(), web), (second.into(), mail), (sixth.into(), mail)] {
+            soon_at(rig, at, node);
+        }
+    };
+    places(&rig, A, B);
+    let open = |rig: &Rig, node: NodeId, address: &str| {
+        let all = rig.ruleset(node);
+        let sets: Vec<&str> = all.split("set ").filter(|s| s.starts_with("open")).map(|s| s.split('}').next().unwrap()).collect();
+        assert_eq!(sets.len(), 2, "{all}");
+        all.split("set open").skip(1).any(|s| s.split("set vip").next().unwrap().contains(&format!("{address} timeout")))
+    };
+    for (address, owner) in [(VIP.to_string(), A), (second.to_string(), B), (sixth.to_string(), B)] {
+        assert!(open(&rig, owner, &address), "{address} on {owner}: {}", rig.ruleset(owner));
+        assert!(!open(&rig, owner.other(), &address), "{address} on {}: {}", owner.other(), rig.ruleset(owner.other()));
+    }
+    // One group moves, the other stays.
+    rig.ask(A, &["standby", "web"]);
+    places(&rig, B, B);
+    rig.ask(A, &["resume"]);
+    places(&rig, A, B);
+    // One node hangs: its group's gate closes, the other group's on the other node does not.
+    let from = rig.probe.now();
+    rig.signal(A, Signal::SIGSTOP);
+    places(&rig, B, B);
+    rig.judge("a hang of one group's owner", from, 1, Duration::from_nanos((TIMING.dead + TIMING.heartbeat).0) + SLACK);
+    rig.signal(A, Signal::SIGCONT);
+    places(&rig, A, B);
+    // A foreign flush on the node that owns one of the two.
+    rig.lab.foreign_flush_ruleset(A).unwrap();
+    rig.lab.foreign_flush_ruleset(B).unwrap();
+    pause(Duration::from_millis(500));
+    places(&rig, A, B);
+    for (address, owner) in [(VIP.to_string(), A), (second.to_string(), B), (sixth.to_string(), B)] {
+        assert!(open(&rig, owner, &address) && !open(&rig, owner.other(), &address), "{address} after a flush\n{}", rig.logs());
+    }
+}
+
+/// Every address of the recipe by its IPv6 counterpart.
+fn in_ipv6(text: String) -> String {
+    let mut text = text
+        .replace(&format!("\"{VIP}/25\""), &format!("\"{VIP6}/64\""))
+        .replace("label = \"0\", ", "")
+        .replace(", label = \"0\"", "")
+        .replace("label = \"0\"\n", "");
+    text = text.replace(&format!("\"{GATEWAY}\""), &format!("\"{GATEWAY6}\""));
+    for node in BOTH {
+        for cable in Cable::ALL {
+            text = text.replace(&format!("\"{}\"", cable.address(node)), &format!("\"{}\"", cable.address6(node)));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_pair_that_speaks_ipv6_alone_moves_and_fails_over_and_stays_apart() {
+    if !ready() {
+        return;
+    }
+    let mut rig = Rig::start(VIP6.into(), in_ipv6);
+    let dead = Duration::from_nanos((TIMING.dead + TIMING.heartbeat).0) + SLACK;
+    // The relay carries heartbeats in ICMPv6.
+    let status = rig.site.ask(&rig.lab, B, &["status", "--json"]).unwrap();
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    let view: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let relay = view["links"].as_array().unwrap().iter().find(|l| l["name"] == "relay").unwrap().clone();
+    assert_eq!(relay["state"], "ok", "{status}");
+
+    let from = rig.probe.now();
+    rig.ask(A, &["standby"]);
+    rig.wait_for(B);
+    rig.judge("IPv6: standby", from, 1, SLACK);
+    rig.ask(A, &["resume"]);
+    rig.wait_for(A);
+
+    let from = rig.probe.now();
+    rig.lab.block_relay(true).unwrap();
+    rig.lab.separate().unwrap();
+    pause(Duration::from_secs(8));
+    // A challenge takes the gateway's entry until the owner's echoes tell it so and it defends: that much its clients wait.
+    let defence = Duration::from_nanos((TIMING.heartbeat + TIMING.delivery + TIMING.echo_period() * 2).0) + SLACK;
+    rig.judge("IPv6: separated, without a relay", from, 0, defence);
+    assert!(rig.site.log_tail(B, 1000).contains("no claim:"), "the challenge was never tried\n{}", rig.logs());
+    rig.lab.heal().unwrap();
+    pause(Duration::from_secs(3));
+    rig.judge("IPv6: and together again", from, 0, defence);
+
+    let from = rig.probe.now();
+    rig.lab.power_off(A).unwrap();
+    rig.daemons[A.index()] = None;
+    rig.wait_for(B);
+    rig.judge("IPv6: power off", from, 1, dead);
+    rig.lab.power_on(A).unwrap();
+    rig.daemons[A.index()] = Some(Daemon::start(&rig.lab, &rig.site, A).unwrap());
+    rig.wait_for(A);
+    rig.judge("IPv6: and on again", from, 2, dead);
+}
