@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -50,8 +51,10 @@ impl Rig {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let lab = Lab::build().unwrap();
         let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
-        let text = std::fs::read_to_string(site.config()).unwrap();
-        std::fs::write(site.config(), change(text)).unwrap();
+        for file in BTreeSet::from(BOTH.map(|node| site.config(node))) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, change(text)).unwrap();
+        }
         let probe = Probe::start(&lab, vip).unwrap();
         let daemons = BOTH.map(|node| Some(Daemon::start(&lab, &site, node).unwrap()));
         let rig = Rig { probe, daemons, lab, site, _alone };

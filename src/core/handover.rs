@@ -325,6 +325,12 @@ impl Group {
             self.stand_down = None;
             self.broken = 0;
         }
+        // Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
+        let challenging = matches!(&self.role, Role::Standby(s) if s.claim.as_ref().and_then(|c| c.challenge.as_ref()).is_some_and(|c| c.written()));
+        if by_table && challenging {
+            let why = format!("{} was heard through the witness's table: it lives", cx.peer_name());
+            self.challenge_broken(why, cx, now);
+        }
         let Some(g) = beat.groups.iter().find(|g| g.name == self.name) else {
             // R11: an unknown group still proves that the peer lives, and does not own it.
             if let Role::Owner(o) = &mut self.role {

@@ -223,6 +223,15 @@ pub const CATALOGUE: &[Fault] = &[
             1,
         )
     },
+    fault(
+        "separate_no_relay",
+        "no frame between the nodes, not even through the gateway: defence alone decides",
+        &[Step::BlockRelay, Step::Separate],
+        HEAL,
+        // A challenge takes the gateway's entry until the owner's echoes tell it so: an echo interval, delivery, two echo periods.
+        Gap::AtMost(170),
+        0,
+    ),
     Fault {
         hold: Duration::from_secs(3),
         ..fault(

@@ -310,3 +310,15 @@ fn an_address_that_went_while_no_daemon_ran_is_put_back_under_the_open_gate() {
     w.run(Span::secs(10));
     w.only(A);
 }
+
+#[test]
+fn a_challenger_that_is_told_off_through_the_table_asks_ever_more_seldom() {
+    let mut w = World::settled();
+    let since = w.now;
+    w.cut = [[true; 2]; 2];
+    w.run(Span::secs(60));
+    w.steady_since(since, A);
+    let asked = w.log().matches("asks again in").count();
+    assert!((3..=12).contains(&asked), "{asked} challenges in a minute\n{}", w.log());
+    assert!(w.log().matches("a is heard again").count() <= asked, "{}", w.log());
+}
