@@ -34,6 +34,9 @@ const STALL: Duration = Duration::from_millis(80);
 /// For a client's period, a probe's lateness and a machine with two busy cores.
 const SLACK: Duration = Duration::from_millis(40);
 
+/// A move is over for everybody after this: the probe looks back, and the other group may follow.
+const SETTLED: Duration = Duration::from_millis(1500);
+
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A pair with a configuration of its own.
@@ -273,6 +276,7 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
         }
     };
     places(&rig, A, B);
+    pause(SETTLED);
     let open = |rig: &Rig, node: NodeId, address: &str| {
         let all = rig.ruleset(node);
         let sets: Vec<&str> = all.split("set ").filter(|s| s.starts_with("open")).map(|s| s.split('}').next().unwrap()).collect();
@@ -280,8 +284,8 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
         all.split("set open").skip(1).any(|s| s.split("set vip").next().unwrap().contains(&format!("{address} timeout")))
     };
     for (address, owner) in [(VIP.to_string(), A), (second.to_string(), B), (sixth.to_string(), B)] {
-        assert!(open(&rig, owner, &address), "{address} on {owner}: {}", rig.ruleset(owner));
-        assert!(!open(&rig, owner.other(), &address), "{address} on {}: {}", owner.other(), rig.ruleset(owner.other()));
+        assert!(open(&rig, owner, &address), "{address} on {owner}: {}\n{}", rig.ruleset(owner), rig.logs());
+        assert!(!open(&rig, owner.other(), &address), "{address} on {}: {}", owner.other(), rig.logs());
     }
     // One group moves, the other stays.
     rig.ask(A, &["standby", "web"]);
@@ -289,6 +293,7 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
     rig.ask(A, &["resume"]);
     places(&rig, A, B);
     // One node hangs: its group's gate closes, the other group's on the other node does not.
+    pause(SETTLED);
     let from = rig.probe.now();
     rig.signal(A, Signal::SIGSTOP);
     places(&rig, B, B);
@@ -296,6 +301,7 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
     rig.signal(A, Signal::SIGCONT);
     places(&rig, A, B);
     // A foreign flush on the node that owns one of the two.
+    pause(SETTLED);
     rig.lab.foreign_flush_ruleset(A).unwrap();
     rig.lab.foreign_flush_ruleset(B).unwrap();
     pause(Duration::from_millis(500));
