@@ -42,6 +42,9 @@ status=0
 # Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
 cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
 
+# Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
+cargo test --release --features bite --test bite < /dev/null 2>&1 | tee -a "$output" || status=$?
+
 # Each test program ends with "test result: ok. 3 passed; 0 failed; ..."; a line may begin with what a test printed.
 read -r passed failed < <(awk '
     match($0, /test result: [A-Za-z]+\. [0-9]+ passed; [0-9]+ failed/) {

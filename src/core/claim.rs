@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::id::Mac;
 use super::settings::{PROBE_COUNT, PROBE_GAP, Timing};
 use super::time::{Mono, Span};
@@ -141,6 +142,7 @@ impl Register {
     pub fn answered(&mut self, now: Mono, number: u64, needed: Span, timing: &Timing) {
         let Some(sent) = self.echoes.answer(now, number, timing.delivery) else { return };
         match self.start {
+            None if broken(Broken::ChallengeCountsEarly) => self.start = Some(now),
             None => self.start = Some(now.max(self.written.map_or(now, |at| at + timing.delivery))),
             Some(start) if sent >= start + needed => self.stood = self.stood.max(Some(sent)),
             Some(_) => {}
@@ -152,7 +154,8 @@ impl Register {
         self.echoes.expire(now, timing.delivery);
         let pairs = self.echoes.missed_against(own);
         if self.start.is_some() {
-            self.broken |= pairs >= BROKEN_AFTER;
+            let enough = if broken(Broken::ChallengeBrokenByOne) { 1 } else { BROKEN_AFTER };
+            self.broken |= pairs >= enough && !broken(Broken::ChallengeNeverBroken);
         } else {
             self.never_took |= pairs >= NEVER_TOOK_AFTER;
         }
@@ -196,17 +199,23 @@ impl Challenge {
 
     /// Whether a majority stood, or no majority can any more.
     pub fn verdict(&self, majority: usize) -> Verdict {
+        let majority = if broken(Broken::ChallengeWithoutMajority) { 1 } else { majority };
+        if broken(Broken::ClaimUnchallenged) {
+            return Verdict::Stood(self.next);
+        }
         if let Some(at) =
             majority_time(self.registers.iter().map(|r| if r.broken || r.never_took { None } else { r.stood }), majority)
         {
             return Verdict::Stood(at);
         }
-        let broken = self.registers.iter().filter(|r| r.broken).count();
+        let taken_back = self.registers.iter().filter(|r| r.broken).count();
         let dull = self.registers.iter().filter(|r| r.never_took).count();
-        if self.registers.len() - (broken + dull).min(self.registers.len()) >= majority {
+        if self.registers.len() - (taken_back + dull).min(self.registers.len()) >= majority {
             Verdict::Running
-        } else if broken > 0 {
+        } else if taken_back > 0 {
             Verdict::Broken
+        } else if broken(Broken::NeverTookClaims) {
+            Verdict::Stood(self.next)
         } else {
             Verdict::NeverTook
         }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::group::{Group, Hold};
 use super::heartbeat::BeatRole;
 use super::id::GroupId;
@@ -55,7 +56,8 @@ impl Commands {
             Command::Standby { group, lasting, reason } => {
                 let chosen = chosen(group);
                 // R14: refused when the peer cannot serve.
-                if let Some(why) = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.peer_cannot_serve(cx, now)) {
+                let cannot = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.peer_cannot_serve(cx, now));
+                if let Some(why) = cannot.filter(|_| !broken(Broken::StandbyNotRefused)) {
                     reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name())));
                     return;
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::Defence;
 use super::group::{Group, Next, UNFIT};
@@ -38,6 +39,7 @@ impl Group {
                 _ => l.gate_closed = true,
             },
             Role::Owner(o) => match report {
+                GateReport::Lapsed if broken(Broken::LapseIgnored) => {}
                 GateReport::Lapsed => {
                     let epoch = o.epoch;
                     self.leave_now(epoch, "the gate had closed by itself before it was renewed", cx, now);
@@ -68,7 +70,18 @@ impl Group {
     /// The ruleset was flushed by a foreign hand (SAFETY R1).
     pub fn gate_table_gone(&mut self, cx: &mut Shared, now: Mono) {
         let generation = cx.number();
+        if broken(Broken::FlushIgnored) {
+            return;
+        }
         match &mut self.role {
+            Role::Owner(o) if broken(Broken::FlushIsLapse) => {
+                let epoch = o.epoch;
+                self.leave_now(epoch, "the gate had closed by itself", cx, now);
+            }
+            Role::Owner(_) if broken(Broken::FlushRevives) => {
+                let until = now + cx.lease();
+                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Rebuild(until) });
+            }
             Role::Owner(o) if o.armed > now => {
                 let text = "a foreign hand flushed the ruleset: the gate is made again";
                 cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
@@ -156,7 +169,7 @@ impl Group {
                 if let Role::Standby(s) = &mut self.role
                     && let Some(w) = s.wish.take()
                 {
-                    self.seen = self.seen.max(w.epoch);
+                    self.never_again(w.epoch);
                 }
             }
         }
@@ -192,6 +205,7 @@ impl Group {
                     witness + 1
                 );
                 cx.note(Level::Warn, None, Kind::Witness, text);
+                cx.dirty = true;
             }
             _ => {}
         }
@@ -215,7 +229,8 @@ impl Group {
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
         let timing = cx.settings.timing;
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
-            Role::Owner(mut o) if o.armed > now && o.grounds.newest().is_some() => {
+            Role::Owner(o) if broken(Broken::NoDefence) => self.role = Role::Owner(o),
+            Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || broken(Broken::DefenceWithoutGate) => {
                 let defend = o.defence.announced(now, &timing);
                 match self.defend(defend, &mut o, cx, now) {
                     Some(Next::Change(role) | Next::Stay(role)) => {
@@ -236,7 +251,9 @@ impl Group {
 
     /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends at once (SAFETY R5).
     pub fn witness_asks(&mut self) {
-        self.stand_down = None;
+        if !broken(Broken::QuestionEndsNothing) {
+            self.stand_down = None;
+        }
     }
 
     /// All that was known is void after a gap (SAFETY R10).
@@ -255,7 +272,7 @@ impl Group {
                     cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
                 }
                 if let Some(w) = s.wish.take() {
-                    self.seen = self.seen.max(w.epoch);
+                    self.never_again(w.epoch);
                 }
             }
             Role::Opening(_) | Role::Leaving(_) => {}

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::{Defence, Grounds};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, Refused};
@@ -169,7 +170,16 @@ impl Group {
             table_proved: None,
             peer_serves: None,
         };
-        match (gate.filter(|until| *until > now), record.and_then(|r| r.owned)) {
+        let gate = match gate.filter(|until| *until > now) {
+            Some(_) if broken(Broken::HotRestartSweeps) => None,
+            None if broken(Broken::RecordBelieved) => {
+                let (generation, until) = (cx.number(), now + cx.lease());
+                cx.out.push_back(Output::Gate { group: id, generation, order: GateOrder::Open(until) });
+                Some(until)
+            }
+            gate => gate,
+        };
+        match (gate, record.and_then(|r| r.owned)) {
             (Some(until), Some(owned)) => {
                 // R10, hot restart: the open gate is the proof; it is renewed by new grounds only.
                 let mut o = group.owner(owned, Grounds::default(), until, cx, now);
@@ -219,9 +229,13 @@ impl Group {
             name: self.name.clone(),
             epoch: reserve,
             owned: owned.or(Some(reserve)),
-            peer_lease: cx.peer.lease,
+            peer_lease: if broken(Broken::PeerLeaseForgotten) { Span::ZERO } else { cx.peer.lease },
             acked_lease: cx.acked_lease,
-            standby: self.hold.as_ref().map(|h| StandbyHold { left: h.until.map(|u| u.since(now)), reason: h.reason.clone() }),
+            standby: self
+                .hold
+                .as_ref()
+                .filter(|_| !broken(Broken::HoldNotKept))
+                .map(|h| StandbyHold { left: h.until.map(|u| u.since(now)), reason: h.reason.clone() }),
         }
     }
 
@@ -229,7 +243,7 @@ impl Group {
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
         let services = match &self.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
-            Running::Stopping | Running::Stuck(_) => false,
+            Running::Stopping | Running::Stuck(_) => broken(Broken::StoppingEligible),
             Running::Failed(_, until) => now >= *until,
         };
         // Whatever became of the service since: on this node it failed a moment ago.
@@ -246,6 +260,13 @@ impl Group {
     pub(super) fn service_failed(&mut self, now: Mono) {
         let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
         self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
+    }
+
+    /// A released or withdrawn epoch is never used again (SAFETY R6).
+    pub(super) fn never_again(&mut self, epoch: Epoch) {
+        if !broken(Broken::WithdrawnEpochReused) {
+            self.seen = self.seen.max(epoch);
+        }
     }
 
     /// Steps until nothing changes any more.
@@ -455,8 +476,8 @@ impl Group {
     }
 
     fn step_leaving(&mut self, mut l: Leaving, cx: &mut Shared, now: Mono) -> Next {
-        let stopped = !l.cold || self.running == Running::Stopped;
-        if l.gate_closed && l.address_gone && stopped {
+        let stopped = !l.cold || self.running == Running::Stopped || broken(Broken::ColdNotAwaited);
+        if ((l.gate_closed && l.address_gone) || broken(Broken::ReleasedEarly)) && stopped {
             if let Some(grant) = l.to {
                 // R6 †: only after the kernel's own word.
                 self.seen = self.seen.max(grant.epoch);

@@ -2,6 +2,7 @@
 //!
 //! intent with the next epoch -> grant -> gate closed and VIP gone -> `released` -> gate opened on the new owner.
 
+use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
 use super::group::{Group, Hold, LastChange, Next};
@@ -25,6 +26,10 @@ const LOSS_MEMORY: Span = Span::secs(300);
 impl Group {
     /// A standby in touch with its peer.
     pub(super) fn step_agreement(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
+        if broken(Broken::ReleasedComesBack) && self.released.is_some_and(|(_, _, at)| now >= at + cx.settings.timing.dead) {
+            let grounds = Grounds { peer: Some(now), ..Grounds::default() };
+            return self.open(cx.next_epoch(self.seen), Why::First, grounds, None, String::new(), cx, now);
+        }
         if !cx.in_touch(now) {
             return Next::Stay(Role::Standby(s));
         }
@@ -116,6 +121,9 @@ impl Group {
     /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
     fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
         let t = &cx.settings.timing;
+        if broken(Broken::FailbackAtOnce) {
+            return Some(Span::ZERO);
+        }
         let losses = cx.witness.losses.iter().chain(&self.driven_out);
         let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
         match cx.settings.groups[usize::from(self.id.0)].failback {
@@ -132,7 +140,7 @@ impl Group {
         loop {
             match w.stage {
                 Stage::Reserve => {
-                    if self.durable < w.epoch {
+                    if self.durable < w.epoch && !broken(Broken::EpochNotDurable) {
                         return Next::Stay(Role::Standby(s));
                     }
                     w.since = now;
@@ -146,7 +154,8 @@ impl Group {
                         });
                         w.stage = Stage::Warm(self.service_attempt);
                     } else {
-                        w.stage = if w.why == Why::First { Stage::Probe } else { Stage::Ask };
+                        w.stage =
+                            if w.why == Why::First && !broken(Broken::FirstClaimUnprobed) { Stage::Probe } else { Stage::Ask };
                         w.told = Mono::ZERO;
                     }
                 }
@@ -181,7 +190,7 @@ impl Group {
             }
         }
         let mine = Grant { epoch: w.epoch, attempt: w.attempt, incarnation: cx.incarnation };
-        if g.released == Some(mine) {
+        if g.released == Some(mine) || (broken(Broken::ReleasedUnnamed) && g.released.is_some()) {
             let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
                 cx.ask = true;
                 cx.urgent = true;
@@ -221,7 +230,7 @@ impl Group {
 
     fn withdraw(&mut self, mut s: Standby, why: String, pause: Span, cx: &mut Shared, now: Mono) -> Next {
         if let Some(w) = s.wish.take() {
-            self.seen = self.seen.max(w.epoch);
+            self.never_again(w.epoch);
         }
         if self.running == Running::Warm {
             self.services(ServiceOrder::Stop, Running::Stopping, cx);
@@ -248,11 +257,12 @@ impl Group {
         let rank = |epoch, node: NodeId| (epoch, preferred == Some(node), std::cmp::Reverse(node));
         let goes_first =
             s.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
+        let both = broken(Broken::BothIntentsGranted);
         let why = if !g.eligible {
             Some(WhyRefused::NotFit)
-        } else if goes_first {
+        } else if goes_first && !both {
             Some(WhyRefused::OtherIntent)
-        } else if intent.epoch <= self.seen {
+        } else if intent.epoch <= self.seen && !broken(Broken::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {
             None
@@ -261,12 +271,15 @@ impl Group {
             self.refuse(Refused { grant, why }, cx);
             return;
         }
-        if self.running == Running::Stopping {
+        if self.running == Running::Stopping && !broken(Broken::ColdNotAwaited) {
             return;
         }
-        if let Some(w) = s.wish.take() {
+        if !broken(Broken::GrantKeepsIntent)
+            && !both
+            && let Some(w) = s.wish.take()
+        {
             // † To grant is to withdraw one's own intent for good.
-            self.seen = self.seen.max(w.epoch);
+            self.never_again(w.epoch);
             if self.running == Running::Warm {
                 self.services(ServiceOrder::Stop, Running::Stopping, cx);
             }
@@ -299,7 +312,9 @@ impl Group {
         if g.role != BeatRole::Owner {
             return;
         }
-        self.seen = self.seen.max(g.epoch);
+        if !broken(Broken::EpochHeardIgnored) {
+            self.seen = self.seen.max(g.epoch);
+        }
         let Some((grant, closed, _)) = self.released else {
             if idle && matches!(self.running, Running::Warm | Running::Running) && g.gate_open {
                 self.services(ServiceOrder::Stop, Running::Stopping, cx);
@@ -321,7 +336,9 @@ impl Group {
 
     /// What a new heartbeat says of this group, whatever the role.
     pub(super) fn hear(&mut self, beat: &Heartbeat, by_table: bool, cx: &mut Shared, now: Mono) {
-        if !by_table && cx.peer.deaf_and_dark_since(&self.name).is_none_or(|at| now.since(at) < cx.settings.timing.warn) {
+        if (!by_table || broken(Broken::TableBeatEndsStandDown))
+            && cx.peer.deaf_and_dark_since(&self.name).is_none_or(|at| now.since(at) < cx.settings.timing.warn)
+        {
             self.stand_down = None;
             self.broken = 0;
         }
@@ -338,22 +355,30 @@ impl Group {
             }
             return;
         };
+        let heard = if broken(Broken::PeerGroundFromHearing) { Some(now) } else { cx.peer.hears_me };
+        let ignored = broken(Broken::EpochHeardIgnored);
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(mut o) => {
                 o.grounds.island = None;
+                if broken(Broken::PeerGroundWithoutStandby) {
+                    o.grounds.peer = o.grounds.peer.max(heard);
+                }
                 match g.role {
+                    BeatRole::Owner if g.epoch > o.epoch && broken(Broken::LowerStays) => {}
                     BeatRole::Owner if g.epoch > o.epoch => {
                         self.seen = self.seen.max(g.epoch);
                         let text = format!("{} owns as well, with the higher epoch {}", cx.peer_name(), g.epoch);
                         self.leave_now(o.epoch, &text, cx, now);
                         return;
                     }
+                    BeatRole::Owner if broken(Broken::HigherSilent) => {}
                     BeatRole::Owner => {
                         self.reaffirm(&mut o, cx, now);
                     }
                     BeatRole::Standby if g.epoch <= o.epoch => {
-                        o.grounds.peer = o.grounds.peer.max(cx.peer.hears_me);
+                        o.grounds.peer = o.grounds.peer.max(heard);
                     }
+                    BeatRole::Standby | BeatRole::Leaving if broken(Broken::EpochNotRaised) => {}
                     BeatRole::Standby | BeatRole::Leaving => {
                         if g.role == BeatRole::Standby || g.epoch > o.epoch {
                             self.seen = self.seen.max(g.epoch);
@@ -390,7 +415,7 @@ impl Group {
                 }
             }
             Role::Standby(s) => {
-                if g.role == BeatRole::Owner {
+                if g.role == BeatRole::Owner && !ignored {
                     self.seen = self.seen.max(g.epoch);
                 }
                 self.role = Role::Standby(s);
@@ -418,7 +443,7 @@ impl Group {
         }
         let why = if !g.eligible || (!beat.reachable && cx.witness.reachable) {
             Some(WhyRefused::NotFit)
-        } else if intent.epoch <= o.epoch.max(self.seen) {
+        } else if intent.epoch <= o.epoch.max(self.seen) && !broken(Broken::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {
             None

@@ -149,6 +149,9 @@ pub struct Record {
     /// Each group by name.
     #[serde(default)]
     pub groups: Vec<GroupRecord>,
+    /// The witnesses that failed the negative control: they prove nothing in the next life either, until they pass it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_register: Vec<u8>,
 }
 
 /// What survives of one group.

@@ -3,6 +3,7 @@
 //! Pure: inputs and time go in, outputs come out. Nothing here does IO, reads a clock, draws a random number or knows tokio;
 //! the daemon and the simulator drive the very same [`Node`](node::Node). The rules are SAFETY.md's, by number.
 
+pub mod broken;
 pub mod claim;
 pub mod command;
 pub mod event;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::command::Commands;
 use super::event::{Kind, Level};
 use super::group::Group;
@@ -20,6 +21,8 @@ use super::time::{Mono, Span};
 const DISK_AGAIN: Span = Span::secs(1);
 /// Negative controls, while all is well (SAFETY R2).
 const CONTROL_EVERY: Span = Span::secs(10);
+/// The same until enough of them have stayed away: a witness is counted on from the first moment, so it is tested at once.
+const CONTROL_SOON: Span = Span::secs(1);
 
 /// The decision of one node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,7 +62,7 @@ impl Node {
             answer: false,
             writing: None,
             disk_again: now,
-            next_control: now + CONTROL_EVERY,
+            next_control: now,
             mismatch: None,
             suspected: false,
         }
@@ -103,7 +106,7 @@ impl Node {
     fn notice_gap(&mut self, now: Mono) {
         let Some(due) = self.deadline() else { return };
         let late = now.since(due);
-        if late <= self.cx.settings.timing.heartbeat {
+        if late <= self.cx.settings.timing.heartbeat || broken(Broken::GapUnnoticed) {
             return;
         }
         let text = format!("the decision loop came {late} late: old evidence is void");
@@ -133,12 +136,15 @@ impl Node {
             let group = Group::start(id, record, gate, at(&start.addresses), at(&start.running), &mut self.cx, now);
             self.groups.push(group);
         }
+        for (i, w) in (0u8..).zip(&mut self.cx.witness.targets) {
+            w.register &= !start.record.no_register.contains(&i);
+        }
         self.cx.dirty = true;
         self.cx.urgent = true;
         self.cx.ask = true;
         self.next_beat = now + self.cx.settings.timing.heartbeat;
         self.cx.witness.next = now;
-        self.next_control = now + CONTROL_EVERY;
+        self.next_control = now;
     }
 
     fn take(&mut self, input: Input, now: Mono) {
@@ -196,6 +202,9 @@ impl Node {
         let cx = &mut self.cx;
         let Some(l) = cx.links.get_mut(usize::from(link.0)) else { return };
         let said = beat.get();
+        if broken(Broken::MismatchIsSilence) && said.digest != cx.settings.digest {
+            return;
+        }
         let guard = cx.peer.guard(said, l.number, cx.incarnation, &cx.sent, now, cx.settings.timing.lease);
         if guard == Guard::Stale {
             return;
@@ -382,19 +391,21 @@ impl Node {
         }
     }
 
-    /// Negative controls: a standby's VIP-sourced echo, unwritten, must not come back (SAFETY R2 †).
+    /// Negative controls: a standby's VIP-sourced echo, unwritten, must not come back (SAFETY R2 †). One group's is enough: it
+    /// is the witness that is tested. Not before the owner has been heard for a moment, so that its announcements are there.
     fn controls(&mut self, now: Mono) {
-        if now >= self.next_control {
-            self.next_control = now + CONTROL_EVERY;
-            for i in 0..self.groups.len() {
-                let g = &self.groups[i];
-                let served = self.cx.in_touch(now) && self.cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
-                if g.quiet_standby() && served && self.cx.witness.reachable {
-                    let id = g.id;
-                    let number = self.cx.echo_all(EchoKind::Control(id));
-                    self.cx.witness.control_sent(number, &self.cx.settings.witness);
-                }
+        let cx = &self.cx;
+        let served = |g: &&Group| g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
+        let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
+        match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {
+            None => self.next_control = self.next_control.max(now + CONTROL_SOON),
+            Some(group) if now >= self.next_control => {
+                let number = self.cx.echo_all(EchoKind::Control(group));
+                self.cx.dirty |= self.cx.witness.control_sent(number, &self.cx.settings.witness);
+                self.next_control =
+                    now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
             }
+            Some(_) => {}
         }
         self.cx.wake(self.next_control);
     }
@@ -412,7 +423,12 @@ impl Node {
         let groups: Vec<GroupRecord> = self.groups.iter().map(|g| g.record(cx, now)).collect();
         let ticket = cx.number();
         self.writing = Some((ticket, groups.iter().map(|g| g.epoch).collect()));
-        cx.out.push_back(Output::Persist { ticket, record: Record { groups } });
+        let no_register = (0u8..)
+            .zip(&cx.witness.targets)
+            .filter(|(i, w)| !w.register && cx.settings.witness.is_register(usize::from(*i)))
+            .map(|(i, _)| i)
+            .collect();
+        cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register } });
     }
 
     fn beat(&mut self, now: Mono) {
@@ -439,7 +455,7 @@ impl Node {
             incarnation: cx.incarnation,
             number,
             digest: cx.settings.digest,
-            lease: timing.lease,
+            lease: if broken(Broken::LeaseUnderstated) { timing.lease / 2 } else { timing.lease },
             echo_of,
             echoes,
             answer: cx.ask || owner,

@@ -1,5 +1,6 @@
 //! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
 
+use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::Defend;
 use super::group::{Group, Next, UNFIT};
@@ -8,7 +9,7 @@ use super::io::{AddressOrder, EchoKind, GateOrder, Output, ServiceOrder};
 use super::role::{Owner, Role, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::witness::majority_time;
+use super::witness::{Series, majority_time};
 
 /// Announcements after taking over: the first at once, the others after these waits; then a refresh now and then.
 const BURST: [Span; 5] = [Span::millis(10), Span::millis(50), Span::millis(200), Span::millis(1000), Span::secs(3)];
@@ -40,11 +41,15 @@ impl Group {
     pub(super) fn step_owner(&mut self, mut o: Box<Owner>, cx: &mut Shared, now: Mono) -> Next {
         let t = cx.settings.timing;
         let lease = cx.lease();
-        if now >= o.armed {
+        if now >= o.armed && !broken(Broken::StaysWithoutGround) {
             let text = format!("no ground for {lease}: {}", self.without_ground(&o, cx, now));
             return self.leave(o.epoch, None, Level::Error, text, cx, now);
         }
         self.island(&mut o, cx, now);
+        if broken(Broken::OwnTimer) {
+            o.grounds.path = Some(now);
+            cx.wake(now + lease / 3);
+        }
         self.renew(&mut o, cx, lease, now);
         cx.wake(o.armed);
 
@@ -61,7 +66,7 @@ impl Group {
             }
         }
         let missing = o.paths.iter().any(|p| p.missed > 0);
-        let fast = stale || missing;
+        let fast = (stale || missing) && !broken(Broken::NoFastEvidence);
         cx.fast |= fast;
         let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
         if cx.witness.carrier {
@@ -78,7 +83,7 @@ impl Group {
                 cx.wake(at + period);
             }
         }
-        if stale {
+        if stale && !broken(Broken::NoFastEvidence) {
             if o.asked.is_none_or(|at| now >= at + t.echo_period()) {
                 o.asked = Some(now);
                 cx.urgent = true;
@@ -88,12 +93,12 @@ impl Group {
         }
 
         // Defence: only with a ground, only with an open gate.
-        if ground.is_some() {
-            let broken = o.paths.iter().zip(&cx.witness.targets).filter_map(|(p, w)| {
+        if (ground.is_some() || broken(Broken::DefenceWithoutGate)) && !broken(Broken::NoDefence) {
+            let taken = o.paths.iter().zip(&cx.witness.targets).filter_map(|(p, w)| {
                 let proven = p.missed_against(&w.own);
                 (proven > 0).then_some((proven, p.missed))
             });
-            match broken.max() {
+            match taken.max() {
                 Some((proven, missed)) => {
                     let defend = o.defence.missing(now, missed, proven, &t);
                     if let Some(next) = self.defend(defend, &mut o, cx, now) {
@@ -106,7 +111,7 @@ impl Group {
         }
 
         // Void grounds are never a reason to announce (R10).
-        if now >= o.announce && ground.is_some() {
+        if now >= o.announce && (ground.is_some() || broken(Broken::DefenceWithoutGate)) {
             cx.out.push_back(Output::Announce { group: self.id });
             let wait = BURST.get(o.burst as usize).copied().unwrap_or(REFRESH);
             o.burst = o.burst.saturating_add(1);
@@ -135,6 +140,7 @@ impl Group {
 
     fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span, now: Mono) {
         let Some(ground) = o.grounds.newest() else { return };
+        let ground = if broken(Broken::RenewFromNow) && ground + lease > now { now } else { ground };
         let until = ground + lease;
         // While most of the lease is left a small gain waits for the next ground: two kinds of ground must not cost two
         // renewals each heartbeat.
@@ -156,7 +162,7 @@ impl Group {
 
     /// `island = "hold"`: no peer, no witness, carrier up, and the administrator said to go on (SAFETY R8).
     fn island(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
-        if !cx.settings.witness.island_hold {
+        if !cx.settings.witness.island_hold && !broken(Broken::IslandAlways) {
             return;
         }
         let t = &cx.settings.timing;
@@ -205,8 +211,14 @@ impl Group {
 
     /// Takes in that a majority answered VIP-sourced echoes.
     pub(super) fn path_answered(&self, o: &mut Owner, cx: &Shared) {
-        let registers = o.paths.iter().zip(&cx.witness.targets).map(|(p, w)| if w.register { p.answered } else { None });
-        let at = majority_time(registers, cx.settings.witness.register_majority());
+        let time = |p: &Series| if broken(Broken::PathGroundFromReceipt) { p.answered_at } else { p.answered };
+        let registers = o
+            .paths
+            .iter()
+            .zip(&cx.witness.targets)
+            .map(|(p, w)| if w.register || broken(Broken::ControlIgnored) { time(p) } else { None });
+        let majority = if broken(Broken::PathWithoutMajority) { 1 } else { cx.settings.witness.register_majority() };
+        let at = majority_time(registers, majority);
         o.grounds.path = o.grounds.path.max(at);
         if at.is_some() {
             o.grounds.island = None;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::heartbeat::{GroupBeat, Heartbeat, Verified};
 use super::id::Incarnation;
 use super::time::{Mono, Span};
@@ -83,10 +84,16 @@ impl Peer {
     /// Judges a heartbeat; `link_number` is the newest number that its link carried.
     pub fn guard(&self, beat: &Heartbeat, link_number: u64, me: Incarnation, sent: &Sent, now: Mono, lease: Span) -> Guard {
         let Some(known) = self.incarnation else { return Guard::New };
+        if broken(Broken::ReplayCounts) {
+            return Guard::New;
+        }
         if beat.incarnation > known {
             return Guard::New;
         }
         if beat.incarnation < known {
+            if broken(Broken::GhostBelieved) {
+                return Guard::New;
+            }
             let fresh = echoed(beat, me, sent).is_some_and(|at| now.since(at) <= lease);
             return if fresh && !self.echoes_mine_now(now, lease) { Guard::New } else { Guard::Stale };
         }
@@ -148,6 +155,9 @@ impl Peer {
     /// It says that it cannot serve, and its words do not show that it hears me: condition 1, second form (SAFETY R4.1).
     /// Then silence is counted from the send time of my last heartbeat that it heard.
     pub fn deaf_and_dark_since(&self, group: &str) -> Option<Mono> {
+        if broken(Broken::DeafCounts) {
+            return None;
+        }
         let said = self.said()?;
         let g = self.group(group)?;
         let cannot = g.role == super::heartbeat::BeatRole::Standby && !g.gate_open && !said.reachable;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::event::{Event, Kind, Level};
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name};
 use super::io::{EchoKind, Output};
@@ -137,24 +138,38 @@ impl Shared {
 
     /// The links that can carry a frame now.
     pub fn usable_links(&self) -> Vec<LinkId> {
-        (0u8..).zip(&self.links).filter(|(_, l)| l.usable()).map(|(i, _)| LinkId(i)).collect()
+        (0u8..)
+            .zip(&self.links)
+            .filter(|(_, l)| l.usable() && !(l.relay && broken(Broken::NoRelay)))
+            .map(|(i, _)| LinkId(i))
+            .collect()
     }
 
     /// The lease that this node may count on: never longer than the peer knows (SAFETY R11).
     pub fn lease(&self) -> Span {
         let own = self.settings.timing.lease;
+        if broken(Broken::LengthensAtOnce) || broken(Broken::LeaseUnderstated) {
+            return own;
+        }
         if self.acked_lease == Span::ZERO { own } else { own.min(self.acked_lease) }
     }
 
     /// The longest lease on which the peer may still run.
     pub fn peer_lease(&self) -> Span {
+        if broken(Broken::ChallengeByOwnLease) {
+            return self.settings.timing.lease;
+        }
         self.peer.lease.max(self.settings.timing.lease)
     }
 
     /// How long a challenge must stand (SAFETY R4.4).
     pub fn challenge_time(&self) -> Span {
         let t = &self.settings.timing;
-        t.outrun(self.peer_lease()) + t.slack()
+        if broken(Broken::ChallengeStandsAtOnce) {
+            return Span::ZERO;
+        }
+        let lease = self.peer_lease();
+        if broken(Broken::RateBoundIgnored) { lease + t.slack() } else { t.outrun(lease) + t.slack() }
     }
 
     /// The peer was heard within `warn`, and it has heard this life of mine lately: agreements are possible.
@@ -175,7 +190,7 @@ impl Shared {
         if self.witness.reachable {
             return false;
         }
-        if !self.witness.carrier {
+        if !self.witness.carrier || broken(Broken::SharedLossMoves) {
             return true;
         }
         let t = &self.settings.timing;

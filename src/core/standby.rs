@@ -1,5 +1,6 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
+use super::broken::{Broken, broken};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
@@ -15,12 +16,14 @@ impl Group {
         let (since, warn, dead) = self.silence(cx);
         cx.wake(since + warn);
         if now < since + warn {
-            self.end_claim(&mut s, cx);
+            if !broken(Broken::HeartbeatEndsNothing) {
+                self.end_claim(&mut s, cx);
+            }
             return self.step_agreement(s, cx, now);
         }
         if let Some(w) = s.wish.take() {
             // A withdrawn epoch is never used again.
-            self.seen = self.seen.max(w.epoch);
+            self.never_again(w.epoch);
             cx.dirty = true;
         }
         self.ownerless = None;
@@ -35,13 +38,13 @@ impl Group {
     /// Since when the peer has been silent, and after how long it is suspected and lost.
     pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
         let t = &cx.settings.timing;
-        if cx.peer.heard.is_none() {
+        if cx.peer.heard.is_none() && !broken(Broken::NoInitDead) {
             let floor = cx.peer.floor.max(cx.born);
             return (floor, t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
         }
         let since = cx.peer.silent_since();
         let since = cx.peer.deaf_and_dark_since(&self.name).map_or(since, |deaf| deaf.min(since));
-        (since, t.warn, t.dead)
+        (since, t.warn, if broken(Broken::ClaimAtWarn) { t.warn } else { t.dead })
     }
 
     /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
@@ -62,7 +65,7 @@ impl Group {
         let claim = s.claim.get_or_insert_with(Claim::default);
         cx.fast |= age < dead * 4 || claim.challenge.is_some();
         if let Some(until) = self.stand_down {
-            if now < until {
+            if now < until && !broken(Broken::NoStandDown) {
                 cx.wake(until);
                 return;
             }
@@ -93,12 +96,14 @@ impl Group {
         }
 
         // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
-        let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since);
+        let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since)
+            || broken(Broken::ClaimWithoutReach);
+        let quiet = claim.probes.unanswered(now) || broken(Broken::ClaimUnprobed);
         let stopping = self.running == super::role::Running::Stopping;
-        if claim.challenge.is_none() && claim.probes.unanswered(now) && reach && !stopping {
+        if claim.challenge.is_none() && quiet && reach && !stopping {
             claim.challenge = Some(Challenge::new(now, cx.witness.targets.len(), cx.challenge_time()));
             claim.never_took = false;
-            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: true });
+            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !broken(Broken::ChallengerSilent) });
         }
         let Some(c) = claim.challenge.as_mut() else {
             cx.wake(now + t.echo_period());
@@ -107,7 +112,7 @@ impl Group {
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
             r.review(now, &w.own, &t);
             // † A witness whose table is no register lets every challenge stand.
-            r.never_took |= !w.register;
+            r.never_took |= !w.register && !broken(Broken::ControlIgnored);
         }
         match c.verdict(cx.settings.witness.register_majority()) {
             Verdict::Broken => {
@@ -132,7 +137,7 @@ impl Group {
             let asked = |target: u8, r: &Register| settings.is_register(usize::from(target)) && !r.broken;
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
-                if r.start.is_none() {
+                if r.start.is_none() || broken(Broken::ChallengeWritesOn) {
                     // † After the first echo came back never write again.
                     r.written = Some(now);
                     cx.out.push_back(Output::Write { group: self.id, witness });
@@ -182,19 +187,20 @@ impl Group {
         }
         if !cx.witness.carrier {
             open.push(Open::NoCarrier);
+        } else if broken(Broken::ClaimWithoutReach) {
         } else if !cx.witness.reachable || cx.witness.own_time(&cx.settings.witness).is_none_or(|at| at <= since) {
             open.push(Open::WitnessDark);
         }
         if self.running == super::role::Running::Stopping {
             open.push(Open::StillStopping);
-        } else if !self.eligible(cx, now) {
+        } else if !self.eligible(cx, now) || (self.hold.is_some() && broken(Broken::HoldForbidsClaim)) {
             open.push(Open::NotEligible);
         }
-        if self.durable < cx.next_epoch(self.seen) {
+        if self.durable < cx.next_epoch(self.seen) && !broken(Broken::EpochNotDurable) {
             open.push(Open::EpochNotDurable);
         }
         let claim = s.claim.as_ref();
-        if let Some(until) = self.stand_down.filter(|at| now < *at) {
+        if let Some(until) = self.stand_down.filter(|at| now < *at && !broken(Broken::NoStandDown)) {
             open.push(if claim.is_some_and(|c| c.never_took) { Open::NeverTook } else { Open::StandingDown(until.since(now)) });
             return open;
         }
@@ -215,7 +221,10 @@ impl Group {
             }
             Some(c) => match c.verdict(cx.settings.witness.register_majority()) {
                 Verdict::Stood(at) if at + cx.lease() > now => {
-                    if !claim.probes.unanswered_lately(now) {
+                    let quiet = claim.probes.unanswered_lately(now)
+                        || broken(Broken::ClaimUnprobed)
+                        || (broken(Broken::ProbesOfAnyAge) && claim.probes.unanswered(now));
+                    if !quiet {
                         open.push(Open::Probing);
                     }
                 }

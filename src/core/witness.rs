@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::{Broken, broken};
 use super::pace::Pace;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
 
 /// So many answered echoes are remembered, to be set against missing ones of another kind.
 const PASSED_KEPT: usize = 32;
+/// Negative controls that must stay away in a row: at 30 % loss fewer would not tell a register from bad luck.
+const AWAY_ENOUGH: u32 = 8;
 
 /// Echoes of one kind to one witness: which are on their way, which was answered last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,6 +40,7 @@ impl Series {
 
     /// Counts those that can no longer be answered in time.
     pub fn expire(&mut self, now: Mono, delivery: Span) {
+        let delivery = if broken(Broken::LateAnswersCount) { delivery * 20 } else { delivery };
         while let Some((_, sent)) = self.pending.front()
             && now.since(*sent) > delivery
         {
@@ -108,6 +112,8 @@ pub struct Target {
     pub pace: Pace,
     /// The last negative control; none when it came back, or none was sent.
     pub control: Option<u64>,
+    /// Negative controls in a row that stayed away.
+    pub away: u32,
 }
 
 /// The witnesses, and the own public side.
@@ -139,6 +145,7 @@ impl Witness {
             register: settings.is_register(target),
             pace: Pace::default(),
             control: None,
+            away: 0,
         };
         Witness {
             targets: (0..usize::from(settings.targets)).map(target).collect(),
@@ -151,17 +158,34 @@ impl Witness {
         }
     }
 
-    /// A negative control goes out. The last one did not come back: the table is a register (again).
-    pub fn control_sent(&mut self, number: u64, settings: &WitnessSettings) {
+    /// A negative control goes out. One that does not come back may have been lost: only several in a row say that the
+    /// table is a register again. Returns whether that is news.
+    pub fn control_sent(&mut self, number: u64, settings: &WitnessSettings) -> bool {
+        let mut news = false;
         for (_, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
-            t.register |= t.control.replace(number).is_some();
+            if t.control.replace(number).is_some() {
+                t.away = t.away.saturating_add(1);
+                if t.away >= AWAY_ENOUGH {
+                    news |= !std::mem::replace(&mut t.register, true);
+                }
+            }
         }
+        news
+    }
+
+    /// So many negative controls stayed away from every witness that they may be rare.
+    pub fn controlled(&self, settings: &WitnessSettings) -> bool {
+        self.targets.iter().enumerate().all(|(target, t)| t.away >= AWAY_ENOUGH || !settings.is_register(target))
     }
 
     /// A negative control came back: until one stays away, this witness proves nothing. Returns whether that is news.
     pub fn control_back(&mut self, target: usize, number: u64) -> bool {
         let Some(t) = self.targets.get_mut(target) else { return false };
-        t.control.take_if(|n| *n == number).is_some() && std::mem::replace(&mut t.register, false)
+        if t.control.take_if(|n| *n == number).is_none() {
+            return false;
+        }
+        t.away = 0;
+        std::mem::replace(&mut t.register, false)
     }
 
     /// After a gap of my own: what is on its way no longer counts, and neither does the silence so far.
@@ -178,7 +202,7 @@ impl Witness {
         let Some(t) = self.targets.get_mut(target) else { return };
         if t.own.answer(now, number, delivery).is_some() {
             t.streak = t.streak.saturating_add(1);
-            if t.streak >= settings.rise {
+            if t.streak >= settings.rise || broken(Broken::NoHysteresis) {
                 t.reachable = true;
             }
         }
@@ -186,7 +210,7 @@ impl Witness {
 
     /// Judges again; returns whether the judgement of the whole changed.
     pub fn review(&mut self, now: Mono, settings: &WitnessSettings, delivery: Span) -> bool {
-        let limit = settings.witness_time(delivery);
+        let limit = if broken(Broken::NoHysteresis) { settings.interval + delivery } else { settings.witness_time(delivery) };
         for t in &mut self.targets {
             t.own.expire(now, delivery);
             if t.own.missed > 0 {

@@ -142,7 +142,7 @@ mod tests {
             acked_lease: Span::ZERO,
             standby: None,
         };
-        Record { groups: vec![group] }
+        Record { groups: vec![group], ..Record::default() }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What a scenario can do to the world, by number; `script` knows the names.
 
+use std::sync::Arc;
+
 use super::clock::Moment;
-use super::gateway::Witness;
 use super::machine::{Power, Process};
 use super::network::{Path, Station};
 use super::record::Lane;
 use super::world::{Event, World};
-use crate::core::id::Mac;
+use crate::core::broken::{Broken, broken};
+use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
+use crate::core::id::{Epoch, Mac};
 use crate::core::io::{Command, Input, InterfaceState, Record};
 use crate::core::settings::Settings;
 use crate::core::time::Span;
@@ -88,7 +91,7 @@ pub enum Act {
     DeleteVip(usize, usize),
     /// Somebody flushes the ruleset.
     FlushRuleset(usize),
-    /// Forged frames: refused before the decision sees anything.
+    /// Forged frames to a node: refused before the decision sees anything.
     Forge(usize),
     /// So many old heartbeats to a node are played back.
     PlayBack(usize, u32),
@@ -196,7 +199,7 @@ impl World {
                     self.queue.push(now + Span::micros(60), Event::Deliver(*node, None, Input::GateTableGone));
                 }
             }
-            Act::Forge(_) => {}
+            Act::Forge(node) => self.forge(*node),
             Act::PlayBack(node, count) => self.play_back(*node, *count),
             Act::FalseAnnouncement(group) => {
                 for node in 0..2 {
@@ -211,8 +214,14 @@ impl World {
                     self.command(*node, Command::ComeBack);
                 }
             }
-            Act::Configure(node, settings) => self.machines[*node].settings = Settings::clone(settings),
-            Act::LoseState(node) => self.machines[*node].disk.record = Record::default(),
+            Act::Configure(node, settings) => {
+                self.check.reckon_with(settings.timing.lease);
+                self.machines[*node].settings = Settings::clone(settings);
+            }
+            Act::LoseState(node) => {
+                self.check.lost_state(*node);
+                self.machines[*node].disk.record = Record::default();
+            }
             Act::Heal => self.heal(),
         }
         for node in 0..2 {
@@ -308,6 +317,20 @@ impl World {
         }
     }
 
+    /// A heartbeat that the peer never signed: of a new life, as the owner with an epoch above all.
+    fn forge(&mut self, node: usize) {
+        let Some((link, beat)) = self.overheard[node].last().cloned().filter(|_| broken(Broken::UnsignedBelieved)) else {
+            return;
+        };
+        let mut forged = Heartbeat::clone(beat.get());
+        forged.incarnation.0 += 1000;
+        for group in &mut forged.groups {
+            (group.role, group.gate_open, group.epoch) = (BeatRole::Owner, true, Epoch(group.epoch.0 + 1000));
+        }
+        let input = Input::Heard { link, beat: Arc::new(Verified::vouch(forged)) };
+        self.queue.push(self.now + Span::micros(200), Event::Deliver(node, Some(usize::from(link.0)), input));
+    }
+
     fn play_back(&mut self, node: usize, count: u32) {
         for place in 0..u64::from(count) {
             if let Some((link, beat)) = self.other_rng.pick(&self.overheard[node]).cloned() {
@@ -337,8 +360,8 @@ impl World {
         }
         for witness in 0..self.witnesses.len() {
             self.apply(&Act::WitnessUp(witness, true));
-            let Witness { pins, last_hop, .. } = &mut self.witnesses[witness];
-            (*pins, *last_hop) = (false, false);
+            // To answer the sender is no fault of a witness, it is what the witness is.
+            self.witnesses[witness].pins = false;
             self.wake_table(witness);
         }
         self.stranger.iter_mut().for_each(|there| *there = false);

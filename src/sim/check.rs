@@ -85,6 +85,16 @@ impl Checker {
         }
     }
 
+    /// A node lost its state directory: its epochs may repeat (SAFETY R13).
+    pub fn lost_state(&mut self, node: usize) {
+        self.owned[node].iter_mut().for_each(|epoch| *epoch = Epoch(0));
+    }
+
+    /// A node may come to run on this lease: limits last as long.
+    pub fn reckon_with(&mut self, lease: Span) {
+        self.timing.lease = self.timing.lease.max(lease);
+    }
+
     /// Who answers for a group now; `excuse`: a limit of SAFETY.md covers it.
     pub fn answering(&mut self, now: Moment, group: usize, answers: [bool; 2], excuse: bool) {
         match (answers == [true, true], self.both[group]) {
@@ -139,9 +149,11 @@ impl Checker {
         let name = (&self.names[node], &self.group_names[group]);
         let wrong = if epoch.0 % 2 != node as u64 {
             Some(format!("{} owns {} with epoch {epoch}, which is not one of its numbers", name.0, name.1))
+        } else if epoch == owned {
+            Some(format!("{} owns {} with epoch {epoch} a second time", name.0, name.1))
         } else if epoch < owned {
             Some(format!("{} owns {} with epoch {epoch} after it had owned with {owned}", name.0, name.1))
-        } else if epoch <= seen && epoch != owned {
+        } else if epoch <= seen {
             Some(format!("{} owns {} with epoch {epoch} though it had heard of {seen}", name.0, name.1))
         } else {
             None
@@ -197,12 +209,13 @@ pub fn idle_bound(timing: &Timing) -> Span {
 }
 
 impl World {
-    /// Whether a limit of SAFETY.md covers that both answer: (a) a machine was paused, (e) a ruleset was flushed.
+    /// Whether a limit of SAFETY.md covers that both answer: (0) a renewal was stopped on its way, (a) a machine was paused, (e) a ruleset was flushed.
     pub(super) fn excuse(&self, group: usize) -> bool {
         let timing = self.pair.timing();
         let recent = timing.outrun(timing.lease) + timing.slack();
         self.machines.iter().any(|machine| {
-            let unpaused = machine.unpaused.is_some_and(|at| self.now.since(at) <= recent);
+            let late = machine.unpaused.max(machine.stalled);
+            let unpaused = late.is_some_and(|at| self.now.since(at) <= recent);
             let mono = machine.clock.read(self.now);
             unpaused || (!machine.kernel.table && machine.kernel.has_address(mono, group))
         })

@@ -1,5 +1,6 @@
 //! A machine's kernel as far as the rules use it: a gate and addresses for each group. It lives on while the daemon hangs.
 
+use crate::core::broken::{Broken, broken};
 use crate::core::io::{AddressOrder, AddressReport, GateOrder, GateReport};
 use crate::core::time::{Mono, Span};
 
@@ -32,7 +33,7 @@ impl Kernel {
 
     /// The gate lets the VIP work.
     pub fn gate_open(&self, now: Mono, group: usize) -> bool {
-        self.groups[group].gate.is_some_and(|until| now < until)
+        self.groups[group].gate.is_some_and(|until| now < until || broken(Broken::GateStaysOpen))
     }
 
     /// An address of the group is there.
@@ -94,7 +95,7 @@ impl Kernel {
                 *element = Some(until + lag);
                 GateReport::Opened
             }
-            GateOrder::Renew(until) if live && until > now => {
+            GateOrder::Renew(until) if (live || broken(Broken::RenewalRevives)) && until > now => {
                 *element = Some(until + lag);
                 GateReport::Renewed
             }

@@ -120,6 +120,8 @@ pub struct Machine {
     pub tick_at: Moment,
     /// When the last order to the kernel will have been carried out: they go one after the other.
     pub busy_until: Moment,
+    /// When a renewal was sent that had been reckoned before a stop.
+    pub stalled: Option<Moment>,
     /// When it was last paused and went on.
     pub unpaused: Option<Moment>,
     /// When its ruleset was last flushed.
@@ -153,6 +155,7 @@ impl Machine {
             answers_unicast: vec![false; groups],
             tick_at: Moment::NEVER,
             busy_until: Moment::ZERO,
+            stalled: None,
             unpaused: None,
             flushed: None,
             comes_back: None,

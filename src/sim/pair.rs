@@ -159,7 +159,7 @@ impl Builder {
             cluster: name("web"),
             me: NodeId(me),
             nodes: [name("master1"), name("master2")],
-            digest: 1,
+            digest: self.timing.lease.0,
             links: links.clone(),
             witness: WitnessSettings {
                 link: public,
@@ -198,16 +198,27 @@ impl Pairs for Builtin {
                 "three" => builder.targets = 3,
                 "two" => builder.groups = 2,
                 "hold" => builder.island_hold = true,
+                other if lease_of(other).is_some() => {
+                    let timing = &mut builder.timing;
+                    timing.lease = lease_of(other).unwrap_or(timing.lease);
+                    timing.dead = timing.dead.max(timing.least_dead());
+                    timing.init_dead = timing.init_dead.max(timing.dead);
+                }
                 other => {
                     return Err(format!(
                         "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                         cold, plain, manual, after30, equal, three, two, hold"
+                         cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS"
                     ));
                 }
             }
         }
         Ok(builder.build())
     }
+}
+
+/// The lease of a word like `lease1500`.
+fn lease_of(word: &str) -> Option<Span> {
+    word.strip_prefix("lease")?.parse().ok().filter(|ms| (1..=60_000).contains(ms)).map(Span::millis)
 }
 
 /// A group's number as the core's.

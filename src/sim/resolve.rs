@@ -59,7 +59,7 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
         Step::Stranger(on) => r.groups(on).map(|gs| gs.map(|g| Act::Stranger(g, on.on.unwrap_or(true))).collect()),
         Step::Forge(on) => {
             let groups = r.groups(on)?;
-            Ok(groups.map(Act::FalseAnnouncement).collect())
+            Ok(groups.map(Act::FalseAnnouncement).chain([Act::Forge(0), Act::Forge(1)]).collect())
         }
         Step::ReplayPackets(on) => {
             let count = on.count.unwrap_or(8);

@@ -43,7 +43,11 @@ const KINDS: &[Kind] = &[
     Kind::Gateway,
     Kind::GatewayCut,
     Kind::Forgets,
+    Kind::Pins,
+    Kind::LastHop,
+    Kind::Stranger,
     Kind::Clock,
+    Kind::Lease,
     Kind::Standby,
     Kind::Takeover,
     Kind::ServiceDies,
@@ -54,6 +58,7 @@ const KINDS: &[Kind] = &[
     Kind::Forge,
     Kind::PlayBack,
     Kind::Disk,
+    Kind::DiskFull,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +80,11 @@ enum Kind {
     Gateway,
     GatewayCut,
     Forgets,
+    Pins,
+    LastHop,
+    Stranger,
     Clock,
+    Lease,
     Standby,
     Takeover,
     ServiceDies,
@@ -86,6 +95,7 @@ enum Kind {
     Forge,
     PlayBack,
     Disk,
+    DiskFull,
 }
 
 /// The names of the kinds of fault, for those who want to leave some out.
@@ -107,12 +117,18 @@ pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
     let share = rng.between(1, 9);
     let mut kinds: Vec<Kind> = KINDS.iter().copied().filter(|_| rng.below(10) < share).collect();
     kinds.retain(|kind| !without.contains(&format!("{kind:?}")));
+    // What a witness is it has always been: the standby finds it out in good times.
+    let last_hop = kinds.contains(&Kind::LastHop);
+    kinds.retain(|kind| *kind != Kind::LastHop);
     if kinds.is_empty() {
         kinds.push(Kind::Cut);
     }
     let timing = pair.timing();
-    let mut drawer = Drawer { pair: &pair, rng, timeline: Vec::new() };
+    let mut drawer = Drawer { pair: &pair, config: &config, rng, timeline: Vec::new() };
     let begin = Moment::ZERO;
+    if last_hop {
+        drawer.add(begin, Step::GatewayLastHop(Gateway::default()));
+    }
     for node in 0..2 {
         let at = begin + Span(drawer.rng.below(timing.dead.0 * 2));
         drawer.add(at, Step::Start(drawer.name(node)));
@@ -131,11 +147,14 @@ pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
     timeline.sort_by_key(|entry| entry.at);
     // What would undo the healing comes too late.
     timeline.retain(|entry| entry.at.0.0 <= now.0);
+    // Who was still on its way out is started again.
+    let again = Dur(Span((now + timing.dead * 2 + Span::secs(10)).0 / 1_000 * 1_000));
+    timeline.push(Entry { at: again, step: Step::Start(Names::Many((0..2).map(|n| pair.node_name(n).to_string()).collect())) });
     Scenario {
         schema: None,
         title: format!("Seed {seed}"),
         about: String::new(),
-        config: config.into(),
+        config: config.clone().into(),
         seed: Some(seed),
         timeline,
         until: Dur(Span(until.0 / 1_000_000 * 1_000_000)),
@@ -146,6 +165,7 @@ pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
 
 struct Drawer<'a> {
     pair: &'a Pair,
+    config: &'a str,
     rng: Rng,
     timeline: Vec<Entry>,
 }
@@ -252,6 +272,23 @@ impl Drawer<'_> {
                 let rate = self.rng.between(917, 1083) as f64 / 1000.0;
                 (Step::ClockRate(On { rate: Some(rate), ..on }), None)
             }
+            Kind::Pins => {
+                let off = Gateway { on: Some(false), ..Gateway::default() };
+                (Step::GatewayPins(Gateway::default()), Some(Step::GatewayPins(off)))
+            }
+            // At the beginning, or never.
+            Kind::LastHop => return,
+            Kind::Stranger => (Step::Stranger(On::default()), Some(Step::Stranger(On { on: Some(false), ..On::default() }))),
+            Kind::Lease => {
+                // From half to four times as long, and the daemon restarted: sometimes within the lease, sometimes after it.
+                let lease = self.pair.timing().lease;
+                let lease = self.rng.between(lease.as_millis() / 2, lease.as_millis() * 4);
+                let config = self.config.replace(".toml", &format!("-lease{lease}.toml"));
+                self.add(at, Step::Configure(On { config: Some(config), ..on }));
+                let kill = self.rng.below(2) == 0;
+                (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
+            }
+            Kind::DiskFull => (Step::DiskFails(on), Some(Step::DiskFails(off))),
             Kind::Standby => (Step::Standby(on.clone()), Some(Step::Resume(on))),
             Kind::Takeover => (Step::Takeover(on), None),
             Kind::ServiceDies => (Step::ServiceDies(on), None),

@@ -6,9 +6,10 @@ use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
 use super::world::{Beat, Event, Frame, Order, World};
+use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::LinkId;
-use crate::core::io::{EchoKind, Input, Output, ServiceOrder};
+use crate::core::io::{EchoKind, GateOrder, Input, Output, ServiceOrder};
 use crate::core::time::Span;
 
 impl World {
@@ -60,11 +61,19 @@ impl World {
 
     fn carry_out(&mut self, node: usize, output: Output) {
         let public = self.pair.public();
+        if broken(Broken::MarkedFramesHeld)
+            && let Output::Write { group, .. } | Output::Echo { kind: EchoKind::Challenge(group) | EchoKind::Control(group), .. } =
+                &output
+            && !self.machines[node].answers(self.now, usize::from(group.0))
+        {
+            return;
+        }
         match output {
             Output::Send { beat, links } => self.send_beat(node, &beat, &links),
             Output::Echo { witness, kind, number } => {
                 let beat = match kind {
                     EchoKind::Own => None,
+                    _ if broken(Broken::EchoWithoutHeartbeat) => None,
                     _ => self.machines[node].newest.clone(),
                 };
                 self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
@@ -130,7 +139,9 @@ impl World {
         let latency = Span::micros(self.kernel_rng.between(20, 90));
         let machine = &mut self.machines[node];
         machine.busy_until = machine.busy_until.max(self.now) + latency;
-        self.queue.push(machine.busy_until, Event::Execute(node, machine.life, order));
+        let renewal = matches!(order, Order::Gate(_, _, GateOrder::Renew(_)));
+        let at = if renewal && broken(Broken::RenewalOvertakesClose) { self.now + latency * 20 } else { machine.busy_until };
+        self.queue.push(at, Event::Execute(node, machine.life, order));
     }
 
     pub(super) fn execute(&mut self, node: usize, life: u32, order: Order) {
@@ -141,6 +152,13 @@ impl World {
         let hung = self.machines[node].process == Process::Hung;
         // An order that a hang finds under way is in the kernel already, or it is not.
         if self.machines[node].power == Power::Paused || (hung && self.kernel_rng.chance(500_000)) {
+            let reckoned = self.machines[node].clock.read(now);
+            let order = match order {
+                Order::Gate(group, generation, GateOrder::Renew(until)) if hung && self.kernel_rng.chance(500_000) => {
+                    Order::Stalled(group, generation, until, reckoned)
+                }
+                order => order,
+            };
             self.machines[node].keep(Event::Execute(node, life, order));
             return;
         }
@@ -150,6 +168,12 @@ impl World {
             Order::Gate(group, generation, order) => {
                 let lag = Span::micros(self.kernel_rng.between(5, 40));
                 let report = machine.kernel.gate(mono, lag, usize::from(group.0), order);
+                Input::Gate { group, generation, report }
+            }
+            Order::Stalled(group, generation, until, reckoned) => {
+                let renewal = GateOrder::Renew(until + mono.since(reckoned));
+                let report = machine.kernel.gate(mono, Span::ZERO, usize::from(group.0), renewal);
+                machine.stalled = Some(now);
                 Input::Gate { group, generation, report }
             }
             Order::Address(group, attempt, order) => {
