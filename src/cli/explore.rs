@@ -1,23 +1,26 @@
-//! `twinbeat explore`: random fault schedules in virtual time.
+//! `twinbeat explore`: random fault schedules in virtual time, and the model check.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::sim::explore::{Plan, Progress, explore, shrink};
-use crate::sim::files::SHIPPED;
+use anyhow::Context;
+
+use crate::sim::explore::{Plan, Progress, explore, shrink, write};
+use crate::sim::files::Files;
 use crate::sim::machine::real;
+use crate::sim::model::{self, search};
+use crate::sim::pair::Pairs;
 use crate::sim::schedule::kinds;
-use crate::sim::script::ConfigRef;
 use crate::sim::step::Dur;
 
 /// Random fault schedules; stops at a broken promise and writes a small scenario that `replay` reproduces.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Seeds A..B, B not included.
+    /// Seeds A..B, B not included; or `fresh`: a million that were never tried, from the kernel's randomness.
     #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..10000")]
-    seeds: (u64, u64),
+    seeds: Seeds,
     /// Threads; all cores where nothing is said.
     #[arg(long)]
     threads: Option<usize>,
@@ -30,16 +33,39 @@ pub struct Args {
     /// Kinds of fault to leave out, as in Flush,Pause
     #[arg(long, value_delimiter = ',', value_name = "KINDS", value_parser = kind)]
     without: Vec<String>,
+    /// Explore the pair of this configuration file, and not one that each run draws.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sign and open every heartbeat, forged and damaged ones included; otherwise signatures are modelled, for speed.
+    #[arg(long)]
+    real_signatures: bool,
     /// Where small scenarios are written.
     #[arg(long, default_value = ".")]
     out: PathBuf,
+    /// Not random: every run of a small world with up to so many deviations from the ordinary course (docs/SCENARIOS.md).
+    #[arg(long, value_name = "DEVIATIONS", conflicts_with_all = ["config", "without", "real_signatures", "findings"])]
+    model: Option<u8>,
 }
 
-fn seeds(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || format!("{text:?}: allowed: A..B with A below B, as in 0..10000");
+/// Which runs.
+#[derive(Clone, Copy, Debug)]
+struct Seeds(u64, u64);
+
+/// So many seeds are called fresh at once.
+const FRESH: u64 = 1_000_000;
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    if text == "fresh" {
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes).map_err(|wrong| format!("no fresh seeds: {wrong}"))?;
+        // Far from those that people type.
+        let from = (u64::from(u32::from_le_bytes(bytes)) + 1) * FRESH;
+        return Ok(Seeds(from, from + FRESH));
+    }
+    let wrong = || format!("{text:?}: allowed: A..B with A below B, as in 0..10000, or fresh");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
-    if from < to { Ok((from, to)) } else { Err(wrong()) }
+    if from < to { Ok(Seeds(from, to)) } else { Err(wrong()) }
 }
 
 fn kind(text: &str) -> Result<String, String> {
@@ -47,21 +73,9 @@ fn kind(text: &str) -> Result<String, String> {
     if kinds.iter().any(|kind| kind == text) { Ok(text.to_string()) } else { Err(format!("allowed: {}", kinds.join(", "))) }
 }
 
-/// Puts the configuration of a finding beside it, where `replay` looks for it, unless it is there.
-fn beside(out: &Path, config: &ConfigRef) -> anyhow::Result<()> {
-    let ConfigRef::Both(reference) = config else { return Ok(()) };
-    let shipped = SHIPPED.iter().find(|(name, _)| *reference == format!("pairs/{name}.toml"));
-    let file = out.join(reference);
-    if let Some((_, text)) = shipped.filter(|_| !file.exists()) {
-        std::fs::create_dir_all(out.join("pairs"))?;
-        std::fs::write(&file, text)?;
-    }
-    Ok(())
-}
-
 fn line(progress: &Progress) -> String {
     format!(
-        "{} runs, {} steps, {:.1} h simulated in {:.1} s: {:.0} times real time per core",
+        "{} runs, {} faults and mendings, {:.1} h simulated in {:.1} s: {:.0} times real time per core",
         progress.runs,
         progress.steps,
         progress.simulated.0 as f64 / 3.6e12,
@@ -73,12 +87,18 @@ fn line(progress: &Progress) -> String {
 /// Runs it.
 ///
 /// # Errors
-/// When a small scenario cannot be written.
+/// A configuration that is wrong, or a small scenario that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let time = args.time.map(|Dur(span)| Duration::from_nanos(span.0));
-    let (from, to) = args.seeds;
-    let plan = Plan { from, to, threads, time, findings: args.findings, without: args.without.clone() };
+    if let Some(deviations) = args.model {
+        return Ok(check(deviations, threads, time));
+    }
+    let Seeds(from, to) = args.seeds;
+    let pair = args.config.as_deref().map(pair_of).transpose()?;
+    let (without, real_signatures) = (args.without.clone(), args.real_signatures);
+    let plan = Plan { threads, time, findings: args.findings, without, pair, real_signatures, ..Plan::seeds(from, to) };
+    println!("seeds {from}..{to} on {threads} threads");
     let live = std::io::stderr().is_terminal();
     let (findings, progress) = explore(&plan, real, &|progress| {
         if live {
@@ -91,15 +111,48 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     println!("{}", line(&progress));
     for finding in &findings {
-        println!(
-            "seed {}: {:?} at {}: {}",
-            finding.seed, finding.violation.promise, finding.violation.at, finding.violation.text
-        );
-        let small = shrink(finding, real);
-        let path = args.out.join(format!("seed-{}.json", finding.seed));
-        std::fs::write(&path, serde_json::to_string_pretty(&small.scenario)? + "\n")?;
-        beside(&args.out, &small.scenario.config)?;
+        let violation = &finding.violation;
+        println!("seed {}: {:?} at {}: {}", finding.seed, violation.promise, violation.at.to_string().trim(), violation.text);
+        let small = shrink(finding, &plan, real);
+        std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
+        let path = write(&small, &plan, &args.out).with_context(|| format!("{}", args.out.display()))?;
         println!("  small: {} ({} steps): {}", path.display(), small.scenario.timeline.len(), small.violation.text);
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The pair of a configuration file; scenarios name it by its whole path.
+fn pair_of(file: &Path) -> anyhow::Result<(String, crate::sim::pair::Pair)> {
+    let whole = std::fs::canonicalize(file).with_context(|| format!("{}", file.display()))?;
+    let name = whole.to_string_lossy().into_owned();
+    let pair = Files.pair(Path::new(""), &name).map_err(anyhow::Error::msg)?;
+    Ok((name, pair))
+}
+
+/// The model check: each scope with so many deviations, in the time that is left.
+fn check(deviations: u8, threads: usize, time: Option<Duration>) -> ExitCode {
+    let scopes = [model::handover(deviations), model::silence(deviations), model::all(deviations)];
+    let share = time.map(|time| time / scopes.len() as u32);
+    let mut found = false;
+    for scope in scopes {
+        let scope = search::Scope { threads, time: share, ..scope };
+        let coverage = search::search(&scope);
+        let how = if coverage.whole { "all runs" } else { "all runs up to this depth" };
+        println!(
+            "{}: {} states, {} moves, depth {}, {how} of {} with up to {deviations} deviations, in {:.1} s",
+            scope.name,
+            coverage.states,
+            coverage.moves,
+            coverage.depth,
+            scope.horizon,
+            coverage.took.as_secs_f64()
+        );
+        if let Some((moves, text)) = coverage.wrong {
+            found = true;
+            println!("  wrong: {text}; after {} moves, the deviations among them:", moves.len());
+            let odd = |(_, step): &(usize, model::moves::Move)| *step != model::moves::Move::Next;
+            (1..).zip(moves).filter(odd).for_each(|(place, step)| println!("  {place}: {step:?}"));
+        }
+    }
+    if found { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }

@@ -221,7 +221,7 @@ impl Stage {
                     Quality::NoHeartbeats(on) => condition.no_heartbeats = *on,
                     Quality::Loss(ppm, _) => condition.loss = *ppm,
                     Quality::Corrupt(ppm) => condition.corrupt = *ppm,
-                    Quality::Delay(..) | Quality::Duplicate(_) => {}
+                    Quality::Delay(..) | Quality::Duplicate(_) | Quality::Reorder(..) => {}
                 })?;
             }
             Act::RelayBlocked(on) => pair.lab.block_relay(*on)?,

@@ -32,6 +32,8 @@ pub enum Quality {
     Corrupt(u32),
     /// Millionths doubled.
     Duplicate(u32),
+    /// Millionths overtaken, and for how much longer those travel.
+    Reorder(u32, Span),
 }
 
 /// One thing done to the world.
@@ -112,6 +114,7 @@ impl World {
     pub fn apply(&mut self, act: &Act) {
         self.check.disturbed();
         let now = self.now;
+        self.check.need.act(now, act);
         match act {
             Act::Start(node) => self.start(*node),
             Act::Stop(node) => {
@@ -219,7 +222,7 @@ impl World {
                 self.machines[*node].settings = Settings::clone(settings);
             }
             Act::LoseState(node) => {
-                self.check.lost_state(*node);
+                self.check.forgot(*node);
                 self.machines[*node].disk.record = Record::default();
             }
             Act::Heal => self.heal(),
@@ -235,12 +238,14 @@ impl World {
             };
             self.record.set(now, Lane::Machine(node), state);
         }
+        self.review_need();
         self.refresh_all();
     }
 
     fn start(&mut self, node: usize) {
         let now = self.now;
         let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
+        self.check.began(node);
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }
@@ -311,6 +316,7 @@ impl World {
     fn service_dies(&mut self, node: usize, group: usize) {
         let service = &mut self.machines[node].services[group];
         if service.die() {
+            service.failed = Some(self.now);
             let report = crate::core::io::ServiceReport::Died { service: "service".into(), reason: "killed by signal 11".into() };
             let input = Input::Services { group: super::pair::group_id(group), attempt: service.attempt, report };
             self.queue.push(self.now + Span::millis(3), Event::Deliver(node, None, input));
@@ -376,5 +382,6 @@ fn change(path: &mut Path, quality: Quality) {
         Quality::Delay(delay, jitter) => (path.delay, path.jitter) = (delay, jitter),
         Quality::Corrupt(ppm) => path.corrupt = ppm,
         Quality::Duplicate(ppm) => path.duplicate = ppm,
+        Quality::Reorder(ppm, longer) => (path.reorder, path.overtaken) = (ppm, longer),
     }
 }

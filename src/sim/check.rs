@@ -1,11 +1,11 @@
 //! What must never happen, looked for in the world and not in what the nodes believe.
 
 use super::clock::Moment;
-use super::machine::{Power, Process};
+use super::need::Need;
 use super::pair::Pair;
 use super::world::World;
-use crate::core::event::{Event, Kind};
-use crate::core::heartbeat::{BeatRole, Heartbeat};
+use crate::core::event::{Event, Kind, Level};
+use crate::core::heartbeat::{BeatRole, Grant, Heartbeat};
 use crate::core::id::{Epoch, Incarnation};
 use crate::core::settings::Timing;
 use crate::core::time::Span;
@@ -15,14 +15,20 @@ use crate::core::time::Span;
 pub enum Promise {
     /// Two kernels answered for one VIP.
     OneOwner,
-    /// An epoch was used twice, or was not above all that the node had seen.
+    /// An epoch was used twice, was not above all that the node had seen, or was not on disk before it was used.
     Epochs,
+    /// An epoch was granted twice, or released while the kernel still answered.
+    Grants,
     /// Nobody served although a healthy node could.
     SomebodyServes,
     /// After everything healed, not exactly one served.
     Heals,
     /// The service moved without need.
     NoNeedlessMove,
+    /// A forged or damaged frame was accepted, or a right one refused.
+    Signatures,
+    /// A drawn story does not fit its pair: a defect of `explore` itself.
+    Playable,
 }
 
 /// A broken promise.
@@ -49,13 +55,26 @@ pub struct Checker {
     pub longest: Span,
     names: [String; 2],
     group_names: Vec<String>,
+    /// With the longest lease that a node may come to run on.
     timing: Timing,
-    both: Vec<Option<(Moment, bool)>>,
+    both: Vec<Option<(Moment, Span)>>,
     owned: [Vec<Epoch>; 2],
     seen: [Vec<Epoch>; 2],
     lives: [Incarnation; 2],
     idle: Vec<Option<Moment>>,
+    unserved: Vec<Option<Moment>>,
+    /// For each node and group the newest epochs that it granted, and to which intent.
+    granted: [Vec<Vec<Grant>>; 2],
+    /// For each node and group how many of its challenges in a row met an owner.
+    pub(super) stood_down: [Vec<u32>; 2],
+    /// For each node whether this life of its daemon has heard the peer.
+    pub(super) met: [bool; 2],
+    /// What can make a move necessary.
+    pub(super) need: Need,
 }
+
+/// How many grants are remembered for each node and group.
+const GRANTS: usize = 16;
 
 impl Checker {
     /// Nothing seen yet.
@@ -75,6 +94,11 @@ impl Checker {
             seen: [none(), none()],
             lives: [Incarnation(0); 2],
             idle: vec![None; groups],
+            unserved: vec![None; groups],
+            granted: [vec![Vec::new(); groups], vec![Vec::new(); groups]],
+            stood_down: [vec![0; groups], vec![0; groups]],
+            met: [false; 2],
+            need: Need::new(pair),
         }
     }
 
@@ -85,21 +109,17 @@ impl Checker {
         }
     }
 
-    /// A node lost its state directory: its epochs may repeat (SAFETY R13).
-    pub fn lost_state(&mut self, node: usize) {
-        self.owned[node].iter_mut().for_each(|epoch| *epoch = Epoch(0));
-    }
-
     /// A node may come to run on this lease: limits last as long.
     pub fn reckon_with(&mut self, lease: Span) {
         self.timing.lease = self.timing.lease.max(lease);
     }
 
-    /// Who answers for a group now; `excuse`: a limit of SAFETY.md covers it.
-    pub fn answering(&mut self, now: Moment, group: usize, answers: [bool; 2], excuse: bool) {
+    /// Who answers for a group now; `excuse`: for how long a limit of SAFETY.md covers that both do.
+    pub fn answering(&mut self, now: Moment, group: usize, answers: [bool; 2], excuse: Span) {
+        self.need.answering(now, group, answers);
         match (answers == [true, true], self.both[group]) {
             (true, None) => self.both[group] = Some((now, excuse)),
-            (true, Some((since, excused))) => self.both[group] = Some((since, excused || excuse)),
+            (true, Some((since, excused))) => self.both[group] = Some((since, excused.max(excuse))),
             (false, Some((since, excused))) => {
                 self.both[group] = None;
                 self.two(now, group, since, excused);
@@ -108,12 +128,10 @@ impl Checker {
         }
     }
 
-    fn two(&mut self, now: Moment, group: usize, since: Moment, excused: bool) {
+    fn two(&mut self, now: Moment, group: usize, since: Moment, excused: Span) {
         let lasted = now.since(since);
         self.longest = self.longest.max(lasted);
-        // A limit lasts until the gate closes by itself: a lease, and what clocks and the network add.
-        let limit = self.timing.outrun(self.timing.lease) * 2 + Span::secs(1);
-        let covered = self.limits && excused && lasted <= limit;
+        let covered = self.limits && lasted <= excused;
         if lasted > self.allowed && !covered {
             let text = format!(
                 "both {} and {} answered for {} for {lasted}, from {}",
@@ -123,28 +141,91 @@ impl Checker {
         }
     }
 
-    /// A heartbeat reached a node.
-    pub fn heard(&mut self, node: usize, beat: &Heartbeat) {
+    /// A heartbeat reached a node; one that came by a witness's table never ends a stand-down (SAFETY R2).
+    pub fn heard(&mut self, node: usize, beat: &Heartbeat, by_table: bool) {
         if usize::from(beat.from.0) == node {
             return;
         }
-        for (group, said) in beat.groups.iter().enumerate() {
-            if said.role == BeatRole::Owner && group < self.seen[node].len() {
+        self.met[node] = true;
+        for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
+            if said.role == BeatRole::Owner {
                 let seen = &mut self.seen[node][group];
                 *seen = (*seen).max(said.epoch);
+            }
+            if beat.reachable && !by_table {
+                self.stood_down[node][group] = 0;
             }
         }
     }
 
-    /// A node sent a heartbeat.
-    pub fn sent(&mut self, _now: Moment, node: usize, beat: &Heartbeat) {
-        self.lives[node] = beat.incarnation;
+    /// A daemon begins a new life.
+    pub fn began(&mut self, node: usize) {
+        self.met[node] = false;
+        self.stood_down[node].iter_mut().for_each(|count| *count = 0);
     }
 
-    /// A node noted something.
-    pub fn noted(&mut self, now: Moment, node: usize, event: &Event) {
+    /// A node sent a heartbeat; `answers`: for each group whether its kernel answers.
+    pub fn sent(&mut self, now: Moment, node: usize, beat: &Heartbeat, answers: impl Fn(usize) -> bool) {
+        self.lives[node] = beat.incarnation;
+        for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
+            if let Some(grant) = said.released
+                && answers(group)
+            {
+                let (name, what) = (&self.names[node], &self.group_names[group]);
+                let text = format!("{name} says that it has released {what} for epoch {}, and its kernel answers", grant.epoch);
+                self.broken(now, Promise::Grants, text);
+            }
+            for grant in [said.granted, said.released].into_iter().flatten() {
+                self.grants(now, node, group, grant);
+            }
+        }
+    }
+
+    fn grants(&mut self, now: Moment, node: usize, group: usize, grant: Grant) {
+        let known = &mut self.granted[node][group];
+        match known.iter().find(|other| other.epoch == grant.epoch) {
+            Some(other) if *other == grant => {}
+            Some(other) => {
+                let text = format!(
+                    "{} granted epoch {} of {} to attempt {} (incarnation {}) and to attempt {} (incarnation {})",
+                    self.names[node],
+                    grant.epoch,
+                    self.group_names[group],
+                    other.attempt,
+                    other.incarnation,
+                    grant.attempt,
+                    grant.incarnation
+                );
+                self.broken(now, Promise::Grants, text);
+            }
+            None => {
+                if known.len() == GRANTS {
+                    known.remove(0);
+                }
+                known.push(grant);
+            }
+        }
+    }
+
+    /// A state directory was lost: with it goes what the node knew of its own numbers (SAFETY R13).
+    pub fn forgot(&mut self, node: usize) {
+        for group in 0..self.idle.len() {
+            self.owned[node][group] = Epoch(0);
+            self.seen[node][group] = Epoch(0);
+            self.granted[node][group].clear();
+        }
+    }
+
+    /// A node noted something; `durable`: up to which epoch each group's are on its disk.
+    pub fn noted(&mut self, now: Moment, node: usize, event: &Event, durable: impl Fn(usize) -> Epoch) {
+        if let Kind::Challenge(group) = event.kind
+            && event.level == Level::Warn
+        {
+            self.stood_down[node][usize::from(group.0)] += 1;
+        }
         let Kind::Owner(group, epoch) = event.kind else { return };
         let group = usize::from(group.0);
+        self.stood_down[node][group] = 0;
         let (owned, seen) = (self.owned[node][group], self.seen[node][group]);
         let name = (&self.names[node], &self.group_names[group]);
         let wrong = if epoch.0 % 2 != node as u64 {
@@ -155,6 +236,8 @@ impl Checker {
             Some(format!("{} owns {} with epoch {epoch} after it had owned with {owned}", name.0, name.1))
         } else if epoch <= seen {
             Some(format!("{} owns {} with epoch {epoch} though it had heard of {seen}", name.0, name.1))
+        } else if durable(group) < epoch {
+            Some(format!("{} owns {} with epoch {epoch}, and its disk knows of {} only", name.0, name.1, durable(group)))
         } else {
             None
         };
@@ -164,20 +247,34 @@ impl Checker {
         }
     }
 
-    /// Nobody answers for a group although somebody could, or not.
-    pub fn idle(&mut self, now: Moment, group: usize, could: Option<usize>) {
-        let Some(node) = could else {
+    /// Nobody answers for a group although somebody could, for longer than this; or not.
+    pub fn idle(&mut self, now: Moment, group: usize, could: Option<(usize, Span)>) {
+        let Some((node, bound)) = could else {
             self.idle[group] = None;
             return;
         };
         let since = *self.idle[group].get_or_insert(now);
-        if now.since(since) > idle_bound(&self.timing) {
+        if now.since(since) > bound {
             self.idle[group] = None;
+            let (name, who) = (&self.group_names[group], &self.names[node]);
+            let text = format!("nobody answered for {name} for {} though {who} could; the bound is {bound}", now.since(since));
+            self.broken(now, Promise::SomebodyServes, text);
+        }
+    }
+
+    /// A healthy owner answers and runs its service, yet its clients are not served, for longer than this; or not.
+    pub fn unserved(&mut self, now: Moment, group: usize, by: Option<(usize, Span)>) {
+        let Some((node, bound)) = by else {
+            self.unserved[group] = None;
+            return;
+        };
+        let since = *self.unserved[group].get_or_insert(now);
+        if now.since(since) > bound {
+            self.unserved[group] = None;
+            let (name, who) = (&self.group_names[group], &self.names[node]);
+            let lasted = now.since(since);
             let text = format!(
-                "nobody answered for {} for {} though {} could",
-                self.group_names[group],
-                now.since(since),
-                self.names[node]
+                "{who} answers for {name}, yet the gateway did not send it the clients for {lasted}; the bound is {bound}"
             );
             self.broken(now, Promise::SomebodyServes, text);
         }
@@ -185,7 +282,7 @@ impl Checker {
 
     /// A fault came or went: patience begins anew.
     pub fn disturbed(&mut self) {
-        self.idle.iter_mut().for_each(|since| *since = None);
+        self.idle.iter_mut().chain(&mut self.unserved).for_each(|since| *since = None);
     }
 
     /// The run is over.
@@ -203,57 +300,23 @@ impl Checker {
     }
 }
 
-/// How long nobody may serve while a node could and nothing changes.
-pub fn idle_bound(timing: &Timing) -> Span {
-    timing.init_dead + timing.dead * 2 + Span::secs(15)
-}
-
 impl World {
-    /// Whether a limit of SAFETY.md covers that both answer: (0) a renewal was stopped on its way, (a) a machine was paused, (e) a ruleset was flushed.
-    pub(super) fn excuse(&self, group: usize) -> bool {
-        let timing = self.pair.timing();
-        let recent = timing.outrun(timing.lease) + timing.slack();
-        self.machines.iter().any(|machine| {
-            let late = machine.unpaused.max(machine.stalled);
-            let unpaused = late.is_some_and(|at| self.now.since(at) <= recent);
+    /// For how long a limit of SAFETY.md covers that both answer: (0) a renewal was stopped on its way, (a) a machine was paused: until its gate closes by itself, which
+    /// an answer that waited in its buffers may put off once; (e) a ruleset was flushed, until the address's lifetime ends.
+    pub(super) fn excuse(&self, group: usize) -> Span {
+        let timing = self.check.timing;
+        let lease = timing.outrun(timing.lease);
+        let (recent, paused) = (lease + timing.slack(), lease * 2 + Span::secs(1));
+        // Twice the lease and two seconds at the least, in whole seconds, and up to half a second late (LAB 1).
+        let lifetime = (timing.lease * 2).max(Span::secs(2));
+        let lifetime = timing.outrun(Span::secs(lifetime.0.div_ceil(1_000_000_000)) + Span::millis(500));
+        let covers = |machine: &super::machine::Machine| {
+            let unpaused = machine.unpaused.max(machine.stalled).is_some_and(|at| self.now.since(at) <= recent);
             let mono = machine.clock.read(self.now);
-            unpaused || (!machine.kernel.table && machine.kernel.has_address(mono, group))
-        })
-    }
-
-    /// A node that could serve a group, as far as anybody can see from outside.
-    pub fn could_serve(&self, node: usize, group: usize) -> bool {
-        let machine = &self.machines[node];
-        let majority = self.pair.settings[node].witness.majority();
-        let patience = self.pair.timing().delivery / 4;
-        let public = self.pair.public();
-        let good = |witness: usize| {
-            let station = super::network::station(witness);
-            let ways = [self.network.path(public, node, station), self.network.path(public, station, node)];
-            let gateway = &self.witnesses[witness];
-            gateway.up
-                && !gateway.pins
-                && !gateway.last_hop
-                && self.reaches(node, witness)
-                && ways.iter().all(|way| way.loss <= 50_000 && way.corrupt <= 50_000 && way.delay + way.jitter < patience)
+            let ungated = !machine.kernel.table && machine.kernel.has_address(mono, group);
+            (if unpaused { paused } else { Span::ZERO }).max(if ungated { lifetime } else { Span::ZERO })
         };
-        machine.power == Power::On
-            && machine.process == Process::Running
-            && !machine.stopping
-            && !machine.disk.fails
-            && machine.disk.latency <= Span::millis(500)
-            && !machine.services[group].start_fails
-            && !self.machines.iter().any(|machine| machine.services[group].stop_fails)
-            && !self.stranger[group]
-            && (0..self.witnesses.len()).filter(|witness| good(*witness)).count() >= majority
-    }
-
-    pub(super) fn audit(&mut self) {
-        for group in 0..self.stranger.len() {
-            let answered = self.machines.iter().any(|machine| machine.answers(self.now, group));
-            let could = (0..2).find(|node| self.could_serve(*node, group));
-            self.check.idle(self.now, group, could.filter(|_| !answered));
-        }
+        covers(&self.machines[0]).max(covers(&self.machines[1]))
     }
 
     /// After everything healed: exactly one kernel answers for each group, and its clients are served.

@@ -1,15 +1,18 @@
 //! Many random stories on all cores: stops at the first broken promise and makes the story small.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::check::{Promise, Violation};
+use super::clock::Moment;
+use super::files::SHIPPED;
 use super::machine::Maker;
-use super::pair::Builtin;
-use super::schedule::draw_without;
-use super::script::{Scenario, Story};
+use super::pair::{Builtin, Pair, Pairs};
+use super::pair_file;
+use super::schedule::draw_with;
+use super::script::{ConfigRef, Scenario, Story};
 use super::step::{Dur, Step};
 use crate::core::time::Span;
 
@@ -29,7 +32,7 @@ pub struct Finding {
 pub struct Progress {
     /// Runs finished.
     pub runs: u64,
-    /// Steps made in them.
+    /// Faults, commands and their ends in them.
     pub steps: u64,
     /// Time simulated.
     pub simulated: Span,
@@ -61,15 +64,41 @@ pub struct Plan {
     pub findings: usize,
     /// Kinds of fault that do not exist.
     pub without: Vec<String>,
+    /// One pair for all runs, and what scenarios call it; otherwise each run draws its own.
+    pub pair: Option<(String, Pair)>,
+    /// Sign and open every heartbeat.
+    pub real_signatures: bool,
 }
 
-/// Runs one story; the first broken promise, if any.
-pub fn run(scenario: &Scenario, maker: Maker) -> (Option<Violation>, Span) {
-    let Ok(story) = Story::of(scenario.clone(), Path::new(""), &Builtin) else { return (None, Span::ZERO) };
-    let mut outcome = story.run(maker, false);
+impl Plan {
+    /// These seeds on all cores, until something is found.
+    pub fn seeds(from: u64, to: u64) -> Plan {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Plan { from, to, threads, time: None, findings: 1, without: Vec::new(), pair: None, real_signatures: false }
+    }
+}
+
+impl Pairs for Plan {
+    fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
+        match &self.pair {
+            Some((name, pair)) if name == reference => Ok(pair.clone()),
+            _ => Builtin.pair(folder, reference),
+        }
+    }
+}
+
+/// Runs one story; the gravest broken promise, if any, and how long the story was.
+pub fn run(scenario: &Scenario, plan: &Plan, maker: Maker) -> (Option<Violation>, Span) {
+    let mut story = match Story::of(scenario.clone(), Path::new(""), plan) {
+        Ok(story) => story,
+        Err((_, text)) => {
+            return (Some(Violation { at: Moment::ZERO, promise: Promise::Playable, text }), Span::ZERO);
+        }
+    };
+    story.real_signatures = plan.real_signatures;
+    let outcome = story.run(maker, false);
     let simulated = outcome.simulated();
-    outcome.violations.sort_by_key(|violation| (violation.promise, violation.at));
-    (outcome.violations.into_iter().next(), simulated)
+    (outcome.violations.into_iter().min_by_key(|violation| (violation.promise, violation.at)), simulated)
 }
 
 /// Explores; `report` is called now and then with how far it is.
@@ -98,10 +127,10 @@ pub fn explore(plan: &Plan, maker: Maker, report: &(dyn Fn(Progress) + Sync)) ->
                     if seed >= plan.to || late || found() >= plan.findings.max(1) {
                         return;
                     }
-                    let scenario = draw_without(seed, &plan.without);
-                    let (violation, span) = run(&scenario, maker);
+                    let scenario = draw_with(seed, &plan.without, plan.pair.as_ref());
+                    let (violation, span) = run(&scenario, plan, maker);
                     runs.fetch_add(1, Ordering::Relaxed);
-                    steps.fetch_add(scenario.timeline.len() as u64, Ordering::Relaxed);
+                    steps.fetch_add(scenario.timeline.len().saturating_sub(3) as u64, Ordering::Relaxed);
                     simulated.fetch_add(span.0, Ordering::Relaxed);
                     if let (Some(violation), Ok(mut findings)) = (violation, findings.lock()) {
                         findings.push(Finding { seed, violation, scenario });
@@ -120,11 +149,11 @@ pub fn explore(plan: &Plan, maker: Maker, report: &(dyn Fn(Progress) + Sync)) ->
 }
 
 /// Makes a story small: as long as the same promise breaks, leaves out steps, ends earlier, rounds times.
-pub fn shrink(finding: &Finding, maker: Maker) -> Finding {
+pub fn shrink(finding: &Finding, plan: &Plan, maker: Maker) -> Finding {
     let mut best = finding.clone();
     let promise = finding.violation.promise;
     let try_it = |best: &mut Finding, scenario: Scenario| -> bool {
-        match run(&scenario, maker).0.filter(|violation| violation.promise == promise) {
+        match run(&scenario, plan, maker).0.filter(|violation| violation.promise == promise) {
             Some(violation) => {
                 *best = Finding { seed: best.seed, violation, scenario };
                 true
@@ -169,4 +198,32 @@ pub fn shrink(finding: &Finding, maker: Maker) -> Finding {
     best.scenario.title = format!("Seed {}: {:?}", best.seed, promise);
     best.scenario.about = best.violation.text.clone();
     best
+}
+
+/// Writes a finding's scenario into a folder, and the pair that it names beside it, where `replay` looks for it.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write(finding: &Finding, plan: &Plan, folder: &Path) -> std::io::Result<PathBuf> {
+    let path = folder.join(format!("seed-{}.json", finding.seed));
+    let text = serde_json::to_string_pretty(&finding.scenario).map_err(std::io::Error::other)?;
+    std::fs::write(&path, text + "\n")?;
+    let named = match &finding.scenario.config {
+        ConfigRef::Both(reference) if plan.pair.is_none() => Some(reference),
+        _ => None,
+    };
+    let later = finding.scenario.timeline.iter().filter_map(|entry| match &entry.step {
+        Step::Configure(on) => on.config.as_ref(),
+        _ => None,
+    });
+    for reference in named.into_iter().chain(later) {
+        let file = folder.join(reference);
+        if !file.exists() {
+            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            let shipped = SHIPPED.iter().find(|(name, _)| *reference == format!("pairs/{name}.toml"));
+            let text = shipped.map_or_else(|| pair_file::text(reference), |(_, text)| Ok((*text).to_string()));
+            std::fs::write(&file, text.map_err(std::io::Error::other)?)?;
+        }
+    }
+    Ok(path)
 }

@@ -21,8 +21,12 @@ pub mod kernel;
 mod lan;
 pub mod lanes;
 pub mod machine;
+pub mod model;
+mod need;
 pub mod network;
 pub mod pair;
+pub mod pair_file;
+mod patience;
 mod place;
 pub mod queue;
 pub mod record;
@@ -31,11 +35,14 @@ pub mod rng;
 pub mod schedule;
 pub mod schema;
 pub mod script;
+mod seals;
 pub mod services;
 mod shell;
 pub mod step;
 mod words;
 pub mod world;
 
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,10 @@ pub struct Path {
     pub corrupt: u32,
     /// Frames that arrive twice, in millionths.
     pub duplicate: u32,
+    /// Frames that are overtaken by later ones, in millionths.
+    pub reorder: u32,
+    /// How much longer those travel.
+    pub overtaken: Span,
     /// Silently cut.
     pub cut: bool,
     /// Heartbeats (UDP) are filtered, everything else passes.
@@ -46,6 +50,8 @@ impl Default for Path {
             burst: 1,
             corrupt: 0,
             duplicate: 0,
+            reorder: 0,
+            overtaken: Span::ZERO,
             cut: false,
             no_heartbeats: false,
             falling: 0,
@@ -125,8 +131,11 @@ impl Network {
         }
         let (delay, jitter) = (path.delay, path.jitter);
         let mut arrival = || now + delay + Span(rng.below(jitter.0 + 1));
-        let first = arrival();
+        let mut first = arrival();
         let second = (path.duplicate > 0).then(&mut arrival);
+        if rng.chance(path.reorder) {
+            first = first + path.overtaken;
+        }
         [Some(first), second.filter(|_| rng.chance(path.duplicate))]
     }
 }
@@ -145,6 +154,17 @@ mod tests {
         assert_eq!(network.send(Moment(0), 0, 0, 1), [None, None]);
         assert_eq!(network.send(Moment(0), 0, 0, 1), [None, None]);
         assert!(network.send(Moment(0), 0, 0, 1)[0].is_some());
+    }
+
+    #[test]
+    fn an_overtaken_frame_arrives_behind_a_later_one() {
+        let mut network = Network::new(1, 1, 1);
+        let path = network.path_mut(0, 0, 1);
+        (path.reorder, path.overtaken) = (1_000_000, Span::millis(5));
+        let early = network.send(Moment(0), 0, 0, 1)[0];
+        network.path_mut(0, 0, 1).reorder = 0;
+        let later = network.send(Moment(1_000_000), 0, 0, 1)[0];
+        assert!(early > later && later.is_some());
     }
 
     #[test]

@@ -182,38 +182,46 @@ pub struct Builtin;
 
 impl Pairs for Builtin {
     fn pair(&self, _: &Path, reference: &str) -> Result<Pair, String> {
-        let stem = reference.strip_prefix("pairs/").and_then(|rest| rest.strip_suffix(".toml")).unwrap_or(reference);
-        let mut builder = Builder::default();
-        for word in stem.split('-') {
-            match word {
-                "recipe" => {}
-                "fast" | "default" | "classic" => builder.timing = profile(word).unwrap_or(builder.timing),
-                "norelay" => builder.relay = false,
-                "bare" => (builder.links, builder.relay) = (vec!["heartbeat"], false),
-                "cold" => builder.services = Services::Cold,
-                "plain" => builder.services = Services::None,
-                "manual" => builder.failback = Failback::Manual,
-                "after30" => builder.failback = Failback::After(Span::secs(30)),
-                "equal" => builder.preferred = None,
-                "three" => builder.targets = 3,
-                "two" => builder.groups = 2,
-                "hold" => builder.island_hold = true,
-                other if lease_of(other).is_some() => {
-                    let timing = &mut builder.timing;
-                    timing.lease = lease_of(other).unwrap_or(timing.lease);
-                    timing.dead = timing.dead.max(timing.least_dead());
-                    timing.init_dead = timing.init_dead.max(timing.dead);
-                }
-                other => {
-                    return Err(format!(
-                        "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                         cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS"
-                    ));
-                }
+        named(reference).map(|builder| builder.build())
+    }
+}
+
+/// The pair whose name's words say what it is like.
+///
+/// # Errors
+/// An unknown word, with what is allowed.
+pub fn named(reference: &str) -> Result<Builder, String> {
+    let stem = reference.strip_prefix("pairs/").and_then(|rest| rest.strip_suffix(".toml")).unwrap_or(reference);
+    let mut builder = Builder::default();
+    for word in stem.split('-') {
+        match word {
+            "recipe" => {}
+            "fast" | "default" | "classic" => builder.timing = profile(word).unwrap_or(builder.timing),
+            "norelay" => builder.relay = false,
+            "bare" => (builder.links, builder.relay) = (vec!["heartbeat"], false),
+            "cold" => builder.services = Services::Cold,
+            "plain" => builder.services = Services::None,
+            "manual" => builder.failback = Failback::Manual,
+            "after30" => builder.failback = Failback::After(Span::secs(30)),
+            "equal" => builder.preferred = None,
+            "three" => builder.targets = 3,
+            "two" => builder.groups = 2,
+            "hold" => builder.island_hold = true,
+            other if lease_of(other).is_some() => {
+                let timing = &mut builder.timing;
+                timing.lease = lease_of(other).unwrap_or(timing.lease);
+                timing.dead = timing.dead.max(timing.least_dead());
+                timing.init_dead = timing.init_dead.max(timing.dead);
+            }
+            other => {
+                return Err(format!(
+                    "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
+                     cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS"
+                ));
             }
         }
-        Ok(builder.build())
     }
+    Ok(builder)
 }
 
 /// The lease of a word like `lease1500`.

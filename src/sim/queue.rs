@@ -1,48 +1,25 @@
 //! The queue of what will happen: by time, then by the order in which it was asked for, so that a run is the same every time.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::clock::Moment;
 
-/// What will happen, soonest first.
+/// What will happen, soonest first. The heap sorts small keys; what happens lies still in a slot, for it is large.
 #[derive(Debug)]
 pub struct Queue<E> {
-    heap: BinaryHeap<Entry<E>>,
+    heap: BinaryHeap<Key>,
+    slots: Vec<Option<E>>,
+    free: Vec<u32>,
     asked: u64,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
-    at: Moment,
-    number: u64,
-    event: E,
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl<E> Eq for Entry<E> {}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Entry<E> {
-    /// Reversed: the heap gives its greatest first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
+/// When, how many were asked for before, and the slot.
+type Key = Reverse<(Moment, u64, u32)>;
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Queue { heap: BinaryHeap::with_capacity(256), asked: 0 }
+        Queue { heap: BinaryHeap::with_capacity(256), slots: Vec::with_capacity(256), free: Vec::new(), asked: 0 }
     }
 }
 
@@ -50,12 +27,17 @@ impl<E> Queue<E> {
     /// Asks for `event` at `at`.
     pub fn push(&mut self, at: Moment, event: E) {
         self.asked += 1;
-        self.heap.push(Entry { at, number: self.asked, event });
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => *place = Some(event),
+            None => self.slots.push(Some(event)),
+        }
+        self.heap.push(Reverse((at, self.asked, slot)));
     }
 
     /// When the next one is due.
     pub fn next_at(&self) -> Option<Moment> {
-        self.heap.peek().map(|entry| entry.at)
+        self.heap.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// The next one, if it is due by `until`.
@@ -63,7 +45,9 @@ impl<E> Queue<E> {
         if self.next_at()? > until {
             return None;
         }
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+        let Reverse((at, _, slot)) = self.heap.pop()?;
+        self.free.push(slot);
+        self.slots.get_mut(slot as usize)?.take().map(|event| (at, event))
     }
 
     /// How many wait.

@@ -129,15 +129,13 @@ impl Recorder {
         }
     }
 
-    /// Who answers now; counts a move when it is another node than the last time.
-    pub fn owners(&mut self, now: Moment, group: usize, answers: [bool; 2]) {
+    /// Who answers now; counts a move when it is another node than the last time, and says from whom to whom it went.
+    pub fn owners(&mut self, now: Moment, group: usize, answers: [bool; 2]) -> Option<(usize, usize)> {
         let last = self.moves[group].last().map(|(_, node)| *node);
-        for node in 0..2 {
-            if answers[node] && !answers[1 - node] && last != Some(node) {
-                self.moves[group].push((now, node));
-                self.line(now, node, "world", |r| format!("is the owner of {}", r.group_names[group]));
-            }
-        }
+        let node = (0..2).find(|node| answers[*node] && !answers[1 - *node] && last != Some(*node))?;
+        self.moves[group].push((now, node));
+        self.line(now, node, "world", |r| format!("is the owner of {}", r.group_names[group]));
+        last.map(|from| (from, node))
     }
 
     /// Who serves the clients now.

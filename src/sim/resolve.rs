@@ -34,6 +34,10 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
         Step::Loss(b) => r.ways(b, Quality::Loss(percent(b)?, b.burst.unwrap_or(1))),
         Step::Corrupt(b) => r.ways(b, Quality::Corrupt(percent(b)?)),
         Step::Duplicate(b) => r.ways(b, Quality::Duplicate(percent(b)?)),
+        Step::Reorder(b) => {
+            let delay = b.delay.ok_or("delay: a delay is needed, as in \"delay\": \"80ms\"")?;
+            r.ways(b, Quality::Reorder(percent(b)?, delay.0))
+        }
         Step::Delay(b) => {
             let delay = b.delay.ok_or("delay: a delay is needed, as in \"delay\": \"80ms\"")?;
             r.ways(b, Quality::Delay(delay.0, b.jitter.unwrap_or_default().0))

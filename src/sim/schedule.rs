@@ -1,101 +1,34 @@
-//! A random story from a seed: each run draws first which kinds of fault exist in it, then what happens when (swarm testing).
+//! A random story from a seed (swarm testing): each run draws its pair and which kinds of fault exist in it, then each kind draws
+//! from a stream of its own how often and when it strikes. So a new kind of fault reshuffles none of the others.
 
 use super::clock::Moment;
 use super::pair::{Builtin, Pair, Pairs};
+use super::pair_file::draw_pair;
 use super::rng::Rng;
-use super::script::{Allow, Scenario};
+use super::script::{Allow, ConfigRef, Scenario};
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
 use crate::core::time::Span;
 
-/// The pairs that runs are drawn from; the common ones more than once.
-const PAIRS: &[&str] = &[
-    "recipe",
-    "recipe",
-    "recipe-fast",
-    "recipe-fast",
-    "recipe-fast-norelay",
-    "recipe-norelay",
-    "recipe-bare",
-    "recipe-fast-cold",
-    "recipe-equal",
-    "recipe-fast-manual",
-    "recipe-three",
-    "recipe-fast-two",
-    "recipe-classic",
-];
+/// The first stream of the kinds; the streams below are the world's and the header's.
+const STREAMS: u64 = 1000;
 
-/// The kinds of fault.
-const KINDS: &[Kind] = &[
-    Kind::Power,
-    Kind::Kill,
-    Kind::Stop,
-    Kind::Hang,
-    Kind::Pause,
-    Kind::Unplug,
-    Kind::Cut,
-    Kind::OneWay,
-    Kind::Filter,
-    Kind::Isolate,
-    Kind::Separate,
-    Kind::Loss,
-    Kind::Delay,
-    Kind::Duplicate,
-    Kind::Gateway,
-    Kind::GatewayCut,
-    Kind::Forgets,
-    Kind::Pins,
-    Kind::LastHop,
-    Kind::Stranger,
-    Kind::Clock,
-    Kind::Lease,
-    Kind::Standby,
-    Kind::Takeover,
-    Kind::ServiceDies,
-    Kind::StartFails,
-    Kind::StopFails,
-    Kind::DeleteVip,
-    Kind::Flush,
-    Kind::Forge,
-    Kind::PlayBack,
-    Kind::Disk,
-    Kind::DiskFull,
-];
+macro_rules! kinds {
+    ($($name:ident = $number:literal),* $(,)?) => {
+        /// A kind of fault; its number names its stream and never changes.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        enum Kind { $($name = $number),* }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Power,
-    Kill,
-    Stop,
-    Hang,
-    Pause,
-    Unplug,
-    Cut,
-    OneWay,
-    Filter,
-    Isolate,
-    Separate,
-    Loss,
-    Delay,
-    Duplicate,
-    Gateway,
-    GatewayCut,
-    Forgets,
-    Pins,
-    LastHop,
-    Stranger,
-    Clock,
-    Lease,
-    Standby,
-    Takeover,
-    ServiceDies,
-    StartFails,
-    StopFails,
-    DeleteVip,
-    Flush,
-    Forge,
-    PlayBack,
-    Disk,
-    DiskFull,
+        /// All of them.
+        const KINDS: &[Kind] = &[$(Kind::$name),*];
+    };
+}
+
+kinds! {
+    Power = 1, Kill = 2, Stop = 3, Hang = 4, Pause = 5, Unplug = 6, Cut = 7, OneWay = 8, Filter = 9, Isolate = 10, Separate = 11,
+    Loss = 12, Delay = 13, Duplicate = 14, Gateway = 15, GatewayCut = 16, Forgets = 17, Clock = 18, Standby = 19, Takeover = 20,
+    ServiceDies = 21, StartFails = 22, StopFails = 23, DeleteVip = 24, Flush = 25, Forge = 26, PlayBack = 27, Disk = 28,
+    Corrupt = 29, Reorder = 30, Flap = 31, Pins = 32, LastHop = 33, Stranger = 34, DiskFails = 35, ServiceTakes = 36, Restart = 37,
+    SomeWays = 38, Lease = 39,
 }
 
 /// The names of the kinds of fault, for those who want to leave some out.
@@ -105,62 +38,77 @@ pub fn kinds() -> Vec<String> {
 
 /// The story of a seed.
 pub fn draw(seed: u64) -> Scenario {
-    draw_without(seed, &[])
+    draw_with(seed, &[], None)
 }
 
-/// The story of a seed when these kinds of fault do not exist.
-pub fn draw_without(seed: u64, without: &[String]) -> Scenario {
+/// The story of a seed when these kinds of fault do not exist, on this pair or on one that is drawn as well.
+pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Scenario {
     let mut rng = Rng::stream(seed, 9);
-    let config = rng.pick(PAIRS).copied().unwrap_or("recipe");
-    let config = format!("pairs/{config}.toml");
-    let pair = Builtin.pair(std::path::Path::new(""), &config).unwrap_or_else(|_| super::pair::Builder::default().build());
-    let share = rng.between(1, 9);
-    let mut kinds: Vec<Kind> = KINDS.iter().copied().filter(|_| rng.below(10) < share).collect();
-    kinds.retain(|kind| !without.contains(&format!("{kind:?}")));
-    // What a witness is it has always been: the standby finds it out in good times.
-    let last_hop = kinds.contains(&Kind::LastHop);
-    kinds.retain(|kind| *kind != Kind::LastHop);
-    if kinds.is_empty() {
-        kinds.push(Kind::Cut);
-    }
+    let drawn = draw_pair(seed);
+    let (config, pair) = match fixed {
+        Some((reference, pair)) => (reference.clone(), pair.clone()),
+        None => {
+            let pair = Builtin.pair(std::path::Path::new(""), &drawn);
+            (drawn, pair.unwrap_or_else(|_| super::pair::Builder::default().build()))
+        }
+    };
     let timing = pair.timing();
-    let mut drawer = Drawer { pair: &pair, config: &config, rng, timeline: Vec::new() };
+    // How many kinds exist, how often each strikes, how close together: from quiet runs to wild ones.
+    let share = rng.pick(&[3, 6, 10, 20, 30, 50, 80]).copied().unwrap_or(20);
+    let most = rng.between(1, 5);
+    let spread = rng.between(4, 40);
     let begin = Moment::ZERO;
-    if last_hop {
-        drawer.add(begin, Step::GatewayLastHop(Gateway::default()));
-    }
+    let first = begin + timing.init_dead + timing.dead * 2;
+    let last = first + timing.dead * spread;
+    let mut timeline = Vec::new();
+    let mut drawer = Drawer { pair: &pair, config: &config, rng, timeline: Vec::new() };
     for node in 0..2 {
         let at = begin + Span(drawer.rng.below(timing.dead.0 * 2));
         drawer.add(at, Step::Start(drawer.name(node)));
     }
-    let mut now = begin + timing.init_dead + timing.dead * 2;
-    for _ in 0..drawer.rng.between(3, 24) {
-        if let Some(kind) = drawer.rng.pick(&kinds).copied() {
-            drawer.fault(kind, now);
+    timeline.append(&mut drawer.timeline);
+    // A file given by hand has no other beside it with another lease.
+    let exists = |kind: &Kind| !without.contains(&format!("{kind:?}")) && (*kind != Kind::Lease || fixed.is_none());
+    for kind in KINDS.iter().filter(|kind| exists(kind)) {
+        let rng = Rng::stream(seed, STREAMS + *kind as u64);
+        let mut drawer = Drawer { pair: &pair, config: &config, rng, timeline: Vec::new() };
+        if drawer.rng.below(100) >= share {
+            continue;
         }
-        now = now + drawer.span(timing.dead);
+        if *kind == Kind::LastHop {
+            drawer.add(begin, Step::GatewayLastHop(Gateway::default()));
+        }
+        for _ in 0..drawer.rng.between(1, most) {
+            let at = Moment(drawer.rng.between(first.0, last.0));
+            drawer.fault(*kind, at);
+        }
+        timeline.append(&mut drawer.timeline);
     }
-    now = now + timing.dead * 3;
-    drawer.add(now, Step::Heal(Separate::default()));
-    let until = now + timing.init_dead + timing.dead * 4 + Span::secs(75);
-    let mut timeline = drawer.timeline;
+    let heal = last + timing.dead * 3;
+    timeline.push(Entry { at: micros(heal), step: Step::Heal(Separate::default()) });
+    let until = heal + timing.init_dead + timing.dead * 4 + Span::secs(75);
     timeline.sort_by_key(|entry| entry.at);
     // What would undo the healing comes too late.
-    timeline.retain(|entry| entry.at.0.0 <= now.0);
+    timeline.retain(|entry| entry.at <= micros(heal));
     // Who was still on its way out is started again.
-    let again = Dur(Span((now + timing.dead * 2 + Span::secs(10)).0 / 1_000 * 1_000));
-    timeline.push(Entry { at: again, step: Step::Start(Names::Many((0..2).map(|n| pair.node_name(n).to_string()).collect())) });
+    let both = Names::Many((0..2).map(|node| pair.node_name(node).to_string()).collect());
+    timeline.push(Entry { at: micros(heal + timing.dead * 2 + Span::secs(10)), step: Step::Start(both) });
     Scenario {
         schema: None,
         title: format!("Seed {seed}"),
         about: String::new(),
-        config: config.clone().into(),
+        config: ConfigRef::Both(config),
         seed: Some(seed),
         timeline,
         until: Dur(Span(until.0 / 1_000_000 * 1_000_000)),
         expect: Vec::new(),
         allow: Some(Allow { limits: true, ..Allow::default() }),
     }
+}
+
+/// Microseconds are fine enough, and readable.
+fn micros(at: Moment) -> Dur {
+    Dur(Span(at.0 / 1_000 * 1_000))
 }
 
 struct Drawer<'a> {
@@ -172,9 +120,7 @@ struct Drawer<'a> {
 
 impl Drawer<'_> {
     fn add(&mut self, at: Moment, step: Step) {
-        // Microseconds are fine enough, and readable.
-        let at = Dur(Span(at.0 / 1_000 * 1_000));
-        self.timeline.push(Entry { at, step });
+        self.timeline.push(Entry { at: micros(at), step });
     }
 
     fn name(&self, node: usize) -> Names {
@@ -196,6 +142,10 @@ impl Drawer<'_> {
         let links: Vec<String> =
             self.pair.settings[0].links.iter().filter(|link| !link.relay).map(|link| link.name.to_string()).collect();
         self.rng.pick(&links).cloned().unwrap_or_default()
+    }
+
+    fn public(&self) -> String {
+        self.pair.settings[0].links[self.pair.public()].name.to_string()
     }
 
     fn on(&self, node: usize) -> On {
@@ -264,7 +214,7 @@ impl Drawer<'_> {
                     1 => (gateway, from),
                     _ => (None, gateway),
                 };
-                let way = Between { link: Some("lan".into()), from, to, ..Between::default() };
+                let way = Between { link: Some(self.public()), from, to, ..Between::default() };
                 (Step::Cut(way.clone()), Some(Step::Mend(way)))
             }
             Kind::Forgets => (Step::GatewayForgets(Gateway::default()), None),
@@ -272,11 +222,7 @@ impl Drawer<'_> {
                 let rate = self.rng.between(917, 1083) as f64 / 1000.0;
                 (Step::ClockRate(On { rate: Some(rate), ..on }), None)
             }
-            Kind::Pins => {
-                let off = Gateway { on: Some(false), ..Gateway::default() };
-                (Step::GatewayPins(Gateway::default()), Some(Step::GatewayPins(off)))
-            }
-            // At the beginning, or never.
+            // What a witness is it has always been: the standby finds it out in good times.
             Kind::LastHop => return,
             Kind::Stranger => (Step::Stranger(On::default()), Some(Step::Stranger(On { on: Some(false), ..On::default() }))),
             Kind::Lease => {
@@ -288,7 +234,6 @@ impl Drawer<'_> {
                 let kill = self.rng.below(2) == 0;
                 (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
             }
-            Kind::DiskFull => (Step::DiskFails(on), Some(Step::DiskFails(off))),
             Kind::Standby => (Step::Standby(on.clone()), Some(Step::Resume(on))),
             Kind::Takeover => (Step::Takeover(on), None),
             Kind::ServiceDies => (Step::ServiceDies(on), None),
@@ -298,6 +243,52 @@ impl Drawer<'_> {
             Kind::Flush => (Step::ForeignFlushRuleset(on), None),
             Kind::Forge => (Step::Forge(On::default()), None),
             Kind::PlayBack => (Step::ReplayPackets(On { count: Some(self.rng.between(1, 30) as u32), ..on }), None),
+            Kind::Corrupt => {
+                let link = (self.rng.below(2) == 0).then(|| self.link());
+                let way = Between { link, percent: Some(self.rng.between(1, 60) as f64), ..Between::default() };
+                (Step::Corrupt(way.clone()), Some(Step::Corrupt(Between { percent: Some(0.0), ..way })))
+            }
+            Kind::Reorder => {
+                let link = (self.rng.below(2) == 0).then(|| self.link());
+                let delay = Some(round(Span(self.rng.below(self.pair.timing().heartbeat.0 * 3))));
+                let way = Between { link, delay, percent: Some(self.rng.between(1, 50) as f64), ..Between::default() };
+                (Step::Reorder(way.clone()), Some(Step::Reorder(Between { percent: Some(0.0), ..way })))
+            }
+            Kind::Flap => {
+                let place = At { node: from, link: Some(self.link()) };
+                let mut then = at;
+                for _ in 0..self.rng.between(2, 6) {
+                    self.add(then, Step::Unplug(place.clone()));
+                    then = then + Span(self.rng.below(self.pair.timing().heartbeat.0 * 4));
+                    self.add(then, Step::Plug(place.clone()));
+                    then = then + Span(self.rng.below(self.pair.timing().heartbeat.0 * 4));
+                }
+                (Step::Unplug(place.clone()), Some(Step::Plug(place)))
+            }
+            Kind::Pins => {
+                let witness = Some(self.rng.below(u64::from(self.pair.settings[0].witness.targets)) as u8);
+                (Step::GatewayPins(Gateway { witness, on: None }), Some(Step::GatewayPins(Gateway { witness, on: Some(false) })))
+            }
+            Kind::DiskFails => (Step::DiskFails(on), Some(Step::DiskFails(off))),
+            Kind::ServiceTakes => {
+                let slow = On { takes: Some(round(Span(self.rng.below(8_000_000_000)))), ..on.clone() };
+                (Step::ServiceTakes(slow), Some(Step::ServiceTakes(On { takes: Some(Dur(Span::millis(30))), ..on })))
+            }
+            Kind::Restart => {
+                let takes = Some(round(Span(self.rng.below(self.pair.timing().lease.0 * 2))));
+                (Step::Restart(On { takes, ..on }), None)
+            }
+            Kind::SomeWays => {
+                // Several directions at once: what is sent to everybody reaches some.
+                for _ in 0..self.rng.between(1, 4) {
+                    let (a, b) = (self.node(), self.node());
+                    let to = if a == b { gateway.clone() } else { text(b) };
+                    let link = Some(if a == b { self.public() } else { self.link() });
+                    let way = Between { link, from: text(a), to, ..Between::default() };
+                    self.add(at, Step::Cut(way));
+                }
+                (Step::GatewayForgets(Gateway::default()), Some(Step::Mend(Between::default())))
+            }
             Kind::Disk => {
                 let slow = On { takes: Some(round(Span(self.rng.below(5_000_000_000)))), ..on.clone() };
                 (Step::DiskTakes(slow), Some(Step::DiskTakes(On { takes: Some(Dur(Span::millis(4))), ..on })))
@@ -319,8 +310,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pair_that_is_drawn_from_is_shipped_as_a_file() {
-        let shipped: Vec<&str> = super::super::files::SHIPPED.iter().map(|(name, _)| *name).collect();
-        assert!(PAIRS.iter().all(|pair| shipped.contains(pair)));
+    fn leaving_out_a_kind_of_fault_leaves_the_others_where_they_were() {
+        for seed in 0..200 {
+            let all = draw(seed);
+            for kind in ["Loss", "Hang", "Takeover"] {
+                let fewer = draw_with(seed, &[kind.to_string()], None);
+                assert!(fewer.timeline.iter().all(|entry| all.timeline.contains(entry)), "{seed} without {kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_kind_of_fault_exists_in_some_runs_and_not_in_others() {
+        for kind in KINDS {
+            let name = format!("{kind:?}");
+            let with = (0..400).filter(|seed| draw(*seed) != draw_with(*seed, std::slice::from_ref(&name), None)).count();
+            assert!((20..300).contains(&with), "{name} in {with} of 400");
+        }
     }
 }

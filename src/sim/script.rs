@@ -109,6 +109,8 @@ pub struct Story {
     pub acts: Vec<(Moment, String, Vec<Act>)>,
     /// Steps that do not exist in virtual time yet: the story cannot be told here.
     pub not_here: Vec<&'static str>,
+    /// Heartbeats are really signed and opened.
+    pub real_signatures: bool,
 }
 
 /// How a run went.
@@ -186,7 +188,7 @@ impl Story {
                 return Err(wrong(format!("{at} lies behind the end; allowed: up to `until`, {}", scenario.until)));
             }
         }
-        Ok(Story { scenario, pair, acts, not_here })
+        Ok(Story { scenario, pair, acts, not_here, real_signatures: false })
     }
 
     /// The steps in the order in which they are made.
@@ -202,6 +204,9 @@ impl Story {
         let allow = self.scenario.allow.unwrap_or_default();
         world.check.allowed = allow.two_owners.unwrap_or_default().0;
         world.check.limits = allow.limits;
+        if self.real_signatures {
+            world.seal();
+        }
         world.record.lines = trace.then(Vec::new);
         world.record.said = (!self.scenario.expect.is_empty()).then(Vec::new);
         let mut healed = false;

@@ -5,6 +5,7 @@ use crate::core::io::{ServiceOrder, ServiceReport};
 use crate::core::settings::Services;
 use crate::core::time::Span;
 
+use super::clock::Moment;
 use super::rng::Rng;
 
 /// The services of one group, as one.
@@ -17,6 +18,8 @@ pub struct ServiceModel {
     pub start_fails: bool,
     /// Stopping it fails.
     pub stop_fails: bool,
+    /// When it last failed to start or to stop, or died.
+    pub failed: Option<Moment>,
     /// How long starting and stopping take at the most; a third of it at the least.
     pub latency: Span,
     /// The newest order and who is to be told.
@@ -37,6 +40,7 @@ impl ServiceModel {
             running: false,
             start_fails: false,
             stop_fails: false,
+            failed: None,
             latency: Span::millis(30),
             order: None,
             attempt: Attempt(0),

@@ -8,7 +8,7 @@ use super::record::Lane;
 use super::world::{Beat, Event, Frame, Order, World};
 use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
-use crate::core::id::LinkId;
+use crate::core::id::{Epoch, LinkId};
 use crate::core::io::{EchoKind, GateOrder, Input, Output, ServiceOrder};
 use crate::core::time::Span;
 
@@ -74,7 +74,7 @@ impl World {
                 let beat = match kind {
                     EchoKind::Own => None,
                     _ if broken(Broken::EchoWithoutHeartbeat) => None,
-                    _ => self.machines[node].newest.clone(),
+                    EchoKind::Vip(group) | EchoKind::Challenge(group) | EchoKind::Control(group) => self.over_table(node, group),
                 };
                 self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
             }
@@ -128,7 +128,9 @@ impl World {
                 }
             }
             Output::Note(event) => {
-                self.check.noted(self.now, node, &event);
+                let disk = &self.machines[node].disk.record.groups;
+                let durable = |group: usize| disk.get(group).map_or(Epoch(0), |group| group.epoch);
+                self.check.noted(self.now, node, &event, durable);
                 self.record.event(self.now, node, &event);
             }
         }
@@ -201,10 +203,13 @@ impl World {
     fn send_beat(&mut self, node: usize, beat: &Arc<Heartbeat>, links: &[LinkId]) {
         let vouched: Beat = Arc::new(Verified::vouch(Heartbeat::clone(beat)));
         self.observe(node, beat);
+        self.sign(node, beat);
         for link in links {
             let place = usize::from(link.0);
             if self.pair.settings[node].links[place].relay {
-                self.toward_witness(node, 0, Frame::Relay(*link, Arc::clone(&vouched)));
+                if let Some(beat) = self.over_link(node, place, &vouched) {
+                    self.toward_witness(node, 0, Frame::Relay(*link, beat));
+                }
                 continue;
             }
             if !self.machines[node].carrier[place] || self.network.path(place, node, 1 - node).no_heartbeats {
@@ -221,8 +226,9 @@ impl World {
                     }
                     continue;
                 }
-                let input = Input::Heard { link: *link, beat: Arc::clone(&vouched) };
-                self.queue.push(at, Event::Deliver(1 - node, Some(place), input));
+                if let Some(beat) = self.over_link(node, place, &vouched) {
+                    self.queue.push(at, Event::Deliver(1 - node, Some(place), Input::Heard { link: *link, beat }));
+                }
             }
         }
         self.machines[node].newest = Some(vouched);
@@ -230,7 +236,8 @@ impl World {
 
     /// What a heartbeat shows of its sender, for the record and the checks.
     fn observe(&mut self, node: usize, beat: &Heartbeat) {
-        self.check.sent(self.now, node, beat);
+        let (machine, now) = (&self.machines[node], self.now);
+        self.check.sent(now, node, beat, |group| machine.answers(now, group));
         self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));
         for (group, said) in beat.groups.iter().enumerate() {
             let role = match said.role {

@@ -239,6 +239,8 @@ steps! {
     Corrupt(Between) = "corrupt" ["link? from? to? percent"],
     /// So many in the hundred arrive twice.
     Duplicate(Between) = "duplicate" ["link? from? to? percent"],
+    /// So many in the hundred are overtaken: they travel for `delay` longer.
+    Reorder(Between) = "reorder" ["link? from? to? percent delay"],
     /// Every link of a node is silent, both ways.
     Isolate(Names) = "isolate" ["NODES"],
     /// No frame passes between the nodes, both reach the gateway; `relay` false: it carries no heartbeats either.

@@ -82,7 +82,8 @@ fn a_drawn_story_survives_its_own_file() {
         let scenario = draw(seed);
         let text = serde_json::to_string_pretty(&scenario).unwrap();
         assert_eq!(serde_json::from_str::<super::script::Scenario>(&text).unwrap(), scenario);
-        assert_eq!(explore::run(&scenario, grabber).0, explore::run(&scenario, grabber).0);
+        let plan = explore::Plan::seeds(seed, seed + 1);
+        assert_eq!(explore::run(&scenario, &plan, grabber).0, explore::run(&scenario, &plan, grabber).0);
     }
 }
 
@@ -192,4 +193,24 @@ proptest::proptest! {
             proptest::prop_assert!(why.contains("a.json"), "{}", why);
         }
     }
+}
+
+#[test]
+fn what_explore_finds_is_shrunk_to_a_file_that_reproduces_it() {
+    let plan = explore::Plan { threads: 1, ..explore::Plan::seeds(0, 50) };
+    let (findings, progress) = explore::explore(&plan, grabber, &|_| {});
+    assert_eq!((findings.len(), progress.runs), (1, 1), "it stops at the first violation");
+    let plan = explore::Plan { findings: 50, ..plan };
+    let (findings, _) = explore::explore(&plan, grabber, &|_| {});
+    let two = findings.iter().find(|finding| finding.violation.promise == Promise::OneOwner).unwrap();
+    let small = explore::shrink(two, &plan, grabber);
+    assert_eq!(small.violation.promise, Promise::OneOwner);
+    assert!(small.scenario.timeline.len() <= 2, "two starts are enough: {:?}", small.scenario.timeline);
+    // What is written beside each other: the scenario, and the pair that it names.
+    let folder = tempfile::tempdir().unwrap();
+    let file = explore::write(&small, &plan, folder.path()).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let story = Story::read(&text, "found.json", folder.path(), &super::files::Files).unwrap();
+    let again = story.run(grabber, false).violations;
+    assert_eq!(again.first(), Some(&small.violation));
 }

@@ -25,6 +25,7 @@ impl Step {
             Step::Delay(b) => format!("{} delay{}", b.delay.unwrap_or_default(), ways(b)),
             Step::Corrupt(b) => format!("{} % damaged{}", b.percent.unwrap_or_default(), ways(b)),
             Step::Duplicate(b) => format!("{} % doubled{}", b.percent.unwrap_or_default(), ways(b)),
+            Step::Reorder(b) => format!("{} % overtaken{}", b.percent.unwrap_or_default(), ways(b)),
             Step::Isolate(names) => format!("{} isolated", all(names)),
             Step::Separate(s) if s.relay == Some(false) => "no frame between the nodes, no relay".into(),
             Step::Separate(_) => "no frame between the nodes".into(),
@@ -75,7 +76,9 @@ impl Step {
             | Step::Mend(_)
             | Step::GatewayUp(_)
             | Step::Heal(_) => MarkKind::Repair,
-            Step::Loss(b) | Step::Corrupt(b) | Step::Duplicate(b) if b.percent == Some(0.0) => MarkKind::Repair,
+            Step::Loss(b) | Step::Corrupt(b) | Step::Duplicate(b) | Step::Reorder(b) if b.percent == Some(0.0) => {
+                MarkKind::Repair
+            }
             Step::GatewayPins(g) | Step::GatewayLastHop(g) if g.on == Some(false) => MarkKind::Repair,
             Step::Stranger(on) | Step::ServiceStopFails(on) | Step::ServiceStartFails(on) | Step::DiskFails(on)
                 if on.on == Some(false) =>

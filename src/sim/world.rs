@@ -14,7 +14,7 @@ use super::record::{Lane, Recorder};
 use super::rng::Rng;
 use crate::core::heartbeat::{Heartbeat, Verified};
 use crate::core::id::{Attempt, GroupId, LinkId, Mac, WitnessId};
-use crate::core::io::{AddressOrder, EchoKind, GateOrder, Input, Record};
+use crate::core::io::{AddressOrder, EchoKind, GateOrder, Input, Record, ServiceReport};
 use crate::core::time::{Mono, Span};
 
 /// A heartbeat on its way.
@@ -114,6 +114,8 @@ pub struct World {
     pub(super) other_rng: Rng,
     /// The newest heartbeats to each node over each link, for an attacker to play back.
     pub(super) overheard: [Vec<(LinkId, Beat)>; 2],
+    /// Real signatures, where they are wanted.
+    pub(super) seals: Option<Box<super::seals::Seals>>,
     /// How many events there were.
     pub events: u64,
     pub(super) commands: u64,
@@ -154,6 +156,7 @@ impl World {
             kernel_rng: Rng::stream(seed, 2),
             other_rng: Rng::stream(seed, 3),
             overheard: [Vec::new(), Vec::new()],
+            seals: None,
             events: 0,
             commands: 0,
             expiries: [vec![Moment::NEVER; groups], vec![Moment::NEVER; groups]],
@@ -225,7 +228,7 @@ impl World {
             return;
         }
         if let Input::Heard { link, beat } = &input {
-            self.check.heard(node, beat.get());
+            self.check.heard(node, beat.get(), false);
             self.record.heard(self.now, node, usize::from(link.0));
             let heard = &mut self.overheard[node];
             if heard.len() < OVERHEARD {
@@ -234,7 +237,7 @@ impl World {
                 heard[(self.events as usize) % OVERHEARD] = (*link, Arc::clone(beat));
             }
         } else if let Input::HeardByTable { beat, .. } = &input {
-            self.check.heard(node, beat.get());
+            self.check.heard(node, beat.get(), true);
         }
         self.tell(node, input);
     }
@@ -284,7 +287,11 @@ impl World {
             return;
         }
         if let Some((attempt, report)) = self.machines[node].services[group].finish(token) {
+            if matches!(report, ServiceReport::StartFailed { .. } | ServiceReport::StopFailed { .. }) {
+                self.machines[node].services[group].failed = Some(self.now);
+            }
             self.refresh(group);
+            self.review_need();
             let input = Input::Services { group: group_id(group), attempt, report };
             self.deliver(node, None, input);
         }
@@ -339,7 +346,9 @@ impl World {
         }
         let excuse = self.excuse(group);
         self.check.answering(self.now, group, answers, excuse);
-        self.record.owners(self.now, group, answers);
+        if let Some((from, to)) = self.record.owners(self.now, group, answers) {
+            self.judge_move(group, from, to);
+        }
         self.record.served(self.now, group, served);
     }
 

@@ -1,0 +1,120 @@
+//! Who could serve, as anybody outside could see it, and how long nobody may then.
+
+use super::clock::Moment;
+use super::machine::{Power, Process};
+use super::network::station;
+use super::world::World;
+use crate::core::settings::{PROBE_GAP, PROBES};
+use crate::core::time::Span;
+
+/// A write to disk and an order to a service may take this long in a world that is called healthy.
+const LOCAL: Span = Span::millis(500);
+/// An intent that nobody answers is withdrawn after this at the least.
+const ASK: Span = Span::millis(500);
+/// The longest stand-down after a broken challenge.
+const STAND_DOWN: Span = Span::secs(60);
+
+impl World {
+    /// A node that could serve a group: it runs, reaches a majority of good witnesses without loss worth the name, and its
+    /// services start. What the rules forbid is not counted: a peer that is heard, is deaf and says that it reaches the witness
+    /// keeps the node from claiming (SAFETY R4.1).
+    pub fn could_serve(&self, node: usize, group: usize) -> bool {
+        let machine = &self.machines[node];
+        let majority = self.pair.settings[node].witness.majority();
+        let good = (0..self.witnesses.len()).filter(|witness| self.good_way(node, *witness)).count();
+        machine.power == Power::On
+            && machine.process == Process::Running
+            && !machine.stopping
+            && !machine.disk.fails
+            && machine.disk.latency <= LOCAL
+            && machine.services[group].latency <= LOCAL
+            && !machine.services[group].start_fails
+            && !self.machines.iter().any(|machine| machine.services[group].stop_fails)
+            && !self.stranger[group]
+            && good >= majority
+    }
+
+    /// A witness that runs and does as a plain gateway does, and the way there and back.
+    fn good_way(&self, node: usize, witness: usize) -> bool {
+        let (public, there) = (self.pair.public(), station(witness));
+        let patience = self.pair.timing().delivery / 4;
+        let ways = [self.network.path(public, node, there), self.network.path(public, there, node)];
+        let gateway = &self.witnesses[witness];
+        let whole = ways
+            .iter()
+            .all(|way| way.loss <= 10_000 && way.corrupt <= 10_000 && way.reorder == 0 && way.delay + way.jitter < patience);
+        gateway.up && !gateway.pins && !gateway.last_hop && self.reaches(node, witness) && whole
+    }
+
+    /// Frames of one node reach the other over some link, or are carried by the witness.
+    fn hears(&self, node: usize, from: usize) -> bool {
+        let heard = |link: usize| {
+            let path = self.network.path(link, from, node);
+            !self.pair.settings[node].links[link].relay
+                && self.machines[node].carrier[link]
+                && self.machines[from].carrier[link]
+                && !path.cut
+                && !path.no_heartbeats
+        };
+        (0..self.network.links()).any(heard)
+    }
+
+    /// The peer keeps this node from claiming by the letter of R4.1: it is heard, does not hear, and is no owner itself.
+    fn kept_from_claiming(&self, node: usize) -> bool {
+        let peer = &self.machines[1 - node];
+        peer.runs() && self.hears(node, 1 - node) && !self.hears(1 - node, node)
+    }
+
+    /// How long until a change of the world has had its consequences for a node, by its timing: the sum of what a claim takes
+    /// (silence, own reachability, probes, a challenge) or an agreement (patience, a refused intent, another one), and what is
+    /// left of a stand-down.
+    pub(super) fn settle(&self, node: usize) -> Span {
+        let settings = &self.pair.settings[node];
+        let t = &settings.timing;
+        let silence = if self.check.met[node] { t.dead } else { t.init_dead };
+        let reach = settings.witness.interval * u64::from(settings.witness.rise) + settings.witness.witness_time(t.delivery);
+        let challenge = t.outrun(t.lease) + t.slack();
+        let claim = silence.max(reach) + PROBES + PROBE_GAP * 2 + challenge + t.delivery * 2 + t.echo_period() * 2;
+        let agree = t.warn + t.dead + t.dead * 2 + reach + ASK.max(t.heartbeat * 3) + t.heartbeat * 10 + PROBES + PROBE_GAP * 2;
+        let tries = self.check.stood_down[node].iter().copied().max().unwrap_or(0);
+        let wait = if tries == 0 { Span::ZERO } else { (challenge * (1 << tries.min(10))).min(STAND_DOWN) + challenge };
+        claim.max(agree) + wait + LOCAL * 2
+    }
+
+    /// How long a healthy owner may be overlooked by the gateway: its echoes stay away, it announces; or the gateway, without an
+    /// entry, asks everybody again.
+    fn overlooked(&self, node: usize) -> Span {
+        let settings = &self.pair.settings[node];
+        settings.witness.witness_time(settings.timing.delivery) + settings.timing.heartbeat + super::gateway::RETRY * 2
+    }
+
+    pub(super) fn audit(&mut self) {
+        self.review_need();
+        for group in 0..self.stranger.len() {
+            let owner = (0..2).find(|node| self.machines[*node].answers(self.now, group));
+            let could = (0..2).filter(|node| self.could_serve(*node, group) && !self.kept_from_claiming(*node));
+            let could = could.map(|node| (node, self.settle(node))).min_by_key(|(_, bound)| *bound);
+            // A service that just failed makes a node unfit for a while.
+            let unfit = self.machines.iter().any(|machine| machine.services[group].failed.is_some_and(|at| self.lately(at)));
+            self.check.idle(self.now, group, could.filter(|_| owner.is_none() && !unfit));
+
+            let by = owner.filter(|node| {
+                let service = &self.machines[*node].services[group];
+                let ready = self.could_serve(*node, group) && (service.running || !service.exists());
+                ready && self.good_way(*node, 0) && self.served(group).is_none() && !self.writes_blindly(1 - *node)
+            });
+            self.check.unserved(self.now, group, by.map(|node| (node, self.overlooked(node))));
+        }
+    }
+
+    /// A node's writes reach the gateway and nothing comes back: a challenge that it had begun goes on writing, and the owner on
+    /// taking its entry back. Known, and open (docs/SCENARIOS.md).
+    fn writes_blindly(&self, node: usize) -> bool {
+        let (public, gateway) = (self.pair.public(), station(0));
+        !self.network.path(public, node, gateway).cut && self.network.path(public, gateway, node).cut
+    }
+
+    fn lately(&self, at: Moment) -> bool {
+        self.now.since(at) <= Span::secs(32)
+    }
+}
