@@ -41,11 +41,10 @@ trap 'rm -f "$output"' EXIT
 status=0
 # Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
 cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
-# Random schedules are worth their minutes only with optimisation: a fixed set, a fresh one, real signatures, the model check.
-cargo test --release --test explore --no-fail-fast -- --nocapture < /dev/null 2>&1 | tee -a "$output" || status=$?
 
 # Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
-cargo test --release --features bite --test bite < /dev/null 2>&1 | tee -a "$output" || status=$?
+# With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
+cargo test --release --features bite --test bite --test explore --no-fail-fast -- --nocapture < /dev/null 2>&1 | tee -a "$output" || status=$?
 
 # Each test program ends with "test result: ok. 3 passed; 0 failed; ..."; a line may begin with what a test printed.
 read -r passed failed < <(awk '

@@ -202,7 +202,10 @@ impl World {
                     self.queue.push(now + Span::micros(60), Event::Deliver(*node, None, Input::GateTableGone));
                 }
             }
-            Act::Forge(node) => self.forge(*node),
+            Act::Forge(node) => {
+                self.forge_frames(*node);
+                self.forge(*node);
+            }
             Act::PlayBack(node, count) => self.play_back(*node, *count),
             Act::FalseAnnouncement(group) => {
                 for node in 0..2 {

@@ -113,7 +113,7 @@ impl World {
     }
 
     /// An attacker forges heartbeats to a node.
-    pub(super) fn forge(&mut self, node: usize) {
+    pub(super) fn forge_frames(&mut self, node: usize) {
         let Some(said) = self.machines[1 - node].newest.clone() else { return };
         if let Some(seals) = &mut self.seals {
             seals.forge(node, said.get());
