@@ -99,10 +99,8 @@ fn section(story: &Story, record: &Recorder, node: usize) -> Section {
         lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
     }
     // A daemon that has just started has not been answered yet.
-    let fresh = |s: &Stretch| {
-        down.iter()
-            .any(|off| since_start(s.from).saturating_sub(off.to) < FRESH && since_start(s.to).saturating_sub(off.to) < FRESH)
-    };
+    let starts: Vec<At> = std::iter::once(At::ZERO).chain(down.iter().map(|off| off.to)).collect();
+    let fresh = |s: &Stretch| starts.iter().any(|at| since_start(s.from) >= *at && since_start(s.to) < *at + FRESH);
     let unreached = stretches(Track::Witness(node))
         .map(|s| if fresh(s) { bar(s, "asks", Tone::Passing) } else { bar(s, "out of reach", Tone::Bad) });
     let reaches = if settings.witness.targets == 1 { "reaches the gateway" } else { "reaches the witnesses" };
