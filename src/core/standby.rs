@@ -137,7 +137,8 @@ impl Group {
             let asked = |target: u8, r: &Register| settings.is_register(usize::from(target)) && !r.broken;
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
-                if r.start.is_none() || broken(Broken::ChallengeWritesOn) {
+                // A node that hears no answer itself must not go on taking the entry from an owner whose defence it cannot see.
+                if (r.start.is_none() && cx.witness.reachable) || broken(Broken::ChallengeWritesOn) {
                     // † After the first echo came back never write again.
                     r.written = Some(now);
                     cx.out.push_back(Output::Write { group: self.id, witness });
