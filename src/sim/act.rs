@@ -248,7 +248,8 @@ impl World {
     fn start(&mut self, node: usize) {
         let now = self.now;
         let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
-        self.check.began(node);
+        let disk = &self.machines[node].disk.record.groups;
+        self.check.began(node, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }

@@ -158,8 +158,12 @@ impl Checker {
         }
     }
 
-    /// A daemon begins a new life.
-    pub fn began(&mut self, node: usize) {
+    /// A daemon begins a new life. What it had heard and not yet written died with the last one: only what is on disk, `durable`, is
+    /// known to it (SAFETY R13 asks for the disk before a gate opens, not before a heartbeat is believed).
+    pub fn began(&mut self, node: usize, durable: impl Fn(usize) -> Epoch) {
+        for (group, seen) in self.seen[node].iter_mut().enumerate() {
+            *seen = (*seen).min(durable(group));
+        }
         self.met[node] = false;
         self.stood_down[node].iter_mut().for_each(|count| *count = 0);
     }
