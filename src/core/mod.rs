@@ -3,6 +3,8 @@
 //! Pure: inputs and time go in, outputs come out. Nothing here does IO, reads a clock, draws a random number or knows tokio;
 //! the daemon and the simulator drive the very same [`Node`](node::Node). The rules are SAFETY.md's, by number.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod broken;
 pub mod claim;
 pub mod command;
