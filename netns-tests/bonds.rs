@@ -213,7 +213,8 @@ impl Pair {
 
     /// What `check` says of the bond that is no praise.
     fn check(&mut self) -> Option<String> {
-        let (text, _) = self.machines[0].try_run("twinbeat check --config /host/twinbeat.toml --node master1").unwrap();
+        // The machine's console is a terminal, for which check paints and wraps.
+        let (text, _) = self.machines[0].try_run("twinbeat check --config /host/twinbeat.toml --node master1 | cat").unwrap();
         assert!(text.contains("bond"), "{text}");
         text.lines().find(|line| line.starts_with("WARN") && line.contains("bond0")).map(str::to_owned)
     }
