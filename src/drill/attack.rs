@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use socket2::{Domain, Protocol, Socket, Type};
+use anyhow::Result;
+use socket2::Socket;
 
+use super::flood::packet_socket;
 use super::frames;
 use super::lab::{BOTH, Lab, witness_port};
-use super::ns::Namespace;
 use super::plan::CableId;
 use crate::core::id::{Mac, NodeId};
 use crate::host::neighbour::{Advertisement, Arp, BROADCAST, multicast_mac};
@@ -42,7 +42,7 @@ impl Tap {
         let mut tap = Tap { heard: Arc::default(), stop: Arc::default(), threads: Vec::new() };
         for node in BOTH {
             for cable in lab.plan.all() {
-                let mut socket = on_port(&lab.switch, &lab.plan.port(cable, node))?;
+                let mut socket = packet_socket(&lab.switch, &lab.plan.port(cable, node))?;
                 let (mac, port) = (lab.plan.end(cable, node).mac, lab.plan.port);
                 let (heard, stop) = (Arc::clone(&tap.heard), Arc::clone(&tap.stop));
                 let listen = move || {
@@ -75,7 +75,7 @@ impl Tap {
             ring.iter().step_by(step).take(count).cloned().collect()
         };
         for (cable, frame) in &old {
-            let socket = on_port(&lab.switch, &lab.plan.port(*cable, node))?;
+            let socket = packet_socket(&lab.switch, &lab.plan.port(*cable, node))?;
             let _ = socket.send(frame);
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -98,7 +98,7 @@ pub fn forge(lab: &Lab, group: usize) -> Result<()> {
     for node in BOTH {
         for cable in plan.all() {
             let (own, peer) = (plan.end(cable, node), plan.end(cable, node.other()));
-            let socket = on_port(&lab.switch, &plan.port(cable, node))?;
+            let socket = packet_socket(&lab.switch, &plan.port(cable, node))?;
             for (to, _) in &own.addresses {
                 let Some((from, _)) = peer.addresses.iter().find(|(ip, _)| ip.is_ipv4() == to.is_ipv4()) else { continue };
                 let frame = frames::datagram((peer.mac, *from), (own.mac, *to), plan.port, &[0x5a; 200])?;
@@ -111,7 +111,7 @@ pub fn forge(lab: &Lab, group: usize) -> Result<()> {
     let vips: Vec<IpAddr> = plan.groups.get(group).into_iter().flat_map(|g| &g.vips).map(|((ip, _), _)| *ip).collect();
     // As a broadcast would: all at once, and the owner cannot answer before the witnesses have heard it.
     let everybody = (0..plan.witnesses.len()).map(witness_port).chain(BOTH.map(|node| plan.port(plan.public, node)));
-    let sockets = everybody.map(|port| on_port(&lab.switch, &port)).collect::<Result<Vec<Socket>>>()?;
+    let sockets = everybody.map(|port| packet_socket(&lab.switch, &port)).collect::<Result<Vec<Socket>>>()?;
     for vip in &vips {
         let lie = announcement(*vip);
         sockets.iter().for_each(|socket| drop(socket.send(&lie)));
@@ -141,22 +141,6 @@ fn announcement(vip: IpAddr) -> Vec<u8> {
             lie.frame()
         }
     }
-}
-
-/// A packet socket at a port of the switch: what it sends goes out there, and it hears both directions.
-fn on_port(switch: &Namespace, port: &str) -> Result<Socket> {
-    use nix::sys::socket::{SockProtocol, bind};
-    use std::os::fd::AsRawFd;
-    switch.run(|| {
-        let all = Protocol::from(SockProtocol::EthAll as i32);
-        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(all)).context("a packet socket")?;
-        let interfaces = nix::ifaddrs::getifaddrs().context("the switch's ports")?;
-        let mut links = interfaces.filter(|i| i.interface_name == port).filter_map(|i| i.address);
-        let address = links.find_map(|a| a.as_link_addr().copied()).with_context(|| format!("no port {port}"))?;
-        bind(socket.as_raw_fd(), &address).with_context(|| format!("bind a packet socket to {port}"))?;
-        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-        Ok(socket)
-    })
 }
 
 /// How many heartbeats are kept for each node.
