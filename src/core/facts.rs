@@ -162,6 +162,15 @@ impl Group {
                 self.running = Running::Stuck(format!("{service}: {reason}"));
                 self.stop_again = Some(now + STOP_AGAIN);
             }
+            ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason }
+                if !matches!(self.role, Role::Owner(_) | Role::Opening(_))
+                    && matches!(self.running, Running::Stopping | Running::Stuck(_)) =>
+            {
+                // It was to stop, and is gone. Others of the group may still run: only a stop that is through says that none does.
+                cx.note(Level::Warn, Some(&self.name), kind, format!("{service}, which was being stopped: {reason}"));
+                self.running = Running::Stuck(format!("{service}: {reason}"));
+                self.stop_again = Some(now);
+            }
             ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason } => {
                 cx.note(Level::Error, Some(&self.name), kind, format!("{service} does not run: {reason}"));
                 self.running = Running::Failed(format!("{service}: {reason}"), now + UNFIT);

@@ -379,6 +379,7 @@ impl Group {
             refresh: now + lifetime(cx.lease()) / 2,
             offer: None,
             raising: None,
+            rival: None,
             hot: false,
         })
     }

@@ -107,10 +107,16 @@ impl Group {
                 let me = cx.settings.me;
                 let mine = rank(true, self.hold.is_some(), reach, me);
                 let theirs = rank(g.eligible, g.standby_held, peer_reach, me.other());
-                // A node that has just started gives its witness a moment to answer.
-                let settled = reach || now >= cx.born + cx.settings.timing.dead;
-                if !settled {
-                    cx.wake(cx.born + cx.settings.timing.dead);
+                // A node that has just started gives its witness a moment to answer, and a peer that has just started gets it too:
+                // of two that boot together the preferred one owns, not the one whose first echo came back sooner.
+                let mut settled = true;
+                let outranked = rank(g.eligible, g.standby_held, true, me.other()) > mine;
+                for (waits, since) in [(!reach, cx.born), (!peer_reach && outranked, cx.peer.met)] {
+                    let end = since + cx.settings.timing.dead;
+                    if waits && now < end {
+                        settled = false;
+                        cx.wake(end);
+                    }
                 }
                 ((mine > theirs && settled) || now >= patience).then_some(Why::First)
             }
@@ -373,6 +379,7 @@ impl Group {
                     }
                     BeatRole::Owner if broken(Broken::HigherSilent) => {}
                     BeatRole::Owner => {
+                        o.rival = Some(now);
                         self.reaffirm(&mut o, cx, now);
                     }
                     BeatRole::Standby if g.epoch <= o.epoch => {

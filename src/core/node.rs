@@ -398,10 +398,13 @@ impl Node {
         let served = |g: &&Group| g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
         let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
         match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {
-            None => self.next_control = self.next_control.max(now + CONTROL_SOON),
+            None => {
+                self.next_control = self.next_control.max(now + CONTROL_SOON);
+                self.cx.witness.controls_end();
+            }
             Some(group) if now >= self.next_control => {
                 let number = self.cx.echo_all(EchoKind::Control(group));
-                self.cx.dirty |= self.cx.witness.control_sent(number, &self.cx.settings.witness);
+                self.cx.dirty |= self.cx.witness.control_sent(now, number, &self.cx.settings.witness);
                 self.next_control =
                     now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
             }

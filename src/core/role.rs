@@ -161,6 +161,8 @@ pub struct Owner {
     pub offer: Option<Offer>,
     /// A higher epoch, to be used as soon as it is on disk (R7).
     pub raising: Option<Epoch>,
+    /// When another owner was heard last (R7).
+    pub rival: Option<Mono>,
     /// Found open at a start (R10), not yet renewed.
     pub hot: bool,
 }

@@ -13,6 +13,10 @@ use super::time::{Mono, Span};
 const PASSED_KEPT: usize = 32;
 /// Negative controls that must stay away in a row: at 30 % loss fewer would not tell a register from bad luck.
 const AWAY_ENOUGH: u32 = 8;
+/// The same for a witness that was seen to answer to the sender: it is believed again only by what 60 % loss does not bring about.
+const AWAY_AGAIN: u32 = 64;
+/// So many negative controls may still come back late.
+const CONTROLS_KEPT: usize = 16;
 
 /// Echoes of one kind to one witness: which are on their way, which was answered last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -110,10 +114,17 @@ pub struct Target {
     pub register: bool,
     /// Whether it bears the fast rate.
     pub pace: Pace,
-    /// The last negative control; none when it came back, or none was sent.
-    pub control: Option<u64>,
-    /// Negative controls in a row that stayed away.
+    /// The newest negative controls that did not come back, with their send times.
+    controls: VecDeque<(u64, Mono)>,
+    /// Negative controls in a row that stayed away while an echo from the own address passed.
     pub away: u32,
+}
+
+impl Target {
+    /// So many negative controls stayed away that its table is known to be a register.
+    fn proven_register(&self) -> bool {
+        self.away >= if self.register { AWAY_ENOUGH } else { AWAY_AGAIN }
+    }
 }
 
 /// The witnesses, and the own public side.
@@ -144,7 +155,7 @@ impl Witness {
             reachable: false,
             register: settings.is_register(target),
             pace: Pace::default(),
-            control: None,
+            controls: VecDeque::new(),
             away: 0,
         };
         Witness {
@@ -158,32 +169,41 @@ impl Witness {
         }
     }
 
-    /// A negative control goes out. One that does not come back may have been lost: only several in a row say that the
-    /// table is a register again. Returns whether that is news.
-    pub fn control_sent(&mut self, number: u64, settings: &WitnessSettings) -> bool {
+    /// A negative control goes out. One that does not come back may have been lost: only several in a row, each while an echo
+    /// from the own address passed, say that the table is a register. Returns whether a witness counts again.
+    pub fn control_sent(&mut self, now: Mono, number: u64, settings: &WitnessSettings) -> bool {
         let mut news = false;
         for (_, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
-            if t.control.replace(number).is_some() {
+            if t.controls.back().is_some_and(|(_, sent)| t.own.answered.is_some_and(|at| at >= *sent)) {
                 t.away = t.away.saturating_add(1);
-                if t.away >= AWAY_ENOUGH {
+                if t.proven_register() {
                     news |= !std::mem::replace(&mut t.register, true);
                 }
             }
+            if t.controls.len() == CONTROLS_KEPT {
+                t.controls.pop_front();
+            }
+            t.controls.push_back((number, now));
         }
         news
     }
 
     /// So many negative controls stayed away from every witness that they may be rare.
     pub fn controlled(&self, settings: &WitnessSettings) -> bool {
-        self.targets.iter().enumerate().all(|(target, t)| t.away >= AWAY_ENOUGH || !settings.is_register(target))
+        self.targets.iter().enumerate().all(|(target, t)| t.proven_register() || !settings.is_register(target))
     }
 
-    /// A negative control came back: until one stays away, this witness proves nothing. Returns whether that is news.
+    /// The table may name this node from now on: negative controls on their way prove nothing.
+    pub fn controls_end(&mut self) {
+        self.targets.iter_mut().for_each(|t| t.controls.clear());
+    }
+
+    /// A negative control came back, however late: until many have stayed away, this witness proves nothing. Returns whether
+    /// that is news.
     pub fn control_back(&mut self, target: usize, number: u64) -> bool {
         let Some(t) = self.targets.get_mut(target) else { return false };
-        if t.control.take_if(|n| *n == number).is_none() {
-            return false;
-        }
+        let Some(index) = t.controls.iter().position(|(n, _)| *n == number) else { return false };
+        t.controls.remove(index);
         t.away = 0;
         std::mem::replace(&mut t.register, false)
     }
