@@ -118,11 +118,20 @@ impl Group {
                     cx.note(Level::Error, Some(&self.name), Kind::Host, text);
                 }
             },
-            _ => {
-                if let AddressReport::Failed(reason) = report {
+            role => match (role, report) {
+                (Role::Owner(o), AddressReport::Failed(reason)) => {
+                    o.missing = true;
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
                 }
-            }
+                (_, AddressReport::Failed(reason)) => {
+                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
+                }
+                (Role::Owner(o), AddressReport::Added) if o.missing => {
+                    o.missing = false;
+                    o.announce_now(now);
+                }
+                _ => {}
+            },
         }
     }
 
@@ -131,6 +140,9 @@ impl Group {
         let lease = cx.lease();
         let Role::Owner(o) = &mut self.role else { return };
         if o.armed <= now || o.grounds.newest().is_none_or(|g| g + lease <= now) {
+            // Put back as soon as there is a ground again.
+            o.missing = true;
+            o.refresh = now;
             return;
         }
         let attempt = cx.attempt();

@@ -377,6 +377,7 @@ impl Group {
             burst: 0,
             announce: now,
             refresh: now + lifetime(cx.lease()) / 2,
+            missing: false,
             offer: None,
             raising: None,
             rival: None,

@@ -123,10 +123,13 @@ impl Group {
             o.announce = now + wait;
         }
         cx.wake(o.announce);
-        if now >= o.refresh {
+        // Put back only on a ground (R10); a lifetime is lengthened on none, the gate guards.
+        if now >= o.refresh && (!o.missing || ground.is_some_and(|g| g + lease > now)) {
             let attempt = cx.attempt();
-            cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Refresh(lifetime(lease)) });
-            o.refresh = now + lifetime(lease) / 2;
+            let lifetime = lifetime(lease);
+            let order = if o.missing { AddressOrder::Add(lifetime) } else { AddressOrder::Refresh(lifetime) };
+            cx.out.push_back(Output::Address { group: self.id, attempt, order });
+            o.refresh = now + lifetime / 2;
         }
         cx.wake(o.refresh);
 

@@ -16,6 +16,16 @@ use super::view::{Change, GroupView, LinkView, Ready, TargetView, View, WitnessV
 pub const WITNESS_DARK: &str = "the witness does not answer this node";
 
 impl Node {
+    /// Whether standby by command is in force here for a group (SAFETY R14).
+    pub fn held(&self, group: usize) -> bool {
+        self.groups.get(group).is_some_and(|g| g.hold.is_some())
+    }
+
+    /// Whether the negative controls let this witness's table count as a register (SAFETY R2).
+    pub fn counts(&self, witness: usize) -> bool {
+        self.cx.witness.targets.get(witness).is_some_and(|w| w.register)
+    }
+
     /// What there is to see.
     pub fn view(&self, now: Mono) -> View {
         let cx = &self.cx;

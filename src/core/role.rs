@@ -157,6 +157,8 @@ pub struct Owner {
     pub announce: Mono,
     /// When the address lifetime is renewed next.
     pub refresh: Mono,
+    /// The address is known to be gone: the next refresh puts it back.
+    pub missing: bool,
     /// The peer is asked to take over.
     pub offer: Option<Offer>,
     /// A higher epoch, to be used as soon as it is on disk (R7).

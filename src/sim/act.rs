@@ -168,6 +168,7 @@ impl World {
             Act::WitnessUp(witness, up) => self.witness_up(*witness, *up),
             Act::Pins(witness, on) => {
                 self.witnesses[*witness].pins = *on;
+                self.witnesses[*witness].pinned |= *on;
                 self.wake_table(*witness);
             }
             Act::LastHop(witness, on) => self.witnesses[*witness].last_hop = *on,

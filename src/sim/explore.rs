@@ -168,13 +168,15 @@ pub fn shrink(finding: &Finding, plan: &Plan, maker: Maker) -> Finding {
         earlier.timeline.retain(|entry| entry.at < earlier.until && !matches!(entry.step, Step::Heal(_)));
         try_it(&mut best, earlier);
     }
+    // Whoever was on its way out is started again after the healing: without that, nobody serving would be no wonder.
+    let kept = if promise == Promise::Heals { 2 } else { 0 };
     let mut chunk = best.scenario.timeline.len().div_ceil(2);
     while chunk > 0 {
         let mut place = 0;
         let mut smaller = false;
-        while place < best.scenario.timeline.len() {
+        while place + kept < best.scenario.timeline.len() {
             let mut scenario = best.scenario.clone();
-            let end = (place + chunk).min(scenario.timeline.len());
+            let end = (place + chunk).min(scenario.timeline.len() - kept);
             scenario.timeline.drain(place..end);
             if try_it(&mut best, scenario) {
                 smaller = true;

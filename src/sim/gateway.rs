@@ -52,6 +52,8 @@ pub struct Witness {
     pub up: bool,
     /// It ignores announcements and writes: the entry is pinned.
     pub pins: bool,
+    /// It did so at some time.
+    pub pinned: bool,
     /// It answers to the sender's MAC instead of its table.
     pub last_hop: bool,
     /// Clients behind it ask for the VIP all the time: an entry is always in use.
@@ -70,6 +72,7 @@ impl Witness {
         Witness {
             up: true,
             pins: false,
+            pinned: false,
             last_hop: false,
             clients,
             table: vec![None; groups],

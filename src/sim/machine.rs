@@ -27,6 +27,14 @@ pub trait Brain {
     fn view(&self, _: Mono) -> Option<View> {
         None
     }
+    /// Whether standby by command is in force for a group, as `status` would say.
+    fn held(&self, _group: usize) -> bool {
+        false
+    }
+    /// Whether a witness's table counts as a register, as `status` would say.
+    fn counts(&self, _witness: usize) -> bool {
+        true
+    }
 }
 
 impl Brain for Node {
@@ -41,6 +49,12 @@ impl Brain for Node {
     }
     fn view(&self, now: Mono) -> Option<View> {
         Some(Node::view(self, now))
+    }
+    fn held(&self, group: usize) -> bool {
+        Node::held(self, group)
+    }
+    fn counts(&self, witness: usize) -> bool {
+        Node::counts(self, witness)
     }
 }
 

@@ -20,10 +20,6 @@ pub struct Need {
     /// For each node and group whether its kernel answers, and when that ended last.
     answers: [Vec<bool>; 2],
     left: [Vec<Moment>; 2],
-    /// For each node and group: standby by command is in force there.
-    held: [Vec<bool>; 2],
-    /// For each group its preferred node: a takeover on the other one puts it in standby.
-    preferred: Vec<Option<usize>>,
     /// For each group when a command about it was given last.
     commanded: Vec<Option<Moment>>,
     /// When something happened that SAFETY.md names as a limit: a machine woke with its lease, a ruleset was flushed.
@@ -40,16 +36,13 @@ const UNFIT: Span = Span::secs(35);
 impl Need {
     /// Nothing known yet.
     pub fn new(pair: &Pair) -> Need {
-        let settings = &pair.settings[0].groups;
-        let groups = settings.len();
+        let groups = pair.settings[0].groups.len();
         let none = || vec![None; groups];
         Need {
             good: [none(), none()],
             was_fit: [none(), none()],
             answers: [vec![false; groups], vec![false; groups]],
             left: [vec![Moment::ZERO; groups], vec![Moment::ZERO; groups]],
-            held: [vec![false; groups], vec![false; groups]],
-            preferred: settings.iter().map(|group| group.preferred.map(|node| usize::from(node.0))).collect(),
             commanded: none(),
             shaken: None,
             lies: Vec::new(),
@@ -78,24 +71,22 @@ impl Need {
                     self.lies.remove(0);
                 }
             }
-            Act::Command(node, command) => self.command(now, *node, command),
+            Act::Command(_, command) => self.command(now, command),
             _ => {}
         }
     }
 
-    fn command(&mut self, now: Moment, node: usize, command: &Command) {
+    fn command(&mut self, now: Moment, command: &Command) {
         let about = |group: &Option<crate::core::id::GroupId>, place: usize| group.is_none_or(|g| usize::from(g.0) == place);
         for place in 0..self.commanded.len() {
-            match command {
-                Command::Standby { group, .. } if about(group, place) => self.held[node][place] = true,
-                Command::Takeover { group } if about(group, place) => {
-                    self.held[node][place] = false;
-                    self.held[1 - node][place] |= self.preferred[place] == Some(1 - node);
-                }
-                Command::Resume if self.held[node][place] => self.held[node][place] = false,
-                _ => continue,
+            let moves = match command {
+                Command::Standby { group, .. } | Command::Takeover { group } => about(group, place),
+                Command::Resume => self.commanded[place].is_some(),
+                _ => false,
+            };
+            if moves {
+                self.commanded[place] = Some(now);
             }
-            self.commanded[place] = Some(now);
         }
     }
 }
@@ -134,10 +125,15 @@ impl World {
         let healthy = need.good[from][group].is_some_and(|since| left.since(since) > window);
         let lease = timing.outrun(timing.lease) + timing.slack();
         let lied_to = need.lies.len() == 3 && need.lies.iter().all(|at| left.since(*at) <= lease);
-        let asked = need.held[from][group] || lately(need.commanded[group], COMMAND + window);
+        // Standby by command, where somebody ever gave such a command.
+        let held = |node: usize| {
+            let brain = self.machines[node].brain.as_ref();
+            need.commanded[group].is_some() && brain.is_some_and(|brain| brain.held(group))
+        };
+        let asked = held(from) || lately(need.commanded[group], COMMAND + window);
         let wanted = settings.groups[group].preferred == Some(NodeId(to as u8))
             && settings.groups[group].failback != Failback::Manual
-            && !need.held[to][group]
+            && !held(to)
             && lately(need.was_fit[to][group], window);
         if healthy && !asked && !wanted && !lied_to && !lately(need.shaken, window) {
             let (a, b) = (self.pair.node_name(from), self.pair.node_name(to));

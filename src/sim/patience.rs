@@ -11,6 +11,8 @@ use crate::core::time::Span;
 const LOCAL: Span = Span::millis(500);
 /// An intent that nobody answers is withdrawn after this at the least.
 const ASK: Span = Span::millis(500);
+/// A node that met a third machine with the address asks again after this.
+const STRANGER: Span = Span::secs(6);
 /// The longest stand-down after a broken challenge.
 const STAND_DOWN: Span = Span::secs(60);
 
@@ -27,10 +29,13 @@ impl World {
             && !machine.stopping
             && !machine.disk.fails
             && machine.disk.latency <= LOCAL
-            && machine.services[group].latency <= LOCAL
             && !machine.services[group].start_fails
-            && !self.machines.iter().any(|machine| machine.services[group].stop_fails)
-            && !self.stranger[group]
+            // Where a service must not run twice, the other node's has to have stopped.
+            && !self.machines.iter().any(|machine| {
+                let service = &machine.services[group];
+                service.stop_fails || service.latency > LOCAL || service.slow(LOCAL)
+            })
+            && self.estranged[group].is_none_or(|at| self.now.since(at) > STRANGER)
             && good >= majority
     }
 
@@ -43,7 +48,9 @@ impl World {
         let whole = ways
             .iter()
             .all(|way| way.loss <= 10_000 && way.corrupt <= 10_000 && way.reorder == 0 && way.delay + way.jitter < patience);
-        gateway.up && !gateway.pins && !gateway.last_hop && self.reaches(node, witness) && whole
+        // One that pinned its entries a while ago is not counted again before enough negative controls stayed away.
+        let counts = self.machines[node].brain.as_ref().is_none_or(|brain| brain.counts(witness)) || !gateway.pinned;
+        gateway.up && !gateway.pins && !gateway.last_hop && counts && self.reaches(node, witness) && whole
     }
 
     /// Frames of one node reach the other over some link, or are carried by the witness.
@@ -90,6 +97,9 @@ impl World {
 
     pub(super) fn audit(&mut self) {
         self.review_need();
+        for group in (0..self.stranger.len()).filter(|group| self.stranger[*group]) {
+            self.estranged[group] = Some(self.now);
+        }
         for group in 0..self.stranger.len() {
             let owner = (0..2).find(|node| self.machines[*node].answers(self.now, group));
             let could = (0..2).filter(|node| self.could_serve(*node, group) && !self.kept_from_claiming(*node));
@@ -101,17 +111,10 @@ impl World {
             let by = owner.filter(|node| {
                 let service = &self.machines[*node].services[group];
                 let ready = self.could_serve(*node, group) && (service.running || !service.exists());
-                ready && self.good_way(*node, 0) && self.served(group).is_none() && !self.writes_blindly(1 - *node)
+                ready && self.good_way(*node, 0) && self.served(group).is_none()
             });
             self.check.unserved(self.now, group, by.map(|node| (node, self.overlooked(node))));
         }
-    }
-
-    /// A node's writes reach the gateway and nothing comes back: a challenge that it had begun goes on writing, and the owner on
-    /// taking its entry back. Known, and open (docs/SCENARIOS.md).
-    fn writes_blindly(&self, node: usize) -> bool {
-        let (public, gateway) = (self.pair.public(), station(0));
-        !self.network.path(public, node, gateway).cut && self.network.path(public, gateway, node).cut
     }
 
     fn lately(&self, at: Moment) -> bool {

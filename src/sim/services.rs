@@ -24,6 +24,8 @@ pub struct ServiceModel {
     pub latency: Span,
     /// The newest order and who is to be told.
     order: Option<(Attempt, ServiceOrder)>,
+    /// How long carrying it out takes.
+    takes: Span,
     /// The attempt of the newest order, carried out or not.
     pub attempt: Attempt,
     token: u32,
@@ -43,6 +45,7 @@ impl ServiceModel {
             failed: None,
             latency: Span::millis(30),
             order: None,
+            takes: Span::ZERO,
             attempt: Attempt(0),
             token: 0,
         }
@@ -66,7 +69,13 @@ impl ServiceModel {
         };
         let latency = self.latency.0;
         let time = if idle || !self.exists() { Span::micros(200) } else { Span(rng.between(latency / 3, latency)) };
+        self.takes = time;
         (time, self.token)
+    }
+
+    /// An order is being carried out that takes longer than this.
+    pub fn slow(&self, than: Span) -> bool {
+        self.order.is_some() && self.takes > than
     }
 
     /// Finishes an order, unless a newer one replaced it.

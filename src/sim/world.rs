@@ -106,6 +106,8 @@ pub struct World {
     pub witnesses: Vec<Witness>,
     /// A third machine answers for the group's VIP.
     pub stranger: Vec<bool>,
+    /// For each group when a third machine was seen to have the address last.
+    pub(super) estranged: Vec<Option<Moment>>,
     /// What happened.
     pub record: Recorder,
     /// What must never happen.
@@ -151,6 +153,7 @@ impl World {
             network: Network::new(links, targets, seed),
             witnesses: (0..targets).map(|n| Witness::new(groups, n == 0)).collect(),
             stranger: vec![false; groups],
+            estranged: vec![None; groups],
             record: Recorder::new(&pair),
             check: Checker::new(&pair),
             kernel_rng: Rng::stream(seed, 2),
