@@ -79,14 +79,19 @@ impl ReopenHandle {
 }
 
 /// Installs the log for the whole process. Fails when a file cannot be opened, the facility is unknown, or a log is installed already.
+/// A journal that cannot be reached is no reason not to serve: then the log goes to stderr, and says why.
 pub fn init(settings: &LogSettings) -> anyhow::Result<ReopenHandle> {
-    let (layer, handle) = layer(settings)?;
-    let journal = match settings.journald {
-        true => Some(tracing_journald::layer().context("the systemd journal cannot be reached")?.with_filter(settings.level)),
-        false => None,
+    let journal = settings.journald.then(tracing_journald::layer).transpose();
+    let (journal, missing) = match journal {
+        Ok(journal) => (journal.map(|journal| journal.with_filter(settings.level)), None),
+        Err(error) => (None, Some(error)),
     };
+    let (layer, handle) = layer(&LogSettings { journald: journal.is_some(), ..settings.clone() })?;
     let log = registry().with(layer).with(journal);
     log.try_init().context("a log is installed already")?;
+    if let Some(error) = missing {
+        tracing::warn!("the systemd journal cannot be reached ({error}): the log goes to stderr");
+    }
     Ok(handle)
 }
 

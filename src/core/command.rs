@@ -169,17 +169,25 @@ impl Commands {
         let Some(s) = &mut self.shutdown else { return };
         let over = now >= s.since + SHUTDOWN_LIMIT;
         cx.wake(s.since + SHUTDOWN_LIMIT);
+        // A peer that is heard and not fit at this moment (it is just stopping what it handed over) may be so in the next one.
+        let patience = s.since + cx.settings.timing.dead;
+        let soon = cx.in_touch(now) && now < patience;
+        if soon {
+            cx.wake(patience);
+        }
         for g in groups.iter_mut() {
             let epoch = match &g.role {
-                Role::Owner(o) if o.offer.is_none() || over => o.epoch,
-                Role::Opening(o) => o.epoch,
+                Role::Owner(o) if (o.offer.is_none() && !soon) || over => o.epoch,
+                // What was granted a moment ago is taken, and offered back.
+                Role::Opening(o) if over => o.epoch,
                 _ => continue,
             };
             // Nobody there to hand over to: leave in order.
             g.leave_now(epoch, "the daemon is being stopped and the peer cannot take over", cx, now);
         }
         let handed = |g: &Group| match &g.role {
-            Role::Standby(_) => (g.released.is_none() || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6),
+            // An intent that was told may have been granted by now: not before the peer has said so or refused it.
+            Role::Standby(standby) => ((g.released.is_none() && standby.wish.is_none()) || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6),
             _ => false,
         };
         cx.wake(s.since + SHUTDOWN_LIMIT * 6);

@@ -140,6 +140,12 @@ impl Group {
     }
 
     fn step_wish(&mut self, mut s: Standby, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Next {
+        if cx.shutdown
+            && let Some(w) = s.wish.take_if(|w| w.stage != Stage::Ask)
+        {
+            // Nobody was told of it yet.
+            self.never_again(w.epoch);
+        }
         let Some(w) = &mut s.wish else { return Next::Stay(Role::Standby(s)) };
         let services = cx.settings.groups[usize::from(self.id.0)].services;
         let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed));

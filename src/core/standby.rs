@@ -179,7 +179,7 @@ impl Group {
     pub fn open_points(&self, s: &Standby, cx: &Shared, now: Mono) -> Vec<Open> {
         let (since, warn, dead) = self.silence(cx);
         let age = now.since(since);
-        if age < warn {
+        if age < warn && cx.peer.heard.is_some() {
             return vec![Open::PeerAlive(age)];
         }
         let mut open = Vec::new();
