@@ -187,7 +187,9 @@ impl Commands {
         }
         let handed = |g: &Group| match &g.role {
             // An intent that was told may have been granted by now: not before the peer has said so or refused it.
-            Role::Standby(standby) => ((g.released.is_none() && standby.wish.is_none()) || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6),
+            Role::Standby(standby) => {
+                ((g.released.is_none() && standby.wish.is_none()) || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6)
+            }
             _ => false,
         };
         cx.wake(s.since + SHUTDOWN_LIMIT * 6);
