@@ -3,6 +3,9 @@
 //! A connected socket drops strangers in the kernel, at about no cost (LAB 7). The TTL of 255 that a socket filter demands says
 //! that the frame was sent on this wire: IP_MINTTL acts on TCP alone (LAB 4). Neither is authentication; that is `wire`'s.
 //!
+//! Each frame confirms the neighbour's entry (MSG_CONFIRM): else the kernel asks for it again every half minute, and where frames pass in this direction
+//! alone no answer comes, and heartbeats that the peer could hear are no longer sent. A peer with another card asks for us, which mends the entry.
+//!
 //! A socket outlives neither its interface nor the interface's return under the same name: see [`LinkSocket::is_stale`].
 
 use std::io::{self, Read as _};
@@ -204,7 +207,7 @@ impl LinkSocket {
 
     fn send_once(&self, frame: &[u8]) -> Sent {
         // Past tokio's readiness: after a full buffer it would say "full" until the loop has turned.
-        match socket2::SockRef::from(&self.socket).send(frame) {
+        match socket2::SockRef::from(&self.socket).send_with_flags(frame, libc::MSG_CONFIRM) {
             Ok(_) => Sent::Yes,
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::ENOBUFS) => Sent::NoRoom,

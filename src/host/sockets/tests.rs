@@ -103,6 +103,43 @@ fn hops(socket: &StdSocket, n: u32) {
     if socket.local_addr().unwrap().is_ipv4() { socket.set_ttl_v4(n) } else { socket.set_unicast_hops_v6(n) }.unwrap();
 }
 
+/// Frames pass in one direction alone: the kernel's questions for the peer's MAC stay without an answer.
+#[test]
+fn heartbeats_go_on_though_the_peer_answers_no_neighbour_question() {
+    let Some(lab) = Lab::new() else { return };
+    for family in ["ipv4", "ipv6"] {
+        // Impatient, so that the test is not: an entry that nobody confirms is gone after about 1.6 s.
+        for (setting, value) in [
+            ("base_reachable_time_ms", 500),
+            ("delay_first_probe_time", 1),
+            ("ucast_solicit", 1),
+            ("mcast_solicit", 1),
+            ("retrans_time_ms", 100),
+        ] {
+            assert!(ip(&format!("netns exec {} sysctl -qw net.{family}.neigh.x0.{setting}={value}", lab.here)));
+        }
+    }
+    for v6 in [false, true] {
+        let (local, peer) = ours(v6);
+        let there = lab.there(&peer.to_string());
+        there.set_read_timeout(Some(SOON)).unwrap();
+        let deaf = format!("ip -n {} link set x0 multicast off arp off", lab.there);
+        lab.run(move || async move {
+            let link = LinkSocket::open("x0", local, peer).unwrap();
+            let mut buf = [0; BUFFER];
+            assert!(matches!(link.try_send(b"first"), Sent::Yes));
+            there.recv(&mut buf).unwrap();
+            assert!(Command::new("sh").args(["-c", &deaf]).status().unwrap().success());
+            for number in 0..40u8 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                assert!(matches!(link.try_send(&[number]), Sent::Yes), "number {number}");
+                assert_eq!((there.recv(&mut buf).unwrap(), buf[0]), (1, number));
+            }
+        });
+        assert!(ip(&format!("-n {} link set x0 multicast on arp on", lab.there)));
+    }
+}
+
 #[test]
 fn only_the_peer_and_only_from_this_wire_is_heard() {
     let Some(lab) = Lab::new() else { return };
