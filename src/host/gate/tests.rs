@@ -223,6 +223,25 @@ fn a_flushed_ruleset_is_told_from_a_lapse_and_repaired() {
 }
 
 #[test]
+fn a_gate_that_was_open_when_the_ruleset_was_flushed_can_be_closed() {
+    let Some((owner, client, gate)) = world(1) else { return };
+    let (thread, _watch, events) = thread(&owner, gate);
+    let next = || events.recv_timeout(Duration::from_secs(2)).expect("an event");
+    let orders = thread.orders();
+    orders.order(GroupId(0), 1, GateOrder::Open(now() + Span::secs(5)));
+    assert_eq!(next(), report(1, GateReport::Opened));
+    owner.run("nft flush ruleset");
+    assert_eq!(next(), GateEvent::TableGone);
+    // The daemon hung meanwhile, and its ground is too old for the gate to be made again open.
+    orders.order(GroupId(0), 2, GateOrder::Close);
+    assert!(matches!(next(), GateEvent::Report { generation: 2, report: GateReport::Failed(_), .. }));
+    orders.order(GroupId(0), 3, GateOrder::Close);
+    assert_eq!(next(), report(3, GateReport::Closed));
+    assert!(!answers(&client, VIP4, 200));
+    thread.stop(true);
+}
+
+#[test]
 fn the_probe_finds_the_gate_and_leaves_nothing() {
     let Some(netns) = Netns::new() else { return };
     assert_eq!(netns.inside(probe), GateSupport::Netdev);

@@ -166,6 +166,8 @@ impl<R: FnMut(GateEvent)> Worker<R> {
         };
         let behind_close = done.closed && matches!(order, GateOrder::Renew(_));
         let report = if behind_close { Ok(GateReport::Lapsed) } else { self.gate.carry_out(group, order) };
+        // A gate that is to be closed must not keep a lost table from being made again: without it nothing can be closed, for ever.
+        done.open &= order != GateOrder::Close;
         let report = report.unwrap_or_else(|error| {
             self.damage(Damage::Unknown);
             GateReport::Failed(error.to_string())
@@ -188,18 +190,20 @@ impl<R: FnMut(GateEvent)> Worker<R> {
         }
     }
 
-    /// Says it once. Where no gate is open, the closed gate is made again at once; else that is the decision's to order.
+    /// Says it once. As soon as no gate is to be open, the closed gate is made again at once; until then that is the decision's to order.
     fn damage(&mut self, damage: Damage) {
         let AnyGate::Netdev(gate) = &mut self.gate else { return };
         let gone = match damage {
             Damage::Table | Damage::Unknown => !matches!(gate.table_exists(), Ok(true)),
             Damage::Rules => true,
         };
-        if !gone || self.damaged {
+        if !gone {
             return;
         }
-        self.damaged = self.groups.iter().any(|group| group.open) || gate.repair().is_err();
-        (self.report)(GateEvent::TableGone);
+        let known = std::mem::replace(&mut self.damaged, self.groups.iter().any(|group| group.open) || gate.repair().is_err());
+        if !known {
+            (self.report)(GateEvent::TableGone);
+        }
     }
 
     fn read(&mut self) -> Vec<Option<Mono>> {
