@@ -284,6 +284,7 @@ fn note(event: &Noted) {
     match event.level {
         // Named, so that a decision not to act is found by a word.
         Level::Warn if matches!(event.kind, Kind::Refused(_)) => tracing::warn!(target: "refused", group, "{}", event.text),
+        Level::Error if matches!(event.kind, Kind::Refused(_)) => tracing::error!(target: "refused", group, "{}", event.text),
         Level::Debug => tracing::debug!(group, "{}", event.text),
         Level::Info => tracing::info!(group, "{}", event.text),
         Level::Warn => tracing::warn!(group, "{}", event.text),
