@@ -1,5 +1,6 @@
 //! `twinbeat replay`: scenario scripts in virtual time; journals are `recorded`'s.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +10,9 @@ use crate::picture::svg;
 use crate::sim::files::Files;
 use crate::sim::golden::{Judged, judge, scenarios};
 use crate::sim::lanes::picture;
+use crate::sim::machine::real;
 use crate::sim::schema;
+use crate::sim::script::{Story, Told};
 
 /// Runs scenario scripts in virtual time and compares each with its golden trace; gives a recorded node its inputs again and
 /// compares its outputs, byte for byte
@@ -30,6 +33,10 @@ pub struct Args {
     /// What if a setting had been another one (journals): timing.dead=5s, and so on; again for each.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Tell each scenario so many times, with other latencies and with a pause of a few milliseconds before each thing that is done: what holds in
+    /// its file's own telling alone rests on luck. Traces are not compared.
+    #[arg(long, value_name = "TIMES")]
+    tellings: Option<u64>,
     /// Print the JSON schema of scenarios, for editors, and do nothing else.
     #[arg(long)]
     schema: bool,
@@ -48,6 +55,20 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         bail!("no scenario (.json) there");
     }
     Ok(all)
+}
+
+/// What did not hold in some telling, without its figures, and in how many.
+fn tellings(story: &Story, times: u64) -> BTreeMap<String, usize> {
+    let mut wrong: BTreeMap<String, usize> = BTreeMap::new();
+    for number in 0..times {
+        let told = story.tell(&Told { number, ..Told::default() }, real, false);
+        let expected =
+            told.failures.iter().map(|text| text.rsplit_once("}: ").map_or(text.as_str(), |(what, _)| what).to_owned());
+        let promised = told.violations.iter().map(|violation| format!("{:?}", violation.promise));
+        let all: BTreeSet<String> = expected.chain(promised).collect();
+        all.into_iter().for_each(|what| *wrong.entry(what).or_default() += 1);
+    }
+    wrong
 }
 
 /// Runs it.
@@ -85,6 +106,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 continue;
             }
         };
+        if let Some(times) = args.tellings {
+            let wrong = tellings(&played.story, times);
+            let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
+            println!("{mark}  {}  {}", path.display(), played.story.scenario.title);
+            wrong.iter().for_each(|(what, count)| println!("      in {count} of {times}: {what}"));
+            passed += usize::from(wrong.is_empty());
+            failed += usize::from(!wrong.is_empty());
+            continue;
+        }
         if args.trace {
             print!("{}", played.trace);
         }

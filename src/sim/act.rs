@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::clock::Moment;
+use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::{Path, Station};
 use super::record::Lane;
-use super::world::{Event, World};
+use super::world::{Event, Frame, World};
 use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::{Epoch, Mac};
@@ -137,9 +138,12 @@ impl World {
                     self.go_on(*node);
                 }
             }
-            Act::PowerOff(node) => self.machines[*node].power_off(),
+            Act::PowerOff(node) => {
+                self.machines[*node].power_off();
+                self.carriers();
+            }
             Act::PowerOn(node) => {
-                self.machines[*node].power_on(now);
+                self.power_on(*node);
                 self.start(*node);
             }
             Act::Pause(node) => {
@@ -209,10 +213,14 @@ impl World {
             }
             Act::PlayBack(node, count) => self.play_back(*node, *count),
             Act::FalseAnnouncement(group) => {
+                let (at, group) = (now + Span::micros(100), super::pair::group_id(*group));
+                // Witnesses first: the owner's answer must not be older than the lie.
+                for witness in 0..self.witnesses.len() {
+                    self.queue.push(at, Event::AtWitness(witness, FOREIGN, Frame::Lie(group)));
+                }
                 for node in 0..2 {
-                    let by = Mac([2, 0, 0, 0, 0, 0x66]);
-                    let input = Input::Announced { group: super::pair::group_id(*group), by };
-                    self.queue.push(now + Span::micros(100), Event::Deliver(node, Some(self.pair.public()), input));
+                    let input = Input::Announced { group, by: Mac([2, 0, 0, 0, 0, 0x66]) };
+                    self.queue.push(at, Event::Deliver(node, Some(self.pair.public()), input));
                 }
             }
             Act::Restart(node, after) => {
@@ -244,6 +252,17 @@ impl World {
         }
         self.review_need();
         self.refresh_all();
+    }
+
+    /// A machine boots; its daemon does not start by that.
+    pub fn power_on(&mut self, node: usize) {
+        self.machines[node].power_on(self.now);
+        self.carriers();
+    }
+
+    /// The daemon is started so long from now.
+    pub fn start_after(&mut self, node: usize, after: Span) {
+        self.queue.push(self.now + after, Event::Start(node));
     }
 
     fn start(&mut self, node: usize) {
@@ -288,17 +307,29 @@ impl World {
     }
 
     fn carrier(&mut self, node: usize, link: usize, up: bool) {
-        let links: Vec<usize> = (0..self.network.links())
-            .filter(|l| *l == link || (link == self.pair.public() && self.pair.settings[node].links[*l].relay))
-            .collect();
-        for link in links {
-            if std::mem::replace(&mut self.machines[node].carrier[link], up) == up {
-                continue;
+        for place in 0..self.network.links() {
+            if place == link || (link == self.pair.public() && self.pair.settings[node].links[place].relay) {
+                self.machines[node].plugged[place] = up;
             }
-            let state = if up { InterfaceState::Up } else { InterfaceState::NoCarrier };
-            let input = Input::Link { link: crate::core::id::LinkId(link as u8), state };
-            // Polled each 10 ms, or an event: a few milliseconds.
-            self.queue.push(self.now + Span::millis(5), Event::Deliver(node, None, input));
+        }
+        self.carriers();
+    }
+
+    /// A direct cable has carrier at both ends or at neither, and none beside a machine without power; the public link ends at a switch.
+    fn carriers(&mut self) {
+        for node in 0..2 {
+            for link in 0..self.network.links() {
+                let there = |node: usize| self.machines[node].plugged[link] && self.machines[node].power != Power::Off;
+                let switched = link == self.pair.public() || self.pair.settings[node].links[link].relay;
+                let up = self.machines[node].plugged[link] && (switched || there(1 - node));
+                if std::mem::replace(&mut self.machines[node].carrier[link], up) == up {
+                    continue;
+                }
+                let state = if up { InterfaceState::Up } else { InterfaceState::NoCarrier };
+                let input = Input::Link { link: crate::core::id::LinkId(link as u8), state };
+                // Polled each 10 ms, or an event: a few milliseconds.
+                self.queue.push(self.now + Span::millis(5), Event::Deliver(node, None, input));
+            }
         }
     }
 

@@ -12,6 +12,9 @@ pub const PROBES: u8 = 3;
 /// How long a confirmed entry is believed, at the least; twice this at the most.
 pub const REACHABLE: Span = Span::secs(15);
 
+/// In an entry's place for the node: a MAC that is neither node's.
+pub const FOREIGN: usize = 2;
+
 /// How far an entry is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -26,7 +29,7 @@ pub enum Phase {
 /// What the table says of one group's guard VIP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The node that it names.
+    /// The node that it names, or [`FOREIGN`].
     pub node: usize,
     /// How far it is.
     pub phase: Phase,
@@ -97,6 +100,11 @@ impl Witness {
         Some(self.timer(group))
     }
 
+    /// Somebody announces a foreign MAC: that flips an entry and makes none (LAB 2). Says the number of a new timer, as [`Witness::written`].
+    pub fn lied_to(&mut self, group: usize) -> Option<u32> {
+        self.table[group].and_then(|_| self.written(group, FOREIGN))
+    }
+
     /// A node answered a probe. Says the number of a new timer of [`REACHABLE`] or more.
     pub fn confirmed(&mut self, group: usize, node: usize) -> Option<u32> {
         let entry = &mut self.table[group];
@@ -162,6 +170,18 @@ mod tests {
         assert_eq!(gateway.names(0), Some(1));
         gateway.pins = true;
         assert_eq!(gateway.written(0, 0), None);
+        assert_eq!(gateway.names(0), Some(1));
+    }
+
+    #[test]
+    fn a_lie_flips_an_entry_and_makes_none() {
+        let mut gateway = Witness::new(1, true);
+        assert_eq!(gateway.lied_to(0), None);
+        assert_eq!(gateway.names(0), None);
+        gateway.written(0, 1);
+        assert!(gateway.lied_to(0).is_some());
+        assert_eq!(gateway.names(0), Some(FOREIGN));
+        gateway.written(0, 1);
         assert_eq!(gateway.names(0), Some(1));
     }
 

@@ -1,5 +1,6 @@
 //! What happens on the public link: probes, writes, echoes and the relay, as a plain gateway does them (LAB 2).
 
+use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::pair::group_id;
@@ -29,6 +30,7 @@ impl World {
         match frame {
             Frame::Write(group) => self.named(witness, usize::from(group.0), from, false),
             Frame::Answer(group) => self.named(witness, usize::from(group.0), from, true),
+            Frame::Lie(group) => self.named(witness, usize::from(group.0), FOREIGN, false),
             Frame::Relay(link, beat) => {
                 if !self.network.relay_blocked {
                     let input = Input::Heard { link, beat };
@@ -46,6 +48,7 @@ impl World {
                 }
                 match self.witnesses[witness].names(usize::from(group.0)) {
                     Some(node) if node == from => self.reply_of(witness, from, None, reply),
+                    Some(FOREIGN) => {}
                     Some(node) => {
                         if let Some(beat) = beat {
                             self.reply_of(witness, node, None, Input::HeardByTable { group, beat });

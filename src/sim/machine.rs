@@ -8,8 +8,8 @@ use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
 use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::Incarnation;
-use crate::core::io::{Input, InterfaceState, Output, Record, Start};
+use crate::core::id::{Epoch, Incarnation};
+use crate::core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
 use crate::core::node::Node;
 use crate::core::settings::Settings;
 use crate::core::time::{Mono, Span};
@@ -116,7 +116,9 @@ pub struct Machine {
     pub services: Vec<ServiceModel>,
     /// The state directory.
     pub disk: Disk,
-    /// For each link whether its own interface has carrier; the relay has the public link's.
+    /// For each link whether its cable is plugged in here; the relay has the public link's.
+    pub plugged: Vec<bool>,
+    /// For each link whether its own interface has carrier ([`World::carriers`](super::world::World)).
     pub carrier: Vec<bool>,
     /// The decision, while there is a process.
     pub brain: Option<Box<dyn Brain>>,
@@ -160,6 +162,7 @@ impl Machine {
             kernel: Kernel::new(groups),
             services: settings.groups.iter().map(|group| ServiceModel::new(group.services)).collect(),
             disk: Disk { record: Record::default(), latency: Span::millis(4), fails: false },
+            plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
             brain: None,
             life: 0,
@@ -177,6 +180,19 @@ impl Machine {
             backlog: Vec::new(),
             incarnation: 0,
         }
+    }
+
+    /// The state directory knows of these epochs, group by group.
+    pub fn has_seen(&mut self, epochs: &[Epoch]) {
+        let groups = self.settings.groups.iter().zip(epochs).map(|(group, epoch)| GroupRecord {
+            name: group.name.clone(),
+            epoch: *epoch,
+            owned: None,
+            peer_lease: Span::ZERO,
+            acked_lease: Span::ZERO,
+            standby: None,
+        });
+        self.disk.record.groups = groups.collect();
     }
 
     /// The kernel answers for the group's VIPs.

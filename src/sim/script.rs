@@ -15,8 +15,10 @@ use super::pair::{Pair, Pairs};
 use super::place;
 use super::record::Recorder;
 use super::resolve::resolve;
+use super::rng::Rng;
 use super::step::{Dur, Entry, On, Step};
 use super::world::World;
+use crate::core::id::Epoch;
 use crate::core::time::Span;
 
 /// The file.
@@ -200,7 +202,16 @@ impl Story {
 
     /// Runs it; `trace` keeps the lines.
     pub fn run(&self, maker: Maker, trace: bool) -> Outcome {
-        let mut world = World::new(self.pair.clone(), self.scenario.seed.unwrap_or(1), maker);
+        self.tell(&Told::default(), maker, trace)
+    }
+
+    /// The same, told in one of many ways.
+    pub fn tell(&self, told: &Told, maker: Maker, trace: bool) -> Outcome {
+        let seed = self.scenario.seed.unwrap_or(1);
+        let mut world = World::new(self.pair.clone(), seed.wrapping_add(told.number), maker);
+        let mut pauses = Rng::stream(seed.wrapping_add(told.number), PAUSES);
+        let longest = if told.number == 0 { Span::ZERO } else { LONGEST_PAUSE };
+        world.machines.iter_mut().for_each(|machine| machine.has_seen(&told.seen));
         let allow = self.scenario.allow.unwrap_or_default();
         world.check.allowed = allow.two_owners.unwrap_or_default().0;
         world.check.limits = allow.limits;
@@ -223,14 +234,24 @@ impl Story {
         };
         for (at, text, acts) in &self.acts {
             ask_until(&mut world, *at);
-            world.run_until(*at);
-            world.record.step(*at, text);
+            world.run_until(world.now().max(*at));
+            world.record.step(world.now(), text);
             for act in acts {
+                if longest > Span::ZERO {
+                    world.run_until(world.now() + Span(pauses.between(0, longest.0)));
+                }
                 healed |= *act == Act::Heal;
-                world.apply(act);
+                match act {
+                    Act::Start(node) if told.number > 0 => world.start_after(*node, Span(pauses.between(0, LONGEST_START.0))),
+                    Act::PowerOn(node) if told.number > 0 => {
+                        world.power_on(*node);
+                        world.start_after(*node, Span(pauses.between(0, LONGEST_START.0)));
+                    }
+                    act => world.apply(act),
+                }
             }
         }
-        let end = Moment(self.scenario.until.0.0);
+        let end = world.now().max(Moment(self.scenario.until.0.0));
         ask_until(&mut world, end);
         world.run_until(end);
         world.check.end(world.now());
@@ -251,6 +272,23 @@ impl Story {
         Outcome { failures, violations, two_owners: world.check.longest, events: world.events, record: world.record }
     }
 }
+
+/// One way of telling a story.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Told {
+    /// 0: as the file says. Any other: with latencies of its own, with a pause of a few milliseconds before each thing that is done, and with daemons that
+    /// take some time to begin.
+    pub number: u64,
+    /// The epochs that the pair has seen before, group by group; none where it is a new one.
+    pub seen: Vec<Epoch>,
+}
+
+/// The pauses' stream of random numbers.
+const PAUSES: u64 = 40;
+/// The longest of them.
+const LONGEST_PAUSE: Span = Span::millis(12);
+/// The longest that a daemon takes to begin.
+const LONGEST_START: Span = Span::millis(40);
 
 /// Where in the file something is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -223,7 +223,7 @@ steps! {
     Pause(Names) = "pause" ["NODES"],
     /// The machine goes on as if nothing had been.
     Unpause(Names) = "unpause" ["NODES"],
-    /// A node's link loses carrier.
+    /// A node's link loses carrier, and with it the other end of a direct cable.
     Unplug(At) = "unplug" ["node link"],
     /// It has carrier again.
     Plug(At) = "plug" ["node link"],

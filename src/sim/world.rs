@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::act::Act;
 use super::check::Checker;
 use super::clock::{Clock, Moment};
-use super::gateway::{DELAY, Due, REACHABLE, RETRY, Witness};
+use super::gateway::{DELAY, Due, FOREIGN, REACHABLE, RETRY, Witness};
 use super::machine::{Machine, Maker, Power, Process};
 use super::network::Network;
 use super::pair::{Pair, group_id};
@@ -44,6 +44,8 @@ pub enum Frame {
     Relay(LinkId, Beat),
     /// The answer to a probe of the witness.
     Answer(GroupId),
+    /// VIP -> a foreign MAC, announced to everybody.
+    Lie(GroupId),
 }
 
 /// What can happen.
@@ -305,7 +307,10 @@ impl World {
             Due::Nothing => {}
             Due::Wait => self.queue.push(self.now + DELAY, Event::TableTimer(witness, group, timer)),
             Due::Unicast(node) => {
-                self.ask(witness, node, group, false);
+                // A foreign machine that only lied answers no probe.
+                if node != FOREIGN {
+                    self.ask(witness, node, group, false);
+                }
                 self.queue.push(self.now + RETRY, Event::TableTimer(witness, group, timer));
             }
             Due::Broadcast => {
@@ -318,11 +323,15 @@ impl World {
         }
     }
 
-    /// The table of a witness now names `node`, or names it afresh.
+    /// The table of a witness now names `node` (or [`FOREIGN`]), or names it afresh.
     pub(super) fn named(&mut self, witness: usize, group: usize, node: usize, confirmed: bool) {
         let table = &mut self.witnesses[witness];
         let before = table.names(group);
-        let timer = if confirmed { table.confirmed(group, node) } else { table.written(group, node) };
+        let timer = match (node, confirmed) {
+            (FOREIGN, _) => table.lied_to(group),
+            (_, true) => table.confirmed(group, node),
+            (_, false) => table.written(group, node),
+        };
         if let Some(timer) = timer {
             let after = if confirmed { Span(self.other_rng.between(REACHABLE.0, REACHABLE.0 * 2)) } else { DELAY };
             self.queue.push(self.now + after, Event::TableTimer(witness, group, timer));
@@ -365,7 +374,7 @@ impl World {
     /// Who serves the clients behind the gateway.
     pub fn served(&self, group: usize) -> Option<usize> {
         let gateway = self.witnesses.first().filter(|gateway| gateway.up)?;
-        let node = gateway.names(group)?;
+        let node = gateway.names(group).filter(|node| *node != FOREIGN)?;
         let machine = &self.machines[node];
         let service = &machine.services[group];
         let ready = machine.answers(self.now, group) && (service.running || !service.exists());
