@@ -66,6 +66,16 @@ fn replayed_heartbeats_change_nothing_as_in_virtual_time() {
 }
 
 #[test]
+fn edited_files_and_restarts_change_nothing_as_in_virtual_time() {
+    play("config-longer-lease-rolling");
+}
+
+#[test]
+fn a_lost_state_directory_is_survived_as_in_virtual_time() {
+    play("state-lost-owner");
+}
+
+#[test]
 fn a_scenario_with_a_step_that_only_virtual_time_knows_is_said_and_not_passed() {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit-pause.json");
     if !common::ready() {
@@ -87,10 +97,10 @@ fn left(pid: u32) -> Vec<String> {
     [names(Path::new(ns::DIR)), names(&std::env::temp_dir())].concat()
 }
 
-/// Starts a drill and waits until its pair serves and the fault is held.
-fn start() -> (Child, Vec<u32>) {
+/// Starts a drill and waits until its pair serves and the fault is held, for so many seconds.
+fn start(hold: &str) -> (Child, Vec<u32>) {
     let mut command = Command::new(TWINBEAT);
-    command.args(["drill", "hb1_down", "--hold", "60"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(["drill", "hb1_down", "--hold", hold]).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = command.spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     let mut inside: BTreeSet<u32> = BTreeSet::new();
@@ -114,11 +124,28 @@ fn an_interrupted_drill_leaves_nothing_behind() {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut child, inside) = start();
+    let (mut child, inside) = start("60");
     assert!(!left(child.id()).is_empty());
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(1));
+    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+}
+
+/// A release build aborts on a panic, and no guard runs: the panic itself has to clean up. In every build it does so and ends the process.
+#[test]
+fn a_drill_that_panics_leaves_nothing_behind() {
+    if !common::ready() {
+        return;
+    }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut child, inside) = start("1");
+    assert!(!left(child.id()).is_empty());
+    // Nobody reads any more: the next line that it prints is a panic.
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(101), "it panicked");
     assert_eq!(left(child.id()), Vec::<String>::new());
     assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
 }
@@ -129,7 +156,7 @@ fn what_a_killed_drill_left_is_swept_by_the_next() {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut child, inside) = start();
+    let (mut child, inside) = start("60");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(left(child.id()).len() >= 6, "nobody could clean up: {:?}", left(child.id()));

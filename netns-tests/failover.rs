@@ -58,6 +58,6 @@ macro_rules! faults {
 
 faults! {
     power_off graceful_stop daemon_sigkill daemon_sigstop hb1_down hb_all_down public_down public_blackhole gw_down isolate_silent
-    oneway_a_to_b oneway_b_to_a cut_all_but_gw hb_loss30 hb_loss60 nginx_killed standby public_flap peer_power_off both_power_cycle boot_alone separate_no_relay foreign_flush_ruleset
+    oneway_a_to_b oneway_b_to_a cut_all_but_gw hb_loss30 hb_loss60 power_off_loss30 nginx_killed standby public_flap peer_power_off both_power_cycle boot_alone separate_no_relay foreign_flush_ruleset
     foreign_delete_vip restart sigkill_supervised
 }

@@ -18,7 +18,8 @@ use crate::drill::html::{Passed, Report};
 use crate::drill::live::Live;
 use crate::drill::pair::Pair;
 use crate::drill::plan::Plan;
-use crate::drill::{chapters, ns, page, report};
+use crate::drill::{chapters, node, ns, page, report, stage};
+use crate::sim::golden;
 
 /// Builds a pair with real daemons in network namespaces, breaks it, and shows who serves and what clients see.
 ///
@@ -37,7 +38,7 @@ pub struct DrillArgs {
     /// Write a report with swim lanes, one HTML file
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
-    /// List the faults and leave
+    /// List the faults and leave; with scenarios: each one's file, its seconds, and what keeps it from the real kernel, separated by tabs
     #[arg(long)]
     pub list: bool,
     /// Hold each fault this many seconds instead of the catalogue's
@@ -69,7 +70,7 @@ pub struct LabEnterArgs {
 
 /// Runs the drill; `true` when everything passed. Must be called while the process has one thread only (an ordinary user enters a user namespace).
 pub fn drill(args: &DrillArgs) -> Result<bool> {
-    if args.list {
+    if args.list && args.names.is_empty() {
         for fault in CATALOGUE {
             println!("{:<18} {}", fault.name, fault.about);
         }
@@ -77,6 +78,14 @@ pub fn drill(args: &DrillArgs) -> Result<bool> {
     }
     let (scenarios, faults) = sort(args)?;
     let own = args.config.as_deref().map(|file| Config::read(file).map(|config| (config, file))).transpose()?;
+    if args.list {
+        for path in &scenarios {
+            let story = chapters::read(path, own.as_ref().map(|(config, _)| config))?.story;
+            let seconds = Duration::from_nanos(story.scenario.until.0.0).as_secs_f64().ceil();
+            println!("{}\t{seconds}\t{}", path.display(), stage::impossible(&story).join("; "));
+        }
+        return Ok(true);
+    }
     for path in &scenarios {
         chapters::read(path, own.as_ref().map(|(config, _)| config))?; // before anything is built: is it a scenario?
     }
@@ -87,7 +96,8 @@ pub fn drill(args: &DrillArgs) -> Result<bool> {
     if !ns::privileged() {
         ns::enter_user_namespace()?;
     }
-    ns::clean_up_on_panic();
+    let keep = args.keep;
+    ns::clean_up_on_panic(move || node::leave_own(keep));
     let stop = stop_on_signal()?;
     let binary = std::env::current_exe().context("this program's own path")?;
     let mut live = Live::new();
@@ -153,10 +163,7 @@ fn sort(args: &DrillArgs) -> Result<(Vec<PathBuf>, Vec<Fault>)> {
     for name in &args.names {
         let path = Path::new(name);
         if path.is_dir() {
-            let entries = std::fs::read_dir(path).with_context(|| name.clone())?;
-            let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            found.retain(|path| path.extension().is_some_and(|end| end == "json"));
-            found.sort();
+            let found = golden::scenarios(path).with_context(|| name.clone())?;
             if found.is_empty() {
                 bail!("no scenario (.json) in {name}");
             }

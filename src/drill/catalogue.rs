@@ -48,10 +48,12 @@ pub enum Step {
     FlushRuleset(NodeId),
     /// Somebody deletes the VIPs on a node.
     DeleteVip(NodeId),
-    /// The gateway answers no ping.
+    /// No witness answers a ping: of the recipe's pair the gateway.
     GatewayDown,
     /// Percent of loss on all cables of the first node.
     Loss(u8),
+    /// Percent of loss in each direction of every cable, those between the nodes and the witnesses included.
+    LossEverywhere(u8),
     /// The service's process is killed.
     KillService(NodeId),
     /// `twinbeat standby` on a node.
@@ -73,6 +75,8 @@ pub enum Gap {
     AtMost(u64),
     /// dead + 1 heartbeat.
     Dead,
+    /// So many times dead.
+    Deads(u64),
     /// Witness time + 5 ms.
     Witness,
     /// init_dead.
@@ -110,6 +114,7 @@ impl Fault {
             Gap::None => return Some(Duration::ZERO),
             Gap::AtMost(ms) => Span::millis(ms),
             Gap::Dead => timing.dead + timing.heartbeat,
+            Gap::Deads(times) => timing.dead * times,
             Gap::Witness => witness,
             Gap::InitDead => timing.init_dead,
             Gap::Any => return None,
@@ -194,6 +199,15 @@ pub const CATALOGUE: &[Fault] = &[
         moves: (0, 2),
         ..fault("hb_loss60", "60 % loss on all paths", &[Step::Loss(60)], HEAL, Gap::Any, 0)
     },
+    fault(
+        "power_off_loss30",
+        "30 % loss on every link, then the owner loses power",
+        // Long enough for every judgement to have seen the losses.
+        &[LOSS_30, SOAK, Step::PowerOff(A)],
+        &[Step::Heal, Step::PowerOn(A)],
+        Gap::Deads(3),
+        1,
+    ),
     Fault {
         moves: (0, 1),
         ..fault("nginx_killed", "the service dies on the owner", &[Step::KillService(A)], HEAL, Gap::AtMost(1000), 0)
@@ -280,6 +294,7 @@ pub const CATALOGUE: &[Fault] = &[
     },
 ];
 
+const LOSS_30: Step = Step::LossEverywhere(30);
 const FLUSH_A: Step = Step::FlushRuleset(A);
 const FLUSH_B: Step = Step::FlushRuleset(B);
 const DELETE: Step = Step::DeleteVip(A);
@@ -291,6 +306,7 @@ const KILL: Step = Step::Kill(A);
 const SECOND: Step = Step::Wait(Duration::from_millis(1130));
 const ALONE: &[Step] = &[Step::Unsupervise(A)];
 
+const SOAK: Step = Step::Wait(Duration::from_secs(5));
 const OFF: Step = Step::Wait(Duration::from_secs(1));
 const ON_A: Step = Step::PowerOn(A);
 const ON_B: Step = Step::PowerOn(B);
@@ -317,5 +333,6 @@ mod tests {
         assert_eq!(bound("power_off"), Some(Duration::from_millis(1100) + SLACK));
         assert_eq!(bound("public_blackhole"), Some(Duration::from_millis(355) + SLACK));
         assert_eq!(bound("hb1_down"), Some(Duration::ZERO));
+        assert_eq!(bound("power_off_loss30"), Some(Duration::from_secs(3) + SLACK));
     }
 }

@@ -89,12 +89,14 @@ impl Evidence<'_> {
                     Some(reasons) => format!("it was not ready: {reasons}"),
                 })
             }),
-            Expect::Service { node, group, running, at } => self.shown(node, *at, |said| {
+            Expect::Service { node, group, running, at } => {
                 let place = self.pair.lab.plan.groups.iter().position(|g| g.name == *group)?;
-                let service = said.services.get(place)?;
-                let runs = matches!(service.as_str(), "running" | "warm" | "stopping");
-                (runs != *running).then(|| format!("it was {service}"))
-            }),
+                let (node, at) = (self.node(node)?, self.from + span(*at));
+                let all = &self.pair.living()[node.index() % 2];
+                let near = all.iter().filter(|(t, _)| t.abs_diff(at) <= self.tolerance).filter_map(|(_, of)| *of.get(place)?);
+                let near: Vec<bool> = near.collect();
+                (!near.contains(running)).then(|| format!("it {} run", if *running { "did not" } else { "did" }))
+            }
         }
     }
 

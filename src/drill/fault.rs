@@ -94,6 +94,15 @@ impl Lab {
         self.apply_drops()
     }
 
+    /// Drops this many in a hundred frames in every direction between the nodes and between nodes and witnesses; 0 ends it.
+    pub fn loss_everywhere(&self, percent: u8) -> Result<()> {
+        let between = self.plan.all().into_iter().flat_map(|cable| [(cable, 0, 1), (cable, 1, 0)]);
+        let witnesses = (0..2).flat_map(|node| (0..self.plan.witnesses.len()).map(move |witness| (node, witness + 2)));
+        let to_witnesses = witnesses.flat_map(|(node, there)| [(self.plan.public, node, there), (self.plan.public, there, node)]);
+        let ways: Vec<Way> = between.chain(to_witnesses).collect();
+        self.change_ways(&ways, |condition| condition.loss = u32::from(percent) * 10_000)
+    }
+
     /// Changes what becomes of frames in these directions; what a change does not touch stays.
     pub fn change_ways(&self, ways: &[Way], change: impl Fn(&mut Condition)) -> Result<()> {
         {
@@ -112,10 +121,10 @@ impl Lab {
         self.apply_drops()
     }
 
-    /// The gateway answers no ping any more, to anybody; it forwards as before.
+    /// The gateway answers no ping any more, to anybody, and no other witness does: one that still answered would be no shared failure. The gateway
+    /// forwards as before.
     pub fn gateway_down(&self) -> Result<()> {
-        nft(
-            &self.gw,
+        self.each_witness(
             "table inet drill_faults\ndelete table inet drill_faults\ntable inet drill_faults {\n chain deaf {\n  \
              type filter hook input priority -300; policy accept;\n  icmp type echo-request drop\n  icmpv6 type echo-request drop\n }\n}\n",
         )
@@ -123,7 +132,11 @@ impl Lab {
 
     /// Ends [`Lab::gateway_down`].
     pub fn gateway_up(&self) -> Result<()> {
-        nft(&self.gw, "table inet drill_faults\ndelete table inet drill_faults\n")
+        self.each_witness("table inet drill_faults\ndelete table inet drill_faults\n")
+    }
+
+    fn each_witness(&self, script: &str) -> Result<()> {
+        std::iter::once(&self.gw).chain(&self.witnesses).try_for_each(|witness| nft(witness, script))
     }
 
     /// A witness is off: nothing reaches it and nothing leaves it. When it is on again, it has forgotten its neighbours.

@@ -2,9 +2,11 @@
 //!
 //! Who served and whose kernel answered is the probes'; role, lease, witness and links are what the daemons said of themselves.
 
+use std::time::Duration;
+
 use super::lab::BOTH;
 use super::pair::Pair;
-use super::probe::{BRIDGE, CLIENT_PERIOD};
+use super::probe::{BRIDGE, CLIENT_PERIOD, LAN_PERIOD};
 use super::timeline::{self, Asked, At, Run, Silence};
 use super::watch::{PERIOD, Said, Sayings};
 use crate::core::id::NodeId;
@@ -64,7 +66,7 @@ fn section(pair: &Pair, view: &View, node: NodeId, said: &Sayings) -> Section {
         lanes.push(lane(name("lease"), Tone::Faint, lease).without(&mute));
         let asked = pair.probes.guard(group).map(|probe| probe.record().nodes[node.index()].clone()).unwrap_or_default();
         let asked = view.cut(&asked);
-        let runs = timeline::joined(timeline::runs(&asked, BRIDGE), &asked);
+        let runs = timeline::joined(timeline::proven(&asked, LAN_PERIOD, BRIDGE), &asked, LAN_PERIOD);
         let open = runs.iter().map(|run| view.bar(run.first_sent, run.last_received, "answers for the VIP".to_owned(), own));
         lanes.push(lane(name("kernel"), Tone::Faint, open.collect()));
     }
@@ -107,7 +109,7 @@ impl View {
         if first > self.from {
             bars.push(self.bar(self.from, first, "nobody yet".to_owned(), Tone::Faint));
         }
-        for run in timeline::joined(runs, &self.cut(asked)) {
+        for run in timeline::joined(runs, &self.cut(asked), Duration::MAX) {
             let (name, tone) = (names[run.node.index() % 2].clone(), Tone::of_node(run.node.index()));
             bars.push(self.bar(run.first_sent, run.last_received, name, tone));
         }

@@ -12,13 +12,14 @@
 //! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
 //! - [`rewrite`] a configuration as the lab runs it; [`attack`] forged and replayed frames.
 //! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data, [`suffer`] one of them done and judged.
-//! - [`stage`] a scenario's file on the real kernel; [`weigh`] what came of it beside virtual time, [`expected`] and beside its own expectations.
+//! - [`stage`] a scenario's file on the real kernel; [`weigh`] what came of it beside virtual time ([`beside`]), [`expected`] and beside its own expectations.
 //! - [`watch`] what the daemons say of themselves; [`live`] the screen; [`lanes`], [`html`] the report, a chapter a run ([`chapters`]);
 //!   [`report`] header and table.
 //!
 //! What it refuses: to touch anything outside its own namespaces, and to believe a daemon about who serves: only answers count.
 
 pub mod attack;
+pub mod beside;
 pub mod catalogue;
 pub mod chapters;
 pub mod connection;

@@ -291,12 +291,28 @@ fn nginx_conf(here: &Path, service: &Service, node: &str) -> String {
     )
 }
 
+/// What is left to do with this process's files where no guard runs any more: removes them, or marks them as kept.
+pub fn leave_own(keep: bool) {
+    let pid = std::process::id();
+    let me = process::start_time(pid).map(|start| (pid, start));
+    for (path, _) in all().filter(|(_, maker)| Some(*maker) == me) {
+        let _ = if keep { fs::write(path.join(KEPT), "") } else { fs::remove_dir_all(&path) };
+    }
+}
+
+/// The directories of all runs, each with its process: pid and start time.
+fn all() -> impl Iterator<Item = (PathBuf, (u32, u64))> {
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten();
+    entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let maker = Prefix::maker(&format!("{}-files", path.file_name()?.to_string_lossy()))?;
+        Some((path, maker))
+    })
+}
+
 /// Removes the files that runs left behind which are no longer alive.
 fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let Some((pid, start)) = Prefix::maker(&format!("{name}-files")) else { continue };
+    for (path, (pid, start)) in all() {
         // From another pid namespace the process cannot be seen: whoever lives holds the lock.
         let idle = || File::open(&path).is_ok_and(|dir| Flock::lock(dir, FlockArg::LockExclusiveNonblock).is_ok());
         if process::start_time(pid) != Some(start) && path.is_dir() && idle() && !path.join(KEPT).exists() {

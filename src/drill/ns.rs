@@ -173,12 +173,15 @@ pub fn sweep() -> Vec<String> {
     swept
 }
 
-/// Where a panic ends the process at once, no guard runs: this has the panic itself remove this process's namespaces, and end what runs inside.
-pub fn clean_up_on_panic() {
+/// From now on a panic of any thread ends the process. No guard would run where a panic aborts (a release build), so the panic itself removes this
+/// process's namespaces, ends what runs inside, and calls `leave` for whatever else there is.
+pub fn clean_up_on_panic(leave: impl Fn() + Send + Sync + 'static) {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         before(info);
         remove_own();
+        leave();
+        std::process::exit(PANICKED);
     }));
 }
 
@@ -196,6 +199,9 @@ pub fn remove_own() {
         }
     }
 }
+
+/// The exit code of a program that panicked, as the standard library has it.
+const PANICKED: i32 = 101;
 
 /// Whether the namespace is ours, its maker is gone, and nobody holds its lock.
 fn is_left_over(name: &str) -> bool {

@@ -19,7 +19,7 @@ use super::plan::{Plan, Select};
 use super::probes::Probes;
 use super::process;
 use super::timeline::At;
-use super::watch::{Said, Sayings, Watch};
+use super::watch::{Living, Place, Said, Sayings, Watch};
 use crate::control::client::ask_blocking;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::NodeId;
@@ -111,8 +111,13 @@ impl Pair {
 
     /// From now on asks the daemons what they say of themselves, for a live view and a report.
     pub fn observe(&mut self) -> Result<()> {
-        let run_dirs = BOTH.map(|node| self.site.node_dir(node).join("run"));
-        self.watch = Some(Watch::start(run_dirs, self.probes.began())?);
+        let places = BOTH.map(|node| {
+            let own = self.site.node_dir(node);
+            let of = |group: usize| self.site.services.iter().filter(move |service| service.group == group);
+            let files = |group: usize| of(group).map(|service| own.join(format!("{}.pid", service.name))).collect();
+            Place { run_dir: own.join("run"), services: (0..self.lab.plan.groups.len()).map(files).collect() }
+        });
+        self.watch = Some(Watch::start(places, self.probes.began())?);
         Ok(())
     }
 
@@ -124,6 +129,11 @@ impl Pair {
     /// All that the daemons said.
     pub fn said(&self) -> [Sayings; 2] {
         self.watch.as_ref().map(Watch::all).unwrap_or_default()
+    }
+
+    /// Which services' processes lived, on each node.
+    pub fn living(&self) -> [Living; 2] {
+        self.watch.as_ref().map(Watch::living).unwrap_or_default()
     }
 
     /// What commands that nobody waits for have answered.
@@ -206,6 +216,7 @@ impl Pair {
             }
             Step::GatewayDown => self.lab.gateway_down()?,
             Step::Loss(percent) => self.lab.loss(owner, percent)?,
+            Step::LossEverywhere(percent) => self.lab.loss_everywhere(percent)?,
             Step::KillService(node) => self.kill_service(who(node))?,
             Step::Standby(node) => self.plan(who(node), Move::Standby)?,
             Step::Resume(node) => self.plan(who(node), Move::Resume)?,
@@ -385,8 +396,8 @@ impl Pair {
             Step::BlockRelay => ("no heartbeat passes through the gateway".to_owned(), MarkKind::Fault),
             Step::FlushRuleset(n) => (format!("ruleset of {} flushed", name(n)), MarkKind::Fault),
             Step::DeleteVip(n) => (format!("address deleted on {}", name(n)), MarkKind::Fault),
-            Step::GatewayDown => ("gateway does not answer".to_owned(), MarkKind::Fault),
-            Step::Loss(percent) => (format!("{percent} % loss on all links"), MarkKind::Fault),
+            Step::GatewayDown => ("no witness answers".to_owned(), MarkKind::Fault),
+            Step::Loss(percent) | Step::LossEverywhere(percent) => (format!("{percent} % loss on all links"), MarkKind::Fault),
             Step::KillService(n) => (format!("service dies on {}", name(n)), MarkKind::Fault),
             Step::Standby(n) => (format!("`standby` on {}", name(n)), MarkKind::Command),
             Step::Resume(n) => (format!("`resume` on {}", name(n)), MarkKind::Command),

@@ -223,14 +223,14 @@ pub fn judge(record: &Record, from: At, to: At) -> Outcome {
     let (counting, discarded): (Vec<Silence>, Vec<Silence>) =
         timeline::silences(&record.client, from, to).into_iter().partition(Silence::counts);
     let pages = timeline::silences(&record.pages, from, to);
-    let runs = [timeline::runs(&record.nodes[0], BRIDGE), timeline::runs(&record.nodes[1], BRIDGE)];
+    let runs = record.nodes.each_ref().map(|asked| timeline::proven(asked, LAN_PERIOD, BRIDGE));
     let in_window = |runs: &[Run]| -> Vec<Run> {
         let within = runs.iter().filter(|r| r.last_received + LOOK_BACK >= from && r.first_sent < to);
         within.map(|r| Run { first_sent: r.first_sent.max(from), ..*r }).collect()
     };
-    let whole = |runs: Vec<Run>, asked: &[Asked]| in_window(&timeline::joined(runs, asked));
-    let client = whole(timeline::runs(&record.client, BRIDGE), &record.client);
-    let lan = [0, 1].map(|n| whole(runs[n].clone(), &record.nodes[n]));
+    let whole = |runs: Vec<Run>, asked: &[Asked], period| in_window(&timeline::joined(runs, asked, period));
+    let client = whole(timeline::runs(&record.client, BRIDGE), &record.client, Duration::MAX);
+    let lan = [0, 1].map(|n| whole(runs[n].clone(), &record.nodes[n], LAN_PERIOD));
     let (by_client, by_lan) = (timeline::servers(&[&client]), timeline::servers(&[&lan[0], &lan[1]]));
     let everything = record.client.iter().chain(&record.nodes[0]).chain(&record.nodes[1]);
     let late = everything.filter(|a| a.sent >= from && a.sent < to).map(|a| a.sent.saturating_sub(a.due)).max();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,11 @@ pub fn kill_all_in(inode: (u64, u64)) {
         }
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A living process that a file names.
+pub fn named_by(file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.trim().parse().ok().filter(|pid| alive(*pid))
 }
 
 #[cfg(test)]

@@ -302,7 +302,7 @@ impl Stage {
             let until = Instant::now() + Duration::from_secs(4);
             let mut killed = Vec::new();
             while killed.len() < 2 && Instant::now() < until {
-                match pid_in(&file).filter(|pid| !killed.contains(pid)) {
+                match process::named_by(&file).filter(|pid| !killed.contains(pid)) {
                     Some(pid) => {
                         thread::sleep(if killed.is_empty() { Duration::ZERO } else { pause });
                         process::signal(pid, Signal::SIGKILL);
@@ -339,11 +339,6 @@ impl Stage {
             answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         });
     }
-}
-
-/// A living process that a file names.
-fn pid_in(file: &PathBuf) -> Option<u32> {
-    fs::read_to_string(file).ok()?.trim().parse().ok().filter(|pid| process::alive(*pid))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What the probes' records mean: who served when, the longest gap, two owners. Pure arithmetic on times, so that it can be tested.
 //!
 //! Two owners are claimed only where it is proven. An answer to a question sent at `s` and received at `r` proves that the node served at some
-//! instant between; a run of answers proves it from its first `r` to its last `s`. Where such proven times of both nodes overlap,
-//! two nodes served. A planned move, however fast, never counts, and the probe's own lateness only ever shortens the proof.
+//! instant between; a run of answers without a single miss ([`proven`]) proves it from its first `r` to its last `s`. Where such proven times of both nodes
+//! overlap, two nodes served. A planned move, however fast, never counts, not even there and back again, and the probe's own lateness only ever
+//! shortens the proof.
 
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ pub struct Asked {
 impl Asked {
     fn late(&self) -> Duration {
         self.sent.saturating_sub(self.due)
+    }
+
+    /// No answer came within this time.
+    fn missed(&self, within: Duration) -> bool {
+        self.answer.is_none_or(|(received, _)| received.saturating_sub(self.sent) >= within)
     }
 }
 
@@ -109,12 +115,18 @@ pub fn runs(asked: &[Asked], bridge: Duration) -> Vec<Run> {
     runs
 }
 
-/// Runs of one node with no unanswered question in between, as one: a probe that stood still is no silence. For who served when, not as proof of two owners:
-/// nobody asked meanwhile.
-pub fn joined(runs: Vec<Run>, asked: &[Asked]) -> Vec<Run> {
+/// The runs of one node's answers as proof that it served all the time: an unanswered question ends a run, and so does an answer that took until the next
+/// question was due (`period`) or longer, for it may be that one's. A probe that stood still for `stall` ends one too: nobody asked.
+pub fn proven(asked: &[Asked], period: Duration, stall: Duration) -> Vec<Run> {
+    asked.split(|one| one.missed(period)).flat_map(|answered| runs(answered, stall)).collect()
+}
+
+/// Runs of one node with no question in between that was not answered within `period`, as one: a probe that stood still is no silence. For who served when,
+/// not as proof of two owners: nobody asked meanwhile.
+pub fn joined(runs: Vec<Run>, asked: &[Asked], period: Duration) -> Vec<Run> {
     let lost = |from: At, to: At| {
         let between = &asked[asked.partition_point(|a| a.sent <= from)..];
-        between.iter().take_while(|a| a.sent < to).any(|a| a.answer.is_none())
+        between.iter().take_while(|a| a.sent < to).any(|a| a.missed(period))
     };
     let mut all: Vec<Run> = Vec::new();
     for run in runs {
@@ -153,6 +165,25 @@ pub fn servers(runs: &[&[Run]]) -> Vec<(At, NodeId)> {
             found.push((run.first_sent, run.node));
         }
     }
+    found
+}
+
+/// Who answered alone, and from when on: an owner beside another one is none until the other has ended. As the simulator has it.
+pub fn alone(runs: &[Vec<Run>; 2]) -> Vec<(At, NodeId)> {
+    let since = |run: &Run, others: &[Run]| {
+        let mut start = run.first_sent;
+        for other in others.iter().filter(|other| other.last_sent > run.first_sent) {
+            if other.first_sent <= start {
+                start = start.max(other.last_sent);
+            }
+        }
+        (start == run.first_sent || start < run.last_sent).then_some((start, run.node))
+    };
+    let all = [(&runs[0], &runs[1]), (&runs[1], &runs[0])];
+    let mut found: Vec<(At, NodeId)> =
+        all.into_iter().flat_map(|(own, others)| own.iter().filter_map(move |run| since(run, others))).collect();
+    found.sort();
+    found.dedup_by_key(|(_, node)| *node);
     found
 }
 
@@ -224,6 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn there_and_back_again_is_three_owners_one_after_the_other() {
+        // A's answers after its return count for its oldest unanswered questions: they come too late to prove anything of the time in between.
+        let late = |t: u64| Asked { sent: ms(t), due: ms(t), answer: Some((ms(t + 12), A)) };
+        let a = [asked(0, 101, 5, Some(A)), vec![late(105), late(110)], asked(115, 200, 5, Some(A))].concat();
+        let b = [asked(2, 104, 5, None), asked(107, 109, 5, Some(B)), asked(112, 200, 5, None)].concat();
+        let of = |asked: &[Asked]| proven(asked, ms(5), ms(20));
+        assert_eq!(two_owners(&of(&a), &of(&b), ms(5), ms(0), ms(1000)), ms(0));
+        let whole = |asked: &[Asked]| joined(of(asked), asked, ms(5));
+        let who: Vec<NodeId> = servers(&[&whole(&a), &whole(&b)]).into_iter().map(|(_, n)| n).collect();
+        assert_eq!(who, [A, B, A]);
+        // What answers without a miss meanwhile is a second owner.
+        assert_eq!(two_owners(&of(&asked(0, 200, 5, Some(A))), &of(&b), ms(5), ms(0), ms(1000)), ms(5));
+    }
+
+    #[test]
     fn lost_frames_do_not_end_a_run_and_a_long_silence_does() {
         let lossy = [asked(0, 100, 5, Some(A)), asked(115, 200, 5, Some(A))].concat();
         assert_eq!(runs(&lossy, ms(20)).len(), 1);
@@ -234,16 +280,26 @@ mod tests {
     #[test]
     fn a_probe_that_stands_still_splits_no_run() {
         let stalled = [asked(0, 100, 5, Some(A)), asked(160, 200, 5, Some(A))].concat();
-        assert_eq!(joined(runs(&stalled, ms(20)), &stalled).len(), 1);
+        assert_eq!(joined(runs(&stalled, ms(20)), &stalled, ms(5)).len(), 1);
         let gone = [asked(0, 100, 5, Some(A)), asked(100, 160, 5, None), asked(160, 200, 5, Some(A))].concat();
-        assert_eq!(joined(runs(&gone, ms(20)), &gone).len(), 2);
+        assert_eq!(joined(runs(&gone, ms(20)), &gone, ms(5)).len(), 2);
         // A move during the stall, with a neighbour answer that counts for an older question: one move, not three.
         let (a, b) = (
             [asked(0, 100, 5, Some(A)), asked(160, 170, 5, Some(A)), asked(170, 300, 5, None)].concat(),
             asked(157, 300, 5, Some(B)),
         );
-        let of = |all: &[Asked]| joined(runs(all, ms(20)), all);
+        let of = |all: &[Asked]| joined(runs(all, ms(20)), all, ms(5));
         assert_eq!(servers(&[&of(&a), &of(&b)]).len(), 2);
+    }
+
+    #[test]
+    fn an_owner_beside_another_counts_from_when_it_is_alone() {
+        let (a, b) = (runs(&asked(0, 200, 5, Some(A)), ms(20)), runs(&asked(102, 300, 5, Some(B)), ms(20)));
+        assert_eq!(alone(&[a.clone(), b]), [(ms(0), A), (ms(195), B)]);
+        let within = runs(&asked(102, 150, 5, Some(B)), ms(20));
+        assert_eq!(alone(&[a, within]), [(ms(0), A)], "never alone");
+        let one = runs(&asked(300, 304, 5, Some(B)), ms(20));
+        assert_eq!(alone(&[runs(&asked(0, 200, 5, Some(A)), ms(20)), one]), [(ms(0), A), (ms(300), B)]);
     }
 
     #[test]

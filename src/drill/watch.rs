@@ -1,4 +1,5 @@
-//! What the daemons say of themselves, asked several times a second: for the lanes of a report and the live view. Never evidence of who serves.
+//! What the daemons say of themselves, asked several times a second: for the lanes of a report and the live view. Never evidence of who serves. And, beside
+//! that, which services' processes live, whatever a daemon says or whether there is one.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::pair::look;
+use super::process;
 use super::timeline::At;
 use crate::core::id::NodeId;
 use crate::core::view::View;
@@ -33,24 +35,41 @@ pub struct Said {
 /// All that one daemon said; nothing where it did not answer.
 pub type Sayings = Vec<(At, Option<Said>)>;
 
+/// At each look, for each group whether all of its services' processes live on a node; none where it has none.
+pub type Living = Vec<(At, Vec<Option<bool>>)>;
+
+/// What is looked at on one node.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The daemon's run directory.
+    pub run_dir: PathBuf,
+    /// For each group the files that name its services' processes.
+    pub services: Vec<Vec<PathBuf>>,
+}
+
 /// Asks both daemons until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     said: Arc<Mutex<[Sayings; 2]>>,
+    living: Arc<Mutex<[Living; 2]>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Starts to ask the daemons of these run directories; times count from `start`.
-    pub fn start(run_dirs: [PathBuf; 2], start: Instant) -> Result<Watch> {
-        let mut watch = Watch { said: Arc::default(), stop: Arc::default(), threads: Vec::new() };
-        for (node, dir) in run_dirs.into_iter().enumerate() {
-            let (said, stop) = (Arc::clone(&watch.said), Arc::clone(&watch.stop));
+    /// Starts to ask the daemons of these places; times count from `start`.
+    pub fn start(places: [Place; 2], start: Instant) -> Result<Watch> {
+        let mut watch = Watch { said: Arc::default(), living: Arc::default(), stop: Arc::default(), threads: Vec::new() };
+        for (node, place) in places.into_iter().enumerate() {
+            let (said, living, stop) = (Arc::clone(&watch.said), Arc::clone(&watch.living), Arc::clone(&watch.stop));
             let ask = move || {
                 while !stop.load(Ordering::Relaxed) {
                     let at = start.elapsed();
-                    let now = look(&dir).as_ref().map(Said::of);
+                    let lives = |file: &PathBuf| process::named_by(file).is_some();
+                    let of = |files: &Vec<PathBuf>| (!files.is_empty()).then(|| files.iter().all(lives));
+                    let now = place.services.iter().map(of).collect();
+                    living.lock().unwrap_or_else(PoisonError::into_inner)[node].push((at, now));
+                    let now = look(&place.run_dir).as_ref().map(Said::of);
                     said.lock().unwrap_or_else(PoisonError::into_inner)[node].push((at, now));
                     thread::sleep(PERIOD);
                 }
@@ -64,6 +83,11 @@ impl Watch {
     pub fn last(&self, node: NodeId) -> Option<Said> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said[node.index() % 2].last().and_then(|(_, said)| said.clone())
+    }
+
+    /// Which services' processes lived.
+    pub fn living(&self) -> [Living; 2] {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All of them.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::expected::Evidence;
 use super::lab::BOTH;
-use super::probe::{BRIDGE, Outcome, Record};
+use super::pair::Pair;
+use super::probe::{BRIDGE, LAN_PERIOD, Outcome, Probe};
 use super::stage::Played;
-use super::timeline::{self, Asked, At};
+use super::timeline::{self, Asked, At, Run};
 use crate::core::id::NodeId;
-use crate::core::settings::Timing;
 use crate::sim::act::Act;
 use crate::sim::script::{Outcome as Virtual, Story};
 
@@ -48,16 +48,17 @@ pub struct Weighed {
 }
 
 /// By how much a time on the real kernel may differ from virtual time: two heartbeats, and half a second for a daemon, its services and `nft` to start.
-pub fn tolerance(timing: &Timing) -> Duration {
-    Duration::from_nanos(timing.heartbeat.0) * 2 + Duration::from_millis(500)
+pub fn tolerance(pair: &Pair) -> Duration {
+    // The death of a service behind an init script is found out by asking for its status, once a second, twice.
+    let scripts = pair.site.services.iter().any(|service| service.init);
+    let heartbeat = Duration::from_nanos(pair.lab.plan.timing.heartbeat.0);
+    heartbeat * 2 + Duration::from_millis(500) + if scripts { Duration::from_secs(3) } else { Duration::ZERO }
 }
 
 /// Weighs.
 pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
     let (pair, from, to) = (&played.pair, played.from, played.to);
-    // The death of a service behind an init script is found out by asking for its status, once a second, twice.
-    let scripts = pair.site.services.iter().any(|service| service.init);
-    let tolerance = tolerance(&pair.lab.plan.timing) + if scripts { Duration::from_secs(3) } else { Duration::ZERO };
+    let tolerance = tolerance(pair);
     let mut weighed =
         Weighed { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
     let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
@@ -70,26 +71,16 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
             groups.push(None);
             continue;
         };
-        let real = history(&record, from, to);
-        let moves = virtually.record.moves.get(group).map(Vec::as_slice).unwrap_or_default();
-        let virtual_time: History = moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect();
-        let settled = first_disturbance(story);
-        let (settled_real, settled_virtual) = (settle(&real, settled), settle(&virtual_time, settled));
-        // What the race of the boots cost is not the story's.
-        let boots = (real.len() - settled_real.len()).saturating_sub(virtual_time.len() - settled_virtual.len());
+        let real = history(pair, group, from, to);
+        let virtual_time = moves(virtually, group);
+        let (differences, boots) = compare(story, &of.name, &pair.lab.plan.nodes, (&real, &virtual_time), tolerance);
+        weighed.failures.extend(differences);
         if boots > 0 {
             weighed.notes.push(format!(
                 "{}: {boots} changes of owner before the first fault, as the nodes did not boot at the same instant",
                 of.name
             ));
         }
-        weighed.failures.extend(courses_differ(
-            &of.name,
-            &pair.lab.plan.nodes,
-            &settled_real,
-            &settled_virtual,
-            (tolerance, boots > 0),
-        ));
         let allowed = story.scenario.allow.and_then(|a| a.two_owners).map_or(Duration::ZERO, |dur| Duration::from_nanos(dur.0.0));
         if outcome.two_owners > allowed {
             weighed.failures.push(format!("{}: two nodes answered for {:?}", of.name, outcome.two_owners));
@@ -116,21 +107,47 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
     weighed
 }
 
-/// The owners one after the other, as the observer saw them: each node asked by itself.
-pub fn history(record: &Record, from: At, to: At) -> History {
-    let runs = record.nodes.each_ref().map(|asked| {
-        let within: Vec<Asked> = asked.iter().filter(|a| a.sent >= from && a.sent < to).copied().collect();
-        timeline::joined(timeline::runs(&within, BRIDGE), &within)
-    });
-    timeline::servers(&[&runs[0], &runs[1]]).into_iter().map(|(at, node)| (at.saturating_sub(from), node)).collect()
+/// A group's owners one after the other, as the observer saw them: each node asked by itself, for every VIP that is watched (the nodes' files may name
+/// different ones).
+pub fn history(pair: &Pair, group: usize, from: At, to: At) -> History {
+    let mut runs: [Vec<Run>; 2] = [Vec::new(), Vec::new()];
+    for record in pair.probes.of(group).map(Probe::record) {
+        for (runs, asked) in runs.iter_mut().zip(&record.nodes) {
+            let within: Vec<Asked> = asked.iter().filter(|a| a.sent >= from && a.sent < to).copied().collect();
+            runs.extend(timeline::joined(timeline::proven(&within, LAN_PERIOD, BRIDGE), &within, LAN_PERIOD));
+        }
+    }
+    runs.iter_mut().for_each(|runs| runs.sort_by_key(|run| run.first_sent));
+    timeline::alone(&runs).into_iter().map(|(at, node)| (at.saturating_sub(from), node)).collect()
+}
+
+/// A group's owners in virtual time.
+pub fn moves(virtually: &Virtual, group: usize) -> History {
+    let moves = virtually.record.moves.get(group).map(Vec::as_slice).unwrap_or_default();
+    moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect()
+}
+
+/// Where a group's two courses differ, and how many more changes of owner the race of the boots cost here: those are not the story's.
+pub fn compare(
+    story: &Story,
+    group: &str,
+    nodes: &[String; 2],
+    (real, virtual_time): (&History, &History),
+    tolerance: Duration,
+) -> (Vec<String>, usize) {
+    let settled = first_disturbance(story);
+    let (settled_real, settled_virtual) = (settle(real, settled), settle(virtual_time, settled));
+    let boots = (real.len() - settled_real.len()).saturating_sub(virtual_time.len() - settled_virtual.len());
+    (courses_differ(group, nodes, &settled_real, &settled_virtual, (tolerance, boots > 0)), boots)
 }
 
 /// When the story first does something to a pair that was started: until then the daemons of two machines race to boot, which virtual time does not
 /// know, and only who owns at last counts.
-fn first_disturbance(story: &Story) -> Duration {
+pub fn first_disturbance(story: &Story) -> Duration {
     let start = |acts: &[Act]| acts.iter().all(|act| matches!(act, Act::Start(_) | Act::PowerOn(_)));
     let first = story.acts.iter().find(|(_, _, acts)| !start(acts)).map(|(at, ..)| Duration::from_nanos(at.0));
-    first.unwrap_or_else(|| Duration::from_nanos(story.scenario.until.0.0))
+    // An answer may count for a question that was asked up to so much earlier.
+    first.map(|at| at.saturating_sub(BRIDGE)).unwrap_or_else(|| Duration::from_nanos(story.scenario.until.0.0))
 }
 
 /// Of the owners before `until`, only the last.
