@@ -24,7 +24,7 @@ pub fn virtually(story: &Story, played: &Played) -> (Outcome, u64) {
     let alike = |told: &Outcome| {
         let groups = pair.lab.plan.groups.iter().enumerate().zip(&real_ones);
         groups.filter_map(|(group, real)| Some((group, real.as_ref()?))).all(|((place, group), real)| {
-            compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(told, place)), tolerance).0.is_empty()
+            compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(story, told, place)), tolerance).0.is_empty()
         })
     };
     let tell = |number: u64| story.tell(&Told { number, seen: seen.clone() }, real, true);

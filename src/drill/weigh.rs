@@ -72,7 +72,7 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
             continue;
         };
         let real = history(pair, group, from, to);
-        let virtual_time = moves(virtually, group);
+        let virtual_time = moves(story, virtually, group);
         let (differences, boots) = compare(story, &of.name, &pair.lab.plan.nodes, (&real, &virtual_time), tolerance);
         weighed.failures.extend(differences);
         if boots > 0 {
@@ -121,11 +121,52 @@ pub fn history(pair: &Pair, group: usize, from: At, to: At) -> History {
     timeline::alone(&runs).into_iter().map(|(at, node)| (at.saturating_sub(from), node)).collect()
 }
 
-/// A group's owners in virtual time.
-pub fn moves(virtually: &Virtual, group: usize) -> History {
+/// A group's owners in virtual time, as an observer on the LAN would see them: a node whose own cable is unplugged there answers nobody.
+pub fn moves(story: &Story, virtually: &Virtual, group: usize) -> History {
     let moves = virtually.record.moves.get(group).map(Vec::as_slice).unwrap_or_default();
-    moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect()
+    let dark = [0, 1].map(|node| unplugged(story, node));
+    let all: History = moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect();
+    seen(&all, &dark)
 }
+
+/// When a node's public cable was unplugged, by the story.
+fn unplugged(story: &Story, node: usize) -> Vec<(At, At)> {
+    let (public, mut since, mut found) = (story.pair.public(), None, Vec::new());
+    for (at, act) in story.acts.iter().flat_map(|(at, _, acts)| acts.iter().map(|act| (Duration::from_nanos(at.0), act))) {
+        match act {
+            Act::Carrier(of, link, up) if (*of, *link) == (node, public) => match (up, since) {
+                (false, None) => since = Some(at),
+                (true, Some(from)) => {
+                    found.push((from, at));
+                    since = None;
+                }
+                _ => {}
+            },
+            Act::Heal => found.extend(since.take().map(|from| (from, at))),
+            _ => {}
+        }
+    }
+    found.extend(since.map(|from| (from, Duration::MAX)));
+    found
+}
+
+/// Each owner from when on it can be seen; not at all, if there is another one by then.
+fn seen(moves: &History, dark: &[Vec<(At, At)>; 2]) -> History {
+    let mut found: History = Vec::new();
+    for (place, (at, node)) in moves.iter().enumerate() {
+        // What begins a moment before the cable falls is not seen either.
+        let hidden = dark[node.index() % 2].iter().find(|(from, to)| *at + UNSEEN >= *from && *at < *to);
+        let from = hidden.map_or(*at, |(_, to)| *to);
+        let over = moves.get(place + 1).is_some_and(|(next, _)| hidden.is_some() && *next <= from) || from == Duration::MAX;
+        if !over && found.last().is_none_or(|(_, last)| last != node) {
+            found.push((from, *node));
+        }
+    }
+    found
+}
+
+/// An owner that answers no longer than this may be missed.
+const UNSEEN: Duration = Duration::from_millis(30);
 
 /// Where a group's two courses differ, and how many more changes of owner the race of the boots cost here: those are not the story's.
 pub fn compare(
@@ -235,6 +276,16 @@ mod tests {
         assert_eq!(differ(&vec![(s(6), NodeId(0)), (s(235), NodeId(1))], &wanted).len(), 1);
         let missing = differ(&vec![(s(6), NodeId(0))], &wanted);
         assert!(missing[0].contains("[a at 0.60 s], in virtual time [a at 0.20 s, b at 22.00 s]"), "{missing:?}");
+    }
+
+    #[test]
+    fn an_owner_whose_cable_is_unplugged_is_seen_when_it_is_plugged_in() {
+        let (one, two) = (NodeId(0), NodeId(1));
+        let dark = [vec![(s(0), s(400))], vec![(s(200), s(500))]];
+        assert_eq!(seen(&vec![(s(20), one)], &dark), [(s(400), one)]);
+        assert_eq!(seen(&vec![(s(20), one), (s(100), two)], &dark), [(s(100), two)], "never seen");
+        assert_eq!(seen(&vec![(s(450), one), (s(600), two)], &dark), [(s(450), one), (s(600), two)]);
+        assert_eq!(seen(&vec![(s(20), one)], &[vec![(s(0), Duration::MAX)], vec![]]), []);
     }
 
     #[test]
