@@ -27,7 +27,10 @@ pub fn virtually(story: &Story, played: &Played) -> (Outcome, u64) {
             compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(story, told, place)), tolerance).0.is_empty()
         })
     };
-    let tell = |number: u64| story.tell(&Told { number, seen: seen.clone() }, real, true);
+    // What the file expects is judged as it is told: more moves at the beginning than it counts are the race's.
+    let failures = story.run(real, false).failures;
+    let tell =
+        |number: u64| Outcome { failures: failures.clone(), ..story.tell(&Told { number, seen: seen.clone() }, real, true) };
     let own = tell(0);
     if alike(&own) {
         return (own, 0);
