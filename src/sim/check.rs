@@ -5,7 +5,7 @@ use super::need::Need;
 use super::pair::Pair;
 use super::world::World;
 use crate::core::event::{Event, Kind, Level};
-use crate::core::heartbeat::{BeatRole, Grant, Heartbeat};
+use crate::core::heartbeat::{BeatRole, Grant, Heartbeat, Intent};
 use crate::core::id::{Epoch, Incarnation};
 use crate::core::settings::Timing;
 use crate::core::time::Span;
@@ -15,9 +15,9 @@ use crate::core::time::Span;
 pub enum Promise {
     /// Two kernels answered for one VIP.
     OneOwner,
-    /// An epoch was used twice, was not above all that the node had seen, or was not on disk before it was used.
+    /// An epoch was used or asked for twice, was not above all that the node had seen, or was not on disk before it was used.
     Epochs,
-    /// An epoch was granted twice, or released while the kernel still answered.
+    /// An epoch was granted twice, or was not above all that the granter had seen, or was released while the kernel still answered.
     Grants,
     /// Nobody served although a healthy node could.
     SomebodyServes,
@@ -67,6 +67,8 @@ pub struct Checker {
     unserved: Vec<Option<Moment>>,
     /// For each node and group the newest epochs that it granted, and to which intent.
     granted: [Vec<Vec<Grant>>; 2],
+    /// For each node and group the newest intent that it told, and in which life.
+    asked: [Vec<Option<(Intent, Incarnation)>>; 2],
     /// For each node and group how many of its challenges in a row met an owner.
     pub(super) stood_down: [Vec<u32>; 2],
     /// For each node whether this life of its daemon has heard the peer.
@@ -99,6 +101,7 @@ impl Checker {
             idle: vec![None; groups],
             unserved: vec![None; groups],
             granted: [vec![Vec::new(); groups], vec![Vec::new(); groups]],
+            asked: [vec![None; groups], vec![None; groups]],
             stood_down: [vec![0; groups], vec![0; groups]],
             met: [false; 2],
             need: Need::new(pair),
@@ -190,6 +193,22 @@ impl Checker {
             for grant in [said.granted, said.released].into_iter().flatten() {
                 self.grants(now, node, group, grant);
             }
+            if let Some(intent) = said.intent {
+                self.asks(now, node, group, intent, beat.incarnation);
+            }
+        }
+    }
+
+    /// A withdrawn epoch is never used again: each intent asks for a higher one than the last.
+    fn asks(&mut self, now: Moment, node: usize, group: usize, intent: Intent, life: Incarnation) {
+        let last = self.asked[node][group].replace((intent, life));
+        let Some((last, of)) = last.filter(|(last, of)| (last.attempt, *of) != (intent.attempt, life)) else { return };
+        if intent.epoch <= last.epoch {
+            let text = format!(
+                "{} asks for epoch {} of {} with attempt {} (incarnation {life}), after attempt {} (incarnation {of}) had asked for {}",
+                self.names[node], intent.epoch, self.group_names[group], intent.attempt, last.attempt, last.epoch
+            );
+            self.broken(now, Promise::Epochs, text);
         }
     }
 
@@ -215,6 +234,12 @@ impl Checker {
                     known.remove(0);
                 }
                 known.push(grant);
+                let before = self.owned[node][group].max(self.seen[node][group]);
+                if grant.epoch <= before {
+                    let (name, what) = (&self.names[node], &self.group_names[group]);
+                    let text = format!("{name} grants epoch {} of {what}, and had owned with or heard of {before}", grant.epoch);
+                    self.broken(now, Promise::Grants, text);
+                }
             }
         }
     }
@@ -225,6 +250,7 @@ impl Checker {
             self.owned[node][group] = Epoch(0);
             self.seen[node][group] = Epoch(0);
             self.granted[node][group].clear();
+            self.asked[node][group] = None;
         }
     }
 

@@ -8,7 +8,7 @@ use super::check::Promise;
 use super::machine::{Brain, Maker, real};
 use super::pair::Builtin;
 use super::script::{Outcome, Story};
-use crate::core::heartbeat::Grant;
+use crate::core::heartbeat::{BeatRole, Grant};
 use crate::core::id::{Attempt, Epoch, Incarnation};
 use crate::core::io::{Command, Input, Output};
 use crate::core::node::Node;
@@ -184,4 +184,37 @@ fn a_release_before_the_kernels_word_is_seen() {
     }
     let outcome = run(r#", {"at": "20s", "takeover": {"node": "master2"}}"#, "30s", hasty);
     assert!(broken(&outcome).contains(&Promise::Grants), "{:?}", outcome.violations);
+}
+
+#[test]
+fn a_grant_below_what_the_granter_had_owned_with_is_seen() {
+    fn careless(settings: Settings, begin: Mono) -> Box<dyn Brain> {
+        let out = |output: &mut Output| {
+            let Output::Send { beat, .. } = output else { return };
+            for group in &mut Arc::make_mut(beat).groups {
+                let grant = Grant { epoch: Epoch(1), attempt: Attempt(1), incarnation: Incarnation(1) };
+                group.granted = Some(grant).filter(|_| group.role == BeatRole::Leaving);
+            }
+        };
+        Box::new(Twisted { out, ..twisted(settings, begin) })
+    }
+    let outcome = run(r#", {"at": "20s", "isolate": "master1"}"#, "30s", careless);
+    assert!(broken(&outcome).contains(&Promise::Grants), "{:?}", outcome.violations);
+}
+
+#[test]
+fn an_epoch_that_is_asked_for_twice_is_seen() {
+    fn forgetful(settings: Settings, begin: Mono) -> Box<dyn Brain> {
+        let out = |output: &mut Output| {
+            let Output::Send { beat, .. } = output else { return };
+            let number = beat.number;
+            for group in &mut Arc::make_mut(beat).groups {
+                if let Some(intent) = &mut group.intent {
+                    intent.attempt = Attempt(number);
+                }
+            }
+        };
+        Box::new(Twisted { out, ..twisted(settings, begin) })
+    }
+    assert!(broken(&run("", "3s", forgetful)).contains(&Promise::Epochs));
 }
