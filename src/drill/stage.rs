@@ -109,6 +109,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     match act {
         Act::Pause(_) | Act::Unpause(_) => Some("a namespace has the machine's own clock, which cannot stand still"),
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
+        Act::Stall(_) => Some("a process cannot be stopped between two given system calls from outside"),
         Act::LastHop(..) => Some("a Linux gateway answers by its table"),
         Act::ServiceTime(..) => Some("the lab's services take the time that they take"),
         Act::DiskTime(..) | Act::DiskFails(..) => Some("the disk is the machine's own"),

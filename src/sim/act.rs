@@ -48,6 +48,8 @@ pub enum Act {
     Kill(usize),
     /// The daemon is stopped in its tracks.
     Hang(usize),
+    /// The daemon is stopped in the middle of its next renewal.
+    Stall(usize),
     /// It goes on.
     Wake(usize),
     /// The machine loses power.
@@ -132,7 +134,9 @@ impl World {
                     machine.process = Process::Hung;
                 }
             }
+            Act::Stall(node) => self.machines[*node].stalls = self.machines[*node].process == Process::Running,
             Act::Wake(node) => {
+                self.machines[*node].stalls = false;
                 if self.machines[*node].process == Process::Hung {
                     self.machines[*node].process = Process::Running;
                     self.go_on(*node);
@@ -239,6 +243,13 @@ impl World {
             }
             Act::Heal => self.heal(),
         }
+        self.show_states();
+        self.review_need();
+        self.refresh_all();
+    }
+
+    /// Whether machines and daemons run, for the record.
+    pub(super) fn show_states(&mut self) {
         for node in 0..2 {
             let machine = &self.machines[node];
             let state = match (machine.power, machine.process) {
@@ -248,10 +259,8 @@ impl World {
                 (Power::On, Process::Hung) => Some("hung"),
                 (Power::On, Process::Running) => None,
             };
-            self.record.set(now, Lane::Machine(node), state);
+            self.record.set(self.now, Lane::Machine(node), state);
         }
-        self.review_need();
-        self.refresh_all();
     }
 
     /// A machine boots; its daemon does not start by that.

@@ -136,6 +136,8 @@ pub struct Machine {
     pub tick_at: Moment,
     /// When the last order to the kernel will have been carried out: they go one after the other.
     pub busy_until: Moment,
+    /// The next renewal is stopped between its reckoning and its sending.
+    pub stalls: bool,
     /// When a renewal was sent that had been reckoned before a stop.
     pub stalled: Option<Moment>,
     /// When it was last paused and went on.
@@ -172,6 +174,7 @@ impl Machine {
             answers_unicast: vec![false; groups],
             tick_at: Moment::NEVER,
             busy_until: Moment::ZERO,
+            stalls: false,
             stalled: None,
             unpaused: None,
             flushed: None,
@@ -237,6 +240,7 @@ impl Machine {
     /// The process is gone; the kernel lives on.
     pub fn kill(&mut self) {
         self.process = Process::Dead;
+        self.stalls = false;
         self.brain = None;
         self.newest = None;
         self.life += 1;

@@ -22,6 +22,7 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
         Step::PowerOn(names) => r.nodes(names.all(), Act::PowerOn),
         Step::Kill(names) => r.nodes(names.all(), Act::Kill),
         Step::Hang(names) => r.nodes(names.all(), Act::Hang),
+        Step::Stall(names) => r.nodes(names.all(), Act::Stall),
         Step::Wake(names) => r.nodes(names.all(), Act::Wake),
         Step::Pause(names) => r.nodes(names.all(), Act::Pause),
         Step::Unpause(names) => r.nodes(names.all(), Act::Unpause),

@@ -151,6 +151,17 @@ impl World {
         if self.machines[node].life != life || self.machines[node].power == Power::Off {
             return;
         }
+        if let Order::Gate(group, generation, GateOrder::Renew(until)) = order
+            && std::mem::take(&mut self.machines[node].stalls)
+        {
+            let machine = &mut self.machines[node];
+            let order = Order::Stalled(group, generation, until, machine.clock.read(now));
+            machine.process = Process::Hung;
+            machine.keep(Event::Execute(node, life, order));
+            self.show_states();
+            self.review_need();
+            return;
+        }
         let hung = self.machines[node].process == Process::Hung;
         // An order that a hang finds under way is in the kernel already, or it is not.
         if self.machines[node].power == Power::Paused || (hung && self.kernel_rng.chance(500_000)) {

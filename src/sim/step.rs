@@ -217,6 +217,8 @@ steps! {
     Kill(Names) = "kill" ["NODES"],
     /// The daemon stands still (SIGSTOP); the kernel lives on.
     Hang(Names) = "hang" ["NODES"],
+    /// The daemon stands still in the middle of its next renewal: the gate's timeout is reckoned, and sent when it goes on.
+    Stall(Names) = "stall" ["NODES"],
     /// The daemon goes on (SIGCONT).
     Wake(Names) = "wake" ["NODES"],
     /// The whole machine stands still, its clock included.

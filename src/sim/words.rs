@@ -13,6 +13,7 @@ impl Step {
             Step::PowerOn(names) => format!("{} has power again", all(names)),
             Step::Kill(names) => format!("daemon of {} killed", all(names)),
             Step::Hang(names) => format!("daemon of {} hangs", all(names)),
+            Step::Stall(names) => format!("daemon of {} hangs in its next renewal", all(names)),
             Step::Wake(names) => format!("daemon of {} goes on", all(names)),
             Step::Pause(names) => format!("machine {} paused", all(names)),
             Step::Unpause(names) => format!("machine {} goes on", all(names)),
