@@ -26,10 +26,6 @@ const LOSS_MEMORY: Span = Span::secs(300);
 impl Group {
     /// A standby in touch with its peer.
     pub(super) fn step_agreement(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
-        if broken(Broken::ReleasedComesBack) && self.released.is_some_and(|(_, _, at)| now >= at + cx.settings.timing.dead) {
-            let grounds = Grounds { peer: Some(now), ..Grounds::default() };
-            return self.open(cx.next_epoch(self.seen), Why::First, grounds, None, String::new(), cx, now);
-        }
         if !cx.in_touch(now) {
             return Next::Stay(Role::Standby(s));
         }

@@ -13,6 +13,15 @@ use super::time::{Mono, Span};
 
 impl Group {
     pub(super) fn step_standby(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
+        if broken(Broken::ReleasedComesBack)
+            && let Some((_, _, at)) = self.released
+        {
+            cx.wake(at + cx.settings.timing.dead);
+            if now >= at + cx.settings.timing.dead {
+                let grounds = Grounds { peer: Some(now), ..Grounds::default() };
+                return self.open(cx.next_epoch(self.seen), Why::First, grounds, None, String::new(), cx, now);
+            }
+        }
         let (since, warn, dead) = self.silence(cx);
         cx.wake(since + warn);
         if now < since + warn {

@@ -207,16 +207,17 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "three" => builder.targets = 3,
             "two" => builder.groups = 2,
             "hold" => builder.island_hold = true,
-            other if lease_of(other).is_some() => {
+            other if millis("lease", other).or(millis("delivery", other)).is_some() => {
                 let timing = &mut builder.timing;
-                timing.lease = lease_of(other).unwrap_or(timing.lease);
+                timing.lease = millis("lease", other).unwrap_or(timing.lease);
+                timing.delivery = millis("delivery", other).unwrap_or(timing.delivery);
                 timing.dead = timing.dead.max(timing.least_dead());
                 timing.init_dead = timing.init_dead.max(timing.dead);
             }
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS"
+                     cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }
@@ -224,9 +225,9 @@ pub fn named(reference: &str) -> Result<Builder, String> {
     Ok(builder)
 }
 
-/// The lease of a word like `lease1500`.
-fn lease_of(word: &str) -> Option<Span> {
-    word.strip_prefix("lease")?.parse().ok().filter(|ms| (1..=60_000).contains(ms)).map(Span::millis)
+/// The milliseconds of a word like `lease1500`.
+fn millis(what: &str, word: &str) -> Option<Span> {
+    word.strip_prefix(what)?.parse().ok().filter(|ms| (1..=60_000).contains(ms)).map(Span::millis)
 }
 
 /// A group's number as the core's.

@@ -1,0 +1,141 @@
+//! Looks for stories: what random faults or a moved step do to a build without some clauses. Nothing here runs by itself.
+//!
+//! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --release --features bite --test bite -- --ignored --nocapture hunt` with one of
+//! `SEEDS=0..500` (explores, and makes the first findings small), `FIRST=500` (for each clause by itself the first seed that finds
+//! it) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
+//! with entry 2 and all behind it moved by each of these, several joined by `;`, and prints those that bite).
+
+use std::env::var;
+use std::path::Path;
+
+use twinbeat::core::broken::{Broken, without};
+use twinbeat::core::time::Span;
+use twinbeat::sim::explore::{self, Finding, Plan, shrink};
+use twinbeat::sim::files::Files;
+use twinbeat::sim::machine::real;
+use twinbeat::sim::pair::{Builtin, Pairs};
+use twinbeat::sim::schedule::draw;
+use twinbeat::sim::script::{Outcome, Scenario, Story};
+use twinbeat::sim::step::Dur;
+
+/// Findings that are made small.
+const SHOWN: usize = 3;
+
+#[test]
+#[ignore = "a tool: see its head"]
+fn hunt() {
+    let clauses: Vec<Broken> = list("CLAUSES", ',').iter().map(|name| clause(name)).collect();
+    if let Ok(file) = var("STORY") {
+        story(&file, &clauses);
+    } else if let Ok(seeds) = var("SEEDS") {
+        let (from, to) = seeds.split_once("..").expect("SEEDS=0..500");
+        seeds_that_find(&clauses, from.parse().unwrap(), to.parse().unwrap());
+    } else if let Ok(most) = var("FIRST") {
+        let all = if clauses.is_empty() { Broken::ALL } else { &clauses };
+        for clause in all {
+            let first = first_seed(*clause, most.parse().unwrap());
+            println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
+        }
+    } else {
+        panic!("STORY, SEEDS or FIRST");
+    }
+}
+
+/// The first seed whose story breaks a promise without this clause.
+pub fn first_seed(clause: Broken, most: u64) -> Option<u64> {
+    let plan = Plan::seeds(0, 1);
+    without(&[clause], || (0..most).find(|seed| explore::run(&draw(*seed), &plan, real).0.is_some()))
+}
+
+fn list(name: &str, by: char) -> Vec<String> {
+    var(name).unwrap_or_default().split(by).filter(|part| !part.is_empty()).map(str::to_string).collect()
+}
+
+fn clause(name: &str) -> Broken {
+    *Broken::ALL.iter().find(|clause| format!("{clause:?}") == name).expect(name)
+}
+
+fn seeds_that_find(clauses: &[Broken], from: u64, to: u64) {
+    let plan = Plan::seeds(0, 1);
+    let mut found = 0;
+    for seed in from..to {
+        let scenario = draw(seed);
+        let Some(violation) = without(clauses, || explore::run(&scenario, &plan, real).0) else { continue };
+        found += 1;
+        println!("seed {seed}: {:?}: {}", violation.promise, violation.text);
+        if found > SHOWN {
+            return;
+        }
+        let small = without(clauses, || shrink(&Finding { seed, violation, scenario }, &plan, real));
+        println!("{}\n{}", small.violation.text, serde_json::to_string(&small.scenario).unwrap());
+    }
+}
+
+fn story(file: &str, clauses: &[Broken]) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let scenario: Scenario = serde_json::from_str(&text).unwrap_or_else(|wrong| panic!("{file}: {wrong}"));
+    let shifts: Vec<(usize, Span, Span, Span)> = list("SHIFT", ';').iter().map(|text| shift(text)).collect();
+    if shifts.is_empty() {
+        for (name, clauses) in [("with all", &[][..]), ("without", clauses)] {
+            let outcome = play(&scenario, file, clauses, var("TRACE").is_ok());
+            println!("{name}: {}", if outcome.passed() { "holds" } else { "BREAKS" });
+            outcome.failures.iter().for_each(|text| println!("  {text}"));
+            outcome.violations.iter().for_each(|v| println!("  {:?} at {}: {}", v.promise, v.at, v.text));
+            outcome.record.lines.iter().flatten().for_each(|line| println!("    {line}"));
+        }
+        return;
+    }
+    let (mut tried, mut bites) = (0, 0);
+    moved(&scenario, &shifts, &mut |by, scenario| {
+        tried += 1;
+        let outcome = play(scenario, file, clauses, false);
+        if outcome.passed() {
+            return;
+        }
+        let right = play(scenario, file, &[], false);
+        bites += usize::from(right.passed());
+        if bites <= 40 {
+            let why =
+                outcome.violations.first().map(|v| v.text.clone()).or(outcome.failures.first().cloned()).unwrap_or_default();
+            println!("{by:?}: {} {why}", if right.passed() { "bites:" } else { "breaks with the right rules too:" });
+        }
+    });
+    println!("{bites} of {tried} bite");
+}
+
+fn play(scenario: &Scenario, file: &str, clauses: &[Broken], trace: bool) -> Outcome {
+    let folder = Path::new(file).parent().unwrap();
+    let pairs: &dyn Pairs = if folder.join("pairs").exists() { &Files } else { &Builtin };
+    let story = Story::of(scenario.clone(), folder, pairs).unwrap_or_else(|(_, wrong)| panic!("{file}: {wrong}"));
+    without(clauses, || story.run(real, trace))
+}
+
+/// `2:0ms..300ms:5ms`: entry 2 and all behind it, by all of these.
+fn shift(text: &str) -> (usize, Span, Span, Span) {
+    let [entry, range, step] = text.split(':').collect::<Vec<_>>()[..] else { panic!("{text}") };
+    let (from, to) = range.split_once("..").expect(text);
+    let span = |text: &str| Dur::parse(text).unwrap().0;
+    (entry.parse().unwrap(), span(from), span(to), span(step))
+}
+
+fn moved(scenario: &Scenario, shifts: &[(usize, Span, Span, Span)], each: &mut dyn FnMut(Vec<Span>, &Scenario)) {
+    let mut by = vec![Span::ZERO; shifts.len()];
+    shifts.iter().zip(&mut by).for_each(|(shift, by)| *by = shift.1);
+    loop {
+        let mut now = scenario.clone();
+        for ((entry, ..), by) in shifts.iter().zip(&by) {
+            now.timeline.iter_mut().skip(*entry).for_each(|entry| entry.at = Dur(entry.at.0 + *by));
+        }
+        each(by.clone(), &now);
+        let mut place = 0;
+        loop {
+            let Some((_, from, to, step)) = shifts.get(place) else { return };
+            by[place] = by[place] + *step;
+            if by[place] < *to {
+                break;
+            }
+            by[place] = *from;
+            place += 1;
+        }
+    }
+}
