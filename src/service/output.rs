@@ -5,9 +5,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The children's end of a service's output file.
 #[derive(Debug)]
@@ -47,11 +53,19 @@ impl Follower {
         Follower { path: path.to_owned(), file: None, at, rest: Vec::new() }
     }
 
-    /// Follows for ever, each line into the log.
+    /// Follows for ever, each line into the log. As long as nothing is written nothing wakes up.
     pub async fn follow(mut self, group: String, service: String) {
+        let changes = self.path.parent().and_then(|dir| Changes::below(dir).ok());
+        let mut quiet = true;
         loop {
-            tokio::time::sleep(PERIOD).await;
-            match self.lines() {
+            match &changes {
+                Some(changes) if quiet && changes.next().await.is_ok() => {}
+                _ => tokio::time::sleep(PERIOD).await,
+            }
+            let before = self.at;
+            let lines = self.lines();
+            quiet = self.at == before;
+            match lines {
                 Ok((lines, skipped)) => {
                     for line in lines {
                         tracing::info!(target: "service", "{group}/{service}: {line}");
@@ -108,7 +122,36 @@ impl Follower {
     }
 }
 
-/// Between two looks at the file.
+/// Says that a file in a directory was made or written to (inotify(7)).
+#[derive(Debug)]
+struct Changes(AsyncFd<OwnedFd>);
+
+impl Changes {
+    fn below(dir: &Path) -> io::Result<Changes> {
+        let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        inotify::add_watch(&fd, dir, WatchFlags::MODIFY | WatchFlags::CREATE)?;
+        #[expect(deprecated, reason = "an OwnedFd stays the same open descriptor; the replacement is unsafe to call")]
+        AsyncFd::with_interest(fd, Interest::READABLE).map(Changes)
+    }
+
+    /// Waits for the next one since the last call. Which file it was is not told: looking is cheap.
+    async fn next(&self) -> io::Result<()> {
+        let mut ready = self.0.readable().await?;
+        let mut said = [0; 4096];
+        loop {
+            match rustix::io::read(self.0.get_ref(), &mut said) {
+                Ok(1..) | Err(Errno::INTR) => {}
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ready.clear_ready();
+        Ok(())
+    }
+}
+
+/// Between two looks at the file while something is written to it.
 const PERIOD: Duration = Duration::from_millis(250);
 /// The most that one look reads: 256 KiB/s for each service.
 const CHUNK: u64 = 64 * 1024;
