@@ -29,10 +29,11 @@ impl AddressOrders {
         let held: Arc<[AtomicBool]> = groups.iter().map(|_| AtomicBool::new(false)).collect();
         let mut watch = VipWatch::new(&groups, vips.port())?;
         let (expected, foreign) = (Arc::clone(&held), report.clone());
+        let (end, alive) = io::pipe()?;
         std::thread::Builder::new().name("vip-watch".into()).spawn(move || {
-            // Half a second, so that the thread ends with the daemon: then nobody holds the other end.
-            while Arc::strong_count(&expected) > 1 {
-                for group in watch.wait(500).unwrap_or_default() {
+            // Ends with the thread below, and that with the daemon.
+            while let Some(groups) = watch.wait(&end).unwrap_or(Some(Vec::new())) {
+                for group in groups {
                     if expected.get(group).is_some_and(|h| h.load(Ordering::SeqCst)) {
                         foreign(Input::AddressGone { group: GroupId(group as u8) });
                     }
@@ -42,6 +43,7 @@ impl AddressOrders {
         let (orders, inbox) = mpsc::channel::<(GroupId, Attempt, AddressOrder)>();
         std::thread::Builder::new().name("vip".into()).spawn(move || {
             let _ = crate::host::realtime::this_thread();
+            let _alive = alive;
             for (group, attempt, order) in inbox {
                 let place = usize::from(group.0);
                 if let Some(held) = held.get(place) {

@@ -3,7 +3,7 @@
 //! The kernel carries out what a datagram says before `send` returns, and its answers are then already waiting: so an
 //! exchange never blocks, and the clock can be read right after it. It refuses nothing; it only reports what was refused.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_packet_core::{
@@ -11,6 +11,7 @@ use netlink_packet_core::{
     NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockFilter, SockRef};
 
@@ -50,8 +51,10 @@ pub(super) enum Heard<I> {
     Messages(Vec<(NetlinkHeader, I)>),
     /// Messages were lost (the socket's buffer overflowed): ask for the whole state.
     Lost,
-    /// Nothing within the time.
+    /// Nothing waits.
     Nothing,
+    /// Nothing waits, and nothing is to be waited for any more.
+    Ended,
 }
 
 impl Channel {
@@ -97,7 +100,6 @@ impl Channel {
     where
         I: NetlinkSerializable + NetlinkDeserializable,
     {
-        while self.receive::<I>(libc::MSG_DONTWAIT)?.is_some() {} // nothing of an earlier exchange may answer this one
         let first = self.sequence.wrapping_add(1);
         self.out.clear();
         for (index, message) in messages.iter_mut().enumerate() {
@@ -114,14 +116,22 @@ impl Channel {
         }
         self.socket.send_to(&self.out, &SocketAddr::new(0, 0), 0)?;
         let mut replies = Replies { errors: Vec::new(), data: Vec::new(), acknowledged: false };
-        while let Some(parts) = self.receive::<I>(libc::MSG_DONTWAIT)? {
+        // The answer to the last one comes last (netlink_rcv_skb, nfnl_err_deliver): behind it nothing is waited for.
+        let mut last = false;
+        while !last && let Some(parts) = self.receive::<I>(libc::MSG_DONTWAIT)? {
             for part in parts {
                 let index = part.header.sequence_number.wrapping_sub(first) as usize;
+                if index >= messages.len() {
+                    continue; // of an earlier exchange
+                }
                 match part.payload {
-                    NetlinkPayload::Error(error) => match error.code {
-                        Some(code) => replies.errors.push((index, code.get().saturating_abs())),
-                        None => replies.acknowledged |= index == acknowledge,
-                    },
+                    NetlinkPayload::Error(error) => {
+                        last |= index == acknowledge;
+                        match error.code {
+                            Some(code) => replies.errors.push((index, code.get().saturating_abs())),
+                            None => replies.acknowledged |= index == acknowledge,
+                        }
+                    }
                     NetlinkPayload::InnerMessage(inner) => replies.data.push(inner),
                     _ => {}
                 }
@@ -160,15 +170,15 @@ impl Channel {
         }
     }
 
-    /// Waits for events, at most `millis`.
-    pub fn hear<I: NetlinkDeserializable>(&mut self, millis: u16) -> io::Result<Heard<I>> {
-        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::from(millis)) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(Heard::Nothing),
-            Ok(_) => {}
-            Err(errno) => return Err(errno.into()),
+    /// Waits for events; no longer than until the other end of this pipe is closed.
+    pub fn hear<I: NetlinkDeserializable>(&mut self, end: &PipeReader) -> io::Result<Heard<I>> {
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN), PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+        while let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
+            if errno != Errno::EINTR {
+                return Err(errno.into());
+            }
         }
-        self.hear_now()
+        if fds[0].any() == Some(false) { Ok(Heard::Ended) } else { self.hear_now() }
     }
 
     /// The events that wait, without waiting.

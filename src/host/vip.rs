@@ -4,7 +4,7 @@
 //! (`promote_secondaries`); the prefix only makes a route where the node has no address of its own in that network.
 //! The kernel creates what a renewal does not find, IPv4 and IPv6 alike: so a refresh asks before and looks after.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, NetlinkMessage};
@@ -185,7 +185,6 @@ impl Vips {
 /// kernel when its lifetime or its interface ended.
 pub struct VipWatch {
     channel: Channel,
-    own: u32,
     vips: Vec<Vec<IpAddr>>,
 }
 
@@ -193,30 +192,30 @@ impl VipWatch {
     /// Listens from now on.
     pub fn new(groups: &[Vec<Vip>], own: u32) -> io::Result<VipWatch> {
         let channel = Channel::listen(netlink_sys::protocols::NETLINK_ROUTE, &[RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR])?;
+        channel.deaf_to(own)?;
         let vips = groups.iter().map(|vips| vips.iter().map(|vip| vip.address).collect()).collect();
-        Ok(VipWatch { channel, own, vips })
+        Ok(VipWatch { channel, vips })
     }
 
-    /// The groups that lost an address within `millis`; blocks. When events were lost: all groups, to be looked at.
-    pub fn wait(&mut self, millis: u16) -> io::Result<Vec<usize>> {
-        let messages = match self.channel.hear::<RouteNetlinkMessage>(millis)? {
-            Heard::Nothing => return Ok(Vec::new()),
-            Heard::Lost => return Ok((0..self.vips.len()).collect()),
+    /// Waits for events; the groups that lost an address by them. When events were lost: all groups, to be looked at. None
+    /// when there were none and the other end of this pipe is closed.
+    pub fn wait(&mut self, end: &PipeReader) -> io::Result<Option<Vec<usize>>> {
+        let messages = match self.channel.hear::<RouteNetlinkMessage>(end)? {
+            Heard::Ended => return Ok(None),
+            Heard::Nothing => return Ok(Some(Vec::new())),
+            Heard::Lost => return Ok(Some((0..self.vips.len()).collect())),
             Heard::Messages(messages) => messages,
         };
         let mut groups: Vec<usize> = Vec::new();
-        for (header, message) in messages {
+        for (_, message) in messages {
             let RouteNetlinkMessage::DelAddress(deleted) = message else { continue };
-            if header.port_number == self.own {
-                continue;
-            }
             let address = address_of(&deleted);
             groups.extend(
                 self.vips.iter().enumerate().filter(|(_, vips)| vips.iter().any(|v| Some(*v) == address)).map(|(g, _)| g),
             );
         }
         groups.dedup();
-        Ok(groups)
+        Ok(Some(groups))
     }
 }
 

@@ -68,9 +68,12 @@ fn a_foreign_deletion_is_heard_and_an_own_one_is_not() {
     }
     assert_eq!(netns.inside(|| vips.carry_out(1, AddressOrder::Remove)), AddressReport::Removed);
     netns.run("ip addr del 10.9.0.100/32 dev eth0");
+    let (end, daemon) = std::io::pipe().unwrap();
+    drop(daemon);
     let mut heard = Vec::new();
     for _ in 0..20 {
-        heard.extend(watch.wait(10).unwrap());
+        heard.extend(watch.wait(&end).unwrap().into_iter().flatten());
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert_eq!(heard, vec![0]);
     let AddressReport::Failed(reason) = netns.inside(|| vips.carry_out(0, AddressOrder::Refresh(Span::secs(30)))) else {

@@ -1,8 +1,6 @@
 //! Tells when a foreign hand removes or changes the gate's table: `nft flush ruleset`, `nft delete table`, `nft flush table`.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, PipeWriter};
 use std::thread::JoinHandle;
 
 use netlink_packet_netfilter::nftables::{ChainAttribute, NfTablesMessage, RuleAttribute, SetAttribute, TableAttribute};
@@ -23,7 +21,8 @@ pub enum Damage {
 
 /// The watching thread; it ends when this is dropped.
 pub struct Watch {
-    stop: Arc<AtomicBool>,
+    /// Closed, it ends the thread.
+    alive: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -31,13 +30,13 @@ pub struct Watch {
 pub fn watch(table: &str, own: u32, mut report: impl FnMut(Damage) + Send + 'static) -> io::Result<Watch> {
     let mut channel = Channel::listen(netlink_sys::protocols::NETLINK_NETFILTER, &[NFNLGRP_NFTABLES])?;
     channel.deaf_to(own)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
+    let (end, alive) = io::pipe()?;
     let table = table.to_owned();
     let thread = std::thread::Builder::new().name("gate-watch".to_owned()).spawn(move || {
-        while !stopped.load(Ordering::Relaxed) {
-            match channel.hear::<NetfilterMessage>(WAIT) {
+        loop {
+            match channel.hear::<NetfilterMessage>(&end) {
                 Ok(Heard::Nothing) => {}
+                Ok(Heard::Ended) => return,
                 Ok(Heard::Lost) => report(Damage::Unknown),
                 Ok(Heard::Messages(messages)) => {
                     let damages = messages.iter().filter(|(header, _)| header.port_number != own);
@@ -50,12 +49,12 @@ pub fn watch(table: &str, own: u32, mut report: impl FnMut(Damage) + Send + 'sta
             }
         }
     })?;
-    Ok(Watch { stop, thread: Some(thread) })
+    Ok(Watch { alive: Some(alive), thread: Some(thread) })
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.alive = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -91,5 +90,3 @@ fn damage(table: &str, message: &NetfilterMessage, by_kernel: bool) -> Option<Da
 
 /// include/uapi/linux/netfilter/nfnetlink.h
 const NFNLGRP_NFTABLES: u32 = 7;
-/// How long the thread sleeps before it looks whether it is to end, in milliseconds.
-const WAIT: u16 = 250;
