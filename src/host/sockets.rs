@@ -231,7 +231,8 @@ impl LinkSocket {
 
     /// Whether the interface is gone, or came back as another one under the same name: the socket will never hear again.
     pub fn is_stale(&self) -> bool {
-        if_nametoindex(self.interface.as_str()) != Ok(self.index)
+        // The kernel keeps the number of the device and tells its present name (SO_BINDTODEVICE, socket(7)).
+        !matches!(socket2::SockRef::from(&self.socket).device(), Ok(Some(name)) if name == self.interface.as_bytes())
     }
 
     /// The kernel's number of the interface that this socket is bound to.
