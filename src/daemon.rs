@@ -112,7 +112,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
             }
         }
         act.carry_out(&mut node);
-        if let Some(lost) = act.carrier.lost() {
+        if let Some(lost) = act.carrier.lost(clock::now()) {
             node.handle(clock::now(), lost);
             act.carry_out(&mut node);
         }

@@ -15,6 +15,7 @@ use crate::core::event::{Event as Noted, Kind, Level};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{LinkId, Name};
 use crate::core::io::{Answer, EchoKind, Input, InterfaceState, Output, Record, ServiceReport};
+use crate::core::time::{Mono, Span};
 use crate::core::view::View;
 use crate::host::echo::Echoes;
 use crate::host::gate::{GateThread, Orders};
@@ -238,7 +239,7 @@ impl Actuators {
     }
 }
 
-/// The public interface's carrier, read at each turn of the loop: the kernel's event may come up to 0.7 s late.
+/// The public interface's carrier, read as the loop turns: the kernel's event may come up to 0.7 s late.
 pub struct PublicCarrier {
     /// The link.
     pub link: LinkId,
@@ -248,20 +249,27 @@ pub struct PublicCarrier {
     pub carrier: Carrier,
     /// As it was.
     pub last: Option<bool>,
+    /// When it was read.
+    pub at: Mono,
     /// Has the watcher look again.
     pub look: Rc<tokio::sync::Notify>,
 }
 
 impl PublicCarrier {
     /// A fact, when the carrier was lost since the last look. Its return is the watcher's to tell: it looks at the address too.
-    pub fn lost(&mut self) -> Option<Input> {
-        let now = self.carrier.read(&self.interface);
-        let before = std::mem::replace(&mut self.last, now);
-        if now == before {
+    /// The turns of one burst of frames share a look.
+    pub fn lost(&mut self, now: Mono) -> Option<Input> {
+        if now.since(self.at) < CARRIER_EVERY {
+            return None;
+        }
+        self.at = now;
+        let carrier = self.carrier.read(&self.interface);
+        let before = std::mem::replace(&mut self.last, carrier);
+        if carrier == before {
             return None;
         }
         self.look.notify_one();
-        (now == Some(false)).then_some(Input::Link { link: self.link, state: InterfaceState::NoCarrier })
+        (carrier == Some(false)).then_some(Input::Link { link: self.link, state: InterfaceState::NoCarrier })
     }
 }
 
@@ -270,6 +278,9 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
         tracing::trace!("{what}: {error}");
     }
 }
+
+/// The shortest time between two looks at the carrier: each takes the kernel's lock of all interfaces.
+const CARRIER_EVERY: Span = Span::millis(5);
 
 /// How long a life that comes back waits for its log: the lease is running.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(20);

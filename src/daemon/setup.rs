@@ -23,7 +23,7 @@ use crate::core::io::{Answer, Command, GateReport, Input, Start};
 use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::host::clock;
-use crate::host::echo::{EchoConfig, Echoes};
+use crate::host::echo::{EchoConfig, EchoReply, Echoes};
 use crate::host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
 use crate::host::interfaces::{Carrier, Change, Interfaces};
 use crate::host::public::{PublicConfig, PublicSide};
@@ -155,8 +155,14 @@ pub async fn all(
     let states = watch_on.states().to_vec();
     watch_interfaces(watch_on, Rc::clone(&look), &events);
     let carrier = Carrier::new().context("no socket to read the carrier with")?;
-    let carrier =
-        PublicCarrier { link: config.witness.link, last: carrier.read(&public_name), interface: public_name, carrier, look };
+    let carrier = PublicCarrier {
+        link: config.witness.link,
+        last: carrier.read(&public_name),
+        at: clock::now(),
+        interface: public_name,
+        carrier,
+        look,
+    };
     signals(&events)?;
     let recorded = std::path::absolute(options.state_dir.join(journal::DIR)).context("the state directory")?;
     serve_control(lock, config, recorded.clone(), &events)?;
@@ -400,20 +406,17 @@ pub fn public_config(config: &Config, me: NodeId) -> anyhow::Result<PublicConfig
 
 fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoes {
     let (interface, own) = public_link(config, me).unwrap_or_else(|_| (String::new(), IpAddr::from([0, 0, 0, 0])));
-    let (replies, mut inbox) = tokio::sync::mpsc::channel(256);
     let timeout = Duration::from_nanos(config.timing.delivery.0).max(Duration::from_millis(20)) * 2;
+    let events = events.clone();
+    let reply = move |reply: EchoReply| {
+        let kind = crate::core::io::EchoKind::Own;
+        let _ = events.send(Event::Input(Input::EchoReply { witness: reply.witness, kind, number: reply.number }));
+    };
     let mut echoes =
-        Echoes::new(EchoConfig { interface, own: vec![own], witnesses: config.witness.targets.clone(), timeout }, replies);
+        Echoes::new(EchoConfig { interface, own: vec![own], witnesses: config.witness.targets.clone(), timeout }, reply);
     if let Err(error) = echoes.open() {
         tracing::warn!("{error}; waiting for it");
     }
-    let events = events.clone();
-    tokio::task::spawn_local(async move {
-        while let Some(reply) = inbox.recv().await {
-            let kind = crate::core::io::EchoKind::Own;
-            let _ = events.send(Event::Input(Input::EchoReply { witness: reply.witness, kind, number: reply.number }));
-        }
-    });
     echoes
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::net::if_::if_nametoindex;
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::core::id::WitnessId;
 
@@ -83,7 +83,7 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 /// The echoes from the own address.
 pub struct Echoes {
     config: EchoConfig,
-    replies: mpsc::Sender<EchoReply>,
+    report: Arc<dyn Fn(EchoReply) + Send + Sync>,
     v4: Option<Client>,
     v6: Option<Client>,
     scope: u32,
@@ -92,10 +92,11 @@ pub struct Echoes {
 }
 
 impl Echoes {
-    /// With no socket yet; answers go to `replies` (and are dropped while it is full, like a lost packet).
-    pub fn new(config: EchoConfig, replies: mpsc::Sender<EchoReply>) -> Self {
+    /// With no socket yet; `report` is called for each answer, in a task of the runtime.
+    pub fn new(config: EchoConfig, report: impl Fn(EchoReply) + Send + Sync + 'static) -> Self {
         let identifier = PingIdentifier(std::process::id() as u16);
-        Self { config, replies, v4: None, v6: None, scope: 0, identifier, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+        let report = Arc::new(report);
+        Self { config, report, v4: None, v6: None, scope: 0, identifier, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
     }
 
     /// Opens the sockets anew, for each family that has witnesses. Echoes in flight are given up. Needs a tokio runtime.
@@ -125,7 +126,7 @@ impl Echoes {
         if_nametoindex(self.config.interface.as_str()).is_ok_and(|index| index == self.scope)
     }
 
-    /// Sends one echo and returns at once; the answer, if one comes, goes to the channel. Needs a tokio runtime.
+    /// Sends one echo and returns at once; the answer, if one comes, is reported. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`EchoError::Closed`], [`EchoError::Unknown`] or [`EchoError::Crowded`]. What the kernel says to the sending itself is
@@ -134,7 +135,7 @@ impl Echoes {
         let address = *self.config.witnesses.get(usize::from(witness.0)).ok_or(EchoError::Unknown(witness))?;
         let client = self.client_for(&address).ok_or(EchoError::Closed(witness))?.clone();
         let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| EchoError::Crowded)?;
-        let (replies, timeout, identifier) = (self.replies.clone(), self.config.timeout, self.identifier);
+        let (report, timeout, identifier) = (Arc::clone(&self.report), self.config.timeout, self.identifier);
         let scope = if is_link_local(&address) { self.scope } else { 0 };
         tokio::spawn(async move {
             let mut pinger: Pinger = client.pinger(address, identifier).await;
@@ -144,7 +145,7 @@ impl Echoes {
             if let Ok((packet, took)) = pinger.ping(asked, &[]).await
                 && is_reply_from(&packet, &address)
             {
-                let _ = replies.try_send(EchoReply { witness, number, took });
+                report(EchoReply { witness, number, took });
             }
             drop(permit);
         });

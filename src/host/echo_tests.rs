@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says so by dying")]
 
+use tokio::sync::mpsc;
+
 use super::*;
 use crate::host::public::lab::{Family, V4, V6, in_ns, lan};
 
@@ -11,6 +13,12 @@ fn config(family: Family, witnesses: &[&str]) -> EchoConfig {
         own: vec![family.own[0].parse().unwrap()],
         witnesses: witnesses.iter().map(|witness| witness.parse().unwrap()).collect(),
         timeout: Duration::from_millis(300),
+    }
+}
+
+fn into(replies: mpsc::Sender<EchoReply>) -> impl Fn(EchoReply) + Send + Sync {
+    move |reply| {
+        let _ = replies.try_send(reply);
     }
 }
 
@@ -30,7 +38,7 @@ fn only_a_witness_that_answers_is_heard() {
         let config = config(family, &[family.gateway, absent, unreachable]);
         let heard = in_ns(&lan.ns("a"), async move {
             let (replies, mut inbox) = mpsc::channel(64);
-            let mut echoes = Echoes::new(config, replies);
+            let mut echoes = Echoes::new(config, into(replies));
             assert!(matches!(echoes.send(WitnessId(0), 0), Err(EchoError::Closed(_))));
             echoes.open().unwrap();
             assert!(echoes.is_open(WitnessId(0)) && echoes.is_current());
@@ -65,7 +73,7 @@ fn an_interface_that_comes_later_is_a_typed_error_and_then_works() {
     let config = config(V4, &[V4.gateway]);
     let thread = in_ns(&lan.ns("a"), async move {
         let (replies, mut inbox) = mpsc::channel(64);
-        let mut echoes = Echoes::new(config, replies);
+        let mut echoes = Echoes::new(config, into(replies));
         step.send(matches!(echoes.open(), Err(EchoError::Unavailable { .. }))).unwrap();
         for number in 0..2 {
             plugged.recv().await;
@@ -94,7 +102,7 @@ fn echoes_are_cheap() {
     let config = config(V4, &[V4.gateway]);
     let (idle, busy, took) = in_ns(&lan.ns("a"), async move {
         let (replies, mut inbox) = mpsc::channel(1024);
-        let mut echoes = Echoes::new(config, replies);
+        let mut echoes = Echoes::new(config, into(replies));
         echoes.open().unwrap();
         let mut spent = Vec::new();
         let before = cpu();

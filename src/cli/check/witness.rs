@@ -49,7 +49,9 @@ async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow
     let timeout = delivery.max(Duration::from_millis(20)) * 2;
     let echoes =
         EchoConfig { interface: public.interface.clone(), own: public.own.clone(), witnesses: public.witnesses.clone(), timeout };
-    let mut echoes = Echoes::new(echoes, replies);
+    let mut echoes = Echoes::new(echoes, move |reply| {
+        let _ = replies.try_send(reply);
+    });
     echoes.open()?;
     let side = PublicSide::new(public)?;
     let mut look = Look { side, echoes, inbox, seen: Vec::new(), number: 0, late: Duration::ZERO, ticks: 0, delivery };
