@@ -24,7 +24,7 @@ pub fn virtually(story: &Story, played: &Played) -> (Outcome, u64) {
     let alike = |told: &Outcome| {
         let groups = pair.lab.plan.groups.iter().enumerate().zip(&real_ones);
         groups.filter_map(|(group, real)| Some((group, real.as_ref()?))).all(|((place, group), real)| {
-            compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(story, told, place)), tolerance).0.is_empty()
+            compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(story, told, place)), tolerance).is_empty()
         })
     };
     // What the file expects is judged as it is told: more moves at the beginning than it counts are the race's.
@@ -47,11 +47,11 @@ fn seen(story: &Story, played: &Played) -> Vec<Epoch> {
     let newest = |group: &str| {
         let lines = logs.iter().flatten().filter(|(at, _)| *at < settled);
         let owned = lines.filter_map(|(at, line)| Some((*at, epoch_of(line.strip_prefix(group)?.strip_prefix(": ")?)?)));
-        owned.max().map_or(Epoch(0), |(_, epoch)| Epoch(epoch.0.saturating_sub(1)))
+        // Above these the owner's next number is the one that it had, and the other's is lower: of two intents the higher goes first.
+        owned.max().map_or(Epoch(0), |(_, epoch)| Epoch(epoch.0.saturating_sub(2)))
     };
     let seen: Vec<Epoch> = played.pair.lab.plan.groups.iter().map(|group| newest(&group.name)).collect();
-    // The first numbers of all are those that it takes by itself.
-    if seen.iter().any(|epoch| epoch.0 > 1) { seen } else { Vec::new() }
+    if seen.iter().any(|epoch| epoch.0 > 0) { seen } else { Vec::new() }
 }
 
 /// The epoch with which a line of the log says that its node owns a group.

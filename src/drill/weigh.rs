@@ -14,6 +14,7 @@ use super::stage::Played;
 use super::timeline::{self, Asked, At, Run};
 use crate::core::id::NodeId;
 use crate::sim::act::Act;
+use crate::sim::machine;
 use crate::sim::script::{Outcome as Virtual, Story};
 
 /// Who owned a group from when on, counted from the scenario's beginning.
@@ -63,6 +64,7 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
         Weighed { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
     let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
     weighed.failures.extend(itself.map(|text| format!("virtual time itself fails: {text}")));
+    let plain = story.run(machine::real, false);
     let mut groups = Vec::new();
     for (group, of) in pair.lab.plan.groups.iter().enumerate() {
         let (Some(outcome), Some(record)) = (pair.probes.outcome(group, from, to), pair.probes.guard(group).map(|p| p.record()))
@@ -73,8 +75,8 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
         };
         let real = history(pair, group, from, to);
         let virtual_time = moves(story, virtually, group);
-        let (differences, boots) = compare(story, &of.name, &pair.lab.plan.nodes, (&real, &virtual_time), tolerance);
-        weighed.failures.extend(differences);
+        weighed.failures.extend(compare(story, &of.name, &pair.lab.plan.nodes, (&real, &virtual_time), tolerance));
+        let boots = boots(story, &real).saturating_sub(boots(story, &moves(story, &plain, group)));
         if boots > 0 {
             weighed.notes.push(format!(
                 "{}: {boots} changes of owner before the first fault, as the nodes did not boot at the same instant",
@@ -168,18 +170,22 @@ fn seen(moves: &History, dark: &[Vec<(At, At)>; 2]) -> History {
 /// An owner that answers no longer than this may be missed.
 const UNSEEN: Duration = Duration::from_millis(30);
 
-/// Where a group's two courses differ, and how many more changes of owner the race of the boots cost here: those are not the story's.
+/// Where a group's two courses differ; what the race of the boots cost is not the story's.
 pub fn compare(
     story: &Story,
     group: &str,
     nodes: &[String; 2],
     (real, virtual_time): (&History, &History),
     tolerance: Duration,
-) -> (Vec<String>, usize) {
+) -> Vec<String> {
     let settled = first_disturbance(story);
-    let (settled_real, settled_virtual) = (settle(real, settled), settle(virtual_time, settled));
-    let boots = (real.len() - settled_real.len()).saturating_sub(virtual_time.len() - settled_virtual.len());
-    (courses_differ(group, nodes, &settled_real, &settled_virtual, (tolerance, boots > 0)), boots)
+    let raced = boots(story, real) != boots(story, virtual_time);
+    courses_differ(group, nodes, &settle(real, settled), &settle(virtual_time, settled), (tolerance, raced))
+}
+
+/// How many owners there were before the one that the story begins with.
+fn boots(story: &Story, history: &History) -> usize {
+    history.len() - settle(history, first_disturbance(story)).len()
 }
 
 /// When the story first does something to a pair that was started: until then the daemons of two machines race to boot, which virtual time does not
