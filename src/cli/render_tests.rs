@@ -271,7 +271,7 @@ lan             ok        ok   12 ms
 relay           LOST      BLOCKED                both reach the witness, nothing comes through it
 witness         ok        ok   2 of 3
   192.168.42.1            ok   0.4 ms   by ARP
-  192.168.42.2            ok   0.4 ms            answers the slow echo rate and not the fast one: challenges may break on it
+  192.168.42.2            ok   0.4 ms            answers the slow echo rate and not the fast one: it is asked slowly, a claim takes up to two intervals longer
   192.168.42.3            UNREACHABLE            answers to the sender, not by its table: it proves no ownership and is not counted
 problem         the state directory cannot be written: ENOSPC
 notice          weak gate: address lifetimes alone guard this node

@@ -26,12 +26,16 @@ const LOSS_MEMORY: Span = Span::secs(300);
 impl Group {
     /// A standby in touch with its peer.
     pub(super) fn step_agreement(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
-        if !cx.in_touch(now) {
-            return Next::Stay(Role::Standby(s));
-        }
         let Some(g) = cx.peer.group(&self.name).cloned() else {
             return Next::Stay(Role::Standby(s));
         };
+        let outdated = s.wish.as_ref().and_then(|w| self.outdated(w, &g, cx, now));
+        if let Some(why) = outdated {
+            return self.withdraw(s, why, cx.settings.timing.heartbeat * 10, cx, now);
+        }
+        if !cx.in_touch(now) {
+            return Next::Stay(Role::Standby(s));
+        }
         if let Some(intent) = g.intent {
             self.answer_standby(&mut s, intent, &g, cx, now);
         } else {
@@ -219,13 +223,6 @@ impl Group {
             let text = format!("{} refuses: {}", cx.peer_name(), refusal(r.why));
             return self.withdraw(s, text, cx.settings.timing.heartbeat * 10, cx, now);
         }
-        let granted = g.granted == Some(mine);
-        let limit = if granted { GRANTED_LIMIT } else { ASK_LIMIT.max(cx.settings.timing.heartbeat * 3) };
-        if now >= w.since + limit {
-            let text = format!("{} did not answer the intent in {limit}", cx.peer_name());
-            return self.withdraw(s, text, cx.settings.timing.heartbeat * 10, cx, now);
-        }
-        cx.wake(w.since + limit);
         let again = cx.settings.timing.echo_period();
         if now >= w.told + again {
             w.told = now;
@@ -234,6 +231,23 @@ impl Group {
         }
         cx.wake(w.told + again);
         Next::Stay(Role::Standby(s))
+    }
+
+    /// Why an intent that was told is to be withdrawn, whether the peer can be talked to or not.
+    fn outdated(&self, w: &Wish, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<String> {
+        if w.stage != Stage::Ask {
+            return None;
+        }
+        if w.why == Why::First && g.role == BeatRole::Owner {
+            return Some(format!("{} owns it by now", cx.peer_name()));
+        }
+        let mine = Grant { epoch: w.epoch, attempt: w.attempt, incarnation: cx.incarnation };
+        if g.released == Some(mine) {
+            return None;
+        }
+        let limit = if g.granted == Some(mine) { GRANTED_LIMIT } else { ASK_LIMIT.max(cx.settings.timing.heartbeat * 3) };
+        cx.wake(w.since + limit);
+        (now >= w.since + limit).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
     }
 
     fn withdraw(&mut self, mut s: Standby, why: String, pause: Span, cx: &mut Shared, now: Mono) -> Next {

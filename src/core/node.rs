@@ -9,7 +9,7 @@ use super::command::Commands;
 use super::event::{Kind, Level};
 use super::group::Group;
 use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, VERSION, Verified};
-use super::id::{Epoch, GroupId, LinkId};
+use super::id::{Epoch, GroupId, LinkId, WitnessId};
 use super::io::{EchoKind, GroupRecord, Input, InterfaceState, Output, Record, Start};
 use super::link::LinkState;
 use super::peer::Guard;
@@ -371,23 +371,71 @@ impl Node {
         let cx = &mut self.cx;
         let (delivery, echo_period, interval) =
             (cx.settings.timing.delivery, cx.settings.timing.echo_period(), cx.settings.witness.interval);
-        let fast = cx.fast || cx.witness.doubt();
+        let fast = cx.fast || (cx.witness.doubt() && !cx.witness.targets.iter().any(|t| t.pace.tries()));
         if cx.witness.carrier {
             if fast {
                 cx.witness.next = cx.witness.next.min(now + echo_period);
             }
+            if fast && cx.echoed && now >= cx.witness.next && !cx.witness.put_off {
+                // Not at the same instant as an echo from the VIP: of two that come together a witness with a limit answers the
+                // first, and the other kind looks lost for good. Put off once, not for ever: a late machine does all at one time.
+                cx.witness.next = now + echo_period / 2;
+                cx.witness.put_off = true;
+            }
             if now >= cx.witness.next || (!fast && cx.goes_along(cx.witness.next, now)) {
-                let number = cx.echo_all(EchoKind::Own);
-                for target in &mut cx.witness.targets {
-                    target.own.send(now, number);
+                let last: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.own.last).collect();
+                let (number, asked) = cx.echo_all(EchoKind::Own, |target| last[target], now);
+                for target in asked {
+                    cx.witness.targets[target].own.send(now, number);
                 }
                 cx.witness.next = now + if fast { echo_period } else { interval };
+                cx.witness.put_off = false;
             }
             cx.wake(cx.witness.next);
         }
         let settings = cx.settings.witness.clone();
         if let Some(at) = cx.witness.deadline(&settings, delivery) {
             cx.wake(at);
+        }
+        self.trials(now);
+    }
+
+    /// Now and then, while all is well, each witness is tried at the fast rate.
+    fn trials(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
+        // Where the slow rate is no slower there is nothing to find out.
+        let calm = cx.witness.carrier && !cx.fast && period < cx.settings.witness.interval;
+        for target in 0..cx.witness.targets.len() {
+            let t = &mut cx.witness.targets[target];
+            if !cx.settings.witness.is_register(target) {
+                continue;
+            }
+            if t.pace.judge(now, delivery) {
+                let (slow, interval) = (t.pace.slow_only(), cx.settings.witness.interval);
+                let text = if slow {
+                    format!(
+                        "witness {} answers echoes {interval} apart and not those {period} apart: it is asked slowly",
+                        target + 1
+                    )
+                } else {
+                    format!("witness {} bears the fast echo rate again", target + 1)
+                };
+                cx.note(if slow { Level::Warn } else { Level::Info }, None, Kind::Witness, text);
+            }
+            let t = &mut cx.witness.targets[target];
+            match calm && t.reachable {
+                true => t.pace.begin(&t.own, u64::from(cx.settings.me.0), now, &cx.settings.witness),
+                false => t.pace.abandon(now),
+            }
+            if t.pace.due(now) {
+                let number = cx.number();
+                cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
+                cx.witness.targets[target].pace.sent(now, number, period);
+            }
+            if let Some(at) = cx.witness.targets[target].pace.wake(delivery) {
+                cx.wake(at);
+            }
         }
     }
 
@@ -403,7 +451,7 @@ impl Node {
                 self.cx.witness.controls_end();
             }
             Some(group) if now >= self.next_control => {
-                let number = self.cx.echo_all(EchoKind::Control(group));
+                let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| None, now);
                 self.cx.dirty |= self.cx.witness.control_sent(now, number, &self.cx.settings.witness);
                 self.next_control =
                     now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };

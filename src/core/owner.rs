@@ -78,10 +78,10 @@ impl Group {
             if o.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 o.echoed = Some(now);
                 cx.together = true;
-                let number = cx.echo_all(EchoKind::Vip(self.id));
-                let settings = &cx.settings.witness;
-                for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
-                    path.send(now, number);
+                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths[target].last, now);
+                cx.echoed = true;
+                for target in asked {
+                    o.paths[target].send(now, number);
                 }
             }
             if let Some(at) = o.echoed {

@@ -1,17 +1,182 @@
 //! Whether a witness bears the fast echo rate. Some answer a few echoes a second and no more (a limit on ICMP): at the slow rate
-//! all is well, and under suspicion, when it matters, most answers stay away.
+//! all is well, and under suspicion, when it matters, most answers would stay away. So each one is tried beforehand, now and then
+//! while all is well: a short row of echoes at the fast rate. One that does not bear it is asked at the slow rate only.
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::WitnessSettings;
+use super::time::{Mono, Span};
+use super::witness::Series;
+
+/// Echoes of a trial, two in an echo period: under suspicion those from the own address and those from the VIP go out.
+const ECHOES: u32 = 24;
+/// Fewer answers than this in the hundred, while the slow rate is answered whole, mean that only the slow rate is borne.
+const ENOUGH: u32 = 70;
+/// From so many in the hundred on the fast rate is used again.
+const ENOUGH_AGAIN: u32 = 90;
+/// So many echoes of the slow rate before a trial must have been answered without a gap: a lossy network shows nothing.
+const SLOW_ONES: u64 = 8;
+/// Between two trials, while the fast rate is borne.
+const AGAIN: Span = Span::secs(600);
+/// The same for a witness that does not bear it, or whose last trial was given up.
+const AGAIN_SOON: Span = Span::secs(60);
+
 /// What is known of one witness's pace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pace {
     slow_only: bool,
+    trial: Option<Trial>,
+    next: Mono,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Trial {
+    echoes: Series,
+    sent: u32,
+    back: u32,
+    due: Mono,
 }
 
 impl Pace {
     /// It was found to answer the slow rate and not the fast one.
     pub fn slow_only(&self) -> bool {
         self.slow_only
+    }
+
+    /// Whether an echo may go out now: a witness that bears the slow rate only is asked once an interval.
+    pub fn bears(&self, last: Option<Mono>, now: Mono, settings: &WitnessSettings) -> bool {
+        !self.slow_only || last.is_none_or(|at| now >= at + settings.interval)
+    }
+
+    /// Begins a trial when it is time for one and the slow rate has been answered without a gap for long enough; `turn` keeps the
+    /// trials of two nodes that started together apart.
+    pub fn begin(&mut self, own: &Series, turn: u64, now: Mono, settings: &WitnessSettings) {
+        let enough = settings.interval * (SLOW_ONES * (turn + 1));
+        let steady = own.unbroken_since().is_some_and(|at| now.since(at) >= enough);
+        if self.trial.is_none() && now >= self.next && steady {
+            self.trial = Some(Trial { due: now, ..Trial::default() });
+        }
+    }
+
+    /// Gives up a trial: times are no longer good.
+    pub fn abandon(&mut self, now: Mono) {
+        if self.trial.take().is_some() {
+            self.next = now + AGAIN_SOON;
+        }
+    }
+
+    /// When something is due.
+    pub fn wake(&self, timing_delivery: Span) -> Option<Mono> {
+        self.trial.as_ref().map(|t| if t.sent < ECHOES { t.due } else { t.due + timing_delivery + Span(1) })
+    }
+
+    /// Whether an echo of the trial is due.
+    pub fn due(&self, now: Mono) -> bool {
+        self.trial.as_ref().is_some_and(|t| t.sent < ECHOES && now >= t.due)
+    }
+
+    /// One went out.
+    pub fn sent(&mut self, now: Mono, number: u64, period: Span) {
+        if let Some(t) = &mut self.trial {
+            t.echoes.send(now, number);
+            t.sent += 1;
+            t.due = now + period / 2;
+        }
+    }
+
+    /// An answer came; says whether it belongs to the trial.
+    pub fn answered(&mut self, now: Mono, number: u64, delivery: Span) -> bool {
+        let Some(t) = &mut self.trial else { return false };
+        let mine = t.echoes.answer(now, number, delivery).is_some();
+        t.back += u32::from(mine);
+        mine
+    }
+
+    /// A trial is under way: what the slow rate loses meanwhile is its doing.
+    pub fn tries(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Judges a trial whose echoes have all had their time. Says whether the judgement is another one than before.
+    pub fn judge(&mut self, now: Mono, delivery: Span) -> bool {
+        let over = |t: &Trial| t.sent == ECHOES && now.since(t.due) > delivery;
+        let Some(t) = self.trial.take_if(|t| over(t)) else { return false };
+        let share = t.back * 100 / ECHOES;
+        // A network that loses as many would not have let all the slow ones before the trial pass.
+        let slow_only = share < if self.slow_only { ENOUGH_AGAIN } else { ENOUGH };
+        self.next = now + if slow_only { AGAIN_SOON } else { AGAIN };
+        std::mem::replace(&mut self.slow_only, slow_only) != slow_only
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIVERY: Span = Span::millis(50);
+
+    fn at(ms: u64) -> Mono {
+        Mono::ZERO + Span::millis(ms)
+    }
+
+    /// A trial in which every `every`-th echo is answered.
+    fn trial(pace: &mut Pace, begin: u64, every: u32) -> bool {
+        pace.trial = Some(Trial { due: at(begin), ..Trial::default() });
+        for n in 0..ECHOES {
+            let now = at(begin + 5 * u64::from(n));
+            assert!(pace.due(now));
+            pace.sent(now, u64::from(n), Span::millis(10));
+            if n % every == 0 {
+                assert!(pace.answered(now, u64::from(n), DELIVERY));
+            }
+        }
+        let end = at(begin + 5 * u64::from(ECHOES) + 51);
+        assert!(!pace.due(end));
+        pace.judge(end, DELIVERY)
+    }
+
+    #[test]
+    fn a_witness_that_answers_every_second_fast_echo_is_asked_slowly_until_a_trial_is_whole() {
+        let mut pace = Pace::default();
+        assert!(!trial(&mut pace, 0, 1) && !pace.slow_only());
+        assert!(trial(&mut pace, 1_000, 2) && pace.slow_only());
+        assert!(!trial(&mut pace, 2_000, 2) && pace.slow_only());
+        assert!(trial(&mut pace, 3_000, 1) && !pace.slow_only());
+    }
+
+    #[test]
+    fn no_trial_begins_on_a_network_that_loses_slow_echoes() {
+        let settings = WitnessSettings {
+            link: crate::core::id::LinkId(0),
+            targets: 1,
+            arp_only: 0,
+            interval: Span::millis(100),
+            fall: 3,
+            rise: 5,
+            island_hold: false,
+        };
+        for (lost, first) in [(None, 8), (Some(5), 14)] {
+            let (mut pace, mut own) = (Pace::default(), Series::default());
+            let begun = (0..40).find(|n| {
+                let now = 100 * *n;
+                pace.begin(&own, 0, at(now), &settings);
+                own.send(at(now), *n);
+                if lost != Some(*n) {
+                    own.answer(at(now + 1), *n, DELIVERY);
+                }
+                own.expire(at(now + 60), DELIVERY);
+                pace.tries()
+            });
+            assert_eq!(begun, Some(first), "lost: {lost:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_is_not_taken() {
+        let mut pace = Pace::default();
+        assert!(!pace.answered(at(0), 7, DELIVERY));
+        pace.trial = Some(Trial::default());
+        pace.sent(at(0), 7, Span::millis(10));
+        assert!(!pace.answered(at(1), 8, DELIVERY));
     }
 }

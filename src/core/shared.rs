@@ -39,6 +39,8 @@ pub struct Shared {
     pub ask: bool,
     /// Echoes at the fast rate are wanted.
     pub fast: bool,
+    /// An echo from a VIP went out in this step.
+    pub echoed: bool,
     /// Something goes out in this step: what is due within half a heartbeat goes along, so that the machine wakes once.
     pub together: bool,
     /// The daemon is being stopped.
@@ -70,6 +72,7 @@ impl Shared {
             urgent: false,
             ask: false,
             fast: false,
+            echoed: false,
             together: false,
             shutdown: false,
             come_back: false,
@@ -112,6 +115,7 @@ impl Shared {
         self.stepped = now;
         self.wake = None;
         self.fast = false;
+        self.echoed = false;
     }
 
     /// Whether something that is due at `at` goes along with what is sent in this step. Not for the fast rate, whose answers
@@ -125,15 +129,20 @@ impl Shared {
         self.out.push_back(Output::Note(Event { level, group: group.cloned(), kind, text: text.into() }));
     }
 
-    /// Sends an echo to every witness (from a VIP: to every register) and returns its number.
-    pub fn echo_all(&mut self, kind: EchoKind) -> u64 {
+    /// Sends an echo to every witness (from a VIP: to every register) that bears one now, `last` being when each was asked for the
+    /// last time; returns its number, and whom it went to.
+    pub fn echo_all(&mut self, kind: EchoKind, last: impl Fn(usize) -> Option<Mono>, now: Mono) -> (u64, Vec<usize>) {
         let number = self.number();
         let all = kind == EchoKind::Own;
         let settings = &self.settings.witness;
-        for target in (0..settings.targets).filter(|target| all || settings.is_register(usize::from(*target))) {
-            self.out.push_back(Output::Echo { witness: super::id::WitnessId(target), kind, number });
+        let targets: Vec<usize> = (0..usize::from(settings.targets))
+            .filter(|target| all || settings.is_register(*target))
+            .filter(|target| self.witness.targets[*target].pace.bears(last(*target), now, settings))
+            .collect();
+        for target in &targets {
+            self.out.push_back(Output::Echo { witness: super::id::WitnessId(*target as u8), kind, number });
         }
-        number
+        (number, targets)
     }
 
     /// The links that can carry a frame now.

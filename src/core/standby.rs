@@ -141,9 +141,14 @@ impl Group {
         }
         if now >= c.next {
             c.next = now + t.echo_period();
+            cx.echoed = true;
             let number = cx.number();
             let settings = &cx.settings.witness;
-            let asked = |target: u8, r: &Register| settings.is_register(usize::from(target)) && !r.broken;
+            let targets = &cx.witness.targets;
+            let asked = |target: u8, r: &Register| {
+                let pace = &targets[usize::from(target)].pace;
+                settings.is_register(usize::from(target)) && !r.broken && pace.bears(r.echoes.last, now, settings)
+            };
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
                 // A node that hears no answer itself must not go on taking the entry from an owner whose defence it cannot see.

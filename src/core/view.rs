@@ -107,7 +107,10 @@ impl TargetView {
         if self.by == "echo" && !self.register {
             Some("answers to the sender, not by its table: it proves no ownership and is not counted".into())
         } else if self.slow_only {
-            Some("answers the slow echo rate and not the fast one: challenges may break on it".into())
+            Some(
+                "answers the slow echo rate and not the fast one: it is asked slowly, a claim takes up to two intervals longer"
+                    .into(),
+            )
         } else {
             None
         }

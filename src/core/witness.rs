@@ -34,12 +34,23 @@ pub struct Series {
     pub rtt: Option<Span>,
     /// The send times of the newest echoes that were answered in time.
     passed: VecDeque<Mono>,
+    /// When the last one went out.
+    pub last: Option<Mono>,
+    /// The send time of the first one after which none stayed away.
+    unbroken: Option<Mono>,
 }
 
 impl Series {
     /// An echo went out.
     pub fn send(&mut self, now: Mono, number: u64) {
         self.pending.push_back((number, now));
+        self.last = Some(now);
+        self.unbroken.get_or_insert(now);
+    }
+
+    /// Since when none has stayed away.
+    pub fn unbroken_since(&self) -> Option<Mono> {
+        self.unbroken
     }
 
     /// Counts those that can no longer be answered in time.
@@ -50,6 +61,7 @@ impl Series {
         {
             self.missed += 1;
             self.missed_since.get_or_insert(*sent);
+            self.unbroken = None;
             self.pending.pop_front();
         }
     }
@@ -84,6 +96,7 @@ impl Series {
     /// Forgets what is on its way: after a gap nothing of it counts.
     pub fn void(&mut self) {
         self.pending.clear();
+        self.unbroken = None;
         self.missed = 0;
         self.missed_since = None;
     }
@@ -110,6 +123,8 @@ pub struct Target {
     pub streak: u32,
     /// The judgement, with hysteresis.
     pub reachable: bool,
+    /// Its last way back, at the fast rate, broke off: the next one is tried at the slow rate, which may be all that it bears.
+    slowly: bool,
     /// Its neighbour table is a register: VIP-sourced echoes come back to the one whom it names (SAFETY R2, negative control).
     pub register: bool,
     /// Whether it bears the fast rate.
@@ -138,6 +153,8 @@ pub struct Witness {
     pub reachable: bool,
     /// When the next own echoes go out.
     pub next: Mono,
+    /// They were put off by half an echo period.
+    pub put_off: bool,
     /// Losses of the public side not long ago: each lengthens the time of stability before a failback (SAFETY R9).
     pub losses: VecDeque<Mono>,
     /// Silence of a witness is not counted from before this: a gap of my own (SAFETY R10).
@@ -153,6 +170,7 @@ impl Witness {
             own: Series::default(),
             streak: 0,
             reachable: false,
+            slowly: false,
             register: settings.is_register(target),
             pace: Pace::default(),
             controls: VecDeque::new(),
@@ -163,6 +181,7 @@ impl Witness {
             carrier: false,
             reachable: false,
             next: now,
+            put_off: false,
             losses: VecDeque::new(),
             floor: now,
             lost_at: None,
@@ -220,7 +239,7 @@ impl Witness {
     /// An echo from the own address was answered.
     pub fn answered(&mut self, now: Mono, target: usize, number: u64, settings: &WitnessSettings, delivery: Span) {
         let Some(t) = self.targets.get_mut(target) else { return };
-        if t.own.answer(now, number, delivery).is_some() {
+        if !t.pace.answered(now, number, delivery) && t.own.answer(now, number, delivery).is_some() {
             t.streak = t.streak.saturating_add(1);
             if t.streak >= settings.rise || broken(Broken::NoHysteresis) {
                 t.reachable = true;
@@ -234,6 +253,7 @@ impl Witness {
         for t in &mut self.targets {
             t.own.expire(now, delivery);
             if t.own.missed > 0 {
+                t.slowly ^= t.streak > 0 && !t.reachable;
                 t.streak = 0;
             }
             if t.reachable && now.since(t.own.answered.unwrap_or_default().max(self.floor)) > limit {
@@ -277,7 +297,7 @@ impl Witness {
 
     /// Something is in doubt: a judged-reachable target misses, or one is on its way back.
     pub fn doubt(&self) -> bool {
-        let doubtful = |t: &Target| if t.reachable { t.own.missed > 0 } else { t.streak > 0 };
+        let doubtful = |t: &Target| if t.reachable { t.own.missed > 0 } else { t.streak > 0 && !t.slowly };
         self.targets.iter().any(doubtful)
     }
 

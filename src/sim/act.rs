@@ -72,6 +72,8 @@ pub enum Act {
     Pins(usize, bool),
     /// A witness answers the sender instead of its table.
     LastHop(usize, bool),
+    /// A witness answers so many echoes a second; 0: all.
+    Limits(usize, u32),
     /// A witness loses its table.
     Forgets(usize),
     /// A third machine answers for a group's VIP.
@@ -180,6 +182,7 @@ impl World {
                 self.wake_table(*witness);
             }
             Act::LastHop(witness, on) => self.witnesses[*witness].last_hop = *on,
+            Act::Limits(witness, rate) => self.witnesses[*witness].limit = *rate,
             Act::Forgets(witness) => self.forget(*witness),
             Act::Stranger(group, on) => self.stranger[*group] = *on,
             Act::ServiceDies(node, group) => self.service_dies(*node, *group),
@@ -413,6 +416,7 @@ impl World {
             self.apply(&Act::WitnessUp(witness, true));
             // To answer the sender is no fault of a witness, it is what the witness is.
             self.witnesses[witness].pins = false;
+            self.witnesses[witness].limit = 0;
             self.wake_table(witness);
         }
         self.stranger.iter_mut().for_each(|there| *there = false);

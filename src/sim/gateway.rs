@@ -48,6 +48,9 @@ pub enum Due {
     Broadcast,
 }
 
+/// Echoes that a witness with a limit answers at once.
+const BURST: u64 = 5;
+
 /// One witness.
 #[derive(Clone, Debug)]
 pub struct Witness {
@@ -59,6 +62,10 @@ pub struct Witness {
     pub pinned: bool,
     /// It answers to the sender's MAC instead of its table.
     pub last_hop: bool,
+    /// Echoes that it answers each second, evenly spread; 0: all.
+    pub limit: u32,
+    /// From when on it answers again.
+    free: Moment,
     /// Clients behind it ask for the VIP all the time: an entry is always in use.
     pub clients: bool,
     /// For each group its entry.
@@ -77,11 +84,26 @@ impl Witness {
             pins: false,
             pinned: false,
             last_hop: false,
+            limit: 0,
+            free: Moment::ZERO,
             clients,
             table: vec![None; groups],
             timers: vec![0; groups],
             asked: vec![Moment::ZERO; groups],
         }
+    }
+
+    /// Whether it answers an echo that comes now: a limit leaves a few at once, and then one in each share of a second.
+    pub fn may_answer(&mut self, now: Moment) -> bool {
+        if self.limit == 0 {
+            return true;
+        }
+        let share = Span(1_000_000_000 / u64::from(self.limit));
+        if now + share * BURST < self.free {
+            return false;
+        }
+        self.free = self.free.max(now) + share;
+        true
     }
 
     /// Whom the table names.

@@ -37,6 +37,7 @@ impl World {
                     self.reply_of(witness, 1 - from, Some(usize::from(link.0)), input);
                 }
             }
+            Frame::Echo(..) if !self.witnesses[witness].may_answer(self.now) => {}
             Frame::Echo(kind, number, beat) => {
                 let reply = Input::EchoReply { witness: Self::witness_id(witness), kind, number };
                 let group = match kind {

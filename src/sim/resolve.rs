@@ -60,6 +60,13 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
         Step::GatewayUp(g) => r.witness(g).map(|w| vec![Act::WitnessUp(w, true)]),
         Step::GatewayPins(g) => r.witness(g).map(|w| vec![Act::Pins(w, g.on.unwrap_or(true))]),
         Step::GatewayLastHop(g) => r.witness(g).map(|w| vec![Act::LastHop(w, g.on.unwrap_or(true))]),
+        Step::GatewayLimits(g) => {
+            let rate = g.per_second.ok_or("per_second is missing; allowed: 0 (no limit) to 10000")?;
+            if rate > 10_000 {
+                return Err(format!("per_second = {rate}: allowed: 0 (no limit) to 10000"));
+            }
+            r.witness(g).map(|w| vec![Act::Limits(w, rate)])
+        }
         Step::GatewayForgets(g) => r.witness(g).map(|w| vec![Act::Forgets(w)]),
         Step::Stranger(on) => r.groups(on).map(|gs| gs.map(|g| Act::Stranger(g, on.on.unwrap_or(true))).collect()),
         Step::Forge(on) => {

@@ -267,7 +267,10 @@ impl Drawer<'_> {
             }
             Kind::Pins => {
                 let witness = Some(self.rng.below(u64::from(self.pair.settings[0].witness.targets)) as u8);
-                (Step::GatewayPins(Gateway { witness, on: None }), Some(Step::GatewayPins(Gateway { witness, on: Some(false) })))
+                (
+                    Step::GatewayPins(Gateway { witness, on: None, ..Gateway::default() }),
+                    Some(Step::GatewayPins(Gateway { witness, on: Some(false), ..Gateway::default() })),
+                )
             }
             Kind::DiskFails => (Step::DiskFails(on), Some(Step::DiskFails(off))),
             Kind::ServiceTakes => {

@@ -86,6 +86,7 @@ fn parameter(name: &str, expectation: bool) -> Value {
         "from" | "to" | "after" | "at" | "for" | "takes" | "delay" | "jitter" => json!({ "$ref": "#/$defs/time" }),
         "percent" => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
         "burst" => json!({ "type": "integer", "minimum": 1 }),
+        "per_second" => json!({ "type": "integer", "minimum": 0, "maximum": 10000 }),
         "count" => json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
         "witness" => json!({ "type": "integer", "minimum": 0, "maximum": 8 }),
         "rate" => json!({ "type": "number", "minimum": 0.5, "maximum": 2 }),

@@ -148,7 +148,7 @@ Between {
 parameters!(/// No frame between the two nodes.
     Separate { /** Whether the witness still passes heartbeats on (default true). */ relay: bool });
 parameters!(/// A witness; the gateway where nothing is said.
-    Gateway { /** Its place among the targets. */ witness: u8, /** Whether from now on (default), or no longer. */ on: bool });
+    Gateway { /** Its place among the targets. */ witness: u8, /** Whether from now on (default), or no longer. */ on: bool, /** Echoes that it answers each second; 0: all. */ per_second: u32 });
 parameters!(/// A node, and what is done to it.
 On {
     /** The node. */ node: String,
@@ -255,6 +255,8 @@ steps! {
     GatewayPins(Gateway) = "gateway_pins" ["witness? on?"],
     /// It answers the sender of an echo and not its table.
     GatewayLastHop(Gateway) = "gateway_last_hop" ["witness? on?"],
+    /// It answers so many echoes a second and no more, each of them one that comes when it may answer again; 0 ends that.
+    GatewayLimits(Gateway) = "gateway_limits" ["witness? per_second"],
     /// It loses its table.
     GatewayForgets(Gateway) = "gateway_forgets" ["witness?"],
     /// A third machine answers for the VIP.

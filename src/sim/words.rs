@@ -36,6 +36,8 @@ impl Step {
             Step::GatewayPins(g) => format!("{} pins its table", witness(g)),
             Step::GatewayLastHop(g) if g.on == Some(false) => format!("{} answers by its table again", witness(g)),
             Step::GatewayLastHop(g) => format!("{} answers the sender, not its table", witness(g)),
+            Step::GatewayLimits(g) if g.per_second == Some(0) => format!("{} answers every echo", witness(g)),
+            Step::GatewayLimits(g) => format!("{} answers {} echoes a second", witness(g), g.per_second.unwrap_or_default()),
             Step::GatewayForgets(g) => format!("{} loses its table", witness(g)),
             Step::Stranger(on) if on.on == Some(false) => "the third machine leaves".into(),
             Step::Stranger(_) => "a third machine has the address".into(),
@@ -81,6 +83,7 @@ impl Step {
                 MarkKind::Repair
             }
             Step::GatewayPins(g) | Step::GatewayLastHop(g) if g.on == Some(false) => MarkKind::Repair,
+            Step::GatewayLimits(g) if g.per_second == Some(0) => MarkKind::Repair,
             Step::Stranger(on) | Step::ServiceStopFails(on) | Step::ServiceStartFails(on) | Step::DiskFails(on)
                 if on.on == Some(false) =>
             {
