@@ -68,7 +68,12 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let config = Config::read(&options.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(options, config, began))
+    // As one of the local tasks: what another of them has for it is taken in the same turn, without a look at every socket first.
+    let served = local.block_on(&runtime, async { tokio::task::spawn_local(serve(options, config, began)).await });
+    served.unwrap_or_else(|lost| match lost.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Err(cancelled.into()),
+    })
 }
 
 async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<()> {
