@@ -11,6 +11,7 @@
 use std::future::poll_fn;
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
@@ -97,6 +98,8 @@ impl PacketSocket {
             }
         }
         bind(&socket, index).map_err(refused("bind"))?;
+        // Changes nothing for a packet socket, but the kernel can then be asked what the interface of that number is called.
+        let _ = socket.bind_device_by_index_v4(NonZeroU32::new(index)); // since Linux 5.1
         let mac = mac_of(&socket).ok_or_else(|| PacketError::NotEthernet { interface: interface.to_owned() })?;
         let fd = register(socket).map_err(refused("register"))?;
         Ok(Self { fd, interface: interface.to_owned(), index, mac })
@@ -114,7 +117,11 @@ impl PacketSocket {
 
     /// Whether the interface of that name is still the one that the socket is bound to, with the same Ethernet address.
     pub fn is_current(&self) -> bool {
-        index_of(&self.interface) == Some(self.index) && mac_of(self.fd.get_ref()) == Some(self.mac)
+        let named = match self.fd.get_ref().device() {
+            Ok(Some(name)) => name == self.interface.as_bytes(),
+            _ => index_of(&self.interface) == Some(self.index),
+        };
+        named && mac_of(self.fd.get_ref()) == Some(self.mac)
     }
 
     /// Sends one whole Ethernet frame. Never blocks.

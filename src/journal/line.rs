@@ -281,13 +281,19 @@ fn read_beat(part: Value, last: Option<&Heartbeat>) -> Result<Heartbeat, String>
 /// `"e",WITNESS,"KIND",NUMBER`
 fn echo(to: &mut Vec<u8>, witness: u8, kind: EchoKind, number: u64) {
     let (letter, group) = match kind {
-        EchoKind::Own => ("o", None),
-        EchoKind::Vip(g) => ("v", Some(g.0)),
-        EchoKind::Challenge(g) => ("c", Some(g.0)),
-        EchoKind::Control(g) => ("n", Some(g.0)),
+        EchoKind::Own => (b'o', None),
+        EchoKind::Vip(g) => (b'v', Some(g)),
+        EchoKind::Challenge(g) => (b'c', Some(g)),
+        EchoKind::Control(g) => (b'n', Some(g)),
     };
-    let group = group.map(|g| g.to_string()).unwrap_or_default();
-    to.extend_from_slice(format!("\"e\",{witness},\"{letter}{group}\",{number}").as_bytes());
+    to.extend_from_slice(br#""e","#);
+    put(to, &witness);
+    to.extend_from_slice(&[b',', b'"', letter]);
+    if let Some(group) = group {
+        put(to, &group);
+    }
+    to.extend_from_slice(br#"","#);
+    put(to, &number);
 }
 
 fn read_kind(part: &Value) -> Result<EchoKind, String> {

@@ -98,12 +98,12 @@ impl Ruleset<'_> {
 
     fn elements(&self, add: bool, set: &str, vips: &[IpAddr], millis: Option<u64>) -> Vec<Message> {
         let mut messages = Vec::new();
-        for (suffix, v4) in [('4', true), ('6', false)] {
+        for (suffix, v4) in [("4", true), ("6", false)] {
             let family: Vec<IpAddr> = vips.iter().copied().filter(|vip| vip.is_ipv4() == v4).collect();
             for part in family.chunks(PER_MESSAGE) {
                 let attributes = vec![
                     SetElementList::Table(self.table.to_owned()),
-                    SetElementList::Set(format!("{set}{suffix}")),
+                    SetElementList::Set([set, suffix].concat()),
                     SetElementList::Elements(part.iter().map(|vip| element(*vip, millis)).collect()),
                 ];
                 messages.push(if add {
