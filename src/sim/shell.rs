@@ -142,7 +142,7 @@ impl World {
         let machine = &mut self.machines[node];
         machine.busy_until = machine.busy_until.max(self.now) + latency;
         let renewal = matches!(order, Order::Gate(_, _, GateOrder::Renew(_)));
-        let at = if renewal && broken(Broken::RenewalOvertakesClose) { self.now + latency * 1000 } else { machine.busy_until };
+        let at = if renewal && broken(Broken::RenewalOvertakesClose) { self.now + latency * 100 } else { machine.busy_until };
         self.queue.push(at, Event::Execute(node, machine.life, order));
     }
 
