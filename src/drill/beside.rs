@@ -6,7 +6,7 @@
 
 use super::lab::BOTH;
 use super::stage::Played;
-use super::weigh::{compare, first_disturbance, history, moves, tolerance};
+use super::weigh::{differences, first_disturbance, history, tolerance};
 use crate::core::id::Epoch;
 use crate::sim::machine::real;
 use crate::sim::script::{Outcome, Story, Told};
@@ -24,7 +24,7 @@ pub fn virtually(story: &Story, played: &Played) -> (Outcome, u64) {
     let alike = |told: &Outcome| {
         let groups = pair.lab.plan.groups.iter().enumerate().zip(&real_ones);
         groups.filter_map(|(group, real)| Some((group, real.as_ref()?))).all(|((place, group), real)| {
-            compare(story, &group.name, &pair.lab.plan.nodes, (real, &moves(story, told, place)), tolerance).is_empty()
+            differences(story, told, (place, &group.name), &pair.lab.plan.nodes, real, tolerance).is_empty()
         })
     };
     // What the file expects is judged as it is told: more moves at the beginning than it counts are the race's.

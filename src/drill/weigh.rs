@@ -74,9 +74,9 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
             continue;
         };
         let real = history(pair, group, from, to);
-        let virtual_time = moves(story, virtually, group);
-        weighed.failures.extend(compare(story, &of.name, &pair.lab.plan.nodes, (&real, &virtual_time), tolerance));
-        let boots = boots(story, &real).saturating_sub(boots(story, &moves(story, &plain, group)));
+        let virtual_time = moves(story, virtually, group, Duration::ZERO);
+        weighed.failures.extend(differences(story, virtually, (group, &of.name), &pair.lab.plan.nodes, &real, tolerance));
+        let boots = boots(story, &real).saturating_sub(boots(story, &moves(story, &plain, group, Duration::ZERO)));
         if boots > 0 {
             weighed.notes.push(format!(
                 "{}: {boots} changes of owner before the first fault, as the nodes did not boot at the same instant",
@@ -123,12 +123,13 @@ pub fn history(pair: &Pair, group: usize, from: At, to: At) -> History {
     timeline::alone(&runs).into_iter().map(|(at, node)| (at.saturating_sub(from), node)).collect()
 }
 
-/// A group's owners in virtual time, as an observer on the LAN would see them: a node whose own cable is unplugged there answers nobody.
-pub fn moves(story: &Story, virtually: &Virtual, group: usize) -> History {
+/// A group's owners in virtual time, as an observer on the LAN would see them: a node whose own cable is unplugged there answers nobody. Who
+/// begins no longer than `margin` before that is not noticed either.
+pub fn moves(story: &Story, virtually: &Virtual, group: usize, margin: Duration) -> History {
     let moves = virtually.record.moves.get(group).map(Vec::as_slice).unwrap_or_default();
     let dark = [0, 1].map(|node| unplugged(story, node));
     let all: History = moves.iter().map(|(at, node)| (Duration::from_nanos(at.0), NodeId(*node as u8))).collect();
-    seen(&all, &dark)
+    seen(&all, &dark, margin)
 }
 
 /// When a node's public cable was unplugged, by the story.
@@ -153,11 +154,10 @@ fn unplugged(story: &Story, node: usize) -> Vec<(At, At)> {
 }
 
 /// Each owner from when on it can be seen; not at all, if there is another one by then.
-fn seen(moves: &History, dark: &[Vec<(At, At)>; 2]) -> History {
+fn seen(moves: &History, dark: &[Vec<(At, At)>; 2], margin: Duration) -> History {
     let mut found: History = Vec::new();
     for (place, (at, node)) in moves.iter().enumerate() {
-        // What begins a moment before the cable falls is not seen either.
-        let hidden = dark[node.index() % 2].iter().find(|(from, to)| *at + UNSEEN >= *from && *at < *to);
+        let hidden = dark[node.index() % 2].iter().find(|(from, to)| *at + margin >= *from && *at < *to);
         let from = hidden.map_or(*at, |(_, to)| *to);
         let over = moves.get(place + 1).is_some_and(|(next, _)| hidden.is_some() && *next <= from) || from == Duration::MAX;
         if !over && found.last().is_none_or(|(_, last)| last != node) {
@@ -183,8 +183,22 @@ fn noticed(virtual_time: &History, real: &History, tolerance: Duration) -> Histo
 /// An owner that answers no longer than this may be missed: each node is asked every 5 ms, and a busy machine answers late.
 const UNSEEN: Duration = Duration::from_millis(30);
 
+/// Where a group's course differs from virtual time's, whether or not an owner was noticed in the last moment before its cable fell.
+pub fn differences(
+    story: &Story,
+    virtually: &Virtual,
+    (group, name): (usize, &str),
+    nodes: &[String; 2],
+    real: &History,
+    tolerance: Duration,
+) -> Vec<String> {
+    let of = |margin| compare(story, name, nodes, (real, &moves(story, virtually, group, margin)), tolerance);
+    let noticed = of(Duration::ZERO);
+    if noticed.is_empty() || of(UNSEEN).is_empty() { Vec::new() } else { noticed }
+}
+
 /// Where a group's two courses differ; what the race of the boots cost is not the story's.
-pub fn compare(
+fn compare(
     story: &Story,
     group: &str,
     nodes: &[String; 2],
@@ -302,10 +316,10 @@ mod tests {
     fn an_owner_whose_cable_is_unplugged_is_seen_when_it_is_plugged_in() {
         let (one, two) = (NodeId(0), NodeId(1));
         let dark = [vec![(s(0), s(400))], vec![(s(200), s(500))]];
-        assert_eq!(seen(&vec![(s(20), one)], &dark), [(s(400), one)]);
-        assert_eq!(seen(&vec![(s(20), one), (s(100), two)], &dark), [(s(100), two)], "never seen");
-        assert_eq!(seen(&vec![(s(450), one), (s(600), two)], &dark), [(s(450), one), (s(600), two)]);
-        assert_eq!(seen(&vec![(s(20), one)], &[vec![(s(0), Duration::MAX)], vec![]]), []);
+        assert_eq!(seen(&vec![(s(20), one)], &dark, UNSEEN), [(s(400), one)]);
+        assert_eq!(seen(&vec![(s(20), one), (s(100), two)], &dark, UNSEEN), [(s(100), two)], "never seen");
+        assert_eq!(seen(&vec![(s(450), one), (s(600), two)], &dark, UNSEEN), [(s(450), one), (s(600), two)]);
+        assert_eq!(seen(&vec![(s(20), one)], &[vec![(s(0), Duration::MAX)], vec![]], UNSEEN), []);
     }
 
     #[test]
