@@ -8,6 +8,7 @@
 pub mod broken;
 pub mod claim;
 pub mod command;
+mod echoes;
 pub mod event;
 mod facts;
 pub mod grounds;

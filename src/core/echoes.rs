@@ -1,0 +1,110 @@
+//! Echoes that no group sends for itself: from the node's own address, trials of the fast rate, negative controls.
+
+use super::broken::{Broken, broken};
+use super::event::{Kind, Level};
+use super::group::Group;
+use super::id::WitnessId;
+use super::io::{EchoKind, Output};
+use super::node::Node;
+use super::time::{Mono, Span};
+
+/// Negative controls, while all is well (SAFETY R2).
+const CONTROL_EVERY: Span = Span::secs(10);
+/// The same until enough of them have stayed away: a witness is counted on from the first moment, so it is tested at once.
+const CONTROL_SOON: Span = Span::secs(1);
+
+impl Node {
+    pub(super) fn own_echoes(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let (delivery, echo_period, interval) =
+            (cx.settings.timing.delivery, cx.settings.timing.echo_period(), cx.settings.witness.interval);
+        let fast = cx.fast || (cx.witness.doubt() && !cx.witness.targets.iter().any(|t| t.pace.tries()));
+        if cx.witness.carrier {
+            if fast {
+                cx.witness.next = cx.witness.next.min(now + echo_period);
+            }
+            if fast && cx.echoed && now >= cx.witness.next && !cx.witness.put_off {
+                // Not at the same instant as an echo from the VIP: of two that come together a witness with a limit answers the
+                // first, and the other kind looks lost for good. Put off once, not for ever: a late machine does all at one time.
+                cx.witness.next = now + echo_period / 2;
+                cx.witness.put_off = true;
+            }
+            if now >= cx.witness.next || (!fast && cx.goes_along(cx.witness.next, now)) {
+                let last: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.own.last).collect();
+                let (number, asked) = cx.echo_all(EchoKind::Own, |target| last[target], now);
+                for target in asked {
+                    cx.witness.targets[target].own.send(now, number);
+                }
+                cx.witness.next = now + if fast { echo_period } else { interval };
+                cx.witness.put_off = false;
+            }
+            cx.wake(cx.witness.next);
+        }
+        let settings = cx.settings.witness.clone();
+        if let Some(at) = cx.witness.deadline(&settings, delivery) {
+            cx.wake(at);
+        }
+        self.trials(now);
+    }
+
+    /// Now and then, while all is well, each witness is tried at the fast rate.
+    fn trials(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
+        // Where the slow rate is no slower there is nothing to find out.
+        let calm = cx.witness.carrier && !cx.fast && period < cx.settings.witness.interval;
+        for target in 0..cx.witness.targets.len() {
+            let t = &mut cx.witness.targets[target];
+            if !cx.settings.witness.is_register(target) {
+                continue;
+            }
+            if t.pace.judge(now, delivery) {
+                let (slow, interval) = (t.pace.slow_only(), cx.settings.witness.interval);
+                let text = if slow {
+                    format!(
+                        "witness {} answers echoes {interval} apart and not those {period} apart: it is asked slowly",
+                        target + 1
+                    )
+                } else {
+                    format!("witness {} bears the fast echo rate again", target + 1)
+                };
+                cx.note(if slow { Level::Warn } else { Level::Info }, None, Kind::Witness, text);
+            }
+            let t = &mut cx.witness.targets[target];
+            match calm && t.reachable {
+                true => t.pace.begin(&t.own, u64::from(cx.settings.me.0), now, &cx.settings.witness),
+                false => t.pace.abandon(now),
+            }
+            if t.pace.due(now) {
+                let number = cx.number();
+                cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
+                cx.witness.targets[target].pace.sent(now, number, period);
+            }
+            if let Some(at) = cx.witness.targets[target].pace.wake(delivery) {
+                cx.wake(at);
+            }
+        }
+    }
+
+    /// Negative controls: a standby's VIP-sourced echo, unwritten, must not come back (SAFETY R2 †). One group's is enough: it
+    /// is the witness that is tested. Not before the owner has been heard for a moment, so that its announcements are there.
+    pub(super) fn controls(&mut self, now: Mono) {
+        let cx = &self.cx;
+        let served = |g: &&Group| g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
+        let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
+        match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {
+            None => {
+                self.next_control = self.next_control.max(now + CONTROL_SOON);
+                self.cx.witness.controls_end();
+            }
+            Some(group) if now >= self.next_control => {
+                let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| None, now);
+                self.cx.dirty |= self.cx.witness.control_sent(now, number, &self.cx.settings.witness);
+                self.next_control =
+                    now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
+            }
+            Some(_) => {}
+        }
+        self.cx.wake(self.next_control);
+    }
+}
