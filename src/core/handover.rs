@@ -382,6 +382,10 @@ impl Group {
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(mut o) => {
                 o.grounds.island = None;
+                if g.role != BeatRole::Owner && o.rival.take().is_some() && !broken(Broken::HigherSilent) {
+                    // The other owner has left. It may have announced last.
+                    o.announce_now(now);
+                }
                 if broken(Broken::PeerGroundWithoutStandby) {
                     o.grounds.peer = o.grounds.peer.max(heard);
                 }
