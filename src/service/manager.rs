@@ -121,6 +121,8 @@ impl Inbox {
 #[derive(Clone, Copy, Default, Debug)]
 struct Watch {
     on: bool,
+    /// It could not be stopped: its end is news, and no reason to start it again.
+    stuck: bool,
     restarted: Option<Instant>,
 }
 
@@ -199,6 +201,7 @@ impl Manager {
             if self.inbox.newest().is_some() {
                 return Ok(Err(None));
             }
+            self.watched[index].stuck = false;
             match self.start_one(index).await? {
                 Ok(()) => self.watched[index].on = matches!(order, ServiceOrder::Start(_)),
                 Err(Failure::Cancelled) => return Ok(Err(None)),
@@ -239,7 +242,10 @@ impl Manager {
             }
             let Manager { units, env, inbox, .. } = &mut *self;
             let unit = &mut units[index];
-            if let Err(reason) = inbox.during(unit.stop(env), |_| {}).await? {
+            let stopped = inbox.during(unit.stop(env), |_| {}).await?;
+            self.watched[index].stuck = stopped.is_err();
+            if let Err(reason) = stopped {
+                let (env, unit) = (&self.env, &self.units[index]);
                 tracing::error!(target: "service", "{}/{} could not be stopped: {reason}", env.group, unit.name);
                 failed.get_or_insert(ServiceReport::StopFailed { service: unit.name.clone(), reason });
             }
@@ -251,9 +257,14 @@ impl Manager {
         })
     }
 
-    /// A service that should run has died: one restart on the spot, then the core decides.
+    /// A service that should run has died: one restart on the spot, then the core decides. One that could not be stopped has
+    /// ended: told at once.
     async fn mourn(&mut self, index: usize, how: String) -> Result<(), Gone> {
         let (group, name) = (self.env.group.clone(), self.units[index].name.clone());
+        if std::mem::take(&mut self.watched[index].stuck) {
+            self.report(ServiceReport::Died { service: name, reason: how });
+            return Ok(());
+        }
         let recent = self.watched[index].restarted.is_some_and(|at| at.elapsed() < RESTART_PAUSE);
         let reason = if recent {
             format!("{how}; again, within {RESTART_PAUSE:?} of its restart")
@@ -302,7 +313,7 @@ async fn next_death(units: &mut [Unit], watched: &[Watch], env: &Env) -> (usize,
         .iter_mut()
         .zip(watched)
         .enumerate()
-        .filter(|(_, (_, watch))| watch.on)
+        .filter(|(_, (_, watch))| watch.on || watch.stuck)
         .map(|(index, (unit, _))| Box::pin(async move { (index, unit.died(env).await) }) as Death<'_>)
         .collect();
     if watches.is_empty() { std::future::pending().await } else { select_all(watches).await.0 }

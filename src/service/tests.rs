@@ -280,6 +280,23 @@ async fn an_init_script_that_does_not_stop_is_reported_and_the_others_are_stoppe
 }
 
 #[tokio::test]
+async fn a_service_that_could_not_be_stopped_is_watched_to_its_end() {
+    let mut bench = Bench::new(vec![spec(Kind::Lsb("web".into()))]);
+    let up = bench.path("up");
+    fs::write(&up, "").unwrap();
+    script(
+        bench.dir.path(),
+        "web",
+        &format!("case $1 in stop) exit 1;; status) [ -e {} ] || exit 3;; esac; exit 0", up.display()),
+    );
+    bench.order(1, Stop);
+    let (1, ServiceReport::StopFailed { .. }) = bench.report().await else { panic!("stopped") };
+    fs::remove_file(&up).unwrap();
+    let (1, ServiceReport::Died { service, .. }) = bench.report().await else { panic!("it ended, and nobody said so") };
+    assert_eq!(service, "web");
+}
+
+#[tokio::test]
 async fn a_state_that_cannot_be_found_out_is_not_stopped() {
     let mut bench = Bench::new(vec![spec(Kind::Lsb("missing".into()))]);
     assert!(bench.running().await);
