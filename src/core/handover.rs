@@ -442,7 +442,8 @@ impl Group {
                 }
             }
             Role::Standby(s) => {
-                if g.role == BeatRole::Owner && !ignored {
+                // Whatever its role: what it has seen may have died here with an earlier life (R13).
+                if !ignored {
                     self.seen = self.seen.max(g.epoch);
                 }
                 self.role = Role::Standby(s);

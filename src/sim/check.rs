@@ -61,8 +61,8 @@ pub struct Checker {
     owned: [Vec<Epoch>; 2],
     seen: [Vec<Epoch>; 2],
     lives: [Incarnation; 2],
-    /// For each node the newest life of its peer that it heard: what an older one said is refused as a replay.
-    heard: [Incarnation; 2],
+    /// For each node the newest life of its peer that it heard, and its newest number: what is older is refused as a replay.
+    heard: [(Incarnation, u64); 2],
     idle: Vec<Option<Moment>>,
     unserved: Vec<Option<Moment>>,
     /// For each node and group the newest epochs that it granted, and to which intent.
@@ -97,7 +97,7 @@ impl Checker {
             owned: [none(), none()],
             seen: [none(), none()],
             lives: [Incarnation(0); 2],
-            heard: [Incarnation(0); 2],
+            heard: [(Incarnation(0), 0); 2],
             idle: vec![None; groups],
             unserved: vec![None; groups],
             granted: [vec![Vec::new(); groups], vec![Vec::new(); groups]],
@@ -153,10 +153,11 @@ impl Checker {
             return;
         }
         self.met[node] = true;
-        if beat.incarnation < self.heard[node] {
+        let name = (beat.incarnation, beat.number);
+        if name < self.heard[node] {
             return;
         }
-        self.heard[node] = beat.incarnation;
+        self.heard[node] = name;
         for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
             if said.role == BeatRole::Owner {
                 let seen = &mut self.seen[node][group];
@@ -175,7 +176,7 @@ impl Checker {
             *seen = (*seen).min(durable(group));
         }
         self.met[node] = false;
-        self.heard[node] = Incarnation(0);
+        self.heard[node] = (Incarnation(0), 0);
         self.stood_down[node].iter_mut().for_each(|count| *count = 0);
     }
 
