@@ -220,7 +220,7 @@ impl Group {
             return self.open(epoch, why, grounds, gap, evidence, cx, now);
         }
         if let Some(r) = g.refused.filter(|r| r.grant == mine) {
-            let text = format!("{} refuses: {}", cx.peer_name(), refusal(r.why));
+            let text = format!("{} refuses: {}", cx.peer_name(), r.why.words());
             return self.withdraw(s, text, cx.settings.timing.heartbeat * 10, cx, now);
         }
         let again = cx.settings.timing.echo_period();
@@ -491,14 +491,5 @@ impl Group {
         };
         let text = format!("handed to {}: {text}", cx.peer_name());
         Some(self.leave(o.epoch, Some(grant), Level::Info, text, cx, now))
-    }
-}
-
-fn refusal(why: WhyRefused) -> &'static str {
-    match why {
-        WhyRefused::NotFit => "this node is not fit to serve (no own reachability, or a service that does not run)",
-        WhyRefused::StaleEpoch => "it knows of a higher epoch",
-        WhyRefused::OtherIntent => "its own intent goes first",
-        WhyRefused::Busy => "it is busy with another move",
     }
 }

@@ -204,6 +204,18 @@ pub enum WhyRefused {
     Busy,
 }
 
+impl WhyRefused {
+    /// A few words for a log line, as the one who is refused reads them.
+    pub fn words(self) -> &'static str {
+        match self {
+            WhyRefused::NotFit => "this node is not fit to serve (no own reachability, or a service that does not run)",
+            WhyRefused::StaleEpoch => "it knows of a higher epoch",
+            WhyRefused::OtherIntent => "its own intent goes first",
+            WhyRefused::Busy => "it is busy with another move",
+        }
+    }
+}
+
 /// A value whose signature was checked, or modelled, by the one who vouches for it.
 ///
 /// Only `wire::open`, the simulator and the journal's replay may vouch; a test reads the sources and enforces it.
