@@ -39,7 +39,7 @@ fn a_bond_is_shown_and_logged_and_only_received_heartbeats_count() {
         return;
     }
     let Some(packages) = Packages::find() else { return };
-    let mut pair = Pair::start(&packages);
+    let Some(mut pair) = Pair::start(&packages) else { return };
     let begin = pair.wait("a calm pair", |a, b| {
         a.link("bond") == "ok"
             && b.link("bond") == "ok"
@@ -142,13 +142,17 @@ impl Seen {
 }
 
 impl Pair {
-    fn start(packages: &Packages) -> Pair {
+    /// `None` where no machine of this kind can be had.
+    fn start(packages: &Packages) -> Option<Pair> {
         ns::sweep();
         let switch = Namespace::create(&Prefix::new().unwrap(), "uml").unwrap();
+        let files = tempfile::tempdir().unwrap();
+        if !packages.boots(&switch, files.path()) {
+            return None;
+        }
         netlink::link_up(&switch, "lo", true).unwrap();
         netlink::bridges(&switch, &["lan", "cable1", "cable2"].map(str::to_owned)).unwrap();
         netlink::add_addresses(&switch, "lan", &[("192.168.42.1".parse().unwrap(), 25)]).unwrap();
-        let files = tempfile::tempdir().unwrap();
         let binary = Path::new(env!("CARGO_BIN_EXE_twinbeat"));
         let initramfs = files.path().join("initramfs");
         let modules = [
@@ -176,7 +180,7 @@ impl Pair {
             machine
         });
         let client = Client::start(&switch);
-        Pair { client, machines, switch, _files: files }
+        Some(Pair { client, machines, switch, _files: files })
     }
 
     fn look(&mut self) -> [Seen; 2] {

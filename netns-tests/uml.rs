@@ -69,6 +69,17 @@ impl Packages {
         fs::write(to, archive.finish()).with_context(|| format!("write {}", to.display()))
     }
 
+    /// Whether this machine's processor and kernel let User Mode Linux boot at all: a bare machine, with nothing of the product in it. Where they do
+    /// not (on processors with AMX its buffer for the registers is too small), a line says so, with the kernel's last words.
+    pub fn boots(&self, inside: &Namespace, dir: &Path) -> bool {
+        let bare = dir.join("bare");
+        let tried = self.initramfs(&bare, &[], &[], &[]).and_then(|()| self.boot(inside, "bare", &bare, &[]));
+        if let Err(error) = &tried {
+            eprintln!("SKIPPED: real bonds need a User Mode Linux that boots, and here a bare one does not: {error:#}");
+        }
+        tried.is_ok()
+    }
+
     /// Boots a machine in `inside`, with one network card (`vec0`, `vec1`, …) for each tap there, and waits until its shell answers.
     pub fn boot(&self, inside: &Namespace, name: &str, initramfs: &Path, taps: &[(String, String)]) -> Result<Machine> {
         let dir = initramfs.parent().context("the initramfs has a directory")?;
