@@ -75,7 +75,9 @@ impl Packages {
         let bare = dir.join("bare");
         let tried = self.initramfs(&bare, &[], &[], &[]).and_then(|()| self.boot(inside, "bare", &bare, &[]));
         if let Err(error) = &tried {
-            eprintln!("SKIPPED: real bonds need a User Mode Linux that boots, and here a bare one does not: {error:#}");
+            let words = format!("{error:#}");
+            let last = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            eprintln!("SKIPPED: real bonds need a User Mode Linux that boots, and here a bare one does not: {last}");
         }
         tried.is_ok()
     }
