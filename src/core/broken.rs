@@ -66,6 +66,8 @@ clauses! {
     TableBeatEndsStandDown = "R2 †",
     /// No negative control is sent.
     NoNegativeControl = "R2 †",
+    /// Negative controls go out although this node's own write may still be in the witness's table.
+    ControlAfterWrite = "R2",
     /// A witness that failed the negative control counts all the same.
     ControlIgnored = "R2 †",
 
@@ -100,6 +102,12 @@ clauses! {
     ChallengeNeverBroken = "R4.4",
     /// One missing echo breaks a challenge.
     ChallengeBrokenByOne = "R4.4",
+    /// A challenge goes on while the witness is unreachable, and without a limit in time.
+    ChallengeOutlivesWitness = "R4",
+    /// A challenge is broken by a deaf standby that has begun one itself.
+    DeafStandbyObjects = "R4",
+    /// A peer that is heard, does not hear, and is not fit to serve blocks a claim while the witness answers it.
+    UnfitBlocks = "R4",
     /// A challenge that never took is a claim.
     NeverTookClaims = "R4.4",
     /// One of several witnesses is enough for a challenge.
@@ -176,6 +184,8 @@ clauses! {
     PeerLeaseForgotten = "R11 †",
     /// An owner uses a longer lease before its peer has echoed it.
     LengthensAtOnce = "R11 †",
+    /// A lease is echoed before it is on the disk.
+    LeaseEchoedEarly = "R11 †",
     /// A heartbeat announces less than the lease in force.
     LeaseUnderstated = "R11 †",
 
@@ -183,6 +193,8 @@ clauses! {
     UnsignedBelieved = "R12",
     /// A heartbeat that was heard before counts again.
     ReplayCounts = "R12",
+    /// Words of a life that never heard this one of mine break the silence.
+    UnprovenBreaksSilence = "R12",
     /// A lower incarnation is believed without the proof that it heard this node a moment ago.
     GhostBelieved = "R12",
 
@@ -199,6 +211,8 @@ clauses! {
     StandbyNotRefused = "R14",
     /// A standby by command does not survive a restart.
     HoldNotKept = "R14",
+    /// Both nodes can be in standby by command, each handing the group to the other.
+    BothHeld = "R14",
 }
 
 /// Whether this clause is taken out on this thread.

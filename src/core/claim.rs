@@ -171,6 +171,9 @@ pub struct Challenge {
     pub needed: Span,
     /// When the next echoes go out.
     pub next: Mono,
+    /// When it began.
+    #[serde(default)]
+    pub since: Mono,
 }
 
 /// How a challenge goes.
@@ -189,7 +192,12 @@ pub enum Verdict {
 impl Challenge {
     /// Begins one.
     pub fn new(now: Mono, targets: usize, needed: Span) -> Challenge {
-        Challenge { registers: vec![Register::default(); targets], needed, next: now }
+        Challenge { registers: vec![Register::default(); targets], needed, next: now, since: now }
+    }
+
+    /// How long it may run without a verdict: four times what it must stand, and at the slow rate as many echoes as a verdict takes.
+    pub fn limit(&self, interval: Span) -> Span {
+        self.needed * 4 + interval * (u64::from(NEVER_TOOK_AFTER) + u64::from(BROKEN_AFTER))
     }
 
     /// Something was written already.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
-use super::group::{Group, Hold};
+use super::group::Group;
 use super::heartbeat::BeatRole;
 use super::id::GroupId;
 use super::io::{Answer, Command, Output};
@@ -62,27 +62,24 @@ impl Commands {
                     return;
                 }
                 for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
-                    g.hold = Some(Hold { until: lasting.map(|l| now + l), reason: reason.clone() });
+                    g.put_in_standby(lasting, reason.clone(), cx, now);
                     g.takeover = false;
                 }
-                cx.dirty = true;
-                cx.urgent = true;
                 self.pending.push(Pending { id, want: Want::Standby, groups: chosen, since: now });
             }
             Command::Takeover { group } => {
                 let chosen = chosen(group);
+                // Looked at as a whole before anything changes: what is refused leaves all as it was, and no group goes alone.
+                let cannot = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.no_takeover(cx, now));
+                if let Some(why) = cannot {
+                    reply(cx, id, Answer::Refused(why));
+                    return;
+                }
                 for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
-                    g.hold = None;
-                    if !matches!(g.role, Role::Owner(_) | Role::Opening(_)) {
-                        if !cx.in_touch(now) {
-                            let why = format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name());
-                            reply(cx, id, Answer::Refused(why));
-                            return;
-                        }
-                        if !g.eligible(cx, now) {
-                            reply(cx, id, Answer::Refused("this node is not fit to serve, see status".into()));
-                            return;
-                        }
+                    if matches!(g.role, Role::Owner(_) | Role::Opening(_)) {
+                        g.hold = None;
+                    } else {
+                        // A standby by command ends with the move, not before.
                         g.takeover = true;
                         g.wish_after = None;
                         g.last_refusal = None;
@@ -203,6 +200,21 @@ impl Commands {
     }
 }
 
+impl Group {
+    /// Why a takeover of this group cannot begin; none when it can, or when there is nothing to take.
+    fn no_takeover(&self, cx: &Shared, now: Mono) -> Option<String> {
+        if matches!(self.role, Role::Owner(_) | Role::Opening(_)) {
+            None
+        } else if !cx.in_touch(now) {
+            Some(format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name()))
+        } else if !self.eligible(cx, now) {
+            Some(format!("{}: this node is not fit to serve, see status", self.name))
+        } else {
+            None
+        }
+    }
+}
+
 fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
     let there = |g: &&Group| {
         matches!(g.role, Role::Standby(_))
@@ -211,6 +223,9 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
     };
     if groups.iter().all(there) {
         return Some(Answer::Done(words(groups, p.since, &format!("{} serves", cx.peer_name()))));
+    }
+    if let Some(g) = groups.iter().find(|g| g.hold.is_none()) {
+        return Some(Answer::Refused(format!("{}: the standby ended before the move was finished", g.name)));
     }
     (now >= p.since + LIMIT)
         .then(|| Answer::Refused(format!("not finished after {LIMIT}; the standby stays in force. {}", refusals(groups))))

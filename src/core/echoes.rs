@@ -90,7 +90,12 @@ impl Node {
     /// is the witness that is tested. Not before the owner has been heard for a moment, so that its announcements are there.
     pub(super) fn controls(&mut self, now: Mono) {
         let cx = &self.cx;
-        let served = |g: &&Group| g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open);
+        // What this node wrote is still in the table until the owner has announced again, and says so: before that a control comes
+        // back from any witness.
+        let announced = |g: &Group, ack: u64| ack >= g.challenged || broken(Broken::ControlAfterWrite);
+        let served = |g: &&Group| {
+            g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open && announced(g, b.challenge_ack))
+        };
         let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
         match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {
             None => {

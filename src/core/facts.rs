@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
+use super::fitness::UNFIT;
 use super::grounds::Defence;
-use super::group::{Group, Next, UNFIT};
+use super::group::{Group, Next};
 use super::heartbeat::{BeatRole, Heartbeat, Verified};
 use super::id::{Attempt, Epoch, Mac};
 use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Output, ServiceReport};

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
+use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, Refused};
+use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Name};
 use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
 use super::owner::lifetime;
@@ -17,30 +19,8 @@ use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::Series;
 
-/// After a failed start of services, or a failed opening, a node is not eligible for this long.
-pub(super) const UNFIT: Span = Span::secs(30);
-/// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
-/// be carried back and forth.
-const MOST_UNFIT: Span = Span::secs(300);
 /// An unconfirmed kernel order is given again after this.
 const AGAIN: Span = Span::millis(500);
-
-/// A service that failed.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// When.
-    pub at: Mono,
-    /// Failures in a row.
-    pub count: u32,
-    /// It was started since, and runs.
-    pub runs_again: bool,
-}
-
-impl Failure {
-    fn patience(&self) -> Span {
-        (UNFIT * (1 << (self.count.clamp(1, 5) - 1))).min(MOST_UNFIT)
-    }
-}
 
 /// What a step leads to.
 pub(super) enum Next {
@@ -48,15 +28,6 @@ pub(super) enum Next {
     Stay(Role),
     /// Another role: to be stepped at once.
     Change(Role),
-}
-
-/// An administrator's standby, with its end.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hold {
-    /// When it ends by itself.
-    pub until: Option<Mono>,
-    /// Why, in the administrator's words.
-    pub reason: Option<String>,
 }
 
 /// The newest change of owner, for people.
@@ -85,6 +56,9 @@ pub struct Group {
     pub durable: Epoch,
     /// Standby by command.
     pub hold: Option<Hold>,
+    /// The highest number of a standby by command that either node has said.
+    #[serde(default)]
+    pub told: u64,
     /// The services.
     pub running: Running,
     /// A service that does not stop is told again at this instant.
@@ -121,6 +95,9 @@ pub struct Group {
     pub last_change: Option<LastChange>,
     /// The newest refusal, for people.
     pub last_refusal: Option<String>,
+    /// The newest refused claim that was logged, and until when it is not logged again.
+    #[serde(default)]
+    pub refusal_told: Option<(String, Mono)>,
     /// The send time of the newest VIP-sourced echo that a majority of witnesses sent back here, for people.
     pub table_proved: Option<Mono>,
     /// The epoch that the peer was heard to serve with, and since when, for people.
@@ -146,9 +123,12 @@ impl Group {
             role: Role::Standby(Standby::default()),
             seen: epoch,
             durable: epoch,
-            hold: record
-                .and_then(|r| r.standby.as_ref())
-                .map(|h| Hold { until: h.left.map(|l| now + l), reason: h.reason.clone() }),
+            hold: record.and_then(|r| r.standby.as_ref()).map(|h| Hold {
+                until: h.left.map(|l| now + l),
+                reason: h.reason.clone(),
+                told: h.told,
+            }),
+            told: record.and_then(|r| r.standby.as_ref()).map_or(0, |h| h.told),
             running: Running::Stopped,
             stop_again: None,
             service_attempt: Attempt(0),
@@ -167,6 +147,7 @@ impl Group {
             driven_out: VecDeque::new(),
             last_change: None,
             last_refusal: None,
+            refusal_told: None,
             table_proved: None,
             peer_serves: None,
         };
@@ -231,35 +212,12 @@ impl Group {
             owned: owned.or(Some(reserve)),
             peer_lease: if broken(Broken::PeerLeaseForgotten) { Span::ZERO } else { cx.peer.lease },
             acked_lease: cx.acked_lease,
-            standby: self
-                .hold
-                .as_ref()
-                .filter(|_| !broken(Broken::HoldNotKept))
-                .map(|h| StandbyHold { left: h.until.map(|u| u.since(now)), reason: h.reason.clone() }),
+            standby: self.hold.as_ref().filter(|_| !broken(Broken::HoldNotKept)).map(|h| StandbyHold {
+                left: h.until.map(|u| u.since(now)),
+                reason: h.reason.clone(),
+                told: h.told,
+            }),
         }
-    }
-
-    /// Nothing is still stopping, nothing failed a moment ago, and the state can be written.
-    pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
-        let services = match &self.running {
-            Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
-            Running::Stopping | Running::Stuck(_) => broken(Broken::StoppingEligible),
-            Running::Failed(_, until) => now >= *until,
-        };
-        // Whatever became of the service since: on this node it failed a moment ago.
-        let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
-        services && cx.disk_failed.is_none() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
-    }
-
-    /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost.
-    pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
-        self.eligible(cx, now) && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
-    }
-
-    /// A service failed on this node.
-    pub(super) fn service_failed(&mut self, now: Mono) {
-        let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
-        self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
     }
 
     /// A released or withdrawn epoch is never used again (SAFETY R6).
@@ -321,6 +279,7 @@ impl Group {
             gate_open: false,
             eligible: self.accepts(cx, now),
             standby_held: self.hold.is_some(),
+            told: self.hold.as_ref().map_or(self.told, |h| h.told),
             offer: None,
             intent: None,
             granted: None,
@@ -435,6 +394,9 @@ impl Group {
         let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), std::mem::take(&mut o.evidence));
         cx.note(Level::Info, Some(&self.name), Kind::Owner(self.id, o.epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap });
+        if o.why == Why::Takeover {
+            self.hold = None;
+        }
         self.takeover = false;
         self.services(ServiceOrder::Start(o.epoch), Running::Starting, cx);
         cx.dirty = true;

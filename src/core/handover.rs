@@ -5,7 +5,7 @@
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
-use super::group::{Group, Hold, LastChange, Next};
+use super::group::{Group, LastChange, Next};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Offer, Refused, WhyRefused};
 use super::id::NodeId;
 use super::io::{Output, ServiceOrder};
@@ -210,9 +210,6 @@ impl Group {
                 return Next::Stay(Role::Standby(s));
             };
             let (epoch, why) = (w.epoch, w.why);
-            if why == Why::Takeover {
-                self.hold = None;
-            }
             let rtt = cx.links.iter().filter_map(|l| l.rtt).min().unwrap_or_default();
             let gap = (g.closed_for.filter(|_| why != Why::First)).map(|c| c + rtt / 2);
             let evidence = format!("; {} released it", cx.peer_name());
@@ -309,7 +306,7 @@ impl Group {
         self.seen = self.seen.max(intent.epoch);
         self.released = Some((grant, now, now));
         self.refused = None;
-        self.take_hold(intent, cx);
+        self.take_hold(intent, cx, now);
         cx.urgent = true;
         cx.dirty = true;
     }
@@ -318,14 +315,6 @@ impl Group {
         if self.refused != Some(refused) {
             self.refused = Some(refused);
             cx.urgent = true;
-        }
-    }
-
-    /// A takeover by command on the other node puts a preferred node in standby, or it would fail back at once.
-    fn take_hold(&mut self, intent: Intent, cx: &mut Shared) {
-        if intent.commanded && cx.preferred(self.id) && self.hold.is_none() {
-            self.hold = Some(Hold { until: None, reason: Some(format!("takeover by command on {}", cx.peer_name())) });
-            cx.dirty = true;
         }
     }
 
@@ -358,15 +347,19 @@ impl Group {
 
     /// What a new heartbeat says of this group, whatever the role.
     pub(super) fn hear(&mut self, beat: &Heartbeat, by_table: bool, cx: &mut Shared, now: Mono) {
-        if (!by_table || broken(Broken::TableBeatEndsStandDown))
-            && cx.peer.deaf_and_dark_since(&self.name).is_none_or(|at| now.since(at) < cx.settings.timing.warn)
-        {
+        let (since, warn, _) = self.silence(cx);
+        let counts = now < since + warn;
+        if (!by_table || broken(Broken::TableBeatEndsStandDown)) && counts {
             self.stand_down = None;
             self.broken = 0;
         }
         // Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
         let challenging = matches!(&self.role, Role::Standby(s) if s.claim.as_ref().and_then(|c| c.challenge.as_ref()).is_some_and(|c| c.written()));
-        if by_table && challenging {
+        // Not by the echoes of a deaf standby that has begun a challenge of its own: it objects to nothing.
+        let said = beat.groups.iter().find(|g| g.name == self.name);
+        let objects =
+            said.is_none_or(|g| g.role != BeatRole::Standby || g.gate_open) || counts || broken(Broken::DeafStandbyObjects);
+        if by_table && challenging && objects {
             let why = format!("{} was heard through the witness's table: it lives", cx.peer_name());
             self.challenge_broken(why, cx, now);
         }
@@ -377,6 +370,7 @@ impl Group {
             }
             return;
         };
+        self.yield_hold(g, cx);
         let heard = if broken(Broken::PeerGroundFromHearing) { Some(now) } else { cx.peer.hears_me };
         let ignored = broken(Broken::EpochHeardIgnored);
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
@@ -480,7 +474,7 @@ impl Group {
             self.refuse(Refused { grant, why }, cx);
             return None;
         }
-        self.take_hold(intent, cx);
+        self.take_hold(intent, cx, now);
         let text = match o.offer {
             Some(offer) => Why::Offered(offer).words().replace("the peer", "this node"),
             None if intent.commanded => format!("takeover by command on {}", cx.peer_name()),

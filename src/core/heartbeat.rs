@@ -93,6 +93,9 @@ pub struct GroupBeat {
     /// An administrator put the sender in standby: a preference (SAFETY R14).
     #[serde(rename = "hold", skip_serializing_if = "std::ops::Not::not", default)]
     pub standby_held: bool,
+    /// The highest number of a standby by command that the sender knows of; with `standby_held` its own one's (SAFETY R14).
+    #[serde(rename = "told", skip_serializing_if = "is_zero", default)]
+    pub told: u64,
     /// The owner asks the receiver to take over, and why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offer: Option<Offer>,

@@ -182,6 +182,13 @@ pub struct StandbyHold {
     pub left: Option<Span>,
     /// The administrator's words.
     pub reason: Option<String>,
+    /// Its number: of two nodes in standby the one with the higher number was told last.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub told: u64,
+}
+
+fn zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A link's own interface.

@@ -17,6 +17,16 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
+/// A record on its way to the disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Writing {
+    ticket: u64,
+    /// What it reserves for each group.
+    epochs: Vec<Epoch>,
+    /// The peer's lease in it.
+    peer_lease: Span,
+}
+
 /// A record that could not be written is tried again after this.
 const DISK_AGAIN: Span = Span::secs(1);
 /// The decision of one node.
@@ -34,8 +44,8 @@ pub struct Node {
     last_beat: Option<Mono>,
     /// The peer asked for an answer.
     answer: bool,
-    /// The record on its way to the disk: its ticket and what it reserves.
-    writing: Option<(u64, Vec<Epoch>)>,
+    /// The record on its way to the disk.
+    writing: Option<Writing>,
     /// When to try the disk again.
     disk_again: Mono,
     pub(super) next_control: Mono,
@@ -123,6 +133,7 @@ impl Node {
             let record = start.record.groups.iter().find(|r| r.name == name);
             if let Some(r) = record {
                 self.cx.peer.lease = self.cx.peer.lease.max(r.peer_lease);
+                self.cx.peer.durable_lease = self.cx.peer.lease;
                 self.cx.acked_lease = self.cx.acked_lease.max(r.acked_lease);
             }
             let at = |v: &[bool]| v.get(i).copied().unwrap_or(false);
@@ -230,10 +241,12 @@ impl Node {
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(super::link::Link::forget_numbers);
+            // Its count of challenges begins anew.
+            self.groups.iter_mut().for_each(|g| g.challenge_ack = 0);
             cx.note(Level::Info, None, Kind::Peer, format!("heard {} (incarnation {})", cx.peer_name(), beat.get().incarnation));
             self.answer = true;
         }
-        if let Some(lease) = cx.peer.echoed_lease {
+        if let Some(lease) = cx.peer.echoed_lease.filter(|lease| *lease > Span::ZERO) {
             // Lengthened only after the peer has echoed it (R11).
             let acked = lease.max(if restarted { Span::ZERO } else { cx.acked_lease });
             cx.dirty |= acked != cx.acked_lease;
@@ -275,9 +288,12 @@ impl Node {
     }
 
     fn persisted(&mut self, ticket: u64) {
-        let Some((_, reserved)) = self.writing.take_if(|(t, _)| *t == ticket) else { return };
-        for (group, epoch) in self.groups.iter_mut().zip(reserved) {
+        let Some(written) = self.writing.take_if(|w| w.ticket == ticket) else { return };
+        for (group, epoch) in self.groups.iter_mut().zip(written.epochs) {
             group.durable = epoch;
+        }
+        if written.peer_lease > self.cx.peer.durable_lease {
+            self.cx.peer.durable_lease = written.peer_lease;
         }
         if self.cx.disk_failed.take().is_some() {
             self.cx.note(Level::Info, None, Kind::Host, "the state directory can be written again");
@@ -285,7 +301,7 @@ impl Node {
     }
 
     fn persist_failed(&mut self, ticket: u64, reason: String, now: Mono) {
-        if self.writing.take_if(|(t, _)| *t == ticket).is_none() {
+        if self.writing.take_if(|w| w.ticket == ticket).is_none() {
             return;
         }
         self.disk_again = now + DISK_AGAIN;
@@ -374,7 +390,7 @@ impl Node {
         cx.dirty = false;
         let groups: Vec<GroupRecord> = self.groups.iter().map(|g| g.record(cx, now)).collect();
         let ticket = cx.number();
-        self.writing = Some((ticket, groups.iter().map(|g| g.epoch).collect()));
+        self.writing = Some(Writing { ticket, epochs: groups.iter().map(|g| g.epoch).collect(), peer_lease: cx.peer.lease });
         let no_register = (0u8..)
             .zip(&cx.witness.targets)
             .filter(|(i, w)| !w.register && cx.settings.witness.is_register(usize::from(*i)))
@@ -396,8 +412,10 @@ impl Node {
         let owner = self.groups.iter().any(Group::owns);
         let number = self.cx.sent.next(now);
         let cx = &mut self.cx;
-        let echo_of =
-            cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease: cx.peer.said().map_or(Span::ZERO, |b| b.lease) });
+        // A challenge lasts for the own file's lease at least: no longer one needs the record.
+        let durable = if broken(Broken::LeaseEchoedEarly) { cx.peer.lease } else { cx.peer.durable_lease.max(timing.lease) };
+        let lease = cx.peer.said().map_or(Span::ZERO, |b| b.lease).min(durable);
+        let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease });
         let newest = cx.links.iter().filter(|l| l.number > 0);
         let echoes =
             newest.filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?) })).collect();

@@ -2,8 +2,9 @@
 
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
+use super::fitness::UNFIT;
 use super::grounds::Defend;
-use super::group::{Group, Next, UNFIT};
+use super::group::{Group, Next};
 use super::heartbeat::Offer;
 use super::io::{AddressOrder, EchoKind, GateOrder, Output, ServiceOrder};
 use super::role::{Owner, Role, Running};

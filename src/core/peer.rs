@@ -72,6 +72,9 @@ pub struct Peer {
     pub reaches_since: Option<Mono>,
     /// The longest lease that it has announced.
     pub lease: Span,
+    /// As much of `lease` as is on disk: no more is echoed, since no more outlives a loss of power (SAFETY R11).
+    #[serde(default)]
+    pub durable_lease: Span,
     /// The lease of mine that it echoed last.
     pub echoed_lease: Option<Span>,
     /// Its newest heartbeat.
@@ -152,15 +155,24 @@ impl Peer {
         self.heard.unwrap_or(self.floor).max(self.floor)
     }
 
-    /// It says that it cannot serve, and its words do not show that it hears me: condition 1, second form (SAFETY R4.1).
-    /// Then silence is counted from the send time of my last heartbeat that it heard.
-    pub fn deaf_and_dark_since(&self, group: &str) -> Option<Mono> {
+    /// This life of it has never shown that it heard this life of mine: an earlier life's words, played back, look the same. Then
+    /// silence is counted from when it was heard first (SAFETY R12).
+    pub fn unproven_since(&self) -> Option<Mono> {
+        (self.heard.is_some() && self.hears_me.is_none() && !broken(Broken::UnprovenBreaksSilence))
+            .then(|| self.met.max(self.floor))
+    }
+
+    /// It says that it cannot serve (it reaches no witness, or is not fit), and its words do not show that it hears me: condition 1,
+    /// second form (SAFETY R4.1). Then silence is counted from the send time of my last heartbeat that it heard.
+    pub fn deaf_and_unable_since(&self, group: &str) -> Option<Mono> {
         if broken(Broken::DeafCounts) {
             return None;
         }
         let said = self.said()?;
         let g = self.group(group)?;
-        let cannot = g.role == super::heartbeat::BeatRole::Standby && !g.gate_open && !said.reachable;
+        let cannot = g.role == super::heartbeat::BeatRole::Standby
+            && !g.gate_open
+            && (!said.reachable || (!g.eligible && !broken(Broken::UnfitBlocks)));
         cannot.then(|| self.hears_me.unwrap_or(self.met).max(self.floor))
     }
 

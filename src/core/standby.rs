@@ -52,7 +52,12 @@ impl Group {
             return (floor, t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
         }
         let since = cx.peer.silent_since();
-        let since = cx.peer.deaf_and_dark_since(&self.name).map_or(since, |deaf| deaf.min(since));
+        if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
+            return (deaf.min(since), t.warn, t.dead);
+        }
+        if let Some(met) = cx.peer.unproven_since() {
+            return (met.min(since), t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
+        }
         (since, t.warn, if broken(Broken::ClaimAtWarn) { t.warn } else { t.dead })
     }
 
@@ -104,12 +109,32 @@ impl Group {
             cx.wake(now + PROBE_GAP);
         }
 
+        // A challenge proves nothing while the witness does not answer this node: it ends, and is owned up to.
+        let dark = !cx.witness.reachable && !broken(Broken::ChallengeOutlivesWitness);
+        if dark && let Some(c) = claim.challenge.take() {
+            claim.probes = Default::default();
+            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+            if c.written() {
+                self.challenged += 1;
+                cx.urgent = true;
+            }
+        }
+
         // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
         let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since)
             || broken(Broken::ClaimWithoutReach);
         let quiet = claim.probes.unanswered(now) || broken(Broken::ClaimUnprobed);
         let stopping = self.running == super::role::Running::Stopping;
-        if claim.challenge.is_none() && quiet && reach && !stopping {
+        // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
+        let registers = (0..).zip(&cx.witness.targets).filter(|(i, w)| w.register && cx.settings.witness.is_register(*i)).count();
+        let pointless = registers < cx.settings.witness.register_majority() && !broken(Broken::ControlIgnored);
+        if claim.challenge.is_none() && quiet && reach && pointless {
+            if !std::mem::replace(&mut claim.never_took, true) {
+                let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
+                self.last_refusal = Some(text.into());
+                cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+            }
+        } else if claim.challenge.is_none() && quiet && reach && !stopping {
             claim.challenge = Some(Challenge::new(now, cx.witness.targets.len(), cx.challenge_time()));
             claim.never_took = false;
             cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !broken(Broken::ChallengerSilent) });
@@ -135,6 +160,12 @@ impl Group {
                 }
                 let text = "the witness's table does not take this node's entry (pinned, or the write is filtered): no claim without fencing";
                 self.stood_down(s, text.into(), cx, now);
+                return;
+            }
+            Verdict::Running
+                if now >= c.since + c.limit(cx.settings.witness.interval) && !broken(Broken::ChallengeOutlivesWitness) =>
+            {
+                self.stood_down(s, "the challenge came to no end".into(), cx, now);
                 return;
             }
             Verdict::Running | Verdict::Stood(_) => {}
@@ -186,7 +217,11 @@ impl Group {
         cx.wake(now + wait);
         let text = format!("no claim: {why}; asks again in {wait}");
         self.last_refusal = Some(text.clone());
-        cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+        // A gateway's question ends a stand-down early (R5): what was said with a wait is not said again before that wait is over.
+        if self.refusal_told.as_ref().is_none_or(|(before, until)| *before != why || now >= *until) {
+            self.refusal_told = Some((why, now + wait));
+            cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+        }
     }
 
     /// The checklist: what is still open, each with its reason. Empty means: claim.
@@ -225,6 +260,10 @@ impl Group {
         };
         match &claim.challenge {
             None => {
+                if claim.never_took {
+                    open.push(Open::NeverTook);
+                    return open;
+                }
                 open.push(
                     claim
                         .probes

@@ -361,6 +361,7 @@ mod any {
                     gate_open: b[0],
                     eligible: b[1],
                     standby_held: b[2],
+                    told: n,
                     offer: b[3].then_some(Offer::PublicLost),
                     intent: (n == 1).then_some(Intent { epoch: Epoch(epoch + 1), attempt: Attempt(n), commanded: b[0] }),
                     granted: (n == 2).then_some(grant),

@@ -26,7 +26,14 @@ pub struct Need {
     shaken: Option<Moment>,
     /// The newest lying announcements: three within a lease look like another owner (SAFETY R5).
     lies: Vec<Moment>,
+    /// Nothing but starts and commands has happened since the beginning, or since everything healed.
+    calm: bool,
+    /// For each group how often it has moved since something happened last.
+    moved: Vec<u32>,
 }
+
+/// In a calm world nothing moves more often than this after the last thing that happened: to the other node and back, twice.
+const MOST_MOVES: u32 = 4;
 
 /// A command may take this long to be carried out.
 const COMMAND: Span = Span::secs(60);
@@ -46,6 +53,8 @@ impl Need {
             commanded: none(),
             shaken: None,
             lies: Vec::new(),
+            calm: true,
+            moved: vec![0; groups],
         }
     }
 
@@ -61,6 +70,11 @@ impl Need {
 
     /// Something is done to the world.
     pub fn act(&mut self, now: Moment, act: &Act) {
+        self.calm = match act {
+            Act::Start(_) | Act::Command(..) => self.calm,
+            other => *other == Act::Heal,
+        };
+        self.moved.iter_mut().for_each(|moved| *moved = 0);
         match act {
             Act::Unpause(_) | Act::FlushRuleset(_) | Act::LoseState(_) | Act::Configure(..) | Act::Restart(..) => {
                 self.shaken = Some(now);
@@ -114,6 +128,13 @@ impl World {
     /// A group went from one node to another: was there need?
     pub(super) fn judge_move(&mut self, group: usize, from: usize, to: usize) {
         self.review_need();
+        let need = &mut self.check.need;
+        need.moved[group] += 1;
+        if need.calm && need.moved[group] > MOST_MOVES {
+            let (times, name) = (need.moved[group], &self.pair.settings[0].groups[group].name);
+            let text = format!("{name} has moved {times} times since anything happened");
+            self.check.report(self.now, Promise::NoNeedlessMove, text);
+        }
         // What the one who takes it back was told: the files may differ.
         let settings = &self.machines[to].settings;
         let timing = self.pair.timing();

@@ -28,7 +28,7 @@ kinds! {
     Loss = 12, Delay = 13, Duplicate = 14, Gateway = 15, GatewayCut = 16, Forgets = 17, Clock = 18, Standby = 19, Takeover = 20,
     ServiceDies = 21, StartFails = 22, StopFails = 23, DeleteVip = 24, Flush = 25, Forge = 26, PlayBack = 27, Disk = 28,
     Corrupt = 29, Reorder = 30, Flap = 31, Pins = 32, LastHop = 33, Stranger = 34, DiskFails = 35, ServiceTakes = 36, Restart = 37,
-    SomeWays = 38, Lease = 39,
+    SomeWays = 38, Lease = 39, Commands = 40,
 }
 
 /// The names of the kinds of fault, for those who want to leave some out.
@@ -233,6 +233,22 @@ impl Drawer<'_> {
                 self.add(at, Step::Configure(On { config: Some(config), ..on }));
                 let kill = self.rng.below(2) == 0;
                 (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
+            }
+            Kind::Commands => {
+                // People give a second command, here or there, before the first one's end or long after it, and end none.
+                let mut then = at;
+                for _ in 0..self.rng.between(1, 4) {
+                    let place = self.node();
+                    let on = self.on(place);
+                    let step = match self.rng.below(5) {
+                        0 | 1 => Step::Standby(on),
+                        2 | 3 => Step::Takeover(on),
+                        _ => Step::Resume(on),
+                    };
+                    self.add(then, step);
+                    then = then + self.span(self.pair.timing().dead * 4);
+                }
+                (Step::Standby(on), None)
             }
             Kind::Standby => (Step::Standby(on.clone()), Some(Step::Resume(on))),
             Kind::Takeover => (Step::Takeover(on), None),

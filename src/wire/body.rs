@@ -73,6 +73,7 @@ fn read_group(said: &Value) -> Option<GroupBeat> {
         gate_open,
         eligible: known.is_some() && field(said, "ok").unwrap_or_default(),
         standby_held: field(said, "hold").unwrap_or_default(),
+        told: field(said, "told").unwrap_or_default(),
         offer: field(said, "offer"),
         intent: field(said, "intent"),
         granted: field(said, "granted"),

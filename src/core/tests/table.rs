@@ -141,6 +141,7 @@ impl Bench {
             gate_open: role == BeatRole::Owner,
             eligible: true,
             standby_held: false,
+            told: 0,
             offer: None,
             intent: None,
             granted: None,

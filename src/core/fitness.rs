@@ -1,0 +1,58 @@
+//! Whether a node is fit to serve a group: nothing is still stopping, nothing failed a moment ago, the state can be written.
+
+use serde::{Deserialize, Serialize};
+
+use super::broken::{Broken, broken};
+use super::group::Group;
+use super::role::Running;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+/// After a failed start of services, or a failed opening, a node is not eligible for this long.
+pub(super) const UNFIT: Span = Span::secs(30);
+/// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
+/// be carried back and forth.
+const MOST_UNFIT: Span = Span::secs(300);
+
+/// A service that failed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: Mono,
+    /// Failures in a row.
+    pub count: u32,
+    /// It was started since, and runs.
+    pub runs_again: bool,
+}
+
+impl Failure {
+    /// How long it counts where the peer could give or offer the group.
+    pub(super) fn patience(&self) -> Span {
+        (UNFIT * (1 << (self.count.clamp(1, 5) - 1))).min(MOST_UNFIT)
+    }
+}
+
+impl Group {
+    /// Nothing is still stopping, nothing failed a moment ago, and the state can be written.
+    pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
+        let services = match &self.running {
+            Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
+            Running::Stopping | Running::Stuck(_) => broken(Broken::StoppingEligible),
+            Running::Failed(_, until) => now >= *until,
+        };
+        // Whatever became of the service since: on this node it failed a moment ago.
+        let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
+        services && cx.disk_failed.is_none() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+    }
+
+    /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost.
+    pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
+        self.eligible(cx, now) && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+    }
+
+    /// A service failed on this node.
+    pub(super) fn service_failed(&mut self, now: Mono) {
+        let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
+        self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
+    }
+}
