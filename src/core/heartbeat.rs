@@ -122,7 +122,7 @@ pub struct GroupBeat {
     pub challenge_ack: u64,
 }
 
-fn is_zero(n: &u64) -> bool {
+pub(super) fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 

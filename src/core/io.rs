@@ -183,12 +183,8 @@ pub struct StandbyHold {
     /// The administrator's words.
     pub reason: Option<String>,
     /// Its number: of two nodes in standby the one with the higher number was told last.
-    #[serde(default, skip_serializing_if = "zero")]
+    #[serde(default, skip_serializing_if = "super::heartbeat::is_zero")]
     pub told: u64,
-}
-
-fn zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// A link's own interface.

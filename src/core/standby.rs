@@ -47,29 +47,35 @@ impl Group {
     /// Since when the peer has been silent, and after how long it is suspected and lost.
     pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
         let t = &cx.settings.timing;
+        // After a start evidence is gathered as long before the end as at other times.
+        let suspected = t.init_dead.less(t.dead.less(t.warn));
         if cx.peer.heard.is_none() && !broken(Broken::NoInitDead) {
             let floor = cx.peer.floor.max(cx.born);
-            return (floor, t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
+            return (floor, suspected, t.init_dead);
         }
         let since = cx.peer.silent_since();
         if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
             return (deaf.min(since), t.warn, t.dead);
         }
         if let Some(met) = cx.peer.unproven_since() {
-            return (met.min(since), t.init_dead.less(t.dead.less(t.warn)), t.init_dead);
+            return (met.min(since), suspected, t.init_dead);
         }
         (since, t.warn, if broken(Broken::ClaimAtWarn) { t.warn } else { t.dead })
     }
 
     /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
     fn end_claim(&mut self, s: &mut Standby, cx: &mut Shared) {
-        let Some(claim) = s.claim.take() else { return };
-        if let Some(c) = claim.challenge {
-            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-            if c.written() {
-                self.challenged += 1;
-                cx.urgent = true;
-            }
+        if let Some(c) = s.claim.take().and_then(|claim| claim.challenge) {
+            self.end_challenge(&c, cx);
+        }
+    }
+
+    /// A challenge that ends without a verdict: if it wrote, the owner is told, and announces again.
+    fn end_challenge(&mut self, c: &Challenge, cx: &mut Shared) {
+        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+        if c.written() {
+            self.challenged += 1;
+            cx.urgent = true;
         }
     }
 
@@ -113,11 +119,7 @@ impl Group {
         let dark = !cx.witness.reachable && !broken(Broken::ChallengeOutlivesWitness);
         if dark && let Some(c) = claim.challenge.take() {
             claim.probes = Default::default();
-            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-            if c.written() {
-                self.challenged += 1;
-                cx.urgent = true;
-            }
+            self.end_challenge(&c, cx);
         }
 
         // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
