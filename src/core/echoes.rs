@@ -58,7 +58,7 @@ impl Node {
             if !cx.settings.witness.is_register(target) {
                 continue;
             }
-            if t.pace.judge(now, delivery) {
+            if t.pace.judge(&t.own, now, delivery, &cx.settings.witness) {
                 let (slow, interval) = (t.pace.slow_only(), cx.settings.witness.interval);
                 let text = if slow {
                     format!(
@@ -80,7 +80,7 @@ impl Node {
                 cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
                 cx.witness.targets[target].pace.sent(now, number, period);
             }
-            if let Some(at) = cx.witness.targets[target].pace.wake(delivery) {
+            if let Some(at) = cx.witness.targets[target].pace.wake(delivery, &cx.settings.witness) {
                 cx.wake(at);
             }
         }

@@ -16,6 +16,9 @@ const ENOUGH: u32 = 70;
 const ENOUGH_AGAIN: u32 = 90;
 /// So many echoes of the slow rate before a trial must have been answered without a gap: a lossy network shows nothing.
 const SLOW_ONES: u64 = 8;
+/// So many echoes of the slow rate after a bad trial must be answered without a gap too: a network that began to lose while the
+/// trial ran looks like a limit.
+const SLOW_ONES_AFTER: u64 = 6;
 /// Between two trials, while the fast rate is borne.
 const AGAIN: Span = Span::secs(600);
 /// The same for a witness that does not bear it, or whose last trial was given up.
@@ -27,6 +30,9 @@ pub struct Pace {
     slow_only: bool,
     trial: Option<Trial>,
     next: Mono,
+    /// A trial ended then, and too few of its echoes came back: to be held against the slow rate after it.
+    #[serde(default)]
+    poor: Option<Mono>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -53,21 +59,27 @@ impl Pace {
     pub fn begin(&mut self, own: &Series, turn: u64, now: Mono, settings: &WitnessSettings) {
         let enough = settings.interval * (SLOW_ONES * (turn + 1));
         let steady = own.unbroken_since().is_some_and(|at| now.since(at) >= enough);
-        if self.trial.is_none() && now >= self.next && steady {
+        if self.trial.is_none() && self.poor.is_none() && now >= self.next && steady {
             self.trial = Some(Trial { due: now, ..Trial::default() });
         }
     }
 
     /// Gives up a trial: times are no longer good.
     pub fn abandon(&mut self, now: Mono) {
-        if self.trial.take().is_some() {
+        if self.trial.take().is_some() | self.poor.take().is_some() {
             self.next = now + AGAIN_SOON;
         }
     }
 
     /// When something is due.
-    pub fn wake(&self, timing_delivery: Span) -> Option<Mono> {
-        self.trial.as_ref().map(|t| if t.sent < ECHOES { t.due } else { t.due + timing_delivery + Span(1) })
+    pub fn wake(&self, delivery: Span, settings: &WitnessSettings) -> Option<Mono> {
+        let trial = self.trial.as_ref().map(|t| if t.sent < ECHOES { t.due } else { t.due + delivery + Span(1) });
+        trial.or(self.poor.map(|at| Self::believed(at, delivery, settings)))
+    }
+
+    /// When a poor trial that ended at `at` is believed, if nothing of the slow rate stayed away.
+    fn believed(at: Mono, delivery: Span, settings: &WitnessSettings) -> Mono {
+        at + settings.interval * (SLOW_ONES_AFTER + 1) + delivery + Span(1)
     }
 
     /// Whether an echo of the trial is due.
@@ -97,15 +109,26 @@ impl Pace {
         self.trial.is_some()
     }
 
-    /// Judges a trial whose echoes have all had their time. Says whether the judgement is another one than before.
-    pub fn judge(&mut self, now: Mono, delivery: Span) -> bool {
+    /// Judges a trial whose echoes have all had their time; `own` are the echoes of the slow rate, due every interval. Says whether
+    /// the judgement is another one than before.
+    pub fn judge(&mut self, own: &Series, now: Mono, delivery: Span, settings: &WitnessSettings) -> bool {
+        if let Some(at) = self.poor.filter(|at| now >= Self::believed(*at, delivery, settings)) {
+            self.poor = None;
+            // The first echo after the trial may still have suffered from it.
+            let whole = own.unbroken_since().is_some_and(|since| since <= at + settings.interval * 2);
+            // Not whole: loss, or the peer's own trial. The next one has its own row of slow echoes to wait for.
+            self.next = if whole { now + AGAIN_SOON } else { now };
+            return whole && !std::mem::replace(&mut self.slow_only, true);
+        }
         let over = |t: &Trial| t.sent == ECHOES && now.since(t.due) > delivery;
         let Some(t) = self.trial.take_if(|t| over(t)) else { return false };
         let share = t.back * 100 / ECHOES;
-        // A network that loses as many would not have let all the slow ones before the trial pass.
-        let slow_only = share < if self.slow_only { ENOUGH_AGAIN } else { ENOUGH };
-        self.next = now + if slow_only { AGAIN_SOON } else { AGAIN };
-        std::mem::replace(&mut self.slow_only, slow_only) != slow_only
+        let poor = share < if self.slow_only { ENOUGH_AGAIN } else { ENOUGH };
+        self.next = now + if poor { AGAIN_SOON } else { AGAIN };
+        if poor && !self.slow_only {
+            self.poor = Some(now);
+        }
+        !poor && std::mem::replace(&mut self.slow_only, false)
     }
 }
 
@@ -119,8 +142,21 @@ mod tests {
         Mono::ZERO + Span::millis(ms)
     }
 
-    /// A trial in which every `every`-th echo is answered.
-    fn trial(pace: &mut Pace, begin: u64, every: u32) -> bool {
+    fn settings() -> WitnessSettings {
+        WitnessSettings {
+            link: crate::core::id::LinkId(0),
+            targets: 1,
+            arp_only: 0,
+            interval: Span::millis(100),
+            fall: 3,
+            rise: 5,
+            island_hold: false,
+        }
+    }
+
+    /// A trial in which every `every`-th echo is answered, and then a second of the slow rate, of which the echo number `lost` is
+    /// not. Says whether the judgement changed.
+    fn trial(pace: &mut Pace, begin: u64, every: u32, lost: Option<u64>) -> bool {
         pace.trial = Some(Trial { due: at(begin), ..Trial::default() });
         for n in 0..ECHOES {
             let now = at(begin + 5 * u64::from(n));
@@ -130,31 +166,41 @@ mod tests {
                 assert!(pace.answered(now, u64::from(n), DELIVERY));
             }
         }
-        let end = at(begin + 5 * u64::from(ECHOES) + 51);
-        assert!(!pace.due(end));
-        pace.judge(end, DELIVERY)
+        let end = begin + 5 * u64::from(ECHOES) + 51;
+        assert!(!pace.due(at(end)));
+        let mut own = Series::default();
+        let mut news = pace.judge(&own, at(end), DELIVERY, &settings());
+        for n in 0..10 {
+            own.send(at(end + 90 + 100 * n), n);
+            if lost != Some(n) {
+                own.answer(at(end + 91 + 100 * n), n, DELIVERY);
+            }
+            own.expire(at(end + 180 + 100 * n), DELIVERY);
+            news |= pace.judge(&own, at(end + 180 + 100 * n), DELIVERY, &settings());
+        }
+        news
     }
 
     #[test]
     fn a_witness_that_answers_every_second_fast_echo_is_asked_slowly_until_a_trial_is_whole() {
         let mut pace = Pace::default();
-        assert!(!trial(&mut pace, 0, 1) && !pace.slow_only());
-        assert!(trial(&mut pace, 1_000, 2) && pace.slow_only());
-        assert!(!trial(&mut pace, 2_000, 2) && pace.slow_only());
-        assert!(trial(&mut pace, 3_000, 1) && !pace.slow_only());
+        assert!(!trial(&mut pace, 0, 1, None) && !pace.slow_only());
+        assert!(trial(&mut pace, 2_000, 2, None) && pace.slow_only());
+        assert!(!trial(&mut pace, 4_000, 2, None) && pace.slow_only());
+        assert!(trial(&mut pace, 6_000, 1, None) && !pace.slow_only());
+    }
+
+    #[test]
+    fn a_network_that_begins_to_lose_while_a_trial_runs_is_not_taken_for_a_limit() {
+        for lost in 1..6 {
+            let mut pace = Pace::default();
+            assert!(!trial(&mut pace, 0, 2, Some(lost)) && !pace.slow_only(), "the slow echo {lost} was lost");
+        }
     }
 
     #[test]
     fn no_trial_begins_on_a_network_that_loses_slow_echoes() {
-        let settings = WitnessSettings {
-            link: crate::core::id::LinkId(0),
-            targets: 1,
-            arp_only: 0,
-            interval: Span::millis(100),
-            fall: 3,
-            rise: 5,
-            island_hold: false,
-        };
+        let settings = settings();
         for (lost, first) in [(None, 8), (Some(5), 14)] {
             let (mut pace, mut own) = (Pace::default(), Series::default());
             let begun = (0..40).find(|n| {
