@@ -69,7 +69,8 @@ pub struct Group {
     pub released: Option<(Grant, Mono, Mono)>,
     /// The peer's intent that this node will not grant.
     pub refused: Option<Refused>,
-    /// How often this node challenged the peer, and what of the peer's it announced for.
+    /// How often this node challenged the peer, or left without handing over: what it wrote may be in the witness's table. And what of
+    /// the peer's it announced for.
     pub challenged: u64,
     /// The peer's count that was answered by an announcement.
     pub challenge_ack: u64,
@@ -422,6 +423,10 @@ impl Group {
             if self.driven_out.len() > 8 {
                 self.driven_out.pop_front();
             }
+        }
+        if to.is_none() {
+            // What this node announced or its kernel answered may still be in the witness's table: a later owner says when it is not.
+            self.challenged += 1;
         }
         let cold = cx.settings.groups[usize::from(self.id.0)].services == Services::Cold;
         let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);

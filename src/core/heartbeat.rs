@@ -114,7 +114,7 @@ pub struct GroupBeat {
     /// An intent that the sender will not grant, and why not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<Refused>,
-    /// How often the sender challenged the receiver's ownership; the owner acknowledges by announcing.
+    /// How often the sender challenged the receiver's ownership, or left its own without handing over; the owner acknowledges by announcing.
     #[serde(rename = "ch", skip_serializing_if = "is_zero", default)]
     pub challenged: u64,
     /// The newest `challenged` of the receiver that the sender announced for.

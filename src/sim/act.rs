@@ -280,8 +280,8 @@ impl World {
     fn start(&mut self, node: usize) {
         let now = self.now;
         let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
-        let disk = &self.machines[node].disk.record.groups;
-        self.check.began(node, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
+        let (life, disk) = (self.machines[node].life_number(), &self.machines[node].disk.record.groups);
+        self.check.began(node, life, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }

@@ -61,6 +61,8 @@ pub struct Checker {
     owned: [Vec<Epoch>; 2],
     seen: [Vec<Epoch>; 2],
     lives: [Incarnation; 2],
+    /// For each node the life that its daemon began last.
+    began: [Incarnation; 2],
     /// For each node the newest life of its peer that it heard, and its newest number: what is older is refused as a replay.
     heard: [(Incarnation, u64); 2],
     idle: Vec<Option<Moment>>,
@@ -71,10 +73,21 @@ pub struct Checker {
     asked: [Vec<Option<(Intent, Incarnation)>>; 2],
     /// For each node and group how many of its challenges in a row met an owner.
     pub(super) stood_down: [Vec<u32>; 2],
-    /// For each node whether this life of its daemon has heard the peer.
-    pub(super) met: [bool; 2],
+    /// For each node what this life of its daemon knows of the peer.
+    pub(super) met: [Met; 2],
     /// What can make a move necessary.
     pub(super) need: Need,
+}
+
+/// What a daemon's life knows of its peer: how long a silence must be (SAFETY R4.1, R12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Met {
+    /// It has not heard it yet.
+    Never,
+    /// It has heard it, in words that do not show that they are no old ones.
+    Unproven,
+    /// It has heard it in words that echo this life's own.
+    Proven,
 }
 
 /// How many grants are remembered for each node and group.
@@ -92,18 +105,19 @@ impl Checker {
             longest: Span::ZERO,
             names: [pair.node_name(0).to_string(), pair.node_name(1).to_string()],
             group_names: pair.settings[0].groups.iter().map(|group| group.name.to_string()).collect(),
-            timing: pair.timing(),
+            timing: Timing { lease: pair.settings.iter().map(|s| s.timing.lease).max().unwrap_or_default(), ..pair.timing() },
             both: vec![None; groups],
             owned: [none(), none()],
             seen: [none(), none()],
             lives: [Incarnation(0); 2],
+            began: [Incarnation(0); 2],
             heard: [(Incarnation(0), 0); 2],
             idle: vec![None; groups],
             unserved: vec![None; groups],
             granted: [vec![Vec::new(); groups], vec![Vec::new(); groups]],
             asked: [vec![None; groups], vec![None; groups]],
             stood_down: [vec![0; groups], vec![0; groups]],
-            met: [false; 2],
+            met: [Met::Never; 2],
             need: Need::new(pair),
         }
     }
@@ -113,6 +127,11 @@ impl Checker {
         if self.violations.iter().filter(|v| v.promise == promise).count() < 4 {
             self.violations.push(Violation { at, promise, text });
         }
+    }
+
+    /// The longest lease that a node may come to run on.
+    pub fn longest_lease(&self) -> Span {
+        self.timing.lease
     }
 
     /// A node may come to run on this lease: limits last as long.
@@ -152,11 +171,13 @@ impl Checker {
         if usize::from(beat.from.0) == node {
             return;
         }
-        self.met[node] = true;
         let name = (beat.incarnation, beat.number);
         if name < self.heard[node] {
             return;
         }
+        let proven = !beat.echoes.is_empty() && beat.echo_of.as_ref().is_some_and(|of| of.incarnation == self.began[node]);
+        let new = beat.incarnation != self.heard[node].0;
+        self.met[node] = if proven || (!new && self.met[node] == Met::Proven) { Met::Proven } else { Met::Unproven };
         self.heard[node] = name;
         for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
             if said.role == BeatRole::Owner {
@@ -171,11 +192,12 @@ impl Checker {
 
     /// A daemon begins a new life. What it had heard and not yet written died with the last one: only what is on disk, `durable`, is
     /// known to it (SAFETY R13 asks for the disk before a gate opens, not before a heartbeat is believed).
-    pub fn began(&mut self, node: usize, durable: impl Fn(usize) -> Epoch) {
+    pub fn began(&mut self, node: usize, life: Incarnation, durable: impl Fn(usize) -> Epoch) {
+        self.began[node] = life;
         for (group, seen) in self.seen[node].iter_mut().enumerate() {
             *seen = (*seen).min(durable(group));
         }
-        self.met[node] = false;
+        self.met[node] = Met::Never;
         self.heard[node] = (Incarnation(0), 0);
         self.stood_down[node].iter_mut().for_each(|count| *count = 0);
     }

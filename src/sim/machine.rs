@@ -148,6 +148,8 @@ pub struct Machine {
     pub comes_back: Option<Span>,
     /// What the configuration file says; it counts from the daemon's next start.
     pub settings: Settings,
+    /// What it said when the daemon started last.
+    pub in_force: Settings,
     backlog: Vec<Event>,
     incarnation: u64,
 }
@@ -179,6 +181,7 @@ impl Machine {
             unpaused: None,
             flushed: None,
             comes_back: None,
+            in_force: settings.clone(),
             settings,
             backlog: Vec::new(),
             incarnation: 0,
@@ -226,6 +229,7 @@ impl Machine {
             addresses: (0..self.services.len()).map(|group| self.kernel.has_address(mono, group)).collect(),
             running: self.services.iter().map(|service| service.running).collect(),
         };
+        self.in_force.clone_from(&self.settings);
         self.brain = Some(maker(self.settings.clone(), mono));
         let links = (0..self.carrier.len()).map(|link| self.link_input(link));
         Some(std::iter::once(Input::Start(start)).chain(links).collect())
@@ -235,6 +239,11 @@ impl Machine {
     pub fn link_input(&self, link: usize) -> Input {
         let state = if self.carrier[link] { InterfaceState::Up } else { InterfaceState::NoCarrier };
         Input::Link { link: crate::core::id::LinkId(link as u8), state }
+    }
+
+    /// The number of the daemon's life that began last.
+    pub fn life_number(&self) -> Incarnation {
+        Incarnation(self.incarnation)
     }
 
     /// The process is gone; the kernel lives on.

@@ -1,5 +1,6 @@
 //! Who could serve, as anybody outside could see it, and how long nobody may then.
 
+use super::check::Met;
 use super::clock::Moment;
 use super::machine::{Power, Process};
 use super::network::station;
@@ -22,7 +23,7 @@ impl World {
     /// keeps the node from claiming (SAFETY R4.1).
     pub fn could_serve(&self, node: usize, group: usize) -> bool {
         let machine = &self.machines[node];
-        let majority = self.pair.settings[node].witness.majority();
+        let majority = machine.in_force.witness.majority();
         let good = (0..self.witnesses.len()).filter(|witness| self.good_way(node, *witness)).count();
         machine.power == Power::On
             && machine.process == Process::Running
@@ -42,7 +43,7 @@ impl World {
     /// A witness that runs and does as a plain gateway does, and the way there and back.
     fn good_way(&self, node: usize, witness: usize) -> bool {
         let (public, there) = (self.pair.public(), station(witness));
-        let patience = self.pair.timing().delivery / 4;
+        let patience = self.machines[node].in_force.timing.delivery / 4;
         let ways = [self.network.path(public, node, there), self.network.path(public, there, node)];
         let gateway = &self.witnesses[witness];
         let whole = ways
@@ -76,11 +77,17 @@ impl World {
     /// (silence, own reachability, probes, a challenge) or an agreement (patience, a refused intent, another one), and what is
     /// left of a stand-down.
     pub(super) fn settle(&self, node: usize) -> Span {
-        let settings = &self.pair.settings[node];
+        let settings = &self.machines[node].in_force;
         let t = &settings.timing;
-        let silence = if self.check.met[node] { t.dead } else { t.init_dead };
+        let silence = match self.check.met[node] {
+            Met::Proven => t.dead,
+            Met::Never => t.init_dead,
+            // Words that may be old ones break a silence once, perhaps just before its end (R12).
+            Met::Unproven => t.init_dead * 2,
+        };
         let reach = settings.witness.interval * u64::from(settings.witness.rise) + settings.witness.witness_time(t.delivery);
-        let challenge = t.outrun(t.lease) + t.slack();
+        // With the longest lease that the peer has ever announced, whatever this node's own is (R11).
+        let challenge = t.outrun(t.lease.max(self.check.longest_lease())) + t.slack();
         let claim = silence.max(reach) + PROBES + PROBE_GAP * 2 + challenge + t.delivery * 2 + t.echo_period() * 2;
         let agree = t.warn + t.dead + t.dead * 2 + reach + ASK.max(t.heartbeat * 3) + t.heartbeat * 10 + PROBES + PROBE_GAP * 2;
         let tries = self.check.stood_down[node].iter().copied().max().unwrap_or(0);
@@ -91,7 +98,7 @@ impl World {
     /// How long a healthy owner may be overlooked by the gateway: its echoes stay away, it announces; or the gateway, without an
     /// entry, asks everybody again.
     fn overlooked(&self, node: usize) -> Span {
-        let settings = &self.pair.settings[node];
+        let settings = &self.machines[node].in_force;
         settings.witness.witness_time(settings.timing.delivery) + settings.timing.heartbeat + super::gateway::RETRY * 2
     }
 
