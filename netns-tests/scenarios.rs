@@ -9,6 +9,7 @@ use twinbeat::sim::expect;
 use twinbeat::sim::files::Files;
 use twinbeat::sim::golden::{Judged, judge, scenarios};
 use twinbeat::sim::schema;
+use twinbeat::sim::script::Story;
 use twinbeat::sim::step::{self, Dur};
 
 fn folder() -> PathBuf {
@@ -24,7 +25,11 @@ fn every_scenario_holds_and_goes_as_its_golden_trace_says() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         match judge(path, &Files) {
             Ok(Judged::Played(played)) => {
-                all.extend(played.wrong(&path.with_extension("trace")).iter().map(|w| format!("{name}: {w}")))
+                let golden = path.with_extension("trace");
+                all.extend(played.wrong(&golden).iter().map(|w| format!("{name}: {w}")));
+                if !golden.exists() {
+                    all.push(format!("{name}: no golden trace; twinbeat replay --bless writes it"));
+                }
             }
             Ok(Judged::NotHere(why)) => all.push(format!("{name}: {why}: it does not belong here yet")),
             Err(wrong) => all.push(wrong),
@@ -78,6 +83,11 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                 "number" => value.is_number(),
                 other => panic!("type {other}"),
             },
+            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= means.as_u64().unwrap()),
+            "dependentRequired" => means.as_object().unwrap().iter().all(|(name, needs)| {
+                let there = |name: &str| value.get(name).is_some();
+                !there(name) || needs.as_array().unwrap().iter().all(|need| there(need.as_str().unwrap()))
+            }),
             "required" => means.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
             "minProperties" => value.as_object().is_none_or(|o| o.len() as u64 >= means.as_u64().unwrap()),
             "maxProperties" => value.as_object().is_none_or(|o| o.len() as u64 <= means.as_u64().unwrap()),
@@ -108,6 +118,162 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Values of every sort; which of them a parameter takes is what schema and reader must agree on.
+fn values() -> Vec<Value> {
+    let text = r#"["master1", "lan", "web", "gateway", "heartbeats", "ok", "2s", "1500ms", "1.5s", "2", "", "s", "pairs/recipe.toml", 0, 1, 2, 7, -1, 1.5,
+        100, 101, 1000, 1001, 10000, 10001, 4294967295, 4294967296, true, false, null, [], ["master1"], ["master1", 2], [1], {}, {"master1": "2s"},
+        {"for": "1s", "from": "0s", "to": "2s"}, {"node": "master1", "does": "leaves"}, {"node": "master1", "does": "says"},
+        {"node": "master1", "does": "says", "text": "x"}, {"node": "master1", "does": "leaves", "text": "x"}, {"node": "master1", "does": "sleeps"}]"#;
+    serde_json::from_str(text).unwrap()
+}
+
+/// Names that a reader knows and a schema cannot: whether they fit the pair is not what is compared.
+const NAMES: &[&str] = &["node", "link", "group", "from", "to", "config", "witness", "NODES"];
+
+/// A story, with this entry among others that make sense of it, and this expectation.
+fn story_with(entry: Option<Value>, expect: Option<Value>) -> Value {
+    let mut timeline = serde_json::from_str::<Vec<Value>>(
+        r#"[{"at": "0s", "start": ["master1", "master2"]}, {"at": "0s", "hang": "master1"}, {"at": "0s", "pause": "master1"},
+            {"at": "0s", "unplug": {"node": "master1", "link": "lan"}}, {"at": "0s", "gateway_down": {}}]"#,
+    )
+    .unwrap();
+    timeline.extend(entry);
+    let expect: Vec<Value> = expect.into_iter().collect();
+    serde_json::json!({"title": "t", "config": "pairs/recipe.toml", "until": "20s", "timeline": timeline, "expect": expect})
+}
+
+/// A value that the parameter takes.
+fn good(name: &str, of: &str) -> Value {
+    match (name, of) {
+        ("node" | "NODES", _) => "master1".into(),
+        ("link", _) => "lan".into(),
+        ("group", _) => "web".into(),
+        ("from", step) if step == "expect" => "1s".into(),
+        ("to", step) if step == "expect" => "9s".into(),
+        ("from" | "to", _) => "master1".into(),
+        ("config", _) => "pairs/recipe.toml".into(),
+        ("only", _) => "heartbeats".into(),
+        ("state", _) => "ok".into(),
+        ("client", _) => "lan".into(),
+        ("text" | "reason" | "because", _) => "x".into(),
+        ("on" | "relay" | "ready" | "running", _) => true.into(),
+        ("percent" | "burst" | "per_second" | "count" | "rate" | "exactly" | "at_least" | "witness", _) => 1.into(),
+        _ => "2s".into(),
+    }
+}
+
+#[test]
+fn what_the_schema_takes_the_reader_takes_and_nothing_else_whatever_stands_in_any_parameter() {
+    let schema = schema::schema();
+    let (mut tried, mut wrong) = (0, Vec::new());
+    let mut compare = |story: &Value, what: String| {
+        let text = serde_json::to_string(story).unwrap();
+        let read = Story::read(&text, "a.json", &folder(), &Files);
+        let by_schema = valid(&schema, &schema, story);
+        tried += 1;
+        if read.is_ok() != by_schema.is_ok() {
+            wrong.push(format!("{what}: reader {:?}, schema {by_schema:?}", read.as_ref().err()));
+        }
+        // Nor does anybody who wrote a file read names of types.
+        let said = read.err().unwrap_or_default();
+        for odd in [
+            "struct",
+            "enum ",
+            "variant",
+            "u32",
+            "u64",
+            "usize",
+            "f64",
+            "Option",
+            "::",
+            "newtype",
+            "expected a sequence",
+            "a map",
+        ] {
+            assert!(!said.contains(odd), "{what}: {said}");
+        }
+    };
+    let steps = step::TABLE.iter().map(|row| (row, false));
+    for ((name, takes, _), expectation) in steps.chain(expect::TABLE.iter().map(|row| (row, true))) {
+        let of = if expectation { "expect" } else { name };
+        let names: Vec<&str> = takes.split_whitespace().map(|name| name.trim_end_matches('?')).collect();
+        let needs = |param: &str| takes.split_whitespace().any(|known| known == param);
+        let wrap = |value: Value| match expectation {
+            true => story_with(None, Some(serde_json::json!({ *name: value }))),
+            false => story_with(Some(serde_json::json!({"at": "1s", *name: value})), None),
+        };
+        if *takes == "NODES" {
+            for value in values() {
+                // Whether a name fits the pair is not what is compared.
+                let odd = |v: &Value| v.as_str().is_some_and(|text| text != "master1");
+                if !odd(&value) {
+                    compare(&wrap(value.clone()), format!("{name} = {value}"));
+                }
+            }
+            continue;
+        }
+        let mut all: serde_json::Map<String, Value> =
+            names.iter().filter(|param| needs(param)).map(|param| (param.to_string(), good(param, of))).collect();
+        if ["moves", "says_times", "epoch"].contains(name) {
+            all.insert("exactly".into(), 1.into()); // one of the counts is needed, which the schema leaves to the reader
+        }
+        if *name == "moves" || *name == "says_times" || *name == "epoch" {
+            all.insert("at_most".into(), 1.into());
+        }
+        compare(&wrap(Value::Object(all.clone())), format!("{name}, plain"));
+        for param in &names {
+            let mut less = all.clone();
+            if less.remove(*param).is_some() && needs(param) {
+                compare(&wrap(Value::Object(less)), format!("{name} without {param}"));
+            }
+            for value in values() {
+                let mut other = all.clone();
+                let named = NAMES.contains(param) && !(expectation && ["from", "to"].contains(param));
+                // Numbers of witnesses and orders of times are the pair's and the story's.
+                let relation = (named && (value.is_string() || *param == "witness"))
+                    || (["from", "to"].contains(param) && expectation && value.is_string());
+                other.insert(param.to_string(), value.clone());
+                if !relation {
+                    compare(&wrap(Value::Object(other)), format!("{name}.{param} = {value}"));
+                }
+            }
+        }
+        for value in values() {
+            if !value.as_object().is_some_and(serde_json::Map::is_empty) {
+                compare(&wrap(value.clone()), format!("{name} = {value}"));
+            }
+        }
+    }
+    for time in ["at", "when", "after", "within"] {
+        for value in values() {
+            for beside in
+                [None, Some(("at", Value::from("1s"))), Some(("when", serde_json::json!({"node": "master1", "does": "leaves"})))]
+            {
+                let mut entry = serde_json::json!({"restart": {"node": "master1"}});
+                beside.iter().for_each(|(name, value)| entry[*name] = value.clone());
+                entry[time] = value.clone();
+                compare(&story_with(Some(entry), None), format!("{time} = {value} beside {beside:?}"));
+            }
+        }
+    }
+    for key in ["$schema", "title", "about", "seed", "until", "allow", "expect"] {
+        for value in values() {
+            let mut story = story_with(None, None);
+            story[key] = value.clone();
+            compare(&story, format!("{key} = {value}"));
+        }
+    }
+    for key in ["two_owners", "limits", "nobody"] {
+        for value in values() {
+            let mut story = story_with(None, None);
+            story["allow"] = serde_json::json!({ key: value });
+            compare(&story, format!("allow.{key} = {value}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(tried > 5_000, "{tried}");
 }
 
 #[test]

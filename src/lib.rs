@@ -13,6 +13,7 @@
 //! - [`daemon`] joins core and host.
 //! - [`drill`] the same stories on the real kernel.
 //! - [`picture`] swim lanes: plain data, and its drawing as SVG.
+//! - [`plain`] serde's messages in words of the file.
 //! - [`log`] where the log goes, without ever making the decision wait.
 //! - [`cli`] one file a verb.
 
@@ -26,6 +27,7 @@ pub mod host;
 pub mod journal;
 pub mod log;
 pub mod picture;
+pub mod plain;
 pub mod service;
 pub mod sim;
 pub mod wire;

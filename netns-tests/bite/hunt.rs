@@ -124,7 +124,7 @@ fn moved(scenario: &Scenario, shifts: &[(usize, Span, Span, Span)], each: &mut d
     loop {
         let mut now = scenario.clone();
         for ((entry, ..), by) in shifts.iter().zip(&by) {
-            now.timeline.iter_mut().skip(*entry).for_each(|entry| entry.at = Dur(entry.at.0 + *by));
+            now.timeline.iter_mut().skip(*entry).for_each(|entry| entry.time.at = Some(Dur(entry.at().0 + *by)));
         }
         each(by.clone(), &now);
         let mut place = 0;

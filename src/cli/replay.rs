@@ -133,6 +133,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
         println!("{mark}  {}  {}", path.display(), played.story.scenario.title);
         wrong.iter().for_each(|what| println!("      {what}"));
+        if !golden.exists() {
+            println!("      no golden trace yet; --bless writes it");
+        }
         passed += usize::from(wrong.is_empty());
         failed += usize::from(!wrong.is_empty());
     }

@@ -1,6 +1,6 @@
 //! `twinbeat why`: each decision with the evidence that it rested on, from the flight recorder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Daemon;
@@ -8,13 +8,19 @@ use crate::control::client::ask_blocking;
 use crate::control::protocol::{PATIENCE, Request, Response};
 use crate::journal::replay::Trouble;
 use crate::journal::{DIR, file, why};
+use crate::sim::files::Files;
+use crate::sim::script::Story;
+use crate::sim::tape::journals;
 
 /// The daemon's recorder writes within this time when it is asked to.
 const WRITTEN: Duration = Duration::from_millis(300);
 
-/// Each decision with the evidence that it rested on: what was known, what was missing
+/// Each decision with the evidence that it rested on: what was known, what was missing. Of a daemon, of a state directory, or of a
+/// scenario's run in virtual time, whose times count from its start
 #[derive(clap::Args, Clone, Debug)]
 pub struct WhyArgs {
+    /// A scenario (.json): it is run, and both nodes' decisions are told
+    pub scenario: Option<PathBuf>,
     /// How many decisions
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
@@ -28,7 +34,11 @@ pub struct WhyArgs {
 
 /// Runs it; the exit code.
 pub fn run(args: &WhyArgs) -> u8 {
-    match journal(args).and_then(|dir| tell(&dir, args.last)) {
+    let told = match &args.scenario {
+        Some(scenario) => of_scenario(scenario, args.last),
+        None => journal(args).and_then(|dir| tell(&dir, args.last)),
+    };
+    match told {
         Ok(text) => {
             print!("{text}");
             0
@@ -37,6 +47,39 @@ pub fn run(args: &WhyArgs) -> u8 {
             eprintln!("{why}");
             1
         }
+    }
+}
+
+/// What both nodes of a scenario decided, and why.
+fn of_scenario(scenario: &Path, last: u32) -> Result<String, String> {
+    let name = scenario.display().to_string();
+    let text = std::fs::read_to_string(scenario).map_err(|wrong| format!("{name}: {wrong}"))?;
+    let story = Story::read(&text, &name, scenario.parent().unwrap_or(Path::new(".")), &Files)?;
+    if let Some(step) = story.not_here.first() {
+        return Err(format!("{name}: the step `{step}` does not exist in virtual time yet"));
+    }
+    let folder = Scratch::new().map_err(|wrong| format!("no room for the journals: {wrong}"))?;
+    let nodes = journals(&story, &folder.0).map_err(|wrong| format!("no room for the journals: {wrong}"))?;
+    let told = nodes.iter().map(|(node, dir)| Ok(format!("==== {node}\n\n{}\n", tell(dir, last)?)));
+    told.collect::<Result<Vec<String>, String>>().map(|all| all.concat())
+}
+
+/// A folder that goes with its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Scratch> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+        let folder = std::env::temp_dir().join(format!("twinbeat-why-{:016x}", u64::from_le_bytes(bytes)));
+        std::fs::create_dir(&folder)?;
+        Ok(Scratch(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -251,13 +251,13 @@ fn explain(message: &str) -> (Problem, Option<String>) {
 /// serde's name of a type, in the words of the file.
 fn plainly(wanted: &str) -> &str {
     match wanted {
-        "i64" => "a whole number",
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         "f64" => "a number",
         "a boolean" => "true or false",
         "a string" => "a text in quotes",
         "a sequence" => "a list in [ ]",
         "a map" => "a table",
-        wanted if wanted.starts_with("struct ") => "a table",
+        wanted if wanted.starts_with("struct ") || wanted.starts_with("enum ") => "a table",
         wanted => wanted,
     }
 }

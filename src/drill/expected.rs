@@ -55,7 +55,24 @@ impl Evidence<'_> {
                 let fine = exactly.is_none_or(|n| n == count) && at_most.is_none_or(|n| count <= n);
                 (!fine).then(|| format!("there were {count}"))
             }
-            Expect::Gap { group, from, to, at_most } => {
+            Expect::Silence { group, from, to, at_most, .. } => {
+                let (record, _) = self.group(group)?;
+                let to = to.as_ref().map_or(self.to, at).min(self.to);
+                let silences = timeline::silences(&record.client, at(from), to);
+                let sum: Duration = silences.iter().filter(|s| s.counts()).map(Silence::length).sum();
+                (sum > span(*at_most) + super::catalogue::SLACK).then(|| format!("together they were {sum:.1?}"))
+            }
+            Expect::SaysTimes { node, text, from, to, exactly, at_least, at_most } => {
+                let words = Words { node: node.clone(), text: text.clone(), from: *from, to: *to };
+                let count = self.lines(&words).count();
+                let fine = exactly.is_none_or(|n| n == count)
+                    && at_least.is_none_or(|n| count >= n)
+                    && at_most.is_none_or(|n| count <= n);
+                (!fine).then(|| format!("it did {count} times"))
+            }
+            // A race of boots may use up epochs that virtual time does not: said by `impossible`, and never played.
+            Expect::Epoch { .. } => None,
+            Expect::Gap { group, from, to, at_most, .. } => {
                 let (record, _) = self.group(group)?;
                 let to = to.as_ref().map_or(self.to, at).min(self.to);
                 let gap = longest(timeline::silences(&record.client, at(from), to));
@@ -116,10 +133,15 @@ impl Evidence<'_> {
     }
 
     /// The first line of a node's log that fits.
-    fn said(&self, words: &Words) -> Option<&str> {
-        let node = self.node(&words.node)?;
+    fn said<'a>(&'a self, words: &'a Words) -> Option<&'a str> {
+        self.lines(words).next()
+    }
+
+    /// The lines of a node's log that fit.
+    fn lines<'a>(&'a self, words: &'a Words) -> impl Iterator<Item = &'a str> {
+        let log = self.node(&words.node).map(|node| self.logs[node.index() % 2].as_slice()).unwrap_or_default();
         let fits = |line: &str| words.text.as_ref().is_none_or(|text| line.contains(text.as_str()));
-        let found = self.logs[node.index() % 2].iter().find(|(at, line)| self.within(words, *at) && fits(line));
+        let found = log.iter().filter(move |(at, line)| self.within(words, *at) && fits(line));
         found.map(|(_, line)| line.as_str())
     }
 

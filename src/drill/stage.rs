@@ -93,6 +93,16 @@ fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
 pub fn impossible(story: &Story) -> Vec<String> {
     let mut found: Vec<String> = story.not_here.iter().map(|step| format!("{step}: not built yet")).collect();
+    for ((_, text, _), _) in story.acts.iter().zip(&story.waits).filter(|(_, wait)| wait.is_some()) {
+        found.push(format!("{text}: waits for what happens before it; on the real kernel steps have given times (\"at\") alone"));
+    }
+    if story.scenario.expect.iter().any(crate::sim::expect::Expect::is_of_the_lan) {
+        found.push("expect: a client on the LAN with a table of its own; the lab has none there".to_owned());
+    }
+    if story.scenario.expect.iter().any(|expect| matches!(expect, crate::sim::expect::Expect::Epoch { .. })) {
+        found
+            .push("expect: epochs; machines that do not boot at one instant may use up others than virtual time does".to_owned());
+    }
     for (_, text, acts) in &story.acts {
         for why in acts.iter().filter_map(|act| not_here(act, story)) {
             let line = format!("{text}: {why}");
@@ -117,6 +127,9 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
         Act::Ways(_, Quality::Delay(..)) => Some("nftables cannot hold frames back"),
         Act::Ways(_, Quality::Duplicate(_)) => Some("nftables cannot send a frame twice through a bridge"),
         Act::Ways(_, Quality::Loss(_, burst)) if *burst > 1 => Some("nftables loses frame by frame, not in bursts"),
+        Act::Ways(ways, _) if ways.iter().any(|(link, ..)| relay(*link)) => {
+            Some("the relay is the gateway's own forwarding: it can be cut both ways, and no more")
+        }
         Act::Carrier(_, link, _) if relay(*link) => Some("the relay has no cable of its own"),
         _ => None,
     }

@@ -83,7 +83,11 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
                 of.name
             ));
         }
-        let allowed = story.scenario.allow.and_then(|a| a.two_owners).map_or(Duration::ZERO, |dur| Duration::from_nanos(dur.0.0));
+        let allowed = story
+            .scenario
+            .allow
+            .and_then(|a| a.two_owners)
+            .map_or(Duration::ZERO, |two| Duration::from_nanos(two.window().0.0.0));
         if outcome.two_owners > allowed {
             weighed.failures.push(format!("{}: two nodes answered for {:?}", of.name, outcome.two_owners));
         }

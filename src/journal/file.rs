@@ -13,6 +13,7 @@ use crate::core::node::Node;
 use crate::core::settings::Settings;
 use crate::core::time::Mono;
 use crate::log::Stamp;
+use crate::plain::plain;
 
 /// The first line: all that is needed to replay the others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,8 +131,8 @@ impl File {
             twinbeat: String,
             format: u32,
         }
-        let version: Version =
-            serde_json::from_str(first).map_err(|wrong| fault(1, format!("not the head of a journal: {wrong}")))?;
+        let version: Version = serde_json::from_str(first)
+            .map_err(|wrong| fault(1, format!("not the head of a journal: {}", plain(&wrong.to_string()))))?;
         if version.format != FORMAT {
             let what = format!(
                 "written by twinbeat {} in format {}; this is {}, which reads format {FORMAT}",
@@ -145,9 +146,10 @@ impl File {
             fault(
                 1,
                 format!(
-                    "the head, by twinbeat {}, cannot be understood by {}: {wrong}",
+                    "the head, by twinbeat {}, cannot be understood by {}: {}",
                     version.twinbeat,
-                    env!("CARGO_PKG_VERSION")
+                    env!("CARGO_PKG_VERSION"),
+                    plain(&wrong.to_string())
                 ),
             )
         })?;

@@ -27,6 +27,7 @@ use crate::core::heartbeat::{Heartbeat, Verified};
 use crate::core::id::GroupId;
 use crate::core::io::{EchoKind, GateOrder, GateReport, Input, Output};
 use crate::core::time::{Mono, Span};
+use crate::plain::plain;
 
 /// What a line says.
 #[derive(Clone, PartialEq, Debug)]
@@ -158,7 +159,8 @@ impl Coder {
     /// # Errors
     /// What is wrong with it, for a person.
     pub fn read(&mut self, line: &str) -> Result<Line, String> {
-        let mut parts: Vec<Value> = serde_json::from_str(line).map_err(|wrong| format!("not a line of a journal: {wrong}"))?;
+        let mut parts: Vec<Value> =
+            serde_json::from_str(line).map_err(|wrong| format!("not a line of a journal: {}", plain(&wrong.to_string())))?;
         let short = || "not a line of a journal: something is missing in it".to_string();
         let first = parts.first_mut().map(Value::take).ok_or_else(short)?;
         if let Some(word) = first.as_str() {
@@ -320,5 +322,5 @@ fn put(to: &mut Vec<u8>, value: &impl Serialize) {
 }
 
 fn typed<T: serde::de::DeserializeOwned>(part: Value) -> Result<T, String> {
-    serde_json::from_value(part).map_err(|wrong| wrong.to_string())
+    serde_json::from_value(part).map_err(|wrong| plain(&wrong.to_string()))
 }

@@ -178,10 +178,13 @@ impl World {
             Act::WitnessUp(witness, up) => self.witness_up(*witness, *up),
             Act::Pins(witness, on) => {
                 self.witnesses[*witness].pins = *on;
-                self.witnesses[*witness].pinned |= *on;
+                self.witnesses[*witness].odd |= *on;
                 self.wake_table(*witness);
             }
-            Act::LastHop(witness, on) => self.witnesses[*witness].last_hop = *on,
+            Act::LastHop(witness, on) => {
+                self.witnesses[*witness].last_hop = *on;
+                self.witnesses[*witness].odd |= *on;
+            }
             Act::Limits(witness, rate) => self.witnesses[*witness].limit = *rate,
             Act::Forgets(witness) => self.forget(*witness),
             Act::Stranger(group, on) => self.stranger[*group] = *on,
@@ -280,6 +283,7 @@ impl World {
     fn start(&mut self, node: usize) {
         let now = self.now;
         let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
+        self.record.began.push(now);
         let (life, disk) = (self.machines[node].life_number(), &self.machines[node].disk.record.groups);
         self.check.began(node, life, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
         inputs.into_iter().for_each(|input| self.tell(node, input));
@@ -414,9 +418,8 @@ impl World {
         }
         for witness in 0..self.witnesses.len() {
             self.apply(&Act::WitnessUp(witness, true));
-            // To answer the sender is no fault of a witness, it is what the witness is.
-            self.witnesses[witness].pins = false;
-            self.witnesses[witness].limit = 0;
+            let table = &mut self.witnesses[witness];
+            (table.pins, table.last_hop, table.limit) = (false, false, 0);
             self.wake_table(witness);
         }
         self.stranger.iter_mut().for_each(|there| *there = false);

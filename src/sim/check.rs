@@ -47,8 +47,8 @@ pub struct Violation {
 pub struct Checker {
     /// What was broken.
     pub violations: Vec<Violation>,
-    /// Two kernels may answer for so long (a scenario about a limit of SAFETY.md).
-    pub allowed: Span,
+    /// Two kernels may answer for so long, from when and until when (a scenario about a limit of SAFETY.md).
+    pub allowed: (Span, Moment, Moment),
     /// What SAFETY.md names as limits (a) and (e) is allowed as long as it lasts.
     pub limits: bool,
     /// The longest time that two kernels answered.
@@ -100,7 +100,7 @@ impl Checker {
         let none = || vec![Epoch(0); groups];
         Checker {
             violations: Vec::new(),
-            allowed: Span::ZERO,
+            allowed: (Span::ZERO, Moment::ZERO, Moment::NEVER),
             limits: false,
             longest: Span::ZERO,
             names: [pair.node_name(0).to_string(), pair.node_name(1).to_string()],
@@ -157,7 +157,9 @@ impl Checker {
         let lasted = now.since(since);
         self.longest = self.longest.max(lasted);
         let covered = self.limits && lasted <= excused;
-        if lasted > self.allowed && !covered {
+        let (most, from, to) = self.allowed;
+        let allowed = lasted <= most && (lasted == Span::ZERO || (since >= from && now <= to));
+        if !allowed && !covered {
             let text = format!(
                 "both {} and {} answered for {} for {lasted}, from {}",
                 self.names[0], self.names[1], self.group_names[group], since

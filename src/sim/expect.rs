@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Moment;
+pub use super::expectations::TABLE;
 use super::pair::Pair;
 use super::record::{Lane, Recorder, Stretch};
 use super::step::Dur;
@@ -10,7 +11,7 @@ use super::world::World;
 
 /// What must hold.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, expecting = "one expectation: an object with its name and parameters")]
 pub enum Expect {
     /// This node's kernel answers, all the time.
     Owner {
@@ -48,6 +49,24 @@ pub enum Expect {
         to: Option<Dur>,
         /// At the most.
         at_most: Dur,
+        /// Which client.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<Client>,
+    },
+    /// All the times in which clients wait, together.
+    Silence {
+        /// The group.
+        group: String,
+        /// From when.
+        from: Dur,
+        /// Until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Dur>,
+        /// At the most.
+        at_most: Dur,
+        /// Which client.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<Client>,
     },
     /// No kernel answers, all the time.
     Nobody {
@@ -78,6 +97,47 @@ pub enum Expect {
     Says(Words),
     /// It does not.
     NeverSays(Words),
+    /// It does, so often.
+    SaysTimes {
+        /// The node.
+        node: String,
+        /// A part of the line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// From when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Dur>,
+        /// Until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Dur>,
+        /// This often.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exactly: Option<usize>,
+        /// At the least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<usize>,
+        /// At the most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<usize>,
+    },
+    /// The epoch that a node knows of a group.
+    Epoch {
+        /// The node that is asked.
+        node: String,
+        /// The group.
+        group: String,
+        /// This one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exactly: Option<u64>,
+        /// At the least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// At the most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+        /// When.
+        at: Dur,
+    },
     /// What `status` shows of a link.
     Link {
         /// The node.
@@ -116,9 +176,17 @@ pub enum Expect {
     },
 }
 
+/// Whose silence is meant, where it is not that of those behind the gateway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", expecting = "\"lan\"")]
+pub enum Client {
+    /// A client on the LAN itself, with a neighbour table of its own.
+    Lan,
+}
+
 /// Words of a node, to its log or to an administrator.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a node and its words, as in {\"node\": \"master1\", \"text\": \"...\"}")]
 pub struct Words {
     /// The node.
     pub node: String,
@@ -133,26 +201,6 @@ pub struct Words {
     pub to: Option<Dur>,
 }
 
-/// Every expectation: its name, its parameters (`?` after those that may be left out), and what it says.
-pub const TABLE: &[(&str, &str, &str)] = &[
-    ("owner", "group node from to", "This node's kernel answers for the group's VIP, all the time"),
-    ("moves", "group exactly? at_most? from?", "So many changes of owner, the first claim included"),
-    ("gap", "group from to? at_most", "Clients behind the gateway are never without service for longer than this"),
-    ("nobody", "group from to", "No kernel answers, all the time"),
-    (
-        "served_within",
-        "group after at_most node?",
-        "After this moment clients are served before long (by that node, if one is named)",
-    ),
-    ("refused", "node text? from? to?", "A command to this node is refused, with a reason that contains the text"),
-    ("done", "node text? from? to?", "A command to this node is done, with an answer that contains the text"),
-    ("says", "node text? from? to?", "This node writes a line into its log that contains the text"),
-    ("never_says", "node text? from? to?", "It does not"),
-    ("link", "node link state at", "What `status` on this node shows of a link"),
-    ("takeover_ready", "node group ready because? at", "What `status` on this node says: would a takeover work right now?"),
-    ("service", "node group running at", "The group's service runs on this machine, or does not"),
-];
-
 /// What kind of words a node gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Said {
@@ -165,10 +213,18 @@ pub enum Said {
 }
 
 impl Expect {
+    /// It is about a client on the LAN itself.
+    pub fn is_of_the_lan(&self) -> bool {
+        matches!(self, Expect::Gap { client: Some(_), .. } | Expect::Silence { client: Some(_), .. })
+    }
+
     /// When the nodes must be asked for it, if they must: the record of the world does not tell.
     pub fn asked_at(&self) -> Option<Moment> {
         match self {
-            Expect::Link { at, .. } | Expect::TakeoverReady { at, .. } | Expect::Service { at, .. } => Some(moment(at)),
+            Expect::Link { at, .. }
+            | Expect::TakeoverReady { at, .. }
+            | Expect::Service { at, .. }
+            | Expect::Epoch { at, .. } => Some(moment(at)),
             _ => None,
         }
     }
@@ -178,12 +234,16 @@ impl Expect {
         match self {
             Expect::Owner { to, .. } | Expect::Nobody { to, .. } => Some(*to),
             Expect::Moves { from, .. } => *from,
-            Expect::Gap { from, to, .. } => Some(to.unwrap_or(*from)),
+            Expect::Gap { from, to, .. } | Expect::Silence { from, to, .. } => Some(to.unwrap_or(*from)),
+            Expect::SaysTimes { from, to, .. } => to.or(*from),
             Expect::ServedWithin { after, .. } => Some(*after),
             Expect::Refused(words) | Expect::Done(words) | Expect::Says(words) | Expect::NeverSays(words) => {
                 words.to.or(words.from)
             }
-            Expect::Link { at, .. } | Expect::TakeoverReady { at, .. } | Expect::Service { at, .. } => Some(*at),
+            Expect::Link { at, .. }
+            | Expect::TakeoverReady { at, .. }
+            | Expect::Service { at, .. }
+            | Expect::Epoch { at, .. } => Some(*at),
         }
     }
 
@@ -212,7 +272,17 @@ impl Expect {
                 group(pair, g)?;
                 if exactly.is_none() && at_most.is_none() { Err("\"exactly\" or \"at_most\" is needed".into()) } else { Ok(()) }
             }
-            Expect::Gap { group: g, from, to, .. } => {
+            Expect::SaysTimes { node: n, from, to, exactly, at_least, at_most, .. } => {
+                node(pair, n)?;
+                counted([exactly.is_some(), at_least.is_some(), at_most.is_some()])?;
+                from.zip(*to).map_or(Ok(()), |(from, to)| ordered(&from, &to))
+            }
+            Expect::Epoch { node: n, group: g, exactly, at_least, at_most, .. } => {
+                node(pair, n)?;
+                group(pair, g)?;
+                counted([exactly.is_some(), at_least.is_some(), at_most.is_some()])
+            }
+            Expect::Gap { group: g, from, to, .. } | Expect::Silence { group: g, from, to, .. } => {
                 group(pair, g)?;
                 to.as_ref().map_or(Ok(()), |to| ordered(from, to))
             }
@@ -264,6 +334,14 @@ impl Expect {
                 }
                 Some(if reasons.is_empty() { "it was ready".to_string() } else { format!("it was not ready: {reasons}") })
             }
+            Expect::Epoch { node: n, group: g, exactly, at_least, at_most, .. } => {
+                let view = world.view(node(pair, n).ok()?);
+                let groups = view.as_ref().map(|view| view.groups.as_slice()).unwrap_or_default();
+                let Some(is) = groups.iter().find(|group| group.name == *g).map(|group| group.epoch) else {
+                    return Some("no daemon ran that could tell".into());
+                };
+                (!within(is, *exactly, *at_least, *at_most)).then(|| format!("it was {is}"))
+            }
             Expect::Service { node: n, group: g, running, .. } => {
                 let is = world.machines[node(pair, n).ok()?].services[group(pair, g).ok()?].running;
                 (is != *running).then(|| if is { "it ran".to_string() } else { "it did not run".to_string() })
@@ -301,9 +379,19 @@ impl Expect {
                 }
                 Some(format!("there were {count}"))
             }
-            Expect::Gap { group: g, from, to, at_most } => {
+            Expect::SaysTimes { node, text, from, to, exactly, at_least, at_most } => {
+                let words = Words { node: node.clone(), text: text.clone(), from: *from, to: *to };
+                let count = words.all(pair, record, Said::Log).count();
+                (!within(count, *exactly, *at_least, *at_most)).then(|| format!("it did {count} times"))
+            }
+            Expect::Silence { group: g, from, to, at_most, client } => {
                 let to = to.map_or(record.ended(), |to| moment(&to));
-                let (gap, when) = record.longest_gap(group(pair, g).ok()?, moment(from), to);
+                let sum = record.unserved(group(pair, g).ok()?, client.is_some(), moment(from), to);
+                (sum > at_most.0).then(|| format!("together they were {sum}"))
+            }
+            Expect::Gap { group: g, from, to, at_most, client } => {
+                let to = to.map_or(record.ended(), |to| moment(&to));
+                let (gap, when) = record.longest_gap(group(pair, g).ok()?, client.is_some(), moment(from), to);
                 (gap > at_most.0).then(|| format!("the longest was {gap}, at {}", short(when)))
             }
             Expect::ServedWithin { group: g, after, at_most, node: n } => {
@@ -318,20 +406,24 @@ impl Expect {
             Expect::Done(w) => w.unmet(pair, record, Said::Done),
             Expect::Says(w) => w.unmet(pair, record, Said::Log),
             Expect::NeverSays(w) => w.find(pair, record, Said::Log).map(|(at, line)| format!("at {} it said: {line}", short(at))),
-            Expect::Link { .. } | Expect::TakeoverReady { .. } | Expect::Service { .. } => None,
+            Expect::Link { .. } | Expect::TakeoverReady { .. } | Expect::Service { .. } | Expect::Epoch { .. } => None,
         }
     }
 }
 
 impl Words {
     fn find<'a>(&self, pair: &Pair, record: &'a Recorder, said: Said) -> Option<(Moment, &'a str)> {
-        let node = pair.node(&self.node)?;
+        self.all(pair, record, said).next()
+    }
+
+    fn all<'a>(&self, pair: &Pair, record: &'a Recorder, said: Said) -> impl Iterator<Item = (Moment, &'a str)> {
+        let node = pair.node(&self.node);
         let (from, to) = (self.from.map_or(Moment::ZERO, |d| moment(&d)), self.to.map_or(Moment::NEVER, |d| moment(&d)));
-        let fits = |text: &str| self.text.as_ref().is_none_or(|part| text.contains(part.as_str()));
-        let lines = record.said.as_deref().unwrap_or_default();
-        let found =
-            lines.iter().find(|(at, who, kind, text)| *who == node && *kind == said && *at >= from && *at <= to && fits(text));
-        found.map(|(at, _, _, text)| (*at, text.as_str()))
+        let part = self.text.clone();
+        let fits = move |text: &str| part.as_ref().is_none_or(|part| text.contains(part.as_str()));
+        let lines = record.said.as_deref().unwrap_or_default().iter();
+        let mine = lines.filter(move |(at, who, kind, _)| Some(*who) == node && *kind == said && *at >= from && *at <= to);
+        mine.map(|(at, _, _, text)| (*at, text.as_str())).filter(move |(_, text)| fits(text))
     }
 
     fn unmet(&self, pair: &Pair, record: &Recorder, said: Said) -> Option<String> {
@@ -347,6 +439,16 @@ impl Words {
         let answer = any.find(pair, record, said).or_else(|| any.find(pair, record, other));
         Some(answer.map_or("no command was answered".to_string(), |(_, text)| format!("the answer was: {text}")))
     }
+}
+
+/// A count or a number is within what is expected of it.
+fn within<N: PartialOrd>(is: N, exactly: Option<N>, at_least: Option<N>, at_most: Option<N>) -> bool {
+    exactly.is_none_or(|n| n == is) && at_least.is_none_or(|n| is >= n) && at_most.is_none_or(|n| is <= n)
+}
+
+/// Some count is expected.
+fn counted(any: [bool; 3]) -> Result<(), String> {
+    if any.contains(&true) { Ok(()) } else { Err("\"exactly\", \"at_least\" or \"at_most\" is needed".into()) }
 }
 
 fn moment(dur: &Dur) -> Moment {

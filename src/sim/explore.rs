@@ -13,7 +13,7 @@ use super::pair::{Builtin, Pair, Pairs};
 use super::pair_file;
 use super::schedule::draw_with;
 use super::script::{ConfigRef, Scenario, Story};
-use super::step::{Dur, Step};
+use super::step::{Dur, Entry, Step};
 use crate::core::time::Span;
 
 /// A story in which a promise was broken.
@@ -165,7 +165,7 @@ pub fn shrink(finding: &Finding, plan: &Plan, maker: Maker) -> Finding {
         let mut earlier = best.scenario.clone();
         let until = best.violation.at.0 + 20_000_000_000;
         earlier.until = Dur(Span(until / 1_000_000_000 * 1_000_000_000));
-        earlier.timeline.retain(|entry| entry.at < earlier.until && !matches!(entry.step, Step::Heal(_)));
+        earlier.timeline.retain(|entry| entry.at() < earlier.until && !matches!(entry.step, Step::Heal(_)));
         try_it(&mut best, earlier);
     }
     // Whoever was on its way out is started again after the healing: without that, nobody serving would be no wonder.
@@ -189,10 +189,10 @@ pub fn shrink(finding: &Finding, plan: &Plan, maker: Maker) -> Finding {
     for unit in [1_000_000_000, 100_000_000, 10_000_000, 1_000_000] {
         for place in 0..best.scenario.timeline.len() {
             let mut scenario = best.scenario.clone();
-            let at = &mut scenario.timeline[place].at;
-            *at = Dur(Span(at.0.0 / unit * unit));
-            if *at != best.scenario.timeline[place].at {
-                scenario.timeline.sort_by_key(|entry| entry.at);
+            let Some(at) = &mut scenario.timeline[place].time.at else { continue };
+            let before = std::mem::replace(at, Dur(Span(at.0.0 / unit * unit)));
+            if *at != before {
+                scenario.timeline.sort_by_key(Entry::at);
                 try_it(&mut best, scenario);
             }
         }

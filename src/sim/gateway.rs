@@ -58,10 +58,10 @@ pub struct Witness {
     pub up: bool,
     /// It ignores announcements and writes: the entry is pinned.
     pub pins: bool,
-    /// It did so at some time.
-    pub pinned: bool,
     /// It answers to the sender's MAC instead of its table.
     pub last_hop: bool,
+    /// It did one of these at some time.
+    pub odd: bool,
     /// Echoes that it answers each second, evenly spread; 0: all.
     pub limit: u32,
     /// From when on it answers again.
@@ -82,8 +82,8 @@ impl Witness {
         Witness {
             up: true,
             pins: false,
-            pinned: false,
             last_hop: false,
+            odd: false,
             limit: 0,
             free: Moment::ZERO,
             clients,

@@ -54,7 +54,7 @@ pub fn judge(path: &Path, pairs: &dyn Pairs) -> Result<Judged, String> {
 }
 
 impl Played {
-    /// All that is wrong: expectations, promises, and the first difference to the golden trace. No golden trace is a difference too.
+    /// All that is wrong: expectations, promises, and the first difference to the golden trace, where there is one.
     pub fn wrong(&self, golden: &Path) -> Vec<String> {
         let mut wrong = self.wrong_in_itself();
         match std::fs::read_to_string(golden) {
@@ -62,7 +62,8 @@ impl Played {
                 let difference = first_difference(&before, &self.trace);
                 wrong.extend(difference.map(|what| format!("the trace is another one (is it meant? --bless): {what}")));
             }
-            Err(why) => wrong.push(format!("{}: no golden trace ({why}); --bless writes it", golden.display())),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {}
+            Err(why) => wrong.push(format!("{}: cannot be read: {why}", golden.display())),
         }
         wrong
     }

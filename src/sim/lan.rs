@@ -4,7 +4,8 @@ use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::pair::group_id;
-use super::world::{Event, Frame, World, mac};
+use super::world::{Beat, Event, Frame, World, mac};
+use crate::core::id::LinkId;
 use crate::core::io::{EchoKind, Input};
 use crate::core::time::Span;
 
@@ -32,11 +33,22 @@ impl World {
             Frame::Answer(group) => self.named(witness, usize::from(group.0), from, true),
             Frame::Lie(group) => self.named(witness, usize::from(group.0), FOREIGN, false),
             Frame::Relay(link, beat) => {
-                if !self.network.relay_blocked {
-                    let input = Input::Heard { link, beat };
-                    self.reply_of(witness, 1 - from, Some(usize::from(link.0)), input);
+                if self.network.relay_blocked {
+                    return;
+                }
+                let place = usize::from(link.0);
+                let way = self.network.path(place, from, 1 - from);
+                if way.is_plain() {
+                    return self.pass(witness, from, link, beat);
+                }
+                if way.no_heartbeats {
+                    return;
+                }
+                for at in self.network.send(self.now, place, from, 1 - from).into_iter().flatten() {
+                    self.queue.push(at, Event::AtWitness(witness, from, Frame::Passed(link, beat.clone())));
                 }
             }
+            Frame::Passed(link, beat) => self.pass(witness, from, link, beat),
             Frame::Echo(..) if !self.witnesses[witness].may_answer(self.now) => {}
             Frame::Echo(kind, number, beat) => {
                 let reply = Input::EchoReply { witness: Self::witness_id(witness), kind, number };
@@ -59,6 +71,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A witness passes a heartbeat on.
+    fn pass(&mut self, witness: usize, from: usize, link: LinkId, beat: Beat) {
+        self.reply_of(witness, 1 - from, Some(usize::from(link.0)), Input::Heard { link, beat });
     }
 
     /// A frame of a witness to a node's daemon.
@@ -108,7 +125,8 @@ impl World {
         if machine.answers(self.now, group) || challenger {
             self.toward_witness(node, witness, Frame::Answer(group_id(group)));
         }
-        if broadcast {
+        // A client's question is no witness's.
+        if broadcast && witness < self.targets() {
             let event = Event::Deliver(node, Some(self.pair.public()), Input::WitnessAsks { group: group_id(group) });
             self.queue.push(self.now, event);
         }

@@ -10,9 +10,13 @@
 )]
 
 pub mod act;
+pub mod allow;
 pub mod check;
+mod client;
 pub mod clock;
+pub mod cue;
 pub mod expect;
+mod expectations;
 pub mod explore;
 pub mod files;
 pub mod gateway;
@@ -37,8 +41,10 @@ pub mod schema;
 pub mod script;
 mod seals;
 pub mod services;
+mod shape;
 mod shell;
 pub mod step;
+pub mod tape;
 mod words;
 pub mod world;
 

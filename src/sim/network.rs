@@ -41,6 +41,18 @@ pub struct Path {
     falling: u32,
 }
 
+impl Path {
+    /// Nothing was done to it.
+    pub fn is_plain(&self) -> bool {
+        let Path { delay, jitter, loss, burst: _, corrupt, duplicate, reorder, overtaken: _, cut, no_heartbeats, falling } = self;
+        let new = Path::default();
+        (*delay, *jitter) == (new.delay, new.jitter)
+            && [*loss, *corrupt, *duplicate, *reorder, *falling].iter().all(|n| *n == 0)
+            && !cut
+            && !no_heartbeats
+    }
+}
+
 impl Default for Path {
     fn default() -> Self {
         Path {
@@ -103,6 +115,12 @@ impl Network {
     /// How many stations the public link has.
     pub fn stations(&self) -> usize {
         self.stations
+    }
+
+    /// One more station on the public network, before anything was done to the ways.
+    pub fn one_more(&mut self) {
+        self.stations += 1;
+        self.paths.iter_mut().for_each(|paths| *paths = vec![Path::default(); self.stations * self.stations]);
     }
 
     /// Every way is as new.

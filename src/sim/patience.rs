@@ -24,7 +24,7 @@ impl World {
     pub fn could_serve(&self, node: usize, group: usize) -> bool {
         let machine = &self.machines[node];
         let majority = machine.in_force.witness.majority();
-        let good = (0..self.witnesses.len()).filter(|witness| self.good_way(node, *witness)).count();
+        let good = (0..self.targets()).filter(|witness| self.good_way(node, *witness)).count();
         machine.power == Power::On
             && machine.process == Process::Running
             && !machine.stopping
@@ -49,8 +49,8 @@ impl World {
         let whole = ways
             .iter()
             .all(|way| way.loss <= 10_000 && way.corrupt <= 10_000 && way.reorder == 0 && way.delay + way.jitter < patience);
-        // One that pinned its entries a while ago is not counted again before enough negative controls stayed away.
-        let counts = self.machines[node].brain.as_ref().is_none_or(|brain| brain.counts(witness)) || !gateway.pinned;
+        // One that pinned its entries or answered the sender a while ago is not counted again before enough negative controls stayed away.
+        let counts = self.machines[node].brain.as_ref().is_none_or(|brain| brain.counts(witness)) || !gateway.odd;
         gateway.up && !gateway.pins && !gateway.last_hop && counts && self.reaches(node, witness) && whole
     }
 

@@ -53,6 +53,10 @@ pub struct Recorder {
     pub moves: Vec<Vec<(Moment, usize)>>,
     /// For each group who served the clients from when on.
     pub clients: Vec<Vec<(Moment, Option<usize>)>>,
+    /// The same as a client on the LAN saw it, where there is one.
+    pub lan: Vec<Vec<(Moment, Option<usize>)>>,
+    /// When each life of a daemon began, in their order.
+    pub began: Vec<Moment>,
     /// The steps and when they were.
     pub marks: Vec<(Moment, String)>,
     /// The trace's lines, while they are kept.
@@ -77,6 +81,8 @@ impl Recorder {
             heard: vec![Moment::ZERO; links * 2],
             moves: vec![Vec::new(); groups],
             clients: vec![vec![(Moment::ZERO, None)]; groups],
+            lan: vec![vec![(Moment::ZERO, None)]; groups],
+            began: Vec::new(),
             marks: Vec::new(),
             lines: None,
             said: None,
@@ -147,6 +153,19 @@ impl Recorder {
         if self.lines.is_some() {
             let who = node.map_or("nobody".to_string(), |node| self.names[node].clone());
             let line = format!("{now}  clients  {} is served by {who}", self.group_names[group]);
+            self.push(line);
+        }
+    }
+
+    /// Who serves the client on the LAN now.
+    pub fn served_on_the_lan(&mut self, now: Moment, group: usize, node: Option<usize>) {
+        if self.lan[group].last().is_some_and(|(_, last)| *last == node) {
+            return;
+        }
+        self.lan[group].push((now, node));
+        if self.lines.is_some() {
+            let who = node.map_or("nobody".to_string(), |node| self.names[node].clone());
+            let line = format!("{now}  on LAN   {} is served by {who}", self.group_names[group]);
             self.push(line);
         }
     }
@@ -243,9 +262,17 @@ impl Recorder {
         self.ended
     }
 
+    /// How long clients (those behind the gateway, or the one on the LAN) were not served between two moments, all in all.
+    pub fn unserved(&self, group: usize, lan: bool, from: Moment, to: Moment) -> Span {
+        let changes = if lan { &self.lan[group] } else { &self.clients[group] };
+        let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([Moment::NEVER]);
+        let silent = changes.iter().zip(ends).filter(|((_, who), _)| who.is_none());
+        silent.map(|((at, _), end)| end.min(to).since((*at).max(from))).fold(Span::ZERO, |sum, one| sum + one)
+    }
+
     /// The longest time that clients were not served between two moments, and when it began.
-    pub fn longest_gap(&self, group: usize, from: Moment, to: Moment) -> (Span, Moment) {
-        let changes = &self.clients[group];
+    pub fn longest_gap(&self, group: usize, lan: bool, from: Moment, to: Moment) -> (Span, Moment) {
+        let changes = if lan { &self.lan[group] } else { &self.clients[group] };
         let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([Moment::NEVER]);
         changes
             .iter()

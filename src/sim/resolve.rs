@@ -9,12 +9,12 @@ use crate::core::time::Span;
 
 type Acts = Result<Vec<Act>, String>;
 
-/// What a step does, on this pair.
+/// What a step does, on this pair; `lan`: a client with a table of its own is on the LAN.
 ///
 /// # Errors
 /// An unknown name or a missing parameter, with what is allowed.
-pub fn resolve(step: &Step, pair: &Pair) -> Acts {
-    let r = Resolver { pair };
+pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
+    let r = Resolver { pair, lan };
     match step {
         Step::Start(names) => r.nodes(names.all(), Act::Start),
         Step::Stop(names) => r.nodes(names.all(), Act::Stop),
@@ -32,6 +32,7 @@ pub fn resolve(step: &Step, pair: &Pair) -> Acts {
         Step::Cut(b) if b.only.is_some() => Err("only: allowed: \"heartbeats\"".into()),
         Step::Cut(b) => r.ways(b, Quality::Cut(true)),
         Step::Mend(b) => r.mend(b),
+        Step::Loss(b) if b.burst == Some(0) => Err("burst: allowed: 1 or more".into()),
         Step::Loss(b) => r.ways(b, Quality::Loss(percent(b)?, b.burst.unwrap_or(1))),
         Step::Corrupt(b) => r.ways(b, Quality::Corrupt(percent(b)?)),
         Step::Duplicate(b) => r.ways(b, Quality::Duplicate(percent(b)?)),
@@ -121,6 +122,7 @@ fn takes(on: &On) -> Result<Span, String> {
 
 struct Resolver<'a> {
     pair: &'a Pair,
+    lan: bool,
 }
 
 impl Resolver<'_> {
@@ -173,13 +175,16 @@ impl Resolver<'_> {
 
     fn carrier(&self, at: &At, up: bool) -> Acts {
         let (Some(node), Some(link)) = (&at.node, &at.link) else { return Err("a node and a link are needed".into()) };
+        if self.is_relay(&at.link) {
+            return Err(format!("link {link:?}: the relay has no cable of its own; allowed: the others"));
+        }
         Ok(vec![Act::Carrier(self.node(node)?, self.link(link)?, up)])
     }
 
     /// Every direction on every link of its own.
     fn everywhere(&self) -> Ways {
         let mut ways = Vec::new();
-        let stations = 2 + usize::from(self.pair.settings[0].witness.targets);
+        let stations = 2 + usize::from(self.pair.settings[0].witness.targets) + usize::from(self.lan);
         for (link, settings) in self.pair.settings[0].links.iter().enumerate().filter(|(_, l)| !l.relay) {
             let _ = settings;
             let reach = if link == self.pair.public() { stations } else { 2 };
@@ -194,6 +199,7 @@ impl Resolver<'_> {
         match name.as_deref() {
             None => Ok(None),
             Some("gateway") => Ok(Some(station(0))),
+            Some("client") if self.lan => Ok(Some(station(usize::from(self.pair.settings[0].witness.targets)))),
             Some(name) => {
                 let targets = usize::from(self.pair.settings[0].witness.targets);
                 let witness = name.strip_prefix("witness").and_then(|place| place.parse().ok()).filter(|place| *place < targets);
@@ -210,6 +216,12 @@ impl Resolver<'_> {
     fn select(&self, b: &Between, nodes_only: bool) -> Result<Ways, String> {
         let link = b.link.as_ref().map(|name| self.link(name)).transpose()?;
         let (from, to) = (self.end(&b.from)?, self.end(&b.to)?);
+        if let Some(link) = link.filter(|_| self.is_relay(&b.link)) {
+            // The witness's own passing on, from node to node; what else goes through the witness is the public link's.
+            let ways = [(link, 0, 1), (link, 1, 0)].into_iter();
+            let ways = ways.filter(|(_, f, t)| from.is_none_or(|x| x == *f) && to.is_none_or(|x| x == *t));
+            return Ok(ways.collect());
+        }
         // Said nothing of the gateway, nothing is meant of it.
         let nodes_only = nodes_only && from.is_none_or(|f| f < 2) && to.is_none_or(|t| t < 2);
         Ok(self
@@ -220,11 +232,20 @@ impl Resolver<'_> {
             .collect())
     }
 
+    fn is_relay(&self, link: &Option<String>) -> bool {
+        let place = link.as_ref().and_then(|name| self.pair.link(name));
+        place.is_some_and(|link| self.pair.settings[0].links[link].relay)
+    }
+
     fn ways(&self, b: &Between, quality: Quality) -> Acts {
+        // All of it: that is one rule of the gateway's, on the real kernel too.
+        if self.is_relay(&b.link) && b.from.is_none() && b.to.is_none() && matches!(quality, Quality::Cut(true)) {
+            return Ok(vec![Act::RelayBlocked(true)]);
+        }
         let nodes_only = matches!(quality, Quality::Cut(_) | Quality::NoHeartbeats(_));
         let ways = self.select(b, nodes_only)?;
         if ways.is_empty() {
-            return Err("no such way: only the public link reaches the gateway".into());
+            return Err("no such way: only the public link reaches the gateway, and the relay joins the nodes".into());
         }
         Ok(vec![Act::Ways(ways, quality)])
     }
@@ -232,7 +253,11 @@ impl Resolver<'_> {
     fn mend(&self, b: &Between) -> Acts {
         let ways = self.select(b, false)?;
         let mut acts = vec![Act::Ways(ways.clone(), Quality::Cut(false)), Act::Ways(ways, Quality::NoHeartbeats(false))];
-        if b.link.is_none() && b.from.is_none() && b.to.is_none() {
+        let both = b.from.is_none() && b.to.is_none();
+        if both && self.is_relay(&b.link) {
+            return Ok(vec![Act::RelayBlocked(false), acts.remove(0)]);
+        }
+        if both && b.link.is_none() {
             acts.push(Act::RelayBlocked(false));
         }
         Ok(acts)

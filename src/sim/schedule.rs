@@ -85,14 +85,14 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
         timeline.append(&mut drawer.timeline);
     }
     let heal = last + timing.dead * 3;
-    timeline.push(Entry { at: micros(heal), step: Step::Heal(Separate::default()) });
+    timeline.push(Entry::new(micros(heal), Step::Heal(Separate::default())));
     let until = heal + timing.init_dead + timing.dead * 4 + Span::secs(75);
-    timeline.sort_by_key(|entry| entry.at);
+    timeline.sort_by_key(Entry::at);
     // What would undo the healing comes too late.
-    timeline.retain(|entry| entry.at <= micros(heal));
+    timeline.retain(|entry| entry.at() <= micros(heal));
     // Who was still on its way out is started again.
     let both = Names::Many((0..2).map(|node| pair.node_name(node).to_string()).collect());
-    timeline.push(Entry { at: micros(heal + timing.dead * 2 + Span::secs(10)), step: Step::Start(both) });
+    timeline.push(Entry::new(micros(heal + timing.dead * 2 + Span::secs(10)), Step::Start(both)));
     Scenario {
         schema: None,
         title: format!("Seed {seed}"),
@@ -120,7 +120,7 @@ struct Drawer<'a> {
 
 impl Drawer<'_> {
     fn add(&mut self, at: Moment, step: Step) {
-        self.timeline.push(Entry { at: micros(at), step });
+        self.timeline.push(Entry::new(micros(at), step));
     }
 
     fn name(&self, node: usize) -> Names {

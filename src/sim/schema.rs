@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::cue::Does;
 use super::expect::{self, LINK_STATES};
 use super::step;
 
@@ -9,7 +10,7 @@ use super::step;
 pub fn schema() -> Value {
     let steps: Vec<Value> = step::TABLE.iter().map(|(name, takes, doc)| entry(name, takes, doc)).collect();
     let expects: Vec<Value> =
-        expect::TABLE.iter().map(|(name, takes, doc)| only(name, parameters(takes, true), doc.trim())).collect();
+        expect::TABLE.iter().map(|(name, takes, doc)| only(name, parameters(takes, Some(name)), doc.trim())).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A twinbeat scenario",
@@ -37,7 +38,15 @@ pub fn schema() -> Value {
                 "description": "What a limit of SAFETY.md excuses.",
                 "additionalProperties": false,
                 "properties": {
-                    "two_owners": { "$ref": "#/$defs/time", "description": "Two nodes may answer at once for so long." },
+                    "two_owners": {
+                        "description": "Two nodes may answer at once for so long; or only within a time of the story.",
+                        "anyOf": [{ "$ref": "#/$defs/time" }, {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "required": ["for", "from", "to"],
+                            "properties": { "for": { "$ref": "#/$defs/time" }, "from": { "$ref": "#/$defs/time" }, "to": { "$ref": "#/$defs/time" } }
+                        }]
+                    },
                     "limits": { "type": "boolean", "description": "Limits (a) and (e) are excused for as long as they last." },
                     "nobody": { "type": "boolean", "description": "Nobody need serve although somebody could." }
                 }
@@ -45,7 +54,8 @@ pub fn schema() -> Value {
         },
         "$defs": {
             "time": { "type": "string", "pattern": "^[0-9]+([.][0-9]*)?(us|ms|s|m|h)$", "description": "A length of time, as in 150ms or 1.5s." },
-            "nodes": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] }
+            "nodes": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }] },
+            "when": when()
         }
     })
 }
@@ -60,32 +70,58 @@ fn only(name: &str, value: Value, doc: &str) -> Value {
 }
 
 fn entry(name: &str, takes: &str, doc: &str) -> Value {
-    let value = if takes == "NODES" { json!({ "$ref": "#/$defs/nodes" }) } else { parameters(takes, false) };
+    let value = if takes == "NODES" { json!({ "$ref": "#/$defs/nodes" }) } else { parameters(takes, None) };
     json!({
         "type": "object",
         "description": doc.trim(),
         "additionalProperties": false,
-        "required": ["at", name],
-        "properties": { "at": { "$ref": "#/$defs/time" }, name: value }
+        "required": [name],
+        "anyOf": [{ "required": ["at"] }, { "required": ["when"] }, { "required": ["after"] }],
+        "dependentRequired": { "within": ["when"] },
+        "properties": {
+            "at": { "$ref": "#/$defs/time", "description": "Not before this." },
+            "when": { "$ref": "#/$defs/when" },
+            "after": { "$ref": "#/$defs/time", "description": "So long after that; without \"when\" after the entry before it." },
+            "within": { "$ref": "#/$defs/time", "description": "It happens within this time." },
+            name: value
+        }
     })
 }
 
-fn parameters(takes: &str, expectation: bool) -> Value {
+/// What a step can wait for: the line of a log with its text, everything else without.
+fn when() -> Value {
+    let words = |says: bool| {
+        let words: Vec<&str> = Does::ALL.iter().filter(|does| (**does == Does::Says) == says).map(|does| does.word()).collect();
+        let mut of = json!({ "node": { "type": "string" }, "does": { "enum": words }, "group": { "type": "string" } });
+        if says {
+            of["text"] = json!({ "type": "string" });
+        }
+        let required = if says { vec!["node", "does", "text"] } else { vec!["node", "does"] };
+        json!({ "type": "object", "additionalProperties": false, "required": required, "properties": of })
+    };
+    json!({ "description": "When this happens, counted from when the entry before was made.", "anyOf": [words(false), words(true)] })
+}
+
+fn parameters(takes: &str, of: Option<&str>) -> Value {
     let required: Vec<&str> = takes.split_whitespace().filter(|name| !name.ends_with('?')).collect();
     let names = takes.split_whitespace().map(|name| name.trim_end_matches('?'));
-    let properties: Map<String, Value> = names.map(|name| (name.to_string(), parameter(name, expectation))).collect();
+    let properties: Map<String, Value> = names.map(|name| (name.to_string(), parameter(name, of))).collect();
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
-fn parameter(name: &str, expectation: bool) -> Value {
+/// A parameter of a step, or of this expectation.
+fn parameter(name: &str, of: Option<&str>) -> Value {
     match name {
-        "exactly" => json!({ "type": "integer", "minimum": 0 }),
-        // Of moves a number, of gaps a time.
-        "at_most" => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "$ref": "#/$defs/time" }] }),
-        "from" | "to" if !expectation => json!({ "type": "string", "description": "A node, gateway, or witness0 and so on." }),
+        // Of gaps and the like a time, of everything else a number.
+        "at_most" if matches!(of, Some("gap" | "silence" | "served_within")) => json!({ "$ref": "#/$defs/time" }),
+        "exactly" | "at_least" | "at_most" => json!({ "type": "integer", "minimum": 0 }),
+        "client" => json!({ "const": "lan" }),
+        "from" | "to" if of.is_none() => {
+            json!({ "type": "string", "description": "A node, gateway, witness0 and so on, or client: the one on the LAN." })
+        }
         "from" | "to" | "after" | "at" | "for" | "takes" | "delay" | "jitter" => json!({ "$ref": "#/$defs/time" }),
         "percent" => json!({ "type": "number", "minimum": 0, "maximum": 100 }),
-        "burst" => json!({ "type": "integer", "minimum": 1 }),
+        "burst" => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         "per_second" => json!({ "type": "integer", "minimum": 0, "maximum": 10000 }),
         "count" => json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
         "witness" => json!({ "type": "integer", "minimum": 0, "maximum": 8 }),
@@ -109,8 +145,7 @@ mod tests {
             return json!("2s");
         }
         match (name, of) {
-            ("at_most", "moves") => return json!(2),
-            ("at_most", _) => return json!("2s"),
+            ("text", _) => return json!("a line"),
             _ => {}
         }
         match value.get("type").and_then(Value::as_str) {
@@ -122,16 +157,16 @@ mod tests {
         }
     }
 
-    fn samples(takes: &str, expectation: bool, of: &str, all: bool) -> Map<String, Value> {
+    fn samples(takes: &str, of: Option<&str>, all: bool) -> Map<String, Value> {
         let names = takes.split_whitespace().filter(|name| all || !name.ends_with('?')).map(|name| name.trim_end_matches('?'));
-        names.map(|name| (name.to_string(), sample(name, &parameter(name, expectation), of))).collect()
+        names.map(|name| (name.to_string(), sample(name, &parameter(name, of), of.unwrap_or_default()))).collect()
     }
 
     #[test]
     fn the_reader_takes_what_the_schema_allows_and_nothing_else() {
         for (name, takes, _) in step::TABLE.iter().filter(|(_, takes, _)| *takes != "NODES") {
             for all in [true, false] {
-                let good = samples(takes, false, name, all);
+                let good = samples(takes, None, all);
                 let read = |value: &Map<String, Value>| serde_json::from_value::<Entry>(json!({ "at": "1s", *name: value }));
                 read(&good).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
                 let mut odd = good.clone();
@@ -146,7 +181,7 @@ mod tests {
         }
         for (name, takes, _) in expect::TABLE {
             for all in [true, false] {
-                let good = samples(takes, true, name, all);
+                let good = samples(takes, Some(name), all);
                 let read = |value: &Map<String, Value>| serde_json::from_value::<Expect>(json!({ *name: value }));
                 read(&good).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
                 let mut odd = good.clone();

@@ -7,8 +7,10 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::act::Act;
+pub use super::allow::Allow;
 use super::check::{Promise, Violation};
 use super::clock::Moment;
+use super::cue::{Wait, undone};
 pub use super::expect::Expect;
 use super::machine::Maker;
 use super::pair::{Pair, Pairs};
@@ -16,14 +18,16 @@ use super::place;
 use super::record::Recorder;
 use super::resolve::resolve;
 use super::rng::Rng;
+use super::shape::Shape;
 use super::step::{Dur, Entry, On, Step};
 use super::world::World;
 use crate::core::id::Epoch;
 use crate::core::time::Span;
+use crate::plain::plain;
 
 /// The file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a scenario: an object")]
 pub struct Scenario {
     /// Where an editor finds the schema; nothing else looks at it.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
@@ -48,21 +52,6 @@ pub struct Scenario {
     /// What a limit of SAFETY.md excuses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
-}
-
-/// What is excused.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Allow {
-    /// Two nodes may answer for so long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub two_owners: Option<Dur>,
-    /// What SAFETY.md names as limits (a) and (e), as long as they last.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub limits: bool,
-    /// Nobody need serve although somebody could: the story is about something that forbids it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub nobody: bool,
 }
 
 /// One configuration for both nodes, or a file for each.
@@ -109,6 +98,8 @@ pub struct Story {
     pub pair: Pair,
     /// What each entry does, by time.
     pub acts: Vec<(Moment, String, Vec<Act>)>,
+    /// For each of these what it waits for, where that is no given time.
+    pub waits: Vec<Option<Wait>>,
     /// Steps that do not exist in virtual time yet: the story cannot be told here.
     pub not_here: Vec<&'static str>,
     /// Heartbeats are really signed and opened.
@@ -135,12 +126,14 @@ impl Story {
     /// # Errors
     /// File, line and what is allowed.
     pub fn read(text: &str, name: &str, folder: &Path, pairs: &dyn Pairs) -> Result<Story, String> {
-        let scenario: Scenario = serde_json::from_str(text).map_err(|wrong| {
+        let wrong = |wrong: serde_json::Error| {
             // As compilers write it, so that editors find the place.
             let (line, what) = (wrong.line(), wrong.to_string());
-            let what = what.split(" at line ").next().unwrap_or_default();
+            let what = plain(what.split(" at line ").next().unwrap_or_default());
             format!("{name}:{line}: {what}")
-        })?;
+        };
+        serde_json::from_str::<Shape>(text).map_err(wrong)?;
+        let scenario: Scenario = serde_json::from_str(text).map_err(wrong)?;
         Story::of(scenario, folder, pairs).map_err(|(place, wrong)| {
             let line = match place {
                 Place::Whole => None,
@@ -165,24 +158,45 @@ impl Story {
             return Err(whole(format!("until {}: allowed: up to {}", scenario.until, Dur(LONGEST))));
         }
         let (mut acts, mut not_here) = (Vec::new(), Vec::new());
+        let relative = scenario.timeline.iter().any(|entry| entry.time.is_relative());
+        let lan = scenario.expect.iter().any(Expect::is_of_the_lan);
+        let mut last = Dur::default();
         for (place, entry) in scenario.timeline.iter().enumerate() {
             let name = entry.step.name();
             let wrong = |wrong: String| (Place::Entry(place), format!("{name}: {wrong}"));
-            if entry.at > scenario.until {
-                return Err(wrong(format!("at {}: allowed: up to `until`, {}", entry.at, scenario.until)));
+            let at = entry.time.at.unwrap_or(last);
+            if at > scenario.until {
+                return Err(wrong(format!("at {at}: allowed: up to `until`, {}", scenario.until)));
             }
+            if relative && at < last {
+                return Err(wrong(format!("at {at}: the entry before it is at {last}; where one waits, they stand in order")));
+            }
+            last = at;
+            let wait = Wait::of(&entry.time, &pair).map_err(wrong)?;
             let todo = match &entry.step {
                 Step::Reload(_) => {
                     not_here.push(name);
                     Vec::new()
                 }
                 Step::Configure(on) => configure(on, &pair, folder, pairs).map_err(wrong)?,
-                step => resolve(step, &pair).map_err(wrong)?,
+                step => resolve(step, &pair, lan).map_err(wrong)?,
             };
             let text = format!("{name} {}", entry.step.parameters());
-            acts.push((Moment(entry.at.0.0), text.trim_end().to_string(), todo));
+            acts.push((place, (Moment(at.0.0), text.trim_end().to_string(), todo), wait));
         }
-        acts.sort_by_key(|(at, ..)| *at);
+        acts.sort_by_key(|(_, (at, ..), _)| *at);
+        let mut before: Vec<Act> = Vec::new();
+        for (place, (.., todo), _) in &acts {
+            if let Some(wrong) = todo.iter().find_map(|act| undone(act, &before)) {
+                let name = scenario.timeline.get(*place).map_or("", |entry| entry.step.name());
+                return Err((Place::Entry(*place), format!("{name}: {wrong}")));
+            }
+            before.extend(todo.iter().cloned());
+        }
+        if not_here.is_empty() && !before.iter().any(|act| matches!(act, Act::Start(_) | Act::PowerOn(_) | Act::Heal)) {
+            return Err(whole("timeline: no daemon ever starts; allowed: with a `start` or a `power_on`".into()));
+        }
+        let (acts, waits) = acts.into_iter().map(|(_, act, wait)| (act, wait)).unzip();
         for (place, expect) in scenario.expect.iter().enumerate() {
             let wrong = |wrong: String| (Place::Expect(place), format!("expect: {wrong}"));
             expect.check(&pair).map_err(wrong)?;
@@ -190,13 +204,15 @@ impl Story {
                 return Err(wrong(format!("{at} lies behind the end; allowed: up to `until`, {}", scenario.until)));
             }
         }
-        Ok(Story { scenario, pair, acts, not_here, real_signatures: false })
+        Ok(Story { scenario, pair, acts, waits, not_here, real_signatures: false })
     }
 
     /// The steps in the order in which they are made.
     pub fn entries(&self) -> impl Iterator<Item = &Step> {
         let mut order: Vec<&Entry> = self.scenario.timeline.iter().collect();
-        order.sort_by_key(|entry| entry.at);
+        if !order.iter().any(|entry| entry.time.at.is_none()) {
+            order.sort_by_key(|entry| entry.at());
+        }
         order.into_iter().map(|entry| &entry.step)
     }
 
@@ -213,7 +229,12 @@ impl Story {
         let longest = if told.number == 0 { Span::ZERO } else { LONGEST_PAUSE };
         world.machines.iter_mut().for_each(|machine| machine.has_seen(&told.seen));
         let allow = self.scenario.allow.unwrap_or_default();
-        world.check.allowed = allow.two_owners.unwrap_or_default().0;
+        if let Some((most, from, to)) = allow.two_owners.map(|two| two.window()) {
+            world.check.allowed = (most.0, Moment(from.0.0), to.map_or(Moment::NEVER, |to| Moment(to.0.0)));
+        }
+        if self.scenario.expect.iter().any(Expect::is_of_the_lan) {
+            world.add_client();
+        }
         world.check.limits = allow.limits;
         if self.real_signatures {
             world.seal();
@@ -227,14 +248,37 @@ impl Story {
         questions.sort_unstable();
         let mut questions = questions.into_iter().peekable();
         let mut ask_until = |world: &mut World, until: Moment| {
-            while let Some((at, place)) = questions.next_if(|(at, _)| *at <= until) {
+            while let Some((at, place)) = questions.peek().copied().filter(|(at, _)| *at <= until) {
                 world.run_until(at);
+                if world.now() < at {
+                    return; // what a step waits for came first
+                }
+                questions.next();
                 unmet[place] = self.scenario.expect[place].ask(&self.pair, world);
             }
         };
-        for (at, text, acts) in &self.acts {
+        let last = Moment(self.scenario.until.0.0);
+        let (mut late, mut waited) = (Vec::new(), false);
+        for ((at, text, acts), wait) in self.acts.iter().zip(&self.waits) {
+            if waited && wait.is_none() && world.now() > *at {
+                let when = world.now().to_string();
+                late.push(format!("the step `{text}` came late: what stood before it waited until {}", when.trim()));
+            }
             ask_until(&mut world, *at);
             world.run_until(world.now().max(*at));
+            if let Some(wait) = wait {
+                waited = true;
+                let until = last.max(world.now()).min(wait.within.map_or(Moment::NEVER, |within| world.now() + within));
+                if let Some(awaited) = &wait.awaited
+                    && !world.run_until_it(awaited, until, &mut ask_until)
+                {
+                    let after = until.to_string();
+                    late.push(format!("the step `{text}` waited for: {}; it had not happened by {}", wait.text, after.trim()));
+                }
+                let then = world.now() + wait.after;
+                ask_until(&mut world, then);
+                world.run_until(then.max(world.now()));
+            }
             world.record.step(world.now(), text);
             for act in acts {
                 if longest > Span::ZERO {
@@ -268,7 +312,7 @@ impl Story {
             let otherwise = asked.or_else(|| expect.unmet(&self.pair, &world.record))?;
             Some(format!("{}: {otherwise}", serde_json::to_string(expect).unwrap_or_default()))
         });
-        let failures = failures.collect();
+        let failures = late.into_iter().chain(failures).collect();
         Outcome { failures, violations, two_owners: world.check.longest, events: world.events, record: world.record }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cue::Does;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
@@ -61,6 +62,7 @@ impl World {
 
     fn carry_out(&mut self, node: usize, output: Output) {
         let public = self.pair.public();
+        self.did_order(node, &output);
         if broken(Broken::MarkedFramesHeld)
             && let Output::Write { group, .. } | Output::Echo { kind: EchoKind::Challenge(group) | EchoKind::Control(group), .. } =
                 &output
@@ -207,6 +209,13 @@ impl World {
             self.refresh(group);
             self.watch(node, group);
         }
+        match &input {
+            Input::Gate { group, report: crate::core::io::GateReport::Renewed, .. } => {
+                self.did(node, Some(usize::from(group.0)), Does::Renews, String::new);
+            }
+            Input::Persisted { .. } => self.did(node, None, Does::Records, String::new),
+            _ => {}
+        }
         let at = now + Span::micros(self.kernel_rng.between(5, 30));
         self.queue.push(at, Event::Report(node, life, input));
     }
@@ -247,6 +256,7 @@ impl World {
 
     /// What a heartbeat shows of its sender, for the record and the checks.
     fn observe(&mut self, node: usize, beat: &Heartbeat) {
+        self.did_say(node, beat);
         let (machine, now) = (&self.machines[node], self.now);
         self.check.sent(now, node, beat, |group| machine.answers(now, group));
         self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));

@@ -6,6 +6,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::cue::{TIMES, Time};
 use crate::core::time::Span;
 
 /// A length of time as a person writes it: `150ms`, `2s`, `1.5s`, `30m`.
@@ -87,7 +88,12 @@ impl<'de> Deserialize<'de> for Names {
                 Ok(Names::One(name.to_string()))
             }
             fn visit_seq<S: de::SeqAccess<'de>>(self, names: S) -> Result<Names, S::Error> {
-                Vec::deserialize(de::value::SeqAccessDeserializer::new(names)).map(Names::Many)
+                let names: Vec<String> = Vec::deserialize(de::value::SeqAccessDeserializer::new(names))?;
+                if names.is_empty() {
+                    Err(de::Error::custom("no name; allowed: one node, or more"))
+                } else {
+                    Ok(Names::Many(names))
+                }
             }
         }
         input.deserialize_any(Reader)
@@ -120,7 +126,7 @@ macro_rules! parameters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
+        #[serde(deny_unknown_fields, default, expecting = "an object with the step's parameters")]
         pub struct $name { $($(#[$field_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$kind>,)* }
 
         impl Parameters for $name {
@@ -169,7 +175,7 @@ macro_rules! steps {
         pub enum Step { $(#[doc = $doc] $name($kind),)* }
 
         /// What may stand in an entry of a timeline.
-        pub const STEPS: &[&str] = &["at", $($text),*];
+        pub const STEPS: &[&str] = &["at", "when", "after", "within", $($text),*];
 
         /// Every step: its name, its parameters (`?` after those that may be left out; `NODES` for names alone), and what it does.
         pub const TABLE: &[(&str, &str, &str)] = &[$(($text, $takes, $doc)),*];
@@ -297,7 +303,7 @@ steps! {
     Configure(On) = "configure" ["node config"],
     /// The state directory is lost; a daemon finds it empty at its next start.
     LoseState(On) = "lose_state" ["node"],
-    /// Everything is mended, everything that stands still goes on.
+    /// Everything is mended, everything that stands still goes on; a witness answers by its table again.
     Heal(Separate) = "heal" [""],
 }
 
@@ -322,9 +328,21 @@ fn allowed(takes: &str, value: &impl Parameters) -> Result<(), String> {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     /// When.
-    pub at: Dur,
+    pub time: Time,
     /// What.
     pub step: Step,
+}
+
+impl Entry {
+    /// A step at a given time.
+    pub fn new(at: Dur, step: Step) -> Entry {
+        Entry { time: Time::at(at), step }
+    }
+
+    /// Not before this.
+    pub fn at(&self) -> Dur {
+        self.time.at.unwrap_or_default()
+    }
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -333,21 +351,22 @@ impl<'de> Deserialize<'de> for Entry {
         impl<'de> Visitor<'de> for Reader {
             type Value = Entry;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an entry of the timeline: \"at\" and one step")
+                f.write_str("an entry of the timeline: a time and one step")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entry, M::Error> {
-                let (mut at, mut step) = (None, None);
+                let (mut time, mut step) = (Time::default(), None);
                 while let Some(key) = map.next_key::<String>()? {
-                    if key == "at" {
-                        at = Some(map.next_value()?);
+                    if TIMES.contains(&key.as_str()) {
+                        time.take(&key, &mut map)?;
                     } else if let Some(earlier) = step.replace(Step::read(&key, &mut map)?) {
                         let earlier: Step = earlier;
                         return Err(de::Error::custom(format!("one step an entry: {:?} and {key:?}", earlier.name())));
                     }
                 }
-                let at = at.ok_or_else(|| de::Error::missing_field("at"))?;
-                let step = step.ok_or_else(|| de::Error::custom(format!("no step; allowed: {}", STEPS[1..].join(", "))))?;
-                Ok(Entry { at, step })
+                let steps = || STEPS[TIMES.len()..].join(", ");
+                let step: Step = step.ok_or_else(|| de::Error::custom(format!("no step; allowed: {}", steps())))?;
+                time.check().map_err(|wrong| de::Error::custom(format!("{}: {wrong}", step.name())))?;
+                Ok(Entry { time, step })
             }
         }
         input.deserialize_map(Reader)
@@ -356,8 +375,12 @@ impl<'de> Deserialize<'de> for Entry {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut map = out.serialize_map(Some(2))?;
-        map.serialize_entry("at", &self.at)?;
+        let mut map = out.serialize_map(None)?;
+        let Time { at, when, after, within } = &self.time;
+        for (name, time) in [("at", at), ("after", after), ("within", within)] {
+            time.iter().try_for_each(|time| map.serialize_entry(name, time))?;
+        }
+        when.iter().try_for_each(|when| map.serialize_entry("when", when))?;
         self.step.write(&mut map)?;
         map.end()
     }

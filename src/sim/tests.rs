@@ -90,7 +90,7 @@ fn a_drawn_story_survives_its_own_file() {
 #[test]
 fn errors_name_file_and_line_and_what_is_allowed() {
     for (steps, says) in [
-        (r#"{"at": "1s", "unplgu": {}}"#, "unknown field `unplgu`, expected one of `at`, `start`"),
+        (r#"{"at": "1s", "unplgu": {}}"#, "unknown key `unplgu`, expected one of `at`, `when`, `after`, `within`, `start`"),
         (r#"{"at": "1s", "start": "master3"}"#, "node \"master3\": allowed: master1, master2"),
         (r#"{"at": "1", "start": "master1"}"#, "is not a length of time"),
         (r#"{"at": "99999999999999999999h", "start": "master1"}"#, "is not a length of time"),
@@ -100,6 +100,23 @@ fn errors_name_file_and_line_and_what_is_allowed() {
         (r#"{"at": "1s", "kill": {"node": "master1"}}"#, "expected a node's name, or a list of them"),
         (r#"{"at": "1s", "resume": {"node": "master1", "rate": 2}}"#, "takes no \"rate\"; allowed: node"),
         (r#"{"at": "1s", "cut": {"link": "bond", "to": "gateway"}}"#, "only the public link reaches the gateway"),
+        (r#"{"at": "1s", "wake": "master1"}"#, "nothing to undo: there is no `hang` or `stall` of this node before it"),
+        (r#"{"at": "1s", "unpause": "master1"}"#, "no `pause` of this node"),
+        (r#"{"at": "1s", "plug": {"node": "master1", "link": "lan"}}"#, "no `unplug` of this link of this node"),
+        (r#"{"at": "1s", "gateway_up": {}}"#, "no `gateway_down` of this witness"),
+        (r#"{"at": "1s", "takeover": {"node": "master1"}}"#, "no daemon was started on this node"),
+        (r#"{"at": "1s", "unplug": {"node": "master1", "link": "relay"}}"#, "the relay has no cable of its own"),
+        (r#"{"at": "1s", "start": []}"#, "no name; allowed: one node, or more"),
+        (r#"{"at": "1s", "restart": {"node": null}}"#, "null (leave the key out instead)"),
+        (r#"{"at": "1s", "restart": "master1"}"#, "expected an object with the step's parameters"),
+        (r#"{"at": "1s", "loss": {"percent": "2"}}"#, "expected a number"),
+        (r#"{"start": "master1"}"#, "a time is needed: \"at\", or \"when\" or \"after\""),
+        (r#"{"at": "1s", "within": "2s", "start": "master1"}"#, "within: only beside \"when\""),
+        (
+            r#"{"when": {"node": "master1", "does": "sleeps"}, "start": "master1"}"#,
+            "does \"sleeps\": allowed: answers, gate_closed",
+        ),
+        (r#"{"when": {"node": "master3", "does": "leaves"}, "start": "master1"}"#, "node \"master3\": allowed"),
         (r#"{"at": "1s", "cut": {"to": "witness3"}}"#, "allowed: master1, master2, gateway, witness0"),
         (r#"{"at": "1s", "replay_packets": {"node": "master1", "count": 4000000000}}"#, "count: allowed: 1 to 1000"),
         (r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/nonsense.toml"}}"#, "unknown word \"nonsense\""),
@@ -117,10 +134,10 @@ fn errors_name_file_and_line_and_what_is_allowed() {
         (r#"{"owner": {"group": "web", "node": "master1", "from": "3s", "to": "30s"}}"#, "30s lies behind the end"),
         (r#"{"moves": {"group": "web"}}"#, "\"exactly\" or \"at_most\" is needed"),
         (r#"{"link": {"node": "master1", "link": "lan", "state": "broken", "at": "3s"}}"#, "allowed: ok, late, lost, one-way"),
-        (r#"{"colour": {}}"#, "unknown variant `colour`, expected one of `owner`"),
+        (r#"{"colour": {}}"#, "unknown name `colour`, expected one of `owner`"),
     ] {
         let text = format!(
-            "{{\"title\": \"t\", \"config\": \"pairs/recipe.toml\", \"until\": \"20s\", \"timeline\": [], \"expect\": [\n{expect}]}}"
+            "{{\"title\": \"t\", \"config\": \"pairs/recipe.toml\", \"until\": \"20s\", \"timeline\": [{{\"at\": \"0s\", \"start\": \"master1\"}}], \"expect\": [\n{expect}]}}"
         );
         let wrong = Story::read(&text, "a.json", Path::new(""), &Builtin).err().unwrap_or_default();
         assert!(wrong.starts_with("a.json:2: ") && wrong.contains(says), "{wrong}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::act::Act;
 use super::check::Checker;
 use super::clock::{Clock, Moment};
+use super::cue::{Awaited, Told};
 use super::gateway::{DELAY, Due, FOREIGN, REACHABLE, RETRY, Witness};
 use super::machine::{Machine, Maker, Power, Process};
 use super::network::Network;
@@ -42,6 +43,8 @@ pub enum Frame {
     Echo(EchoKind, u64, Option<Beat>),
     /// A heartbeat to be passed on over this link.
     Relay(LinkId, Beat),
+    /// The same on its way on, where the relay itself loses or delays frames.
+    Passed(LinkId, Beat),
     /// The answer to a probe of the witness.
     Answer(GroupId),
     /// VIP -> a foreign MAC, announced to everybody.
@@ -125,6 +128,16 @@ pub struct World {
     pub(super) commands: u64,
     /// For each node and group when the queue will look for something that ended by itself.
     pub(super) expiries: [Vec<Moment>; 2],
+    /// What a step waits for.
+    pub(super) awaited: Option<Awaited>,
+    /// It came.
+    pub(super) came: bool,
+    /// For each node and group what its newest heartbeat said.
+    pub(super) told: [Vec<Told>; 2],
+    /// For each node and group whether its kernel answered when it was last looked at.
+    pub(super) answered: [Vec<bool>; 2],
+    /// Which of the witnesses is none, but a client on the LAN with a table of its own.
+    pub(super) client: Option<usize>,
 }
 
 /// What an attacker keeps.
@@ -165,6 +178,11 @@ impl World {
             events: 0,
             commands: 0,
             expiries: [vec![Moment::NEVER; groups], vec![Moment::NEVER; groups]],
+            awaited: None,
+            came: false,
+            told: [vec![Told::default(); groups], vec![Told::default(); groups]],
+            answered: [vec![false; groups], vec![false; groups]],
+            client: None,
             queue,
             pair,
             maker,
@@ -181,14 +199,18 @@ impl World {
         &self.pair
     }
 
-    /// Lets everything happen that is due by `until`; then it is `until`.
+    /// Lets everything happen that is due by `until`; then it is `until`, or the moment at which what is awaited came.
     pub fn run_until(&mut self, until: Moment) {
-        while let Some((at, event)) = self.queue.pop_by(until) {
+        while !self.came
+            && let Some((at, event)) = self.queue.pop_by(until)
+        {
             self.now = at;
             self.events += 1;
             self.happen(event);
         }
-        self.now = until;
+        if !self.came {
+            self.now = until;
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -356,12 +378,17 @@ impl World {
         for (node, answers) in answers.iter().enumerate() {
             self.record.set(self.now, Lane::Answers(group, node), answers.then_some("answers"));
         }
+        self.did_answer(group, answers);
         let excuse = self.excuse(group);
         self.check.answering(self.now, group, answers, excuse);
         if let Some((from, to)) = self.record.owners(self.now, group, answers) {
             self.judge_move(group, from, to);
         }
         self.record.served(self.now, group, served);
+        if let Some(client) = self.client {
+            let served = self.served_at(client, group);
+            self.record.served_on_the_lan(self.now, group, served);
+        }
     }
 
     /// Looks again at every group.
@@ -373,12 +400,17 @@ impl World {
 
     /// Who serves the clients behind the gateway.
     pub fn served(&self, group: usize) -> Option<usize> {
-        let gateway = self.witnesses.first().filter(|gateway| gateway.up)?;
+        self.served_at(0, group)
+    }
+
+    /// Who serves those whose table this is.
+    pub(super) fn served_at(&self, table: usize, group: usize) -> Option<usize> {
+        let gateway = self.witnesses.get(table).filter(|gateway| gateway.up)?;
         let node = gateway.names(group).filter(|node| *node != FOREIGN)?;
         let machine = &self.machines[node];
         let service = &machine.services[group];
         let ready = machine.answers(self.now, group) && (service.running || !service.exists());
-        (ready && self.reaches(node, 0)).then_some(node)
+        (ready && self.reaches(node, table)).then_some(node)
     }
 
     /// Frames pass between a node and a witness, both ways.
