@@ -50,7 +50,8 @@ fn a_fresh_set_of_seeds_never_shows_two_owners() {
     getrandom::fill(&mut bytes).unwrap();
     let from = (u64::from(u32::from_le_bytes(bytes)) + 1) * 1_000_000;
     println!("fresh: twinbeat explore --seeds {from}..{}", from + 1_000_000);
-    let plan = Plan { time: Some(Duration::from_secs(60)), findings: usize::MAX, ..Plan::seeds(from, from + 1_000_000) };
+    let style = twinbeat::sim::schedule::Style::Both;
+    let plan = Plan { style, time: Some(Duration::from_secs(60)), findings: usize::MAX, ..Plan::seeds(from, from + 1_000_000) };
     let (findings, progress) = explore(&plan, real, &|_| {});
     println!("{} runs, {:.1} h simulated, {} findings", progress.runs, progress.simulated.0 as f64 / 3.6e12, findings.len());
     for finding in &findings {

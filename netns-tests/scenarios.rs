@@ -136,7 +136,7 @@ const NAMES: &[&str] = &["node", "link", "group", "from", "to", "config", "witne
 fn story_with(entry: Option<Value>, expect: Option<Value>) -> Value {
     let mut timeline = serde_json::from_str::<Vec<Value>>(
         r#"[{"at": "0s", "start": ["master1", "master2"]}, {"at": "0s", "hang": "master1"}, {"at": "0s", "pause": "master1"},
-            {"at": "0s", "unplug": {"node": "master1", "link": "lan"}}, {"at": "0s", "gateway_down": {}}]"#,
+            {"at": "0s", "unplug": {"node": "master1", "link": "lan"}}, {"at": "0s", "interface_gone": {"node": "master1", "link": "lan"}}, {"at": "0s", "gateway_down": {}}]"#,
     )
     .unwrap();
     timeline.extend(entry);
@@ -150,8 +150,8 @@ fn good(name: &str, of: &str) -> Value {
         ("node" | "NODES", _) => "master1".into(),
         ("link", _) => "lan".into(),
         ("group", _) => "web".into(),
-        ("from", step) if step == "expect" => "1s".into(),
-        ("to", step) if step == "expect" => "9s".into(),
+        ("from", "expect") => "1s".into(),
+        ("to", "expect") => "9s".into(),
         ("from" | "to", _) => "master1".into(),
         ("config", _) => "pairs/recipe.toml".into(),
         ("only", _) => "heartbeats".into(),

@@ -12,7 +12,7 @@ use crate::sim::files::Files;
 use crate::sim::machine::real;
 use crate::sim::model::{self, search};
 use crate::sim::pair::Pairs;
-use crate::sim::schedule::kinds;
+use crate::sim::schedule::{HELD_BACK, Style, kinds};
 use crate::sim::step::Dur;
 
 /// Random fault schedules; stops at a broken promise and writes a small scenario that `replay` reproduces.
@@ -30,7 +30,10 @@ pub struct Args {
     /// Go on after a finding, up to this many.
     #[arg(long, default_value_t = 1)]
     findings: usize,
-    /// Kinds of fault to leave out, as in Flush,Pause
+    /// Which stories: wild (many faults at any instant), calm (few, right behind state changes), or both in turn
+    #[arg(long, value_name = "STYLE", value_parser = style, default_value = "both")]
+    style: Style,
+    /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn, as in +LastHop
     #[arg(long, value_delimiter = ',', value_name = "KINDS", value_parser = kind)]
     without: Vec<String>,
     /// Explore the pair of this configuration file, and not one that each run draws.
@@ -68,8 +71,21 @@ fn seeds(text: &str) -> Result<Seeds, String> {
     if from < to { Ok(Seeds(from, to)) } else { Err(wrong()) }
 }
 
+fn style(text: &str) -> Result<Style, String> {
+    match text {
+        "wild" => Ok(Style::Wild),
+        "calm" => Ok(Style::Calm),
+        "both" => Ok(Style::Both),
+        _ => Err("allowed: wild, calm, both".into()),
+    }
+}
+
 fn kind(text: &str) -> Result<String, String> {
     let kinds = kinds();
+    if let Some(name) = text.strip_prefix('+') {
+        let held: Vec<&str> = HELD_BACK.iter().map(|(name, _)| *name).collect();
+        return if held.contains(&name) { Ok(text.to_string()) } else { Err(format!("held back: {}", held.join(", "))) };
+    }
     if kinds.iter().any(|kind| kind == text) { Ok(text.to_string()) } else { Err(format!("allowed: {}", kinds.join(", "))) }
 }
 
@@ -97,7 +113,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Seeds(from, to) = args.seeds;
     let pair = args.config.as_deref().map(pair_of).transpose()?;
     let (without, real_signatures) = (args.without.clone(), args.real_signatures);
-    let plan = Plan { threads, time, findings: args.findings, without, pair, real_signatures, ..Plan::seeds(from, to) };
+    let style = args.style;
+    let plan = Plan { style, threads, time, findings: args.findings, without, pair, real_signatures, ..Plan::seeds(from, to) };
     println!("seeds {from}..{to} on {threads} threads");
     let live = std::io::stderr().is_terminal();
     let (findings, progress) = explore(&plan, real, &|progress| {

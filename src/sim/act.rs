@@ -11,7 +11,7 @@ use super::world::{Event, Frame, World};
 use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::{Epoch, Mac};
-use crate::core::io::{Command, Input, InterfaceState, Record};
+use crate::core::io::{Command, Input, Record};
 use crate::core::settings::Settings;
 use crate::core::time::Span;
 
@@ -62,6 +62,8 @@ pub enum Act {
     Unpause(usize),
     /// Carrier of a node's link.
     Carrier(usize, usize, bool),
+    /// The interface of a node's link is there, or is not.
+    Interface(usize, usize, bool),
     /// Ways change.
     Ways(Ways, Quality),
     /// The witness passes no heartbeats on.
@@ -169,6 +171,7 @@ impl World {
                 }
             }
             Act::Carrier(node, link, up) => self.carrier(*node, *link, *up),
+            Act::Interface(node, link, there) => self.interface(*node, *link, *there),
             Act::Ways(ways, quality) => {
                 for (link, from, to) in ways {
                     change(self.network.path_mut(*link, *from, *to), *quality);
@@ -284,6 +287,8 @@ impl World {
         let now = self.now;
         let Some(inputs) = self.machines[node].start(now, self.maker) else { return };
         self.record.began.push(now);
+        let known = self.machines[node].in_force.groups.len();
+        self.check.forgot_groups(node, known);
         let (life, disk) = (self.machines[node].life_number(), &self.machines[node].disk.record.groups);
         self.check.began(node, life, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
         inputs.into_iter().for_each(|input| self.tell(node, input));
@@ -292,6 +297,13 @@ impl World {
 
     fn command(&mut self, node: usize, command: Command) {
         self.commands += 1;
+        if let Command::Standby { group: Some(group), .. } | Command::Takeover { group: Some(group) } = &command
+            && usize::from(group.0) >= self.machines[node].in_force.groups.len()
+        {
+            // As the daemon answers before its decision hears of it.
+            let answer = crate::core::io::Answer::Refused("no such group".into());
+            return self.record.answer(self.now, node, self.commands, &answer);
+        }
         let input = Input::Command { id: self.commands, command };
         self.queue.push(self.now + Span::micros(30), Event::Deliver(node, None, input));
     }
@@ -331,18 +343,36 @@ impl World {
         self.carriers();
     }
 
+    /// With the interface go its addresses, the VIPs too where it is the public one.
+    fn interface(&mut self, node: usize, link: usize, there: bool) {
+        let public = self.pair.public();
+        for place in 0..self.network.links() {
+            if place == link || (link == public && self.pair.settings[node].links[place].relay) {
+                self.machines[node].missing[place] = !there;
+            }
+        }
+        if link == public && !there {
+            for group in 0..self.stranger.len() {
+                self.apply(&Act::DeleteVip(node, group));
+            }
+        }
+        self.carriers();
+    }
+
     /// A direct cable has carrier at both ends or at neither, and none beside a machine without power; the public link ends at a switch.
     fn carriers(&mut self) {
         for node in 0..2 {
             for link in 0..self.network.links() {
-                let there = |node: usize| self.machines[node].plugged[link] && self.machines[node].power != Power::Off;
+                let ready = |node: usize| self.machines[node].plugged[link] && !self.machines[node].missing[link];
+                let there = |node: usize| ready(node) && self.machines[node].power != Power::Off;
                 let switched = link == self.pair.public() || self.pair.settings[node].links[link].relay;
-                let up = self.machines[node].plugged[link] && (switched || there(1 - node));
-                if std::mem::replace(&mut self.machines[node].carrier[link], up) == up {
+                let up = ready(node) && (switched || there(1 - node));
+                self.machines[node].carrier[link] = up;
+                let state = self.machines[node].state_of(link);
+                if std::mem::replace(&mut self.machines[node].told[link], state) == state {
                     continue;
                 }
-                let state = if up { InterfaceState::Up } else { InterfaceState::NoCarrier };
-                let input = Input::Link { link: crate::core::id::LinkId(link as u8), state };
+                let input = self.machines[node].link_input(link);
                 // Polled each 10 ms, or an event: a few milliseconds.
                 self.queue.push(self.now + Span::millis(5), Event::Deliver(node, None, input));
             }
@@ -403,6 +433,7 @@ impl World {
         self.network.heal();
         for node in 0..2 {
             for link in 0..self.network.links() {
+                self.machines[node].missing[link] = false;
                 self.carrier(node, link, true);
             }
             for service in &mut self.machines[node].services {

@@ -271,7 +271,12 @@ impl Checker {
 
     /// A state directory was lost: with it goes what the node knew of its own numbers (SAFETY R13).
     pub fn forgot(&mut self, node: usize) {
-        for group in 0..self.idle.len() {
+        self.forgot_groups(node, 0);
+    }
+
+    /// A node's file no longer names the groups from this one on, and with them its record goes.
+    pub fn forgot_groups(&mut self, node: usize, from: usize) {
+        for group in from..self.idle.len() {
             self.owned[node][group] = Epoch(0);
             self.seen[node][group] = Epoch(0);
             self.granted[node][group].clear();
@@ -387,8 +392,10 @@ impl World {
         for group in 0..self.stranger.len() {
             let answering = (0..2).filter(|node| self.machines[*node].answers(self.now, group)).count();
             let name = self.pair.settings[0].groups[group].name.clone();
+            let known = self.machines.iter().all(|machine| group < machine.in_force.groups.len());
             let text = match (answering, self.served(group)) {
                 (1, Some(_)) => continue,
+                (0 | 1, _) if !known => continue,
                 (1, None) => format!("everything healed, one node answers for {name}, yet its clients are not served"),
                 (n, _) => format!("everything healed, yet {n} nodes answer for {name}"),
             };

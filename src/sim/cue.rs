@@ -297,6 +297,7 @@ pub fn undone(act: &Act, before: &[Act]) -> Option<String> {
         Act::Wake(n) => !has(&|b| matches!(b, Act::Hang(m) | Act::Stall(m) if m == n)),
         Act::Unpause(n) => !has(&|b| matches!(b, Act::Pause(m) if m == n)),
         Act::Carrier(n, link, true) => !has(&|b| matches!(b, Act::Carrier(m, of, false) if m == n && of == link)),
+        Act::Interface(n, link, true) => !has(&|b| matches!(b, Act::Interface(m, of, false) if m == n && of == link)),
         Act::WitnessUp(witness, true) => !has(&|b| matches!(b, Act::WitnessUp(of, false) if of == witness)),
         Act::Hang(n) | Act::Stall(n) | Act::Kill(n) | Act::Stop(n) | Act::Restart(n, _) | Act::Command(n, _) => {
             let started = |b: &Act| matches!(b, Act::Start(m) | Act::PowerOn(m) if m == n) || *b == Act::Heal;
@@ -308,6 +309,7 @@ pub fn undone(act: &Act, before: &[Act]) -> Option<String> {
         Act::Wake(_) => "`hang` or `stall` of this node",
         Act::Unpause(_) => "`pause` of this node",
         Act::Carrier(..) => "`unplug` of this link of this node",
+        Act::Interface(..) => "`interface_gone` of this link of this node",
         _ => "`gateway_down` of this witness",
     };
     wrong.then(|| format!("nothing to undo: there is no {needs} before it"))

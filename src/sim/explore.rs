@@ -11,7 +11,7 @@ use super::files::SHIPPED;
 use super::machine::Maker;
 use super::pair::{Builtin, Pair, Pairs};
 use super::pair_file;
-use super::schedule::draw_with;
+use super::schedule::{Style, draw_as};
 use super::script::{ConfigRef, Scenario, Story};
 use super::step::{Dur, Entry, Step};
 use crate::core::time::Span;
@@ -62,6 +62,8 @@ pub struct Plan {
     pub time: Option<Duration>,
     /// Go on after a finding, up to this many.
     pub findings: usize,
+    /// Which generator draws the stories.
+    pub style: Style,
     /// Kinds of fault that do not exist.
     pub without: Vec<String>,
     /// One pair for all runs, and what scenarios call it; otherwise each run draws its own.
@@ -74,7 +76,17 @@ impl Plan {
     /// These seeds on all cores, until something is found.
     pub fn seeds(from: u64, to: u64) -> Plan {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Plan { from, to, threads, time: None, findings: 1, without: Vec::new(), pair: None, real_signatures: false }
+        Plan {
+            from,
+            to,
+            threads,
+            time: None,
+            findings: 1,
+            style: Style::Wild,
+            without: Vec::new(),
+            pair: None,
+            real_signatures: false,
+        }
     }
 }
 
@@ -127,7 +139,7 @@ pub fn explore(plan: &Plan, maker: Maker, report: &(dyn Fn(Progress) + Sync)) ->
                     if seed >= plan.to || late || found() >= plan.findings.max(1) {
                         return;
                     }
-                    let scenario = draw_with(seed, &plan.without, plan.pair.as_ref());
+                    let scenario = draw_as(plan.style, seed, &plan.without, plan.pair.as_ref());
                     let (violation, span) = run(&scenario, plan, maker);
                     runs.fetch_add(1, Ordering::Relaxed);
                     steps.fetch_add(scenario.timeline.len().saturating_sub(3) as u64, Ordering::Relaxed);

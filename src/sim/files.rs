@@ -12,7 +12,7 @@ impl Pairs for Files {
     fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
         let config = Config::read(&folder.join(reference)).map_err(|wrong| wrong.to_string())?;
         let settings = |place: usize| config.settings(&config.nodes[place].name).map_err(|wrong| wrong.to_string());
-        Ok(Pair { settings: [settings(0)?, settings(1)?] })
+        Ok(Pair::new([settings(0)?, settings(1)?]))
     }
 }
 

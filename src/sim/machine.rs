@@ -118,6 +118,10 @@ pub struct Machine {
     pub disk: Disk,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
     pub plugged: Vec<bool>,
+    /// For each link whether its interface is missing.
+    pub missing: Vec<bool>,
+    /// For each link what was last told of its interface.
+    pub told: Vec<InterfaceState>,
     /// For each link whether its own interface has carrier ([`World::carriers`](super::world::World)).
     pub carrier: Vec<bool>,
     /// The decision, while there is a process.
@@ -140,6 +144,8 @@ pub struct Machine {
     pub stalls: bool,
     /// When a renewal was sent that had been reckoned before a stop.
     pub stalled: Option<Moment>,
+    /// When its daemon was started last.
+    pub started: Moment,
     /// When it was last paused and went on.
     pub unpaused: Option<Moment>,
     /// When its ruleset was last flushed.
@@ -157,14 +163,14 @@ pub struct Machine {
 impl Machine {
     /// A machine that is on, without a daemon.
     pub fn new(pair: &Pair, node: usize, clock: Clock) -> Machine {
-        let settings = pair.settings[node].clone();
-        let groups = settings.groups.len();
+        let (settings, all) = (pair.files[node].clone(), &pair.settings[node].groups);
+        let groups = all.len();
         Machine {
             power: Power::On,
             process: Process::Dead,
             clock,
             kernel: Kernel::new(groups),
-            services: settings.groups.iter().map(|group| ServiceModel::new(group.services)).collect(),
+            services: all.iter().map(|group| ServiceModel::new(group.services)).collect(),
             disk: Disk { record: Record::default(), latency: Span::millis(4), fails: false },
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
@@ -178,9 +184,12 @@ impl Machine {
             busy_until: Moment::ZERO,
             stalls: false,
             stalled: None,
+            started: Moment::ZERO,
             unpaused: None,
             flushed: None,
             comes_back: None,
+            missing: vec![false; settings.links.len()],
+            told: vec![InterfaceState::Up; settings.links.len()],
             in_force: settings.clone(),
             settings,
             backlog: Vec::new(),
@@ -219,17 +228,28 @@ impl Machine {
         let mono = self.clock.read(now);
         self.process = Process::Running;
         self.stopping = false;
+        self.started = now;
         self.life += 1;
         self.incarnation += 1;
-        let gates = self.kernel.adopt(mono);
+        self.in_force.clone_from(&self.settings);
+        for (service, group) in self.services.iter_mut().zip(&self.in_force.groups) {
+            service.becomes(group.services);
+        }
+        let mut gates = self.kernel.adopt(mono);
+        let known = self.in_force.groups.len();
+        gates.truncate(known);
+        // A group that the file no longer names is swept.
+        for group in known..self.services.len() {
+            self.kernel.groups[group] = Default::default();
+            self.services[group].die();
+        }
         let start = Start {
             incarnation: Incarnation(self.incarnation),
             record: self.disk.record.clone(),
             gates,
-            addresses: (0..self.services.len()).map(|group| self.kernel.has_address(mono, group)).collect(),
-            running: self.services.iter().map(|service| service.running).collect(),
+            addresses: (0..known).map(|group| self.kernel.has_address(mono, group)).collect(),
+            running: self.services.iter().take(known).map(|service| service.running).collect(),
         };
-        self.in_force.clone_from(&self.settings);
         self.brain = Some(maker(self.settings.clone(), mono));
         let links = (0..self.carrier.len()).map(|link| self.link_input(link));
         Some(std::iter::once(Input::Start(start)).chain(links).collect())
@@ -237,8 +257,16 @@ impl Machine {
 
     /// What the daemon is told of a link's interface.
     pub fn link_input(&self, link: usize) -> Input {
-        let state = if self.carrier[link] { InterfaceState::Up } else { InterfaceState::NoCarrier };
-        Input::Link { link: crate::core::id::LinkId(link as u8), state }
+        Input::Link { link: crate::core::id::LinkId(link as u8), state: self.state_of(link) }
+    }
+
+    /// How a link's interface is.
+    pub fn state_of(&self, link: usize) -> InterfaceState {
+        match (self.missing[link], self.carrier[link]) {
+            (true, _) => InterfaceState::Missing,
+            (false, true) => InterfaceState::Up,
+            (false, false) => InterfaceState::NoCarrier,
+        }
     }
 
     /// The number of the daemon's life that began last.

@@ -11,6 +11,7 @@
 
 pub mod act;
 pub mod allow;
+pub mod calm;
 pub mod check;
 mod client;
 pub mod clock;

@@ -135,8 +135,12 @@ impl World {
             let text = format!("{name} has moved {times} times since anything happened");
             self.check.report(self.now, Promise::NoNeedlessMove, text);
         }
-        // What the one who takes it back was told: the files may differ.
-        let settings = &self.machines[to].settings;
+        // What either was told: the files may differ.
+        let preferred = self
+            .machines
+            .iter()
+            .filter_map(|machine| machine.in_force.groups.get(group))
+            .any(|of| of.preferred == Some(NodeId(to as u8)) && of.failback != Failback::Manual);
         let timing = self.pair.timing();
         // What came before has had its consequences by then.
         let window = self.settle(from);
@@ -152,10 +156,7 @@ impl World {
             need.commanded[group].is_some() && brain.is_some_and(|brain| brain.held(group))
         };
         let asked = held(from) || lately(need.commanded[group], COMMAND + window);
-        let wanted = settings.groups[group].preferred == Some(NodeId(to as u8))
-            && settings.groups[group].failback != Failback::Manual
-            && !held(to)
-            && lately(need.was_fit[to][group], window);
+        let wanted = preferred && !held(to) && lately(need.was_fit[to][group], window);
         if healthy && !asked && !wanted && !lied_to && !lately(need.shaken, window) {
             let (a, b) = (self.pair.node_name(from), self.pair.node_name(to));
             let name = &self.pair.settings[0].groups[group].name;

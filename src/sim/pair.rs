@@ -10,8 +10,10 @@ use crate::core::time::Span;
 /// Both nodes' settings.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Each node's.
+    /// Each node's, with every group that any file of the story names: what the world is made for.
     pub settings: [Settings; 2],
+    /// Each node's as its file has them.
+    pub files: [Settings; 2],
 }
 
 /// Where the pairs that scenarios name come from.
@@ -24,6 +26,23 @@ pub trait Pairs: Sync {
 }
 
 impl Pair {
+    /// The pair of these files.
+    pub fn new(files: [Settings; 2]) -> Pair {
+        let mut pair = Pair { settings: files.clone(), files };
+        let [one, other] = pair.files.clone();
+        pair.widen(&one);
+        pair.widen(&other);
+        pair
+    }
+
+    /// There will be the groups of this file as well.
+    pub fn widen(&mut self, file: &Settings) {
+        for settings in &mut self.settings {
+            let more = file.groups.iter().skip(settings.groups.len());
+            settings.groups.extend(more.cloned());
+        }
+    }
+
     /// A node's number by its name.
     pub fn node(&self, name: &str) -> Option<usize> {
         self.settings[0].nodes.iter().position(|node| **node == *name)
@@ -54,18 +73,19 @@ impl Pair {
     /// # Errors
     /// The world has one set of cables, gateways and addresses: what the files say of those must agree, whatever else differs.
     pub fn joined(first: Pair, second: Pair) -> Result<Pair, String> {
-        let ([one, _], [_, other]) = (first.settings, second.settings);
-        let names = |settings: &Settings| settings.groups.iter().map(|group| group.name.to_string()).collect::<Vec<_>>();
+        let ([one, _], [_, other]) = (first.files, second.files);
+        // Groups may come and go at the end of the file: by their place they are the same on both nodes.
+        let mut groups = one.groups.iter().zip(&other.groups);
         let same = [
             ("the nodes", one.nodes == other.nodes),
             ("the links", one.links == other.links),
             ("the witness link", one.witness.link == other.witness.link),
             ("the number of witnesses", one.witness.targets == other.witness.targets),
-            ("the groups' names", names(&one) == names(&other)),
+            ("the groups' names", groups.all(|(one, other)| one.name == other.name)),
         ];
         match same.iter().find(|(_, same)| !same) {
             Some((what, _)) => Err(format!("{what} differ between the two files; in virtual time everything else may")),
-            None => Ok(Pair { settings: [one, other] }),
+            None => Ok(Pair::new([one, other])),
         }
     }
 
@@ -173,7 +193,7 @@ impl Builder {
             timing: self.timing,
             groups: Vec::clone(&groups),
         };
-        Pair { settings: [of(0), of(1)] }
+        Pair::new([of(0), of(1)])
     }
 }
 
@@ -205,6 +225,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "after30" => builder.failback = Failback::After(Span::secs(30)),
             "equal" => builder.preferred = None,
             "three" => builder.targets = 3,
+            "one" => builder.groups = 1,
             "two" => builder.groups = 2,
             "hold" => builder.island_hold = true,
             other if millis("lease", other).or(millis("delivery", other)).is_some() => {
@@ -217,7 +238,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, two, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, after30, equal, three, one, two, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }

@@ -26,6 +26,8 @@ impl World {
         let majority = machine.in_force.witness.majority();
         let good = (0..self.targets()).filter(|witness| self.good_way(node, *witness)).count();
         machine.power == Power::On
+            // Where one file alone names a group, its peer agrees to nothing: nobody need serve it until the files are the same again.
+            && self.machines.iter().all(|machine| group < machine.in_force.groups.len())
             && machine.process == Process::Running
             && !machine.stopping
             && !machine.disk.fails
@@ -118,7 +120,10 @@ impl World {
             let by = owner.filter(|node| {
                 let service = &self.machines[*node].services[group];
                 let ready = self.could_serve(*node, group) && (service.running || !service.exists());
-                ready && self.good_way(*node, 0) && self.served(group).is_none()
+                // One that found its gate open announces nothing before it has a ground of its own, and may get none: then the gate closes.
+                let lease = self.pair.timing().outrun(self.check.longest_lease());
+                let settled = self.now.since(self.machines[*node].started) > lease;
+                ready && settled && self.good_way(*node, 0) && self.served(group).is_none()
             });
             self.check.unserved(self.now, group, by.map(|node| (node, self.overlooked(node))));
         }

@@ -28,6 +28,8 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
         Step::Unpause(names) => r.nodes(names.all(), Act::Unpause),
         Step::Unplug(at) => r.carrier(at, false),
         Step::Plug(at) => r.carrier(at, true),
+        Step::InterfaceGone(at) => r.end_of(at).map(|(node, link)| vec![Act::Interface(node, link, false)]),
+        Step::InterfaceBack(at) => r.end_of(at).map(|(node, link)| vec![Act::Interface(node, link, true)]),
         Step::Cut(b) if b.only.as_deref() == Some("heartbeats") => r.ways(b, Quality::NoHeartbeats(true)),
         Step::Cut(b) if b.only.is_some() => Err("only: allowed: \"heartbeats\"".into()),
         Step::Cut(b) => r.ways(b, Quality::Cut(true)),
@@ -174,11 +176,16 @@ impl Resolver<'_> {
     }
 
     fn carrier(&self, at: &At, up: bool) -> Acts {
+        self.end_of(at).map(|(node, link)| vec![Act::Carrier(node, link, up)])
+    }
+
+    /// A node's end of a link with an interface of its own.
+    fn end_of(&self, at: &At) -> Result<(usize, usize), String> {
         let (Some(node), Some(link)) = (&at.node, &at.link) else { return Err("a node and a link are needed".into()) };
         if self.is_relay(&at.link) {
             return Err(format!("link {link:?}: the relay has no cable of its own; allowed: the others"));
         }
-        Ok(vec![Act::Carrier(self.node(node)?, self.link(link)?, up)])
+        Ok((self.node(node)?, self.link(link)?))
     }
 
     /// Every direction on every link of its own.

@@ -150,12 +150,19 @@ impl Story {
     /// The place in the file, and what is wrong there.
     pub fn of(scenario: Scenario, folder: &Path, pairs: &dyn Pairs) -> Result<Story, (Place, String)> {
         let whole = |wrong: String| (Place::Whole, wrong);
-        let pair = match &scenario.config {
+        let mut pair = match &scenario.config {
             ConfigRef::Both(file) => pairs.pair(folder, file).map_err(whole)?,
             ConfigRef::Each(files) => each(files, folder, pairs).map_err(whole)?,
         };
         if scenario.until.0 > LONGEST {
             return Err(whole(format!("until {}: allowed: up to {}", scenario.until, Dur(LONGEST))));
+        }
+        for on in scenario.timeline.iter().filter_map(|entry| if let Step::Configure(on) = &entry.step { Some(on) } else { None })
+        {
+            // What is wrong with it is said where it stands.
+            if let Ok(other) = pairs.pair(folder, on.config.as_deref().unwrap_or_default()) {
+                pair.widen(&other.files[0]);
+            }
         }
         let (mut acts, mut not_here) = (Vec::new(), Vec::new());
         let relative = scenario.timeline.iter().any(|entry| entry.time.is_relative());
@@ -371,7 +378,7 @@ fn configure(on: &On, pair: &Pair, folder: &Path, pairs: &dyn Pairs) -> Result<V
     let node = pair.node(&name).ok_or_else(|| format!("node {name:?}: allowed: {}", pair.settings[0].nodes.join(", ")))?;
     let other = pairs.pair(folder, on.config.as_deref().unwrap_or_default())?;
     let joined = if node == 0 { Pair::joined(other, pair.clone())? } else { Pair::joined(pair.clone(), other)? };
-    Ok(vec![Act::Configure(node, Box::new(joined.settings[node].clone()))])
+    Ok(vec![Act::Configure(node, Box::new(joined.files[node].clone()))])
 }
 
 impl Outcome {

@@ -51,6 +51,11 @@ impl ServiceModel {
         }
     }
 
+    /// The configuration says otherwise from now on.
+    pub fn becomes(&mut self, kind: Services) {
+        self.kind = kind;
+    }
+
     /// There is something that must run for clients to be served.
     pub fn exists(&self) -> bool {
         self.kind != Services::None

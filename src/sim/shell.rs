@@ -10,7 +10,7 @@ use super::world::{Beat, Event, Frame, Order, World};
 use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::{Epoch, LinkId};
-use crate::core::io::{EchoKind, GateOrder, Input, Output, ServiceOrder};
+use crate::core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
 use crate::core::time::Span;
 
 impl World {
@@ -190,6 +190,9 @@ impl World {
                 let report = machine.kernel.gate(mono, Span::ZERO, usize::from(group.0), renewal);
                 machine.stalled = Some(now);
                 Input::Gate { group, generation, report }
+            }
+            Order::Address(group, attempt, order) if machine.missing[self.pair.public()] && order != AddressOrder::Remove => {
+                Input::Address { group, attempt, report: AddressReport::Failed("no such device".into()) }
             }
             Order::Address(group, attempt, order) => {
                 let late = Span::millis(self.kernel_rng.between(0, 450));

@@ -235,6 +235,10 @@ steps! {
     Unplug(At) = "unplug" ["node link"],
     /// It has carrier again.
     Plug(At) = "plug" ["node link"],
+    /// A node's link loses its interface, and with the public one the addresses on it.
+    InterfaceGone(At) = "interface_gone" ["node link"],
+    /// The interface is there again.
+    InterfaceBack(At) = "interface_back" ["node link"],
     /// Frames vanish silently: both ways between the nodes on every link, where nothing else is said; `only` "heartbeats" filters nothing but them.
     Cut(Between) = "cut" ["link? from? to? only?"],
     /// No longer cut; everything where nothing is said.

@@ -120,7 +120,10 @@ fn errors_name_file_and_line_and_what_is_allowed() {
         (r#"{"at": "1s", "cut": {"to": "witness3"}}"#, "allowed: master1, master2, gateway, witness0"),
         (r#"{"at": "1s", "replay_packets": {"node": "master1", "count": 4000000000}}"#, "count: allowed: 1 to 1000"),
         (r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/nonsense.toml"}}"#, "unknown word \"nonsense\""),
-        (r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/recipe-two.toml"}}"#, "the groups' names differ"),
+        (
+            r#"{"at": "1s", "configure": {"node": "master1", "config": "pairs/recipe-three.toml"}}"#,
+            "the number of witnesses differ",
+        ),
     ] {
         let text = format!(
             "{{\"title\": \"t\", \"config\": \"pairs/recipe.toml\", \"until\": \"20s\",\n\"timeline\": [\n\n{steps}\n]}}"

@@ -19,6 +19,8 @@ impl Step {
             Step::Unpause(names) => format!("machine {} goes on", all(names)),
             Step::Unplug(at) => format!("{} unplugged", end(at)),
             Step::Plug(at) => format!("{} plugged in", end(at)),
+            Step::InterfaceGone(at) => format!("the interface of {} is gone", end(at)),
+            Step::InterfaceBack(at) => format!("the interface of {} is back", end(at)),
             Step::Cut(b) if b.only.is_some() => format!("heartbeats filtered{}", ways(b)),
             Step::Cut(b) => format!("cut{}", ways(b)),
             Step::Mend(b) => format!("mended{}", ways(b)),
@@ -76,6 +78,7 @@ impl Step {
             | Step::Wake(_)
             | Step::Unpause(_)
             | Step::Plug(_)
+            | Step::InterfaceBack(_)
             | Step::Mend(_)
             | Step::GatewayUp(_)
             | Step::Heal(_) => MarkKind::Repair,
