@@ -39,6 +39,7 @@ const ROWS: &[(Broken, &[Broken], &str)] = &[
     (OwnTimer, &[], "owner-is-not-heard"),
     (NoFastEvidence, &[], "third-of-all-frames-lost"),
     (EchoWithoutHeartbeat, &[], "paused-owner-wakes-separated"),
+    (LongEchoUnsent, &[], "many-groups-with-long-names"),
     (TableBeatEndsStandDown, &[], "challenger-asks-ever-more-seldom"),
     (NoNegativeControl, &[], "witness-answers-the-sender"),
     (ControlIgnored, &[], "witness-answers-the-sender"),

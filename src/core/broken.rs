@@ -62,6 +62,8 @@ clauses! {
     NoFastEvidence = "R2",
     /// VIP-sourced echoes carry no heartbeat.
     EchoWithoutHeartbeat = "R2 †",
+    /// Heartbeats are JSON, and an echo into which one does not fit is not sent.
+    LongEchoUnsent = "R2",
     /// A heartbeat that came by the witness's table ends a stand-down.
     TableBeatEndsStandDown = "R2 †",
     /// No negative control is sent.

@@ -6,7 +6,7 @@ use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
 use super::time::Span;
 
 /// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What one node says to the other: signed once, sent over every link.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

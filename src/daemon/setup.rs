@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::actuators::{Actuators, Labels, PublicCarrier, Way};
+use super::actuators::{Actuators, Labels, LeftOut, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
@@ -135,7 +135,7 @@ pub async fn all(
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
     let peer_key = config.nodes[me.other().index()].public_key;
-    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key)?)));
+    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key, config.names())?)));
     let outbox = Outbox::new(Signer::new(&pair, &key, &peer_key)?);
     let links = links(config, me, &inbox, &events);
 
@@ -190,6 +190,7 @@ pub async fn all(
         services,
         state,
         asked: BTreeMap::new(),
+        left_out: LeftOut::default(),
         last_command: 0,
         events,
         logs: Some(logs),

@@ -130,6 +130,8 @@ pub struct Machine {
     pub stopping: bool,
     /// The newest heartbeat sent.
     pub newest: Option<Arc<Verified<Heartbeat>>>,
+    /// How long its frames are, in bytes.
+    pub newest_len: usize,
     /// For each group whether the daemon answers unicast questions as a challenger.
     pub answers_unicast: Vec<bool>,
     /// When the queue will wake the daemon.
@@ -171,6 +173,7 @@ impl Machine {
             boot: 0,
             stopping: false,
             newest: None,
+            newest_len: 0,
             answers_unicast: vec![false; groups],
             tick_at: Moment::NEVER,
             busy_until: Moment::ZERO,

@@ -9,9 +9,10 @@ use crate::config::Config;
 use crate::core::id::NodeId;
 use crate::core::io::InterfaceState;
 use crate::host::gate::{self, GateSupport};
-use crate::host::interfaces::Interfaces;
+use crate::host::interfaces::{self, Interfaces};
 use crate::host::packet::PacketSocket;
 use crate::host::realtime;
+use crate::wire::MTU;
 
 /// A capability that the daemon uses: its bit in `linux/capability.h`, its name, and what its lack costs.
 struct Capability {
@@ -142,14 +143,23 @@ pub(super) fn links_are_there(config: &Config, me: NodeId) -> Vec<Finding> {
         InterfaceState::NoAddress => (Level::Fail, "does not have the address"),
         InterfaceState::Missing => (Level::Fail, "does not exist here; it would have"),
     };
+    let mtus = interfaces::mtus().unwrap_or_default();
     node.links
         .iter()
         .zip(states)
         .map(|(link, state)| {
             let (level, text) = words(state);
-            Finding::new(level, format!("link {}", link.name), format!("{} {text} {}", link.interface, link.address))
+            let subject = format!("link {}", link.name);
+            match mtus.get(&*link.interface) {
+                Some(mtu) if (*mtu as usize) < MTU => Finding::new(Level::Fail, subject, narrow(&link.interface, *mtu)),
+                _ => Finding::new(level, subject, format!("{} {text} {}", link.interface, link.address)),
+            }
         })
         .collect()
+}
+
+fn narrow(interface: &str, mtu: u32) -> String {
+    format!("{interface} has an MTU of {mtu}; heartbeats are made for {MTU} at the least: raise it")
 }
 
 pub(super) fn frames_can_be_sent(config: &Config, me: NodeId) -> Vec<Finding> {
