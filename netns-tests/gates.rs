@@ -316,7 +316,7 @@ fn crowded(text: String) -> String {
     let long = |name: &str| format!("{name:x<32}");
     let mut text = text;
     for cable in Cable::ALL.iter().filter(|cable| cable.link() != "lan") {
-        text = text.replace(&format!("\n{} = {{ interface", cable.link()), &format!("\n{} = {{ interface", long(cable.link())));
+        text = text.replace(&format!(".links.{}]", cable.link()), &format!(".links.{}]", long(cable.link())));
     }
     let group = |n: u8| {
         let name = long(&format!("group-{n}-"));

@@ -273,6 +273,9 @@ impl Config {
                 link: witness.link,
                 targets: witness.targets.len() as u8,
                 arp_only: witness.arp_only,
+                names: WitnessSettings::names_of(
+                    witness.targets.iter().enumerate().map(|(i, target)| (target.to_string(), witness.arp_only(i))),
+                ),
                 interval: witness.interval,
                 fall: witness.fall,
                 rise: witness.rise,

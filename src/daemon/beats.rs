@@ -225,6 +225,7 @@ mod tests {
             number,
             digest: 1,
             lease: Span::millis(320),
+            witnesses: 0,
             echo_of: None,
             echoes: Vec::new(),
             answer: false,

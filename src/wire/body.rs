@@ -8,6 +8,7 @@ use minicbor::Decoder;
 
 use super::encode::{ANSWER, CARRIER, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, group_key, key};
 use super::names::Names;
+use crate::core::files::VipSet;
 use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
@@ -94,7 +95,8 @@ impl Reader<'_> {
         let mine = echo_of.map(|of| of.incarnation);
         let groups = list(said.get(key::GROUPS)?)?.into_iter().map(|group| self.group(group, mine)).collect::<Option<_>>()?;
         let echoes = |value| list(value)?.into_iter().map(|echo| self.link_echo(echo)).collect::<Option<Vec<_>>>();
-        if self.strict && (flags.is_none() || said.get(key::DIGEST).is_none()) {
+        let whole = [key::FLAGS, key::DIGEST, key::WITNESSES].iter().all(|key| said.get(*key).is_some());
+        if self.strict && !whole {
             return None;
         }
         // "Does not reach" and "no carrier" would help a claim: what is not said counts as reachable.
@@ -106,6 +108,7 @@ impl Reader<'_> {
             number: self.must(said.number(key::NUMBER))?,
             digest: self.lax(said.number(key::DIGEST))?.unwrap_or_default(),
             lease: self.must(said.field(key::LEASE, span))?,
+            witnesses: self.lax(said.field(key::WITNESSES, short))?.unwrap_or_default(),
             echo_of,
             echoes: self.lax(said.field(key::ECHOES, echoes))?.unwrap_or_default(),
             answer: flag(ANSWER, false),
@@ -130,13 +133,14 @@ impl Reader<'_> {
         let epoch = self.lax(said.number(group_key::EPOCH))?.map(Epoch);
         let flags = self.lax(said.number(group_key::FLAGS))?;
         let known = role.zip(epoch).zip(flags);
-        if self.strict && known.is_none() {
+        if self.strict && (known.is_none() || said.get(group_key::VIPS).is_none()) {
             return None;
         }
         let ((role, epoch), flags) = known.unwrap_or(((BeatRole::Leaving, epoch.unwrap_or_default()), GATE_OPEN));
         let grant = |value| list(value).and_then(|parts| grant(&parts, mine));
         Some(GroupBeat {
             name,
+            vips: self.lax(said.field(group_key::VIPS, vips))?.unwrap_or_default(),
             role,
             epoch,
             gate_open: flags & GATE_OPEN != 0,
@@ -163,6 +167,7 @@ impl Reader<'_> {
             Some(1) => WhyRefused::StaleEpoch,
             Some(2) => WhyRefused::OtherIntent,
             Some(3) => WhyRefused::Busy,
+            Some(4) => WhyRefused::FilesDiffer,
             _ if self.strict => return None,
             _ => WhyRefused::Busy,
         };
@@ -190,8 +195,13 @@ fn offer(value: &[u8]) -> Option<Offer> {
 }
 
 fn echo_of(value: &[u8]) -> Option<EchoOf> {
-    let [incarnation, lease] = first(list(value)?)?;
-    Some(EchoOf { incarnation: Incarnation(number(incarnation)?), lease: span(lease)? })
+    let [incarnation, lease, witnesses] = first(list(value)?)?;
+    Some(EchoOf { incarnation: Incarnation(number(incarnation)?), lease: span(lease)?, witnesses: short(witnesses)? })
+}
+
+fn vips(value: &[u8]) -> Option<VipSet> {
+    let [guard, all] = first(list(value)?)?;
+    Some(VipSet { guard: short(guard)?, all: short(all)? })
 }
 
 fn intent(value: &[u8]) -> Option<Intent> {
@@ -237,6 +247,10 @@ fn first<'b, const N: usize>(items: Vec<&'b [u8]>) -> Option<[&'b [u8]; N]> {
 
 fn number(value: &[u8]) -> Option<u64> {
     Decoder::new(value).u64().ok()
+}
+
+fn short(value: &[u8]) -> Option<u32> {
+    number(value)?.try_into().ok()
 }
 
 fn span(value: &[u8]) -> Option<Span> {

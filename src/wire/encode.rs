@@ -4,6 +4,7 @@ use minicbor::Encoder;
 
 use super::OVERHEAD;
 use super::names::short;
+use crate::core::files::VipSet;
 use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
@@ -28,6 +29,7 @@ pub(super) mod key {
     pub const OF: u64 = 8;
     pub const ECHOES: u64 = 9;
     pub const ANSWERED: u64 = 10;
+    pub const WITNESSES: u64 = 11;
 }
 
 /// Keys of a group.
@@ -45,6 +47,7 @@ pub(super) mod group_key {
     pub const REFUSED: u64 = 10;
     pub const CHALLENGED: u64 = 11;
     pub const CHALLENGE_ACK: u64 = 12;
+    pub const VIPS: u64 = 13;
 }
 
 /// Bits of a heartbeat's flags.
@@ -70,6 +73,7 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
     let grant = Grant { epoch: Epoch(wide), attempt: Attempt(wide), incarnation: Incarnation(wide) };
     let group = GroupBeat {
         name: Name::from("g"),
+        vips: VipSet { guard: u32::MAX, all: u32::MAX },
         role: BeatRole::Owner,
         epoch: Epoch(wide),
         gate_open: true,
@@ -95,7 +99,8 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         number: wide,
         digest: u64::MAX,
         lease: Span(u64::MAX),
-        echo_of: Some(EchoOf { incarnation: Incarnation(wide), lease: Span(u64::MAX) }),
+        witnesses: u32::MAX,
+        echo_of: Some(EchoOf { incarnation: Incarnation(wide), lease: Span(u64::MAX), witnesses: u32::MAX }),
         echoes: vec![echo; links],
         answer: true,
         reachable: true,
@@ -124,6 +129,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
         number,
         digest,
         lease,
+        witnesses,
         echo_of,
         echoes,
         answer,
@@ -133,7 +139,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
         groups,
     } = beat;
     let optional = [echo_of.is_some(), !echoes.is_empty(), answered.is_some()];
-    to.map(8 + count(&optional))?;
+    to.map(9 + count(&optional))?;
     to.u64(key::VERSION)?.u16(*version)?;
     to.u64(key::FROM)?.u8(from.0)?;
     to.u64(key::INCARNATION)?.u64(incarnation.0)?;
@@ -144,8 +150,9 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
     groups.iter().try_for_each(|beat| group(to, beat, mine))?;
     to.u64(key::DIGEST)?.u64(*digest)?;
     to.u64(key::FLAGS)?.u64(bits(&[(*answer, ANSWER), (*reachable, REACHABLE), (*carrier, CARRIER)]))?;
-    if let Some(EchoOf { incarnation, lease }) = echo_of {
-        to.u64(key::OF)?.array(2)?.u64(incarnation.0)?.u64(lease.0)?;
+    to.u64(key::WITNESSES)?.u32(*witnesses)?;
+    if let Some(EchoOf { incarnation, lease, witnesses }) = echo_of {
+        to.u64(key::OF)?.array(3)?.u64(incarnation.0)?.u64(lease.0)?.u32(*witnesses)?;
     }
     if !echoes.is_empty() {
         to.u64(key::ECHOES)?.array(echoes.len() as u64)?;
@@ -162,6 +169,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
 fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
     let GroupBeat {
         name,
+        vips,
         role,
         epoch,
         gate_open,
@@ -188,11 +196,12 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         *challenged > 0,
         *challenge_ack > 0,
     ];
-    to.map(4 + count(&optional))?;
+    to.map(5 + count(&optional))?;
     to.u64(group_key::NAME)?.u32(short(name))?;
     to.u64(group_key::ROLE)?.u8(role_number(*role))?;
     to.u64(group_key::EPOCH)?.u64(epoch.0)?;
     to.u64(group_key::FLAGS)?.u64(bits(&[(*gate_open, GATE_OPEN), (*eligible, ELIGIBLE), (*standby_held, HELD)]))?;
+    to.u64(group_key::VIPS)?.array(2)?.u32(vips.guard)?.u32(vips.all)?;
     if *told > 0 {
         to.u64(group_key::TOLD)?.u64(*told)?;
     }
@@ -270,5 +279,6 @@ fn why_number(why: WhyRefused) -> u8 {
         WhyRefused::StaleEpoch => 1,
         WhyRefused::OtherIntent => 2,
         WhyRefused::Busy => 3,
+        WhyRefused::FilesDiffer => 4,
     }
 }

@@ -22,6 +22,12 @@ impl Names {
         Names(names.into_iter().map(|name| (short(&name), name)).collect())
     }
 
+    /// The name that one of [`of`](Self::of)'s stand-ins stands for, when it is known by now; any other as it is.
+    pub fn known(&self, name: &Name) -> Name {
+        let short = name.strip_prefix('?').and_then(|short| u32::from_str_radix(short, 16).ok());
+        short.map_or_else(|| name.clone(), |short| self.of(short))
+    }
+
     /// The name, or for one that is not in this node's file a word that no configured name can be.
     pub(super) fn of(&self, short: u32) -> Name {
         self.0.get(&short).cloned().unwrap_or_else(|| format!("?{short:08x}").into())

@@ -7,6 +7,7 @@ use ed25519_dalek::SigningKey;
 
 use super::encode::{group_key, key};
 use super::*;
+use crate::core::files::VipSet;
 use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
@@ -42,6 +43,7 @@ pub(super) fn full_beat(number: u64) -> Heartbeat {
     let grant = Grant { epoch: Epoch(6), attempt: Attempt(3), incarnation: Incarnation(41) };
     let web = GroupBeat {
         name: "web".into(),
+        vips: VipSet { guard: 0xaabb_ccdd, all: 0x1122_3344 },
         role: BeatRole::Owner,
         epoch: Epoch(6),
         gate_open: true,
@@ -58,7 +60,8 @@ pub(super) fn full_beat(number: u64) -> Heartbeat {
         challenge_ack: 1,
     };
     Heartbeat {
-        echo_of: Some(EchoOf { incarnation: Incarnation(41), lease: Span::millis(700) }),
+        witnesses: 0x0506_0708,
+        echo_of: Some(EchoOf { incarnation: Incarnation(41), lease: Span::millis(700), witnesses: 0x0102_0304 }),
         echoes: vec![LinkEcho { link: "x".into(), number: 99, held: Span::millis(3) }],
         answer: true,
         groups: vec![web],
@@ -70,6 +73,7 @@ pub(super) fn full_beat(number: u64) -> Heartbeat {
 pub(super) fn plain_beat(number: u64) -> Heartbeat {
     let group = |name: &str| GroupBeat {
         name: name.into(),
+        vips: Default::default(),
         role: BeatRole::Standby,
         epoch: Epoch(5),
         gate_open: false,
@@ -92,6 +96,7 @@ pub(super) fn plain_beat(number: u64) -> Heartbeat {
         number,
         digest: 0x1234_5678_9abc_def0,
         lease: Span::millis(700),
+        witnesses: 0,
         echo_of: None,
         echoes: Vec::new(),
         answer: false,
@@ -246,7 +251,7 @@ fn a_newer_peer_still_proves_that_it_lives() {
     // Unknown fields, in our version and in another, change nothing; nor does more behind what a list has today.
     let more = Parts::beat(&full_beat(3)).with(99, odd()).first_group(|group| group.with(77, odd()));
     assert_eq!(open_bytes(&more.bytes()).unwrap(), full_beat(3));
-    let longer = more.clone().with(key::OF, [vec![0x83], number(41), number(700_000_000), odd()].concat());
+    let longer = more.clone().with(key::OF, [vec![0x84], number(41), number(700_000_000), number(0x0102_0304), odd()].concat());
     assert_eq!(open_bytes(&longer.bytes()).unwrap(), full_beat(3));
     let newer = longer.with(key::VERSION, number(3));
     assert_eq!(open_bytes(&newer.bytes()).unwrap(), Heartbeat { version: 3, ..full_beat(3) });
@@ -324,10 +329,12 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
     beat.incarnation = Incarnation(wide);
     beat.digest = u64::MAX;
     beat.answered = Some(Span::secs(24 * 3600));
-    beat.echo_of = Some(EchoOf { incarnation: Incarnation(wide), lease: Span::secs(24 * 3600) });
+    beat.echo_of = Some(EchoOf { incarnation: Incarnation(wide), lease: Span::secs(24 * 3600), witnesses: u32::MAX });
+    beat.witnesses = u32::MAX;
     beat.lease = Span::secs(24 * 3600);
     let grant = Grant { epoch: Epoch(wide), attempt: Attempt(wide), incarnation: Incarnation(wide) };
     let group = GroupBeat {
+        vips: VipSet { guard: u32::MAX, all: u32::MAX },
         epoch: Epoch(wide),
         told: wide,
         offer: None,

@@ -124,6 +124,22 @@ pub(super) fn gate_works(config: &Config) -> Vec<Finding> {
     }]
 }
 
+/// Tables that a renamed cluster or node left, and that go on closing what this file opens.
+pub(super) fn old_tables(config: &Config, me: NodeId) -> Vec<Finding> {
+    let Some(node) = config.nodes.get(me.index()) else { return Vec::new() };
+    let vips: Vec<IpAddr> = config.groups.iter().flat_map(|group| group.vips.iter().map(|vip| vip.address)).collect();
+    let found = gate::foreign(&gate::table_name(&config.cluster, &node.name), &vips).unwrap_or_default();
+    let line = |old: gate::Foreign| {
+        let vips = old.vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "the table {} of an earlier name of this cluster or node closes {vips}: clients reach nobody there; the daemon removes it when it starts",
+            old.table
+        );
+        Finding::new(Level::Fail, "gate", text)
+    };
+    found.into_iter().map(line).collect()
+}
+
 /// SAFETY, limit (f).
 const WEAK: &str = "Address lifetimes alone guard: a hung daemon's address stays up to half a second longer than the lease, rounded up \
                     to whole seconds, and a stopped process may bring a lapsed one back; so lease is 2 s at least (docs/SAFETY.md, limit f)";
