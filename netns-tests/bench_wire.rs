@@ -7,11 +7,11 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ed25519_dalek::SigningKey;
 use twinbeat::core::heartbeat::Heartbeat;
 use twinbeat::core::id::NodeId;
-use twinbeat::wire::{Opener, Pair, Path, Signer};
+use twinbeat::wire::{Names, Opener, Pair, Path, Signer};
 
 fn beat(number: u64) -> Heartbeat {
     let json = format!(
-        r#"{{"v":1,"from":0,"inc":17,"n":{number},"cfg":1311768467463790320,"lease":700000000,"of":{{"inc":41,"lease":700000000}},
+        r#"{{"v":2,"from":0,"inc":17,"n":{number},"cfg":1311768467463790320,"lease":700000000,"of":{{"inc":41,"lease":700000000}},
         "echo":[{{"l":"cross","n":99,"h":3000000}},{{"l":"lan","n":99,"h":3000000}},{{"l":"relay","n":98,"h":5000000}}],
         "reach":true,"car":true,"g":[{{"name":"web","role":"o","e":6,"gate":true,"ok":true}},{{"name":"db","role":"s","e":5,"ok":true}}]}}"#
     );
@@ -22,7 +22,8 @@ fn wire(c: &mut Criterion) {
     let (a, b) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
     let pair = Pair { cluster: "demo", nodes: ["alfa", "bravo"], me: NodeId(0) };
     let signer = Signer::new(&pair, &a, &b.verifying_key()).unwrap();
-    let new_opener = || Opener::new(&Pair { me: NodeId(1), ..pair }, &b, &a.verifying_key()).unwrap();
+    let names = Names::new(["cross", "lan", "relay", "web", "db"].map(Into::into));
+    let new_opener = || Opener::new(&Pair { me: NodeId(1), ..pair }, &b, &a.verifying_key(), names.clone()).unwrap();
     let (cross, lan) = (Path::Link("cross".into()), Path::Link("lan".into()));
     let signed = signer.sign(&beat(1)).unwrap();
     let frame = signer.seal(&signed, &cross);

@@ -138,6 +138,23 @@ fn a_gateway_with_a_limit_or_without_echoes_is_named() {
 }
 
 #[test]
+fn a_gateway_that_answers_short_echoes_alone_and_an_interface_that_takes_none_are_named() {
+    let Some(bench) = Bench::new() else { return };
+    bench.gateway("nft add table ip t");
+    bench.gateway("nft add chain ip t in { type filter hook input priority 0 ; }");
+    bench.gateway("nft add rule ip t in icmp type echo-request ip length > 200 drop");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "witness 192.168.42.1").contains("answers short echoes and none of 5 of"), "{text}");
+
+    bench.gateway("nft flush chain ip t in");
+    run(bench.lab.node(A), "ip link set eth0 mtu 1000");
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(line(&text, "link lan").contains("has an MTU of 1000"), "{text}");
+}
+
+#[test]
 fn a_gateway_with_a_shared_mac_is_warned_of() {
     let Some(bench) = Bench::new() else { return };
     bench.gateway("ip link set eth0 address 00:00:5e:00:01:2a");

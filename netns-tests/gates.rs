@@ -311,6 +311,68 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
     }
 }
 
+/// Eight groups, and names as long as a name may be.
+fn crowded(text: String) -> String {
+    let long = |name: &str| format!("{name:x<32}");
+    let mut text = text;
+    for cable in Cable::ALL.iter().filter(|cable| cable.link() != "lan") {
+        text = text.replace(&format!(".links.{}]", cable.link()), &format!(".links.{}]", long(cable.link())));
+    }
+    let group = |n: u8| {
+        let name = long(&format!("group-{n}-"));
+        format!(
+            "\n[[groups]]\nname = \"{name}\"\npreferred = \"master1\"\nvips = [{{ address = \"192.168.42.{}/25\", link = \"lan\" }}]\n",
+            30 + n
+        )
+    };
+    text + &(1..8).map(group).collect::<String>()
+}
+
+#[test]
+fn eight_groups_with_long_names_stay_and_move_where_nothing_joins_the_nodes_but_the_gateway() {
+    if !ready() {
+        return;
+    }
+    let mut rig = Rig::start(VIP.into(), crowded);
+    let all = |rig: &Rig, node: NodeId| {
+        for last in [14, 31, 37] {
+            soon_at(rig, Ipv4Addr::new(192, 168, 42, last).into(), node);
+        }
+    };
+    all(&rig, A);
+    pause(SETTLED);
+    let from = rig.probe.now();
+    rig.lab.separate().unwrap();
+    pause(Duration::from_secs(4));
+    rig.judge("eight groups, joined by the relay alone", from, 0, SLACK);
+    // A move says the most of each group, all at once.
+    let from = rig.probe.now();
+    rig.ask(A, &["standby"]);
+    all(&rig, B);
+    rig.ask(A, &["resume"]);
+    all(&rig, A);
+    pause(SETTLED);
+    rig.judge("eight groups move and come back through the relay", from, 2, SLACK);
+    let status = rig.site.ask(&rig.lab, B, &["status", "--json"]).unwrap();
+    assert!(!String::from_utf8_lossy(&status.stdout).contains("do not fit"), "{}", rig.logs());
+
+    // An interface that takes no packet as long as that: the echoes go without heartbeats, the owner stays, and it is said.
+    let from = rig.probe.now();
+    let narrow = || {
+        let done = Command::new("ip").args(["link", "set", "eth0", "mtu", "250"]).status()?;
+        assert!(done.success());
+        Ok(())
+    };
+    rig.lab.node(A).run(narrow).unwrap();
+    pause(Duration::from_secs(4));
+    rig.judge("eight groups, and an interface that is too narrow for their heartbeats", from, 0, Duration::from_millis(250));
+    let status = rig.site.ask(&rig.lab, A, &["status", "--json"]).unwrap();
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(text.contains("do not fit into an echo"), "{text}\n{}", rig.logs());
+    rig.signal(A, Signal::SIGKILL);
+    all(&rig, B);
+}
+
 /// Every address of the recipe by its IPv6 counterpart.
 fn in_ipv6(text: String) -> String {
     let mut text = text

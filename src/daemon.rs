@@ -103,6 +103,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
                 let mut view = node.view(clock::now());
                 act.bonds.join(&mut view);
                 act.labels.put(&mut view);
+                view.problems.extend(act.left_out.problem(clock::now()));
                 let _ = answer.send(view);
             }
             Event::Recorded(dir, answer) => {

@@ -99,6 +99,7 @@ pub fn findings(args: &Args) -> Vec<Finding> {
     let daemon = daemon(&config, me, &args.daemon.run_dir);
     found.extend(machine::capabilities(&config));
     found.extend(machine::gate_works(&config));
+    found.extend(machine::old_tables(&config, me));
     let links = machine::links_are_there(&config, me);
     let public = format!("link {}", config.nodes[me.index()].links[usize::from(config.witness.link.0)].name);
     let reachable = !links.iter().any(|finding| finding.subject == public && finding.level != Level::Ok);

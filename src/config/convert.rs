@@ -17,6 +17,7 @@ use super::{
 use crate::core::id::{LinkId, Name};
 use crate::core::settings::Timing;
 use crate::core::time::Span;
+use crate::wire;
 
 /// The port of the heartbeats when the file names none.
 pub const DEFAULT_PORT: u16 = 694;
@@ -35,12 +36,44 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let nodes = nodes(&source, &raw.nodes)?;
     let timing = timing::convert(&source, raw.timing.as_ref())?;
     let witness = witness(&source, &raw.witness, &nodes, &timing)?;
+    room_in_a_heartbeat(&source, &nodes, &witness, raw.groups.len())?;
     let groups = groups::convert(&source, &raw.groups, &nodes, &witness)?;
     targets_against_vips(&source, &raw.witness, &witness, &groups)?;
     let log = log(&source, raw.log.as_ref())?;
     let journal = journal(&source, raw.journal.as_ref())?;
+    names_in_a_heartbeat(&source, &nodes, &groups)?;
     let digest = digest(&source, &cluster, port, &nodes, &witness, &timing, &groups)?;
     Ok(Config { cluster, port, nodes, witness, timing, groups, log, journal, digest, source })
+}
+
+/// Whatever there will be to say of so many links and groups fits into one echo.
+fn room_in_a_heartbeat(
+    source: &Source,
+    nodes: &[NodeConfig; 2],
+    witness: &WitnessConfig,
+    groups: usize,
+) -> Result<(), ConfigError> {
+    let links = nodes[0].links.len() + usize::from(witness.relay);
+    // No file has as many as a page of memory, and what is refused need not be measured.
+    let bytes = wire::longest_frame(links, groups.min(wire::MOST_IN_ECHO));
+    if bytes > wire::MOST_IN_ECHO {
+        let problem = Problem::HeartbeatTooLong { links, groups, bytes, most: wire::MOST_IN_ECHO };
+        return Err(source.missing("groups", problem));
+    }
+    Ok(())
+}
+
+/// Every name can be told from every other in a heartbeat, which carries them shortened.
+fn names_in_a_heartbeat(source: &Source, nodes: &[NodeConfig; 2], groups: &[GroupConfig]) -> Result<(), ConfigError> {
+    let mut seen: BTreeMap<u32, &str> = BTreeMap::new();
+    let names = nodes[0].links.iter().map(|link| &*link.name).chain([RELAY]).chain(groups.iter().map(|group| &*group.name));
+    for name in names {
+        if let Some(other) = seen.insert(wire::short(name), name).filter(|other| *other != name) {
+            let problem = Problem::NamesAlike { one: other.to_owned(), other: name.to_owned() };
+            return Err(source.missing("groups", problem));
+        }
+    }
+    Ok(())
 }
 
 /// `[nodes]`: exactly two, with the same links.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::core::time::Span;
+use crate::wire::MTU;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,29 @@ pub enum Problem {
     TooFewLinks {
         /// How many there are.
         found: usize,
+    },
+    /// A heartbeat would not fit into an echo.
+    #[error(
+        "a heartbeat about {links} links and {groups} groups can have {bytes} bytes; allowed: {most}, so that it fits into an echo on \
+         every network (packets of {MTU} bytes): fewer groups or links"
+    )]
+    HeartbeatTooLong {
+        /// Links, the relay included.
+        links: usize,
+        /// Groups.
+        groups: usize,
+        /// The longest frame.
+        bytes: usize,
+        /// The longest that is allowed.
+        most: usize,
+    },
+    /// Two names look alike in a heartbeat.
+    #[error("`{one}` and `{other}` are the same to a heartbeat, which carries names shortened; change one of them")]
+    NamesAlike {
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
     },
     /// Too many of something.
     #[error("{found} {what}; at most {most}")]

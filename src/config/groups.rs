@@ -14,8 +14,6 @@ use crate::core::id::{Name, NodeId};
 use crate::core::settings::Failback;
 use crate::core::time::Span;
 
-/// The most groups: each costs room in every heartbeat.
-pub const MOST_GROUPS: usize = 8;
 /// The most VIPs of a group, and the most services.
 pub const MOST_EACH: usize = 64;
 /// How long a start may take when the file does not say.
@@ -40,10 +38,6 @@ pub(super) fn convert(
 ) -> Result<Vec<GroupConfig>, ConfigError> {
     if raw.is_empty() {
         return Err(source.missing("groups", Problem::NoGroups));
-    }
-    if raw.len() > MOST_GROUPS {
-        let problem = Problem::TooMany { what: "groups", found: raw.len(), most: MOST_GROUPS };
-        return Err(source.missing("groups", problem));
     }
     let mut taken = Taken::default();
     raw.iter().map(|raw| group(source, raw.get_ref(), nodes, witness, &mut taken)).collect()

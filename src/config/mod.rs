@@ -31,6 +31,7 @@ pub use timing::margin as timing_margin;
 use crate::core::id::{LinkId, Name, NodeId};
 use crate::core::settings::{self, Failback, GroupSettings, LinkSettings, Settings, Timing, WitnessSettings};
 use crate::core::time::Span;
+use crate::wire::{Names, longest_frame};
 
 /// The name of the link that the witness carries; reserved.
 pub const RELAY: &str = "relay";
@@ -272,6 +273,9 @@ impl Config {
                 link: witness.link,
                 targets: witness.targets.len() as u8,
                 arp_only: witness.arp_only,
+                names: WitnessSettings::names_of(
+                    witness.targets.iter().enumerate().map(|(i, target)| (target.to_string(), witness.arp_only(i))),
+                ),
                 interval: witness.interval,
                 fall: witness.fall,
                 rise: witness.rise,
@@ -285,6 +289,17 @@ impl Config {
     /// The link that the witness carries, when it is configured: the last one.
     pub fn relay_link(&self) -> Option<LinkId> {
         self.witness.relay.then_some(LinkId(self.nodes[0].links.len() as u8))
+    }
+
+    /// The names of links and groups, to read the peer's heartbeats by.
+    pub fn names(&self) -> Names {
+        let links = self.nodes[0].links.iter().map(|link| link.name.clone()).chain([RELAY.into()]);
+        Names::new(links.chain(self.groups.iter().map(|group| group.name.clone())))
+    }
+
+    /// The longest frame that a heartbeat of this configuration makes, in bytes.
+    pub fn longest_frame(&self) -> usize {
+        longest_frame(self.nodes[0].links.len() + usize::from(self.witness.relay), self.groups.len())
     }
 
     /// The end of `link` on `node`; none for the relay.

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire;
 
 const FAST: &str = include_str!("../../scenarios/pairs/fast.toml");
 const RECIPE: &str = include_str!("../../scenarios/pairs/recipe-classic.toml");
@@ -321,6 +322,44 @@ fn odd_values_are_refused_in_the_words_of_the_file() {
     ] {
         refused(from, to, key, &[words]);
     }
+}
+
+/// As many groups as a heartbeat has room for, whatever their names' length; one more is refused with the figures.
+#[test]
+fn a_heartbeat_about_all_links_and_groups_fits_into_an_echo_or_the_file_is_refused() {
+    let many = |groups: usize| {
+        let group = |n: usize| {
+            let name = format!("{:x<32}", format!("g{n}-"));
+            format!("\n[[groups]]\nname = \"{name}\"\nvips = [{{ address = \"192.168.42.{}/25\", link = \"lan\" }}]\n", 30 + n)
+        };
+        format!("{FAST}{}", (1..groups).map(group).collect::<String>())
+    };
+    let most = (1..100).take_while(|groups| load(&many(*groups)).is_ok()).last().unwrap();
+    assert!(most >= 8, "{most}");
+    let config = load(&many(most)).unwrap();
+    assert!(config.longest_frame() <= wire::MOST_IN_ECHO);
+    let error = load(&many(most + 1)).unwrap_err().to_string();
+    for words in [&format!("about 4 links and {} groups", most + 1), "allowed: 1208", "fewer groups or links"] {
+        assert!(error.contains(words), "{error}");
+    }
+    load(&many(60)).unwrap_err();
+}
+
+#[test]
+fn two_names_that_a_heartbeat_could_not_tell_apart_are_refused() {
+    let mut seen = std::collections::BTreeMap::new();
+    let (one, other) = (0..1_000_000)
+        .find_map(|n| {
+            let name = format!("g{n}");
+            seen.insert(wire::short(&name), name.clone()).map(|before| (before, name))
+        })
+        .unwrap();
+    let group = |name: &str, n: u8| {
+        format!("\n[[groups]]\nname = \"{name}\"\nvips = [{{ address = \"192.168.42.{n}/25\", link = \"lan\" }}]\n")
+    };
+    load(&format!("{FAST}{}", group(&one, 31))).unwrap();
+    let error = load(&format!("{FAST}{}{}", group(&one, 31), group(&other, 32))).unwrap_err().to_string();
+    assert!(error.contains(&format!("`{one}` and `{other}` are the same to a heartbeat")), "{error}");
 }
 
 #[test]

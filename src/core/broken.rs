@@ -62,6 +62,8 @@ clauses! {
     NoFastEvidence = "R2",
     /// VIP-sourced echoes carry no heartbeat.
     EchoWithoutHeartbeat = "R2 †",
+    /// Heartbeats are JSON, and an echo into which one does not fit is not sent.
+    LongEchoUnsent = "R2",
     /// A heartbeat that came by the witness's table ends a stand-down.
     TableBeatEndsStandDown = "R2 †",
     /// No negative control is sent.
@@ -186,6 +188,12 @@ clauses! {
     LengthensAtOnce = "R11 †",
     /// A lease is echoed before it is on the disk.
     LeaseEchoedEarly = "R11 †",
+    /// A silent peer's group is claimed although the peer's file says otherwise of what the claim rests on.
+    OtherFileClaims = "R11 †",
+    /// Groups move between files that have their VIPs crosswise.
+    OtherFileMoves = "R11 †",
+    /// An owner lives by a witness that its peer does not ask.
+    OtherWitnessCounts = "R11 †",
     /// A heartbeat announces less than the lease in force.
     LeaseUnderstated = "R11 †",
 
@@ -204,6 +212,9 @@ clauses! {
     EpochNotDurable = "R13",
     /// An epoch is the next after the own last one, whatever was heard.
     EpochHeardIgnored = "R13",
+
+    /// A group that moves takes an address with it that the old owner did not have, and that nobody asked for.
+    AddedUnprobed = "R6",
 
     /// A standby by command forbids a claim.
     HoldForbidsClaim = "R14",

@@ -48,6 +48,8 @@ pub enum Open {
     StillStopping,
     /// The services did not start here a moment ago.
     NotEligible,
+    /// The peer's file differs in what the claim would rest on.
+    FilesDiffer(String),
 }
 
 impl fmt::Display for Open {
@@ -66,6 +68,7 @@ impl fmt::Display for Open {
             Open::EpochNotDurable => f.write_str("the next epoch is not on disk"),
             Open::StillStopping => f.write_str("a service is still being stopped here"),
             Open::NotEligible => f.write_str("the services did not start here"),
+            Open::FilesDiffer(what) => f.write_str(what),
         }
     }
 }

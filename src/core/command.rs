@@ -207,6 +207,8 @@ impl Group {
             None
         } else if !cx.in_touch(now) {
             Some(format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name()))
+        } else if let Some(why) = cx.move_forbidden(&self.name) {
+            Some(format!("{}: {why}", self.name))
         } else if !self.eligible(cx, now) {
             Some(format!("{}: this node is not fit to serve, see status", self.name))
         } else {

@@ -275,6 +275,7 @@ impl Group {
     pub fn beat(&self, cx: &Shared, now: Mono) -> GroupBeat {
         let mut beat = GroupBeat {
             name: self.name.clone(),
+            vips: cx.vips.get(usize::from(self.id.0)).map(|(_, vips)| *vips).unwrap_or_default(),
             role: BeatRole::Standby,
             epoch: self.seen,
             gate_open: false,

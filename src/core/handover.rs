@@ -63,6 +63,9 @@ impl Group {
             }
             return None;
         }
+        if cx.move_forbidden(&self.name).is_some() {
+            return None;
+        }
         let reach = cx.witness.reachable;
         let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
         match g.role {
@@ -209,6 +212,21 @@ impl Group {
                 cx.wake(now + cx.settings.timing.echo_period());
                 return Next::Stay(Role::Standby(s));
             };
+            // An address that the old owner did not have may be somebody's: asked while nobody answers for any (R6).
+            if cx.vips_differ(&self.name) && !w.probes.unanswered(now) && !broken(Broken::AddedUnprobed) {
+                if let Some((by, _)) = w.probes.answered {
+                    // Not again at once: each try leaves the group unserved for a moment.
+                    self.service_failed(now);
+                    let text = format!("not taken: {by} answers for an address that the other node's file does not have");
+                    return self.withdraw(s, text, Span::secs(5), cx, now);
+                }
+                if now >= w.probes.next(PROBE_GAP) {
+                    w.probes.send(now);
+                    cx.out.push_back(Output::Probe { group: self.id });
+                }
+                cx.wake(w.probes.next(PROBE_GAP));
+                return Next::Stay(Role::Standby(s));
+            }
             let (epoch, why) = (w.epoch, w.why);
             let rtt = cx.links.iter().filter_map(|l| l.rtt).min().unwrap_or_default();
             let gap = (g.closed_for.filter(|_| why != Why::First)).map(|c| c + rtt / 2);
@@ -279,6 +297,8 @@ impl Group {
         let both = broken(Broken::BothIntentsGranted);
         let why = if !g.eligible {
             Some(WhyRefused::NotFit)
+        } else if cx.grant_forbidden(&self.name) {
+            Some(WhyRefused::FilesDiffer)
         } else if goes_first && !both {
             Some(WhyRefused::OtherIntent)
         } else if intent.epoch <= self.seen && !broken(Broken::StaleEpochGranted) {
@@ -465,6 +485,8 @@ impl Group {
         }
         let why = if !g.eligible || (!beat.reachable && cx.witness.reachable) {
             Some(WhyRefused::NotFit)
+        } else if cx.grant_forbidden(&self.name) {
+            Some(WhyRefused::FilesDiffer)
         } else if intent.epoch <= o.epoch.max(self.seen) && !broken(Broken::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::files::VipSet;
 use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
 use super::time::Span;
 
 /// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What one node says to the other: signed once, sent over every link.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Heartbeat {
     pub digest: u64,
     /// The longest lease that any gate of the sender may still run on (SAFETY R11).
     pub lease: Span,
+    /// Digest of the sender's witnesses and of how each is asked.
+    #[serde(rename = "w", default)]
+    pub witnesses: u32,
     /// The receiver's incarnation and lease as the sender knows them; none before it heard anything.
     #[serde(rename = "of", skip_serializing_if = "Option::is_none", default)]
     pub echo_of: Option<EchoOf>,
@@ -58,6 +62,9 @@ pub struct EchoOf {
     pub incarnation: Incarnation,
     /// The lease that the receiver announced last.
     pub lease: Span,
+    /// The receiver's witnesses, as the sender has them on disk; zero when it has none.
+    #[serde(rename = "w", default)]
+    pub witnesses: u32,
 }
 
 /// The newest number received over one link.
@@ -79,6 +86,9 @@ pub struct LinkEcho {
 pub struct GroupBeat {
     /// The group's name.
     pub name: Name,
+    /// The sender's VIPs in it.
+    #[serde(default)]
+    pub vips: VipSet,
     /// What the sender is in it.
     pub role: BeatRole,
     /// Owner: the epoch owned. Otherwise: the highest epoch for which the sender stands by.
@@ -205,6 +215,8 @@ pub enum WhyRefused {
     OtherIntent,
     /// I am just becoming the owner, or just leaving.
     Busy,
+    /// I hold another group, and the files differ in the VIPs of both.
+    FilesDiffer,
 }
 
 impl WhyRefused {
@@ -215,6 +227,7 @@ impl WhyRefused {
             WhyRefused::StaleEpoch => "it knows of a higher epoch",
             WhyRefused::OtherIntent => "its own intent goes first",
             WhyRefused::Busy => "it is busy with another move",
+            WhyRefused::FilesDiffer => "it holds another group whose VIPs differ in the two files",
         }
     }
 }

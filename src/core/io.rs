@@ -152,6 +152,9 @@ pub struct Record {
     /// The witnesses that failed the negative control: they prove nothing in the next life either, until they pass it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_register: Vec<u8>,
+    /// What the peer said last of its file: where it differs it forbids in the next life too (SAFETY R11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_file: Option<super::files::PeerFile>,
 }
 
 /// What survives of one group.

@@ -11,6 +11,7 @@ pub mod command;
 mod echoes;
 pub mod event;
 mod facts;
+pub mod files;
 pub mod fitness;
 pub mod grounds;
 pub mod group;

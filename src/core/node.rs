@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::broken::{Broken, broken};
 use super::command::Commands;
 use super::event::{Kind, Level};
+use super::files::PeerFile;
 use super::group::Group;
 use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, VERSION, Verified};
 use super::id::{Epoch, GroupId, LinkId};
@@ -25,6 +26,9 @@ struct Writing {
     epochs: Vec<Epoch>,
     /// The peer's lease in it.
     peer_lease: Span,
+    /// What the peer said of its file.
+    #[serde(default)]
+    peer_file: Option<PeerFile>,
 }
 
 /// A record that could not be written is tried again after this.
@@ -128,6 +132,8 @@ impl Node {
         self.cx.incarnation = start.incarnation;
         self.cx.born = now;
         self.cx.peer.floor = now;
+        self.cx.peer.file.clone_from(&start.record.peer_file);
+        self.cx.peer.durable_file = start.record.peer_file;
         let names: Vec<_> = self.cx.settings.groups.iter().map(|g| g.name.clone()).collect();
         for (i, name) in names.into_iter().enumerate() {
             let record = start.record.groups.iter().find(|r| r.name == name);
@@ -237,7 +243,7 @@ impl Node {
 
     fn accept(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, now: Mono) {
         let cx = &mut self.cx;
-        let before = cx.peer.lease;
+        let before = (cx.peer.lease, cx.peer.file.clone());
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(super::link::Link::forget_numbers);
@@ -252,13 +258,14 @@ impl Node {
             cx.dirty |= acked != cx.acked_lease;
             cx.acked_lease = acked;
         }
-        cx.dirty |= cx.peer.lease != before;
+        cx.dirty |= (cx.peer.lease, &cx.peer.file) != (before.0, &before.1);
         self.answer |= beat.get().answer;
         let said = beat.get();
         let mismatch = if said.version != VERSION {
             Some(format!("{} speaks version {}, this node {VERSION}", cx.peer_name(), said.version))
         } else if said.digest != cx.settings.digest {
-            Some(format!("the configuration of {} differs from this node's", cx.peer_name()))
+            let what = cx.files_words().map(|what| format!(": {what}")).unwrap_or_default();
+            Some(format!("the configuration of {} differs from this node's{what}", cx.peer_name()))
         } else {
             None
         };
@@ -268,8 +275,11 @@ impl Node {
             cx.note(level, None, Kind::Mismatch, text);
             self.mismatch = mismatch;
         }
-        for group in &mut self.groups {
-            group.heard(beat, by_table, &mut self.cx, now);
+        for place in 0..self.groups.len() {
+            self.cx.note_holding(&self.groups);
+            if let Some(group) = self.groups.get_mut(place) {
+                group.heard(beat, by_table, &mut self.cx, now);
+            }
         }
     }
 
@@ -295,6 +305,7 @@ impl Node {
         if written.peer_lease > self.cx.peer.durable_lease {
             self.cx.peer.durable_lease = written.peer_lease;
         }
+        self.cx.peer.durable_file = written.peer_file;
         if self.cx.disk_failed.take().is_some() {
             self.cx.note(Level::Info, None, Kind::Host, "the state directory can be written again");
         }
@@ -335,8 +346,11 @@ impl Node {
             };
             self.cx.note(level, None, Kind::Witness, text);
         }
-        for group in &mut self.groups {
-            group.step(&mut self.cx, now);
+        for place in 0..self.groups.len() {
+            self.cx.note_holding(&self.groups);
+            if let Some(group) = self.groups.get_mut(place) {
+                group.step(&mut self.cx, now);
+            }
         }
         self.commands.step(&mut self.groups, &mut self.cx, now);
         self.review_peer(now);
@@ -390,13 +404,18 @@ impl Node {
         cx.dirty = false;
         let groups: Vec<GroupRecord> = self.groups.iter().map(|g| g.record(cx, now)).collect();
         let ticket = cx.number();
-        self.writing = Some(Writing { ticket, epochs: groups.iter().map(|g| g.epoch).collect(), peer_lease: cx.peer.lease });
+        self.writing = Some(Writing {
+            ticket,
+            epochs: groups.iter().map(|g| g.epoch).collect(),
+            peer_lease: cx.peer.lease,
+            peer_file: cx.peer.file.clone(),
+        });
         let no_register = (0u8..)
             .zip(&cx.witness.targets)
             .filter(|(i, w)| !w.register && cx.settings.witness.is_register(usize::from(*i)))
             .map(|(i, _)| i)
             .collect();
-        cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register } });
+        cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register, peer_file: cx.peer.file.clone() } });
     }
 
     fn beat(&mut self, now: Mono) {
@@ -415,7 +434,8 @@ impl Node {
         // A challenge lasts for the own file's lease at least: no longer one needs the record.
         let durable = if broken(Broken::LeaseEchoedEarly) { cx.peer.lease } else { cx.peer.durable_lease.max(timing.lease) };
         let lease = cx.peer.said().map_or(Span::ZERO, |b| b.lease).min(durable);
-        let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease });
+        let known = cx.peer.durable_file.as_ref().map_or(0, |file| file.witnesses);
+        let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease, witnesses: known });
         let newest = cx.links.iter().filter(|l| l.number > 0);
         let echoes =
             newest.filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?) })).collect();
@@ -426,6 +446,7 @@ impl Node {
             number,
             digest: cx.settings.digest,
             lease: if broken(Broken::LeaseUnderstated) { timing.lease / 2 } else { timing.lease },
+            witnesses: cx.settings.witness.names,
             echo_of,
             echoes,
             answer: cx.ask || owner,

@@ -227,7 +227,7 @@ impl Group {
             .zip(&cx.witness.targets)
             .map(|(p, w)| if w.register || broken(Broken::ControlIgnored) { time(p) } else { None });
         let majority = if broken(Broken::PathWithoutMajority) { 1 } else { cx.settings.witness.register_majority() };
-        let at = majority_time(registers, majority);
+        let at = majority_time(registers, majority).filter(|_| cx.path_counts());
         o.grounds.path = o.grounds.path.max(at);
         if at.is_some() {
             o.grounds.island = None;

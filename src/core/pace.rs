@@ -147,6 +147,7 @@ mod tests {
             link: crate::core::id::LinkId(0),
             targets: 1,
             arp_only: 0,
+            names: 0,
             interval: Span::millis(100),
             fall: 3,
             rise: 5,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
+use super::files::PeerFile;
 use super::heartbeat::{GroupBeat, Heartbeat, Verified};
 use super::id::Incarnation;
 use super::time::{Mono, Span};
@@ -77,6 +78,15 @@ pub struct Peer {
     pub durable_lease: Span,
     /// The lease of mine that it echoed last.
     pub echoed_lease: Option<Span>,
+    /// What it said last of its file, in whichever life of mine.
+    #[serde(default)]
+    pub file: Option<PeerFile>,
+    /// As much of `file` as is on disk here.
+    #[serde(default)]
+    pub durable_file: Option<PeerFile>,
+    /// The witnesses that it has on disk as mine, by its newest heartbeat.
+    #[serde(default)]
+    pub echoed_witnesses: Option<u32>,
     /// Its newest heartbeat.
     pub beat: Option<Arc<Verified<Heartbeat>>>,
     /// Silence is not counted from before this: a start, or a gap of my own (SAFETY R10).
@@ -122,6 +132,7 @@ impl Peer {
             self.met = now;
             self.hears_me = None;
             self.echoed_lease = None;
+            self.echoed_witnesses = None;
         }
         self.reaches_since = if said.reachable && !restarted { self.reaches_since.or(Some(now)) } else { None };
         self.incarnation = Some(said.incarnation);
@@ -134,8 +145,10 @@ impl Peer {
             && of.incarnation == me
         {
             self.echoed_lease = Some(of.lease);
+            self.echoed_witnesses = Some(of.witnesses);
         }
         self.lease = self.lease.max(said.lease);
+        self.file = PeerFile::of(said).or_else(|| self.file.take());
         self.beat = Some(beat.clone());
         restarted
     }

@@ -26,6 +26,12 @@ impl Node {
         self.cx.witness.targets.get(witness).is_some_and(|w| w.register)
     }
 
+    /// Whether what the peer said of its file forbids the group to this node (SAFETY R11).
+    pub fn file_forbids(&self, group: usize) -> bool {
+        let name = self.cx.settings.groups.get(group).map(|g| &g.name);
+        name.is_some_and(|name| self.cx.claim_forbidden(name).is_some() || self.cx.files_hold(name).is_some())
+    }
+
     /// What there is to see.
     pub fn view(&self, now: Mono) -> View {
         let cx = &self.cx;
@@ -166,6 +172,9 @@ impl Group {
         }
         let said = cx.peer.said()?;
         let Some(g) = cx.peer.group(&self.name) else { return Some("it does not know the group".into()) };
+        if let Some(why) = cx.files_hold(&self.name) {
+            return Some(why);
+        }
         if !g.eligible {
             Some("it says that it is not fit (a service does not start or stop, its state directory cannot be written, or it is being stopped)".into())
         } else if !said.carrier {
@@ -201,7 +210,8 @@ impl Group {
         let mut reasons = Vec::new();
         let open = match &self.role {
             Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => {
-                reasons.extend(self.peer_cannot_serve(cx, now).map(|w| format!("{}: {w}", cx.peer_name())));
+                let cannot = self.peer_cannot_serve(cx, now).map(|w| format!("{}: {w}", cx.peer_name()));
+                reasons.extend(cannot.or_else(|| cx.claim_forbidden(&self.name)));
                 Vec::new()
             }
             Role::Standby(s) => {
@@ -210,6 +220,7 @@ impl Group {
                 } else if !cx.witness.reachable {
                     reasons.push(format!("the witness does not answer {}", cx.me()));
                 }
+                reasons.extend(cx.claim_forbidden(&self.name).or_else(|| cx.files_hold(&self.name)));
                 if !self.eligible(cx, now) {
                     reasons.push(format!("{} is not fit to serve", cx.me()));
                 }

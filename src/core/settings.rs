@@ -57,6 +57,9 @@ pub struct WitnessSettings {
     /// no register.
     #[serde(default)]
     pub arp_only: u16,
+    /// Digest of the targets and of how each is asked: the same on both nodes, or no claim (SAFETY R11).
+    #[serde(default)]
+    pub names: u32,
     /// Between two echoes while all is well.
     pub interval: Span,
     /// Echoes missing in a row before the witness counts as unreachable.
@@ -135,6 +138,13 @@ impl Timing {
 }
 
 impl WitnessSettings {
+    /// [`WitnessSettings::names`] of these targets; the order does not matter, since a majority counts.
+    pub fn names_of(targets: impl Iterator<Item = (String, bool)>) -> u32 {
+        let mut all: Vec<String> = targets.map(|(target, arp)| format!("{target} {}", u8::from(arp))).collect();
+        all.sort_unstable();
+        super::files::digest(all.iter().map(String::as_str))
+    }
+
     /// How long own echoes must stay away before the witness counts as unreachable: fall x interval + delivery.
     pub fn witness_time(&self, delivery: Span) -> Span {
         self.interval * u64::from(self.fall) + delivery
@@ -206,6 +216,7 @@ mod tests {
                     link: LinkId(0),
                     targets,
                     arp_only,
+                    names: 0,
                     interval: Span::millis(100),
                     fall: 3,
                     rise: 5,

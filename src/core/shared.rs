@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
 use super::event::{Event, Kind, Level};
+use super::files::VipSet;
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name};
 use super::io::{EchoKind, Output};
 use super::link::Link;
@@ -53,6 +54,10 @@ pub struct Shared {
     pub disk_failed: Option<String>,
     /// The longest own lease that the peer has ever echoed; zero when it never did.
     pub acked_lease: Span,
+    /// Each group's VIPs in this node's file.
+    pub vips: Vec<(Name, VipSet)>,
+    /// The groups that this node holds, or is about to, at this moment.
+    pub holding: Vec<Name>,
     numbers: u64,
     wake: Option<Mono>,
     stepped: Mono,
@@ -79,6 +84,8 @@ impl Shared {
             dirty: false,
             disk_failed: None,
             acked_lease: Span::ZERO,
+            vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
+            holding: Vec::new(),
             numbers: 0,
             wake: None,
             stepped: now,

@@ -130,6 +130,14 @@ impl Group {
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
         let registers = (0..).zip(&cx.witness.targets).filter(|(i, w)| w.register && cx.settings.witness.is_register(*i)).count();
         let pointless = registers < cx.settings.witness.register_majority() && !broken(Broken::ControlIgnored);
+        if let Some(why) = cx.claim_forbidden(&self.name) {
+            if !std::mem::replace(&mut claim.never_took, true) {
+                let text = format!("no claim: {why}");
+                self.last_refusal = Some(text.clone());
+                cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+            }
+            return;
+        }
         if claim.challenge.is_none() && quiet && reach && pointless {
             if !std::mem::replace(&mut claim.never_took, true) {
                 let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
@@ -250,6 +258,10 @@ impl Group {
         }
         if self.durable < cx.next_epoch(self.seen) && !broken(Broken::EpochNotDurable) {
             open.push(Open::EpochNotDurable);
+        }
+        if let Some(why) = cx.claim_forbidden(&self.name) {
+            open.push(Open::FilesDiffer(why));
+            return open;
         }
         let claim = s.claim.as_ref();
         if let Some(until) = self.stand_down.filter(|at| now < *at && !broken(Broken::NoStandDown)) {

@@ -17,14 +17,15 @@ use crate::core::id::{LinkId, Name};
 use crate::core::io::{Answer, EchoKind, Input, InterfaceState, Output, Record, ServiceReport};
 use crate::core::time::{Mono, Span};
 use crate::core::view::View;
+use crate::host::clock;
 use crate::host::echo::Echoes;
 use crate::host::gate::{GateThread, Orders};
 use crate::host::interfaces::Carrier;
-use crate::host::public::{PublicEvent, PublicSide};
+use crate::host::public::{PublicEvent, PublicSide, SendError};
 use crate::journal::Recorded;
 use crate::log::ReopenHandle;
 use crate::service::ServiceManager;
-use crate::wire::Path;
+use crate::wire::{MOST_IN_ECHO, MTU, Path};
 
 /// How a link is sent on.
 pub enum Way {
@@ -60,6 +61,8 @@ pub struct Actuators {
     pub services: Vec<Option<ServiceManager>>,
     /// The record's queue.
     pub state: Sender<(u64, Record)>,
+    /// Heartbeats that were too long for an echo.
+    pub left_out: LeftOut,
     /// Whom to answer.
     pub asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     /// The last command's number.
@@ -104,6 +107,37 @@ impl Labels {
     }
 }
 
+/// Heartbeats that did not go into an echo or through the relay because they were too long. The file is refused when that can be
+/// foreseen; what is left is an interface with an MTU below the least, and numbers that nobody foresaw.
+#[derive(Default)]
+pub struct LeftOut {
+    last: Option<(Mono, usize)>,
+    told: Option<Mono>,
+}
+
+impl LeftOut {
+    /// One more, at `now`, whose frame had so many bytes. Logged at most every [`LEFT_OUT_EVERY`].
+    pub fn note(&mut self, now: Mono, bytes: usize) {
+        self.last = Some((now, bytes));
+        if self.told.is_none_or(|told| now.since(told) >= LEFT_OUT_EVERY) {
+            self.told = Some(now);
+            tracing::error!("{}", Self::words(bytes));
+        }
+    }
+
+    /// The problem's words, while it lasts.
+    pub fn problem(&self, now: Mono) -> Option<String> {
+        self.last.filter(|(at, _)| now.since(*at) < LEFT_OUT_EVERY).map(|(_, bytes)| Self::words(bytes))
+    }
+
+    fn words(bytes: usize) -> String {
+        format!(
+            "heartbeats of {bytes} bytes do not fit into an echo ({MOST_IN_ECHO} at the most, and the interface's MTU must hold {} more): echoes from the VIP go without them, and the relay does not carry them",
+            MTU - MOST_IN_ECHO
+        )
+    }
+}
+
 impl Actuators {
     /// Carries out one output.
     pub fn act(&mut self, output: Output) {
@@ -120,8 +154,10 @@ impl Actuators {
                 }
                 EchoKind::Vip(g) | EchoKind::Challenge(g) | EchoKind::Control(g) => {
                     let frame = self.vip_paths.get(usize::from(g.0)).and_then(|path| self.outbox.seal(path)).unwrap_or_default();
-                    let sent = self.public.vip_echo(g, witness, kind, number, &frame);
-                    quietly("VIP-sourced echo", sent);
+                    match self.public.vip_echo(g, witness, kind, number, &frame) {
+                        Ok(false) if !frame.is_empty() => self.left_out.note(clock::now(), frame.len()),
+                        sent => quietly("VIP-sourced echo", sent),
+                    }
                 }
             },
             Output::Probe { group } => quietly("address probe", self.public.probe(group)),
@@ -162,8 +198,10 @@ impl Actuators {
                 }
                 Some((_, Way::Socket(_))) | None => {}
                 Some((path, Way::Relay)) => {
-                    if let Some(frame) = self.outbox.seal(path) {
-                        quietly("relayed heartbeat", self.public.relay(&frame));
+                    let Some(frame) = self.outbox.seal(path) else { continue };
+                    match self.public.relay(&frame) {
+                        Err(SendError::TooLong) => self.left_out.note(clock::now(), frame.len()),
+                        sent => quietly("relayed heartbeat", sent),
                     }
                 }
             }
@@ -278,6 +316,9 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
         tracing::trace!("{what}: {error}");
     }
 }
+
+/// The shortest time between two lines about heartbeats that are too long; `status` names them for as long.
+const LEFT_OUT_EVERY: Span = Span::secs(60);
 
 /// The shortest time between two looks at the carrier: each takes the kernel's lock of all interfaces.
 const CARRIER_EVERY: Span = Span::millis(5);

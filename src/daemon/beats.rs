@@ -225,6 +225,7 @@ mod tests {
             number,
             digest: 1,
             lease: Span::millis(320),
+            witnesses: 0,
             echo_of: None,
             echoes: Vec::new(),
             answer: false,
@@ -240,7 +241,7 @@ mod tests {
         let keys = [SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32])];
         let pair = |me| Pair { cluster: "c", nodes: ["a", "b"], me: NodeId(me) };
         let signer = Signer::new(&pair(0), &keys[0], &keys[1].verifying_key()).unwrap();
-        (signer, Inbox::new(Opener::new(&pair(1), &keys[1], &keys[0].verifying_key()).unwrap()))
+        (signer, Inbox::new(Opener::new(&pair(1), &keys[1], &keys[0].verifying_key(), crate::wire::Names::default()).unwrap()))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::actuators::{Actuators, Labels, PublicCarrier, Way};
+use super::actuators::{Actuators, Labels, LeftOut, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
@@ -19,7 +19,7 @@ use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use crate::control;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::io::{Answer, Command, GateReport, Input, Start};
+use crate::core::io::{Answer, Command, GateReport, Input, Record, Start};
 use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::host::clock;
@@ -73,6 +73,7 @@ pub async fn all(
         GateSupport::Netdev => {
             let mut kernel = Gate::new(&table, vips.clone()).context("no netlink socket for the gate")?;
             kernel.install(watch_on.names()).context("the gate's table cannot be installed")?;
+            remove_old_tables(&table, &vips);
             let port = kernel.port();
             (AnyGate::Netdev(kernel), Some((table, port)))
         }
@@ -125,8 +126,13 @@ pub async fn all(
         let _ = vip_events.send(Event::Input(event));
     })
     .context("no netlink socket for the addresses")?;
-    let start =
-        Start { incarnation: file.incarnation(), record: file.record().clone(), gates, addresses: vips.present(), running };
+    let start = Start {
+        incarnation: file.incarnation(),
+        record: record_here(config, file.record()),
+        gates,
+        addresses: vips.present(),
+        running,
+    };
     let state_events = events.clone();
     let state = state::writer(file, move |input| {
         let _ = state_events.send(Event::Input(input));
@@ -135,7 +141,7 @@ pub async fn all(
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
     let peer_key = config.nodes[me.other().index()].public_key;
-    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key)?)));
+    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key, config.names())?)));
     let outbox = Outbox::new(Signer::new(&pair, &key, &peer_key)?);
     let links = links(config, me, &inbox, &events);
 
@@ -190,6 +196,7 @@ pub async fn all(
         services,
         state,
         asked: BTreeMap::new(),
+        left_out: LeftOut::default(),
         last_command: 0,
         events,
         logs: Some(logs),
@@ -210,6 +217,38 @@ pub async fn all(
     let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
     tracing::info!("twinbeat {version} begins as {name} of cluster {}; first heartbeat {took} after its start", config.cluster);
     Ok((node, act))
+}
+
+/// The record with the names that this life's file knows: a group that the last one did not know stands there without its name.
+fn record_here(config: &Config, record: &Record) -> Record {
+    let mut record = record.clone();
+    let names = config.names();
+    for (name, _) in record.peer_file.iter_mut().flat_map(|file| &mut file.groups) {
+        *name = names.known(name);
+    }
+    record
+}
+
+/// A table of another name goes on closing its addresses, whatever this one opens: a renamed cluster or node left it.
+fn remove_old_tables(own: &str, vips: &[Vec<IpAddr>]) {
+    let all = match gate::foreign(own, &vips.concat()) {
+        Ok(all) => all,
+        Err(error) => {
+            tracing::warn!("tables of other names cannot be looked for: {error}");
+            return;
+        }
+    };
+    for old in all {
+        let vips = old.vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match gate::remove(&old) {
+            Ok(()) => {
+                tracing::warn!("the table {} of an earlier name of this cluster or node guarded {vips}: removed", old.table)
+            }
+            Err(error) => {
+                tracing::error!("the table {} of an earlier name closes {vips} and cannot be removed: {error}", old.table)
+            }
+        }
+    }
 }
 
 /// What an earlier life left open, and what the kernel can do: an open gate answers that question, too, and is not kept

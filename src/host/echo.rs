@@ -132,6 +132,14 @@ impl Echoes {
     /// [`EchoError::Closed`], [`EchoError::Unknown`] or [`EchoError::Crowded`]. What the kernel says to the sending itself is
     /// like a lost packet.
     pub fn send(&self, witness: WitnessId, number: u64) -> Result<(), EchoError> {
+        self.send_filled(witness, number, 0)
+    }
+
+    /// The same with so many bytes of payload, to see whether echoes of that length are answered.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_filled(&self, witness: WitnessId, number: u64, filling: usize) -> Result<(), EchoError> {
         let address = *self.config.witnesses.get(usize::from(witness.0)).ok_or(EchoError::Unknown(witness))?;
         let client = self.client_for(&address).ok_or(EchoError::Closed(witness))?.clone();
         let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| EchoError::Crowded)?;
@@ -142,7 +150,7 @@ impl Echoes {
             pinger.timeout(timeout).scope_id(scope);
             // The number's low half is the sequence: 65,536 echoes later an old one has long timed out.
             let asked = PingSequence(number as u16);
-            if let Ok((packet, took)) = pinger.ping(asked, &[]).await
+            if let Ok((packet, took)) = pinger.ping(asked, &vec![0; filling]).await
                 && is_reply_from(&packet, &address)
             {
                 report(EchoReply { witness, number, took });

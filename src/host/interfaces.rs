@@ -134,6 +134,28 @@ impl Carrier {
     }
 }
 
+/// The MTUs of all interfaces, by name.
+///
+/// # Errors
+/// When the kernel cannot be asked.
+pub fn mtus() -> io::Result<BTreeMap<String, u32>> {
+    let mut mtus = BTreeMap::new();
+    let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
+    for answer in ask.dump(NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default())))? {
+        let RouteNetlinkMessage::NewLink(link) = answer else { continue };
+        let (mut name, mut mtu) = (None, None);
+        for attribute in link.attributes {
+            match attribute {
+                LinkAttribute::IfName(text) => name = Some(text),
+                LinkAttribute::Mtu(bytes) => mtu = Some(bytes),
+                _ => {}
+            }
+        }
+        mtus.extend(name.zip(mtu));
+    }
+    Ok(mtus)
+}
+
 /// `struct ethtool_value` (include/uapi/linux/ethtool.h).
 #[repr(C)]
 struct EthtoolValue {

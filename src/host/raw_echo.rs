@@ -20,8 +20,8 @@ use super::packet::ECHO_MAGIC;
 use crate::core::id::{GroupId, Mac, NodeId};
 use crate::core::io::EchoKind;
 
-/// The longest heartbeat frame that fits into an echo (with IPv6, within 1500 bytes).
-pub const FRAME_MAX: usize = 1400;
+/// The longest heartbeat frame that goes into an echo: with IPv6 it fits into the smallest MTU.
+pub const FRAME_MAX: usize = crate::wire::MOST_IN_ECHO;
 
 /// What an echo's payload says about itself, before the heartbeat frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,6 +137,9 @@ impl Reply<'_> {
         witness == Some(self.from) || matches!(self.hops, 32 | 64 | 128 | 255)
     }
 }
+
+/// So much of an echo's payload is not the heartbeat: what an own echo must add to be as long.
+pub const PAYLOAD_BESIDE: usize = TAG_LENGTH;
 
 /// The frame of an echo request. None when the route's addresses are of different families or the frame is longer than
 /// [`FRAME_MAX`].
@@ -255,8 +258,10 @@ pub(super) fn same_family(one: &IpAddr, other: &IpAddr) -> bool {
 const IDENTIFIER: u16 = 0x7462;
 const HOPS: u8 = 64;
 const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
 const ICMP_HEADER: usize = 8;
 const TAG_LENGTH: usize = 24;
+const _: () = assert!(IPV6_HEADER + ICMP_HEADER + TAG_LENGTH + FRAME_MAX == crate::wire::MTU);
 const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REQUEST_V4: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
@@ -309,7 +314,7 @@ mod tests {
             let purpose = Purpose::read([purpose, if purpose >= 4 { 0 } else { group }]).unwrap();
             let tag = Tag { purpose, sender: NodeId(sender), life, number };
             let sent = request(&route, &tag, &frame).unwrap();
-            prop_assert!(sent.len() <= 1514, "fits an Ethernet frame");
+            prop_assert!(sent.len() <= 14 + crate::wire::MTU, "fits the smallest MTU");
             prop_assert_eq!(parse_reply(&sent), None, "a request is no reply");
             let mut back = echoed(sent);
             back.resize(back.len() + padding, 0);

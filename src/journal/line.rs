@@ -250,6 +250,7 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         number: _,
         digest,
         lease,
+        witnesses,
         echo_of,
         echoes,
         answer: _,
@@ -258,8 +259,17 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         carrier,
         groups,
     } = beat;
-    let head = (last.version, last.from, last.incarnation, last.digest, last.lease, last.echo_of, last.reachable, last.carrier)
-        == (*version, *from, *incarnation, *digest, *lease, *echo_of, *reachable, *carrier);
+    let head = (
+        last.version,
+        last.from,
+        last.incarnation,
+        last.digest,
+        last.lease,
+        last.witnesses,
+        last.echo_of,
+        last.reachable,
+        last.carrier,
+    ) == (*version, *from, *incarnation, *digest, *lease, *witnesses, *echo_of, *reachable, *carrier);
     let links = last.echoes.iter().map(|e| &e.link).eq(echoes.iter().map(|e| &e.link));
     head && links && last.groups == *groups
 }

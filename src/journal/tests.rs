@@ -356,6 +356,7 @@ mod any {
                 let grant = Grant { epoch: Epoch(epoch + 1), attempt: Attempt(n), incarnation: Incarnation(n) };
                 GroupBeat {
                     name: "web".into(),
+                    vips: Default::default(),
                     role,
                     epoch: Epoch(epoch),
                     gate_open: b[0],
@@ -376,7 +377,7 @@ mod any {
             .prop_map(|(life, number, echoes, b, answered, groups)| {
                 let name = |l: u8| Name::from(["heartbeat", "bond", "lan", "relay"][usize::from(l)]);
                 let echoes = echoes.into_iter().map(|(l, number, held)| LinkEcho { link: name(l), number, held }).collect();
-                let echo_of = b[0].then_some(EchoOf { incarnation: Incarnation(1), lease: Span::millis(700) });
+                let echo_of = b[0].then_some(EchoOf { incarnation: Incarnation(1), lease: Span::millis(700), witnesses: 0 });
                 Arc::new(Verified::vouch(Heartbeat {
                     version: 1 + u16::from(b[3]),
                     from: NodeId(1),
@@ -384,6 +385,7 @@ mod any {
                     number,
                     digest: 1,
                     lease: Span::millis(700),
+                    witnesses: 0,
                     echo_of,
                     echoes,
                     answer: b[1],

@@ -8,7 +8,7 @@ use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
 use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{Epoch, Incarnation};
+use crate::core::id::{Epoch, Incarnation, Name};
 use crate::core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
 use crate::core::node::Node;
 use crate::core::settings::Settings;
@@ -35,6 +35,10 @@ pub trait Brain {
     fn counts(&self, _witness: usize) -> bool {
         true
     }
+    /// Whether what the peer said of its file forbids a group to this node, as `status` would say.
+    fn file_forbids(&self, _group: usize) -> bool {
+        false
+    }
 }
 
 impl Brain for Node {
@@ -55,6 +59,9 @@ impl Brain for Node {
     }
     fn counts(&self, witness: usize) -> bool {
         Node::counts(self, witness)
+    }
+    fn file_forbids(&self, group: usize) -> bool {
+        Node::file_forbids(self, group)
     }
 }
 
@@ -134,6 +141,10 @@ pub struct Machine {
     pub stopping: bool,
     /// The newest heartbeat sent.
     pub newest: Option<Arc<Verified<Heartbeat>>>,
+    /// How long its frames are, in bytes.
+    pub newest_len: usize,
+    /// The VIPs of each group in the file of this life: its gates are about these.
+    opened: Vec<Vec<Name>>,
     /// For each group whether the daemon answers unicast questions as a challenger.
     pub answers_unicast: Vec<bool>,
     /// When the queue will wake the daemon.
@@ -179,6 +190,8 @@ impl Machine {
             boot: 0,
             stopping: false,
             newest: None,
+            newest_len: 0,
+            opened: Vec::new(),
             answers_unicast: vec![false; groups],
             tick_at: Moment::NEVER,
             busy_until: Moment::ZERO,
@@ -236,6 +249,13 @@ impl Machine {
             service.becomes(group.services);
         }
         let mut gates = self.kernel.adopt(mono);
+        // As the host does it: what the file has got since was not open, and a group is found open as a whole or not at all.
+        let open: Vec<Name> =
+            gates.iter().zip(&self.opened).filter(|(gate, _)| gate.is_some()).flat_map(|(_, vips)| vips.clone()).collect();
+        for (gate, group) in gates.iter_mut().zip(&self.settings.groups) {
+            *gate = gate.filter(|_| group.vips.iter().all(|vip| open.contains(vip)));
+        }
+        self.opened = self.settings.groups.iter().map(|group| group.vips.clone()).collect();
         let known = self.in_force.groups.len();
         gates.truncate(known);
         // A group that the file no longer names is swept.

@@ -82,6 +82,8 @@ pub struct Network {
     paths: Vec<Vec<Path>>,
     /// Heartbeats are not carried by the witness.
     pub relay_blocked: bool,
+    /// The most bytes of a packet on the public link; the nodes' kernels refuse to send a longer one there.
+    pub mtu: usize,
     rng: Rng,
 }
 
@@ -93,6 +95,7 @@ impl Network {
             stations,
             paths: vec![vec![Path::default(); stations * stations]; links],
             relay_blocked: false,
+            mtu: 1500,
             rng: Rng::stream(seed, 1),
         }
     }

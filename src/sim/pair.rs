@@ -185,6 +185,7 @@ impl Builder {
                 link: public,
                 targets: self.targets,
                 arp_only: 0,
+                names: WitnessSettings::names_of((1..=self.targets).map(|n| (format!("192.168.42.{n}"), false))),
                 interval: self.timing.heartbeat,
                 fall: 3,
                 rise: 5,

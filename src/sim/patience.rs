@@ -38,6 +38,8 @@ impl World {
                 let service = &machine.services[group];
                 service.stop_fails || service.latency > LOCAL || service.slow(LOCAL)
             })
+            // What the files forbid until they agree (R11).
+            && !machine.brain.as_ref().is_some_and(|brain| brain.file_forbids(group))
             && self.estranged[group].is_none_or(|at| self.now.since(at) > STRANGER)
             && good >= majority
     }

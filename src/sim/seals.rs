@@ -9,7 +9,7 @@ use super::pair::Pair;
 use super::world::{Beat, World};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{GroupId, Name, NodeId};
-use crate::wire::{Opener, Path, SignedBody, Signer};
+use crate::wire::{Names, Opener, Path, SignedBody, Signer};
 
 /// Both nodes' keys, and an attacker's.
 pub struct Seals {
@@ -36,8 +36,12 @@ impl Seals {
             me: NodeId(me as u8),
         };
         let public = |n: usize| keys[n].verifying_key();
+        let names = |me: usize| {
+            let settings: &crate::core::settings::Settings = &pair.settings[me];
+            Names::new(settings.links.iter().map(|l| l.name.clone()).chain(settings.groups.iter().map(|g| g.name.clone())))
+        };
         let signer = |me: usize, key: usize| Signer::new(&of(me), &keys[key], &public(1 - me)).ok();
-        let opener = |me: usize| Opener::new(&of(me), &keys[me], &public(1 - me)).ok();
+        let opener = |me: usize| Opener::new(&of(me), &keys[me], &public(1 - me), names(me)).ok();
         Some(Seals {
             signers: [signer(0, 0)?, signer(1, 1)?],
             openers: [opener(0)?, opener(1)?],

@@ -12,6 +12,7 @@ use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::{Epoch, LinkId};
 use crate::core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
 use crate::core::time::Span;
+use crate::wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
 
 impl World {
     pub(super) fn tick(&mut self, node: usize) {
@@ -76,6 +77,12 @@ impl World {
                 let beat = match kind {
                     EchoKind::Own => None,
                     _ if broken(Broken::EchoWithoutHeartbeat) => None,
+                    EchoKind::Vip(_) | EchoKind::Challenge(_) | EchoKind::Control(_) if !self.fits(node) => {
+                        if broken(Broken::LongEchoUnsent) {
+                            return;
+                        }
+                        None
+                    }
                     EchoKind::Vip(group) | EchoKind::Challenge(group) | EchoKind::Control(group) => self.over_table(node, group),
                 };
                 self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
@@ -227,10 +234,13 @@ impl World {
         let vouched: Beat = Arc::new(Verified::vouch(Heartbeat::clone(beat)));
         self.observe(node, beat);
         self.sign(node, beat);
+        self.machines[node].newest_len = length(beat);
         for link in links {
             let place = usize::from(link.0);
             if self.pair.settings[node].links[place].relay {
-                if let Some(beat) = self.over_link(node, place, &vouched) {
+                if self.fits(node)
+                    && let Some(beat) = self.over_link(node, place, &vouched)
+                {
                     self.toward_witness(node, 0, Frame::Relay(*link, beat));
                 }
                 continue;
@@ -274,6 +284,13 @@ impl World {
         }
     }
 
+    /// Whether a node's newest heartbeat goes into an echo on the public link.
+    fn fits(&self, node: usize) -> bool {
+        let most =
+            if broken(Broken::LongEchoUnsent) { JSON_IN_ECHO } else { self.network.mtu.saturating_sub(BESIDE).min(MOST_IN_ECHO) };
+        self.machines[node].newest_len <= most
+    }
+
     /// A frame of a node to a witness.
     pub(super) fn toward_witness(&mut self, node: usize, witness: usize, frame: Frame) {
         let public = self.pair.public();
@@ -289,3 +306,16 @@ impl World {
         }
     }
 }
+
+/// How long a heartbeat's frames are, in bytes.
+fn length(beat: &Heartbeat) -> usize {
+    if broken(Broken::LongEchoUnsent) {
+        return OVERHEAD + serde_json::to_vec(beat).map_or(0, |body| body.len());
+    }
+    frame_len(beat)
+}
+
+/// What of an echo's packet is not the heartbeat.
+const BESIDE: usize = MTU - MOST_IN_ECHO;
+/// What went into an echo when heartbeats were JSON.
+const JSON_IN_ECHO: usize = 1400;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::tests::{ends, full_beat, keys, link, pair, plain_beat};
+use super::tests::{Parts, ends, full_beat, keys, link, names, number, pair, plain_beat};
 use super::*;
 use crate::core::id::NodeId;
 
@@ -92,38 +92,51 @@ proptest! {
     fn any_signed_body_is_read_or_refused(body in vec(any::<u8>(), 1..300)) {
         let (signer, mut opener) = ends();
         let frame = signer.seal(&signer.sign_body(&body).unwrap(), &link("x"));
-        prop_assert_eq!(opener.open(&link("x"), &frame), Err(Reject::Body));
+        prop_assert!(opener.open(&link("x"), &frame).is_err());
     }
 
     /// A heartbeat of a mad or newer peer: fields lost, changed, of another kind. It says the same twice, and never more than it said.
     #[test]
-    fn any_signed_json_is_read_or_refused(version in 0u16..4, mutations in vec((any::<prop::sample::Index>(), 0usize..7), 0..4)) {
+    fn any_signed_map_is_read_or_refused(version in 0u64..4, mutations in vec((any::<prop::sample::Index>(), 0usize..7), 0..4)) {
         let (signer, mut opener) = ends();
-        let mut json = serde_json::to_value(full_beat(1)).unwrap();
-        json["v"] = version.into();
+        let odd = |kind: usize| match kind {
+            1 => vec![0xf6],
+            2 => number(u64::MAX),
+            3 => vec![0x20],
+            4 => vec![0x61, b'?'],
+            5 => vec![0x82, 0x01, 0xa1, 0x01, 0x02],
+            _ => vec![0x83, 0x01, 0x01, 0x9f, 0xff],
+        };
+        let mutate = |mut parts: Parts, at: prop::sample::Index, kind: usize| {
+            if parts.0.is_empty() {
+                return parts;
+            }
+            let place = at.index(parts.0.len());
+            if kind == 0 { drop(parts.0.remove(place)) } else { parts.0[place].1 = odd(kind) }
+            parts
+        };
+        let beat = full_beat(1);
+        let mut group = Parts::of(&Parts::beat(&beat).0.iter().find(|(key, _)| *key == encode::key::GROUPS).unwrap().1[1..]);
+        let mut whole = Parts::beat(&beat).with(encode::key::VERSION, number(version));
         for (at, kind) in mutations {
-            let group = at.index(2) == 0;
-            let fields = if group { json.pointer_mut("/g/0") } else { Some(&mut json) };
-            let fields = fields.and_then(serde_json::Value::as_object_mut);
-            let Some(fields) = fields else { continue };
-            let Some(name) = fields.keys().nth(at.index(fields.len().max(1))).cloned() else { continue };
-            match kind {
-                0 => drop(fields.remove(&name)),
-                1 => drop(fields.insert(name, serde_json::Value::Null)),
-                2 => drop(fields.insert(name, u64::MAX.into())),
-                3 => drop(fields.insert(name, (-1).into())),
-                4 => drop(fields.insert(name, "?".into())),
-                5 => drop(fields.insert(name, serde_json::json!([1, {"e": 2}]))),
-                _ => drop(fields.insert(name, serde_json::json!({"e": 1, "a": 1}))),
+            if at.index(2) == 0 {
+                group = mutate(group, at, kind);
+            } else {
+                whole = mutate(whole, at, kind);
             }
         }
-        let frame = signer.seal(&signer.sign_body(json.to_string().as_bytes()).unwrap(), &link("x"));
-        if let Ok(beat) = opener.open(&link("x"), &frame) {
-            let beat = beat.get();
-            prop_assert_eq!(beat.from, NodeId(0));
-            for (read, said) in beat.groups.iter().zip(json["g"].as_array().unwrap()) {
-                prop_assert!(read.released.is_none() || said.get("released").is_some());
-                prop_assert!(read.gate_open || said.get("gate").is_none_or(|gate| gate == false), "an open gate was read as closed");
+        if whole.0.iter().any(|(key, value)| *key == encode::key::GROUPS && value[0] == 0x81) {
+            whole = whole.first_group(|_| group.clone());
+        }
+        let frame = signer.seal(&signer.sign_body(&whole.bytes()).unwrap(), &link("x"));
+        if let Ok(read) = opener.open(&link("x"), &frame) {
+            let read = read.get();
+            prop_assert_eq!(read.from, NodeId(0));
+            let flags = group.0.iter().find(|(key, _)| *key == encode::group_key::FLAGS);
+            for said in &read.groups {
+                let released = group.0.iter().any(|(key, _)| *key == encode::group_key::RELEASED);
+                prop_assert!(said.released.is_none() || released);
+                prop_assert!(said.gate_open || flags.is_some_and(|(_, v)| v[0] & 1 == 0), "an open gate was read as closed");
             }
         }
     }
@@ -157,7 +170,7 @@ fn a_frame_of_another_cluster_receiver_or_link_is_refused() {
 fn our_own_frame_sent_back_to_us_is_refused_and_named() {
     let [a, b] = keys();
     let (signer, _) = ends();
-    let mut own = Opener::new(&pair(0), &a, &b.verifying_key()).unwrap();
+    let mut own = Opener::new(&pair(0), &a, &b.verifying_key(), names()).unwrap();
     for path in [link("x"), Path::Vip("web".into())] {
         let frame = signer.seal(&signer.sign(&plain_beat(1)).unwrap(), &path);
         assert_eq!(own.open(&path, &frame), Err(Reject::Reflected));

@@ -2,95 +2,257 @@
 //!
 //! A heartbeat of another version must still prove that its sender lives (SAFETY R11), and must never make the peer look more
 //! harmless than it is. So what cannot be read falls to the side on which nobody claims, releases or counts on anything.
+//! Nothing is set aside by what a length says: memory is bounded by the bytes that arrived.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use minicbor::Decoder;
 
-use crate::core::heartbeat::{BeatRole, GroupBeat, Heartbeat, Refused, VERSION, WhyRefused};
-use crate::core::id::Name;
+use super::encode::{ANSWER, CARRIER, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, group_key, key};
+use super::names::Names;
+use crate::core::files::VipSet;
+use crate::core::heartbeat::{
+    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
+};
+use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
 use crate::core::time::Span;
 
 /// No span of a heartbeat is taken for longer: arithmetic on what the peer says must not overflow.
 const LONGEST: Span = Span::secs(24 * 3600);
 
 /// The heartbeat, or none when the bytes are not one.
-pub(super) fn read(body: &[u8]) -> Option<Heartbeat> {
-    let mut beat = match serde_json::from_slice::<Heartbeat>(body) {
-        Ok(beat) => beat,
-        Err(_) => read_other_version(body)?,
-    };
-    beat.lease = beat.lease.min(LONGEST);
-    if let Some(of) = &mut beat.echo_of {
-        of.lease = of.lease.min(LONGEST);
-    }
-    for echo in &mut beat.echoes {
-        echo.held = echo.held.min(LONGEST);
-    }
-    Some(beat)
+pub(super) fn read(body: &[u8], names: &Names) -> Option<Heartbeat> {
+    let said = Fields::read(body)?;
+    let version = said.number(key::VERSION).ok()??.try_into().ok()?;
+    let reader = Reader { strict: version == VERSION, names };
+    reader.heartbeat(version, &said)
 }
 
-/// `v`, `from`, `inc`, `n`, `lease`, `g` and the groups' names are the same in all versions. The rest is taken where it can be read.
-fn read_other_version(body: &[u8]) -> Option<Heartbeat> {
-    let Value::Object(said) = serde_json::from_slice(body).ok()? else { return None };
-    let version: u16 = field(&said, "v")?;
-    if version == VERSION {
-        return None; // of our own version, and broken
+/// A value that is there and cannot be read.
+struct Unreadable;
+
+type Read<T> = Result<Option<T>, Unreadable>;
+
+/// A map with numbers for keys: each value as the bytes that it is.
+struct Fields<'b>(Vec<(u64, &'b [u8])>);
+
+impl<'b> Fields<'b> {
+    /// The whole of `bytes` as one map of definite length; none when it is anything else, or names a key twice.
+    fn read(bytes: &'b [u8]) -> Option<Fields<'b>> {
+        let mut from = Decoder::new(bytes);
+        let mut fields: Vec<(u64, &[u8])> = Vec::new();
+        for _ in 0..from.map().ok()?? {
+            let key = from.u64().ok()?;
+            let value = item(&mut from, bytes)?;
+            if fields.iter().any(|(known, _)| *known == key) {
+                return None;
+            }
+            fields.push((key, value));
+        }
+        (from.position() == bytes.len()).then_some(Fields(fields))
     }
-    // Without its groups a peer would look like one that owns nothing, which is a ground for an owner (SAFETY R2).
-    let groups = said.get("g")?.as_array()?.iter().map(read_group).collect::<Option<_>>()?;
-    Some(Heartbeat {
-        version,
-        from: field(&said, "from")?,
-        incarnation: field(&said, "inc")?,
-        number: field(&said, "n")?,
-        digest: field(&said, "cfg").unwrap_or_default(),
-        lease: field(&said, "lease")?,
-        echo_of: field(&said, "of"),
-        echoes: field(&said, "echo").unwrap_or_default(),
-        answer: field(&said, "ask").unwrap_or_default(),
+
+    fn get(&self, key: u64) -> Option<&'b [u8]> {
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| *value)
+    }
+
+    /// A field; not there, there, or there and unreadable.
+    fn field<T>(&self, key: u64, read: impl FnOnce(&'b [u8]) -> Option<T>) -> Read<T> {
+        self.get(key).map(|value| read(value).ok_or(Unreadable)).transpose()
+    }
+
+    fn number(&self, key: u64) -> Read<u64> {
+        self.field(key, number)
+    }
+}
+
+struct Reader<'n> {
+    /// Of our own version: what cannot be read is a fault.
+    strict: bool,
+    names: &'n Names,
+}
+
+impl Reader<'_> {
+    /// What is absent or, in another version, unreadable; none when it is a fault.
+    fn lax<T>(&self, read: Read<T>) -> Option<Option<T>> {
+        match read {
+            Ok(value) => Some(value),
+            Err(Unreadable) if self.strict => None,
+            Err(Unreadable) => Some(None),
+        }
+    }
+
+    fn must<T>(&self, read: Read<T>) -> Option<T> {
+        read.ok().flatten()
+    }
+
+    /// Version, sender, life, number, lease, groups and the groups' names are the same in all versions. The rest is taken where
+    /// it can be read.
+    fn heartbeat(&self, version: u16, said: &Fields<'_>) -> Option<Heartbeat> {
+        let from = self.must(said.number(key::FROM))?.try_into().ok().map(NodeId)?;
+        let incarnation = self.must(said.number(key::INCARNATION)).map(Incarnation)?;
+        let flags = self.lax(said.number(key::FLAGS))?;
+        let echo_of = self.lax(said.field(key::OF, echo_of))?;
+        // Without its groups a peer would look like one that owns nothing, which is a ground for an owner (SAFETY R2).
+        let mine = echo_of.map(|of| of.incarnation);
+        let groups = list(said.get(key::GROUPS)?)?.into_iter().map(|group| self.group(group, mine)).collect::<Option<_>>()?;
+        let echoes = |value| list(value)?.into_iter().map(|echo| self.link_echo(echo)).collect::<Option<Vec<_>>>();
+        let whole = [key::FLAGS, key::DIGEST, key::WITNESSES].iter().all(|key| said.get(*key).is_some());
+        if self.strict && !whole {
+            return None;
+        }
         // "Does not reach" and "no carrier" would help a claim: what is not said counts as reachable.
-        reachable: field(&said, "reach").unwrap_or(true),
-        answered: field(&said, "ans"),
-        carrier: field(&said, "car").unwrap_or(true),
-        groups,
-    })
+        let flag = |bit: u64, unsaid: bool| flags.map_or(unsaid, |flags| flags & bit != 0);
+        Some(Heartbeat {
+            version,
+            from,
+            incarnation,
+            number: self.must(said.number(key::NUMBER))?,
+            digest: self.lax(said.number(key::DIGEST))?.unwrap_or_default(),
+            lease: self.must(said.field(key::LEASE, span))?,
+            witnesses: self.lax(said.field(key::WITNESSES, short))?.unwrap_or_default(),
+            echo_of,
+            echoes: self.lax(said.field(key::ECHOES, echoes))?.unwrap_or_default(),
+            answer: flag(ANSWER, false),
+            reachable: flag(REACHABLE, true),
+            answered: self.lax(said.field(key::ANSWERED, span))?,
+            carrier: flag(CARRIER, true),
+            groups,
+        })
+    }
+
+    fn link_echo(&self, value: &[u8]) -> Option<LinkEcho> {
+        let [link, count, held] = first(list(value)?)?;
+        let link = self.names.of(u32::try_from(number(link)?).ok()?);
+        Some(LinkEcho { link, number: number(count)?, held: span(held)? })
+    }
+
+    /// A group. A role, epoch or gate that cannot be read counts as "may still be serving".
+    fn group(&self, value: &[u8], mine: Option<Incarnation>) -> Option<GroupBeat> {
+        let said = Fields::read(value)?;
+        let name = self.names.of(u32::try_from(self.must(said.number(group_key::NAME))?).ok()?);
+        let role = self.lax(said.field(group_key::ROLE, role))?;
+        let epoch = self.lax(said.number(group_key::EPOCH))?.map(Epoch);
+        let flags = self.lax(said.number(group_key::FLAGS))?;
+        let known = role.zip(epoch).zip(flags);
+        if self.strict && (known.is_none() || said.get(group_key::VIPS).is_none()) {
+            return None;
+        }
+        let ((role, epoch), flags) = known.unwrap_or(((BeatRole::Leaving, epoch.unwrap_or_default()), GATE_OPEN));
+        let grant = |value| list(value).and_then(|parts| grant(&parts, mine));
+        Some(GroupBeat {
+            name,
+            vips: self.lax(said.field(group_key::VIPS, vips))?.unwrap_or_default(),
+            role,
+            epoch,
+            gate_open: flags & GATE_OPEN != 0,
+            eligible: flags & ELIGIBLE != 0,
+            standby_held: flags & HELD != 0,
+            told: self.lax(said.number(group_key::TOLD))?.unwrap_or_default(),
+            offer: self.lax(said.field(group_key::OFFER, offer))?,
+            intent: self.lax(said.field(group_key::INTENT, intent))?,
+            granted: self.lax(said.field(group_key::GRANTED, grant))?,
+            released: self.lax(said.field(group_key::RELEASED, grant))?,
+            closed_for: self.lax(said.field(group_key::CLOSED_FOR, span))?,
+            refused: self.lax(said.field(group_key::REFUSED, |value| self.refused(value, mine)))?,
+            challenged: self.lax(said.number(group_key::CHALLENGED))?.unwrap_or_default(),
+            challenge_ack: self.lax(said.number(group_key::CHALLENGE_ACK))?.unwrap_or_default(),
+        })
+    }
+
+    /// A refusal stays one, whatever its reason.
+    fn refused(&self, value: &[u8], mine: Option<Incarnation>) -> Option<Refused> {
+        let parts = list(value)?;
+        let (reason, rest) = parts.split_first()?;
+        let why = match number(reason) {
+            Some(0) => WhyRefused::NotFit,
+            Some(1) => WhyRefused::StaleEpoch,
+            Some(2) => WhyRefused::OtherIntent,
+            Some(3) => WhyRefused::Busy,
+            Some(4) => WhyRefused::FilesDiffer,
+            _ if self.strict => return None,
+            _ => WhyRefused::Busy,
+        };
+        Some(Refused { grant: grant(rest, mine)?, why })
+    }
 }
 
-/// A group of another version. A role or gate that cannot be read counts as "may still be serving".
-fn read_group(said: &Value) -> Option<GroupBeat> {
-    let said = said.as_object()?;
-    let name: Name = field(said, "name")?;
-    let known = field::<BeatRole>(said, "role").zip(field(said, "e"));
-    let gate_open = match said.get("gate") {
-        None => known.is_none(),
-        Some(value) => value.as_bool().unwrap_or(true),
+fn role(value: &[u8]) -> Option<BeatRole> {
+    match number(value)? {
+        0 => Some(BeatRole::Standby),
+        1 => Some(BeatRole::Owner),
+        2 => Some(BeatRole::Leaving),
+        _ => None,
+    }
+}
+
+fn offer(value: &[u8]) -> Option<Offer> {
+    match number(value)? {
+        0 => Some(Offer::Standby),
+        1 => Some(Offer::Shutdown),
+        2 => Some(Offer::PublicLost),
+        3 => Some(Offer::ServiceFailed),
+        _ => None,
+    }
+}
+
+fn echo_of(value: &[u8]) -> Option<EchoOf> {
+    let [incarnation, lease, witnesses] = first(list(value)?)?;
+    Some(EchoOf { incarnation: Incarnation(number(incarnation)?), lease: span(lease)?, witnesses: short(witnesses)? })
+}
+
+fn vips(value: &[u8]) -> Option<VipSet> {
+    let [guard, all] = first(list(value)?)?;
+    Some(VipSet { guard: short(guard)?, all: short(all)? })
+}
+
+fn intent(value: &[u8]) -> Option<Intent> {
+    let parts = list(value)?;
+    let commanded = match parts.get(2) {
+        Some(value) => Decoder::new(value).bool().ok()?,
+        None => false,
     };
-    let (role, epoch) = known.unwrap_or((BeatRole::Leaving, field(said, "e").unwrap_or_default()));
-    Some(GroupBeat {
-        name,
-        role,
-        epoch,
-        gate_open,
-        eligible: known.is_some() && field(said, "ok").unwrap_or_default(),
-        standby_held: field(said, "hold").unwrap_or_default(),
-        told: field(said, "told").unwrap_or_default(),
-        offer: field(said, "offer"),
-        intent: field(said, "intent"),
-        granted: field(said, "granted"),
-        released: field(said, "released"),
-        closed_for: field(said, "shut"),
-        refused: said.get("refused").and_then(read_refused),
-        challenged: field(said, "ch").unwrap_or_default(),
-        challenge_ack: field(said, "chk").unwrap_or_default(),
-    })
+    let [epoch, attempt] = first(parts)?;
+    Some(Intent { epoch: Epoch(number(epoch)?), attempt: Attempt(number(attempt)?), commanded })
 }
 
-/// A refusal stays one, whatever its reason.
-fn read_refused(said: &Value) -> Option<Refused> {
-    let said = said.as_object()?;
-    Some(Refused { grant: field(said, "grant")?, why: field(said, "why").unwrap_or(WhyRefused::Busy) })
+/// Epoch and attempt; then the claimer's life, when it is not the one that the heartbeat answers.
+fn grant(parts: &[&[u8]], mine: Option<Incarnation>) -> Option<Grant> {
+    let incarnation = match parts.get(2) {
+        Some(value) => Incarnation(number(value)?),
+        None => mine?,
+    };
+    Some(Grant { epoch: Epoch(number(parts.first()?)?), attempt: Attempt(number(parts.get(1)?)?), incarnation })
 }
 
-fn field<T: DeserializeOwned>(said: &Map<String, Value>, name: &str) -> Option<T> {
-    said.get(name).and_then(|value| T::deserialize(value).ok())
+/// The next item of any kind, as its bytes.
+fn item<'b>(from: &mut Decoder<'b>, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    let start = from.position();
+    from.skip().ok()?;
+    bytes.get(start..from.position())
+}
+
+/// A list of definite length, each item as its bytes.
+fn list(value: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut from = Decoder::new(value);
+    let mut items = Vec::new();
+    for _ in 0..from.array().ok()?? {
+        items.push(item(&mut from, value)?);
+    }
+    Some(items)
+}
+
+/// As many as are wanted; a later version may add more.
+fn first<'b, const N: usize>(items: Vec<&'b [u8]>) -> Option<[&'b [u8]; N]> {
+    items.get(..N)?.try_into().ok()
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    Decoder::new(value).u64().ok()
+}
+
+fn short(value: &[u8]) -> Option<u32> {
+    number(value)?.try_into().ok()
+}
+
+fn span(value: &[u8]) -> Option<Span> {
+    number(value).map(|ns| Span(ns).min(LONGEST))
 }

@@ -1,7 +1,7 @@
 //! The heartbeat's bytes: a keyed tag that binds the path, a signature, a body. docs/PROTOCOL.md has the format to the byte.
 //!
 //! A heartbeat is signed once ([`Signer::sign`]) and sealed for each path with a cheap tag ([`Signer::seal`]). [`Opener::open`]
-//! goes from cheap to dear: length, magic, tag, equality with what was verified before, signature, and only then JSON. The
+//! goes from cheap to dear: length, magic, tag, equality with what was verified before, signature, and only then the body. The
 //! tag keeps a flood of bogus frames away from the signature; it proves nothing beyond that. What proves is the signature.
 //!
 //! What this module refuses to do: it has no clock, no socket and no replay guard. Whether a verified heartbeat is *new* is
@@ -9,13 +9,17 @@
 
 mod body;
 mod budget;
+mod encode;
 mod keys;
+mod names;
 mod open;
 mod reject;
 mod sign;
 
 pub use budget::{BYTES_PER_WAKE, Budget, FRAMES_PER_WAKE, VAIN_BURST, VAIN_EVERY, Vain};
+pub use encode::{MOST_IN_ECHO, MTU, frame_len, longest_frame};
 pub use keys::{KeyError, Pair};
+pub use names::{Names, short};
 pub use open::{Opener, Tally};
 pub use reject::{LOG_EVERY, Reject, RejectLine, RejectLog, Rejects};
 pub use sign::{SignError, SignedBody, Signer};
@@ -24,8 +28,8 @@ use crate::core::id::Name;
 
 /// The first three bytes of every frame.
 pub const MAGIC: [u8; 3] = *b"2bt";
-/// The fourth byte: how tag and signature are made. What a newer body says is the body's own version.
-pub const FRAME_VERSION: u8 = 1;
+/// The fourth byte: how tag, signature and body are made. What the body says is the body's own version. Version 1 had JSON.
+pub const FRAME_VERSION: u8 = 2;
 /// Magic and version.
 pub const HEADER: usize = 4;
 /// The keyed tag.

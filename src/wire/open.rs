@@ -1,11 +1,13 @@
 //! The receiving half, and the only place outside the simulator and the journal that vouches for a heartbeat.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 use super::keys::{Directions, KeyError, Pair};
+use super::names::Names;
 use super::reject::{Reject, Rejects};
 use super::sign::HEADER_BYTES;
 use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE, TAG, body};
@@ -20,6 +22,7 @@ pub struct Opener {
     peer: VerifyingKey,
     peer_id: NodeId,
     directions: Directions,
+    names: Names,
     /// What was verified last, newest first.
     recent: VecDeque<Known>,
     tally: Tally,
@@ -54,11 +57,12 @@ struct Frame<'a> {
 }
 
 impl Opener {
-    /// For the node `pair.me` with its own key, for frames of a peer with this public key.
-    pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Opener, KeyError> {
+    /// For the node `pair.me` with its own key, for frames of a peer with this public key. `names` are the links' and groups' of this
+    /// node's file: heartbeats carry them shortened.
+    pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey, names: Names) -> Result<Opener, KeyError> {
         let directions = Directions::derive(pair, key, peer)?;
         let recent = VecDeque::with_capacity(REMEMBERED);
-        Ok(Opener { peer: *peer, peer_id: pair.me.other(), directions, recent, tally: Tally::default() })
+        Ok(Opener { peer: *peer, peer_id: pair.me.other(), directions, names, recent, tally: Tally::default() })
     }
 
     /// Takes a frame that arrived over `path`. A copy of a remembered heartbeat gives the very same [`Arc`].
@@ -99,7 +103,7 @@ impl Opener {
         self.tally.verifications += 1;
         let message = self.directions.from_peer.signed_message(frame.body);
         self.peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
-        let beat = body::read(frame.body).ok_or(Reject::Body)?;
+        let beat = body::read(frame.body, &self.names).ok_or(Reject::Body)?;
         if beat.from != self.peer_id {
             return Err(Reject::Sender);
         }
@@ -123,8 +127,10 @@ impl Frame<'_> {
         if header[..MAGIC.len()] != MAGIC {
             return Err(Reject::Magic);
         }
-        if header[MAGIC.len()] != FRAME_VERSION {
-            return Err(Reject::Version);
+        match header[MAGIC.len()].cmp(&FRAME_VERSION) {
+            Ordering::Less => return Err(Reject::Older),
+            Ordering::Greater => return Err(Reject::Newer),
+            Ordering::Equal => {}
         }
         let (tag, signed) = rest.split_first_chunk::<TAG>().ok_or(Reject::TooShort)?;
         let (signature, body) = signed.split_first_chunk::<SIGNATURE>().ok_or(Reject::TooShort)?;

@@ -34,8 +34,10 @@ rejects! {
     TooShort = "too_short", "too short to be a frame";
     /// Something else than a heartbeat.
     Magic = "magic", "not a twinbeat frame";
+    /// A frame version before this program's: version 1, whose body was JSON.
+    Older = "older", "the peer speaks version 1, this node version 2: it is not understood; bring both nodes to one release";
     /// A frame version that this program does not know.
-    Version = "version", "a frame version that this program does not know: is the peer a newer release?";
+    Newer = "newer", "the peer speaks a version above this node's 2: it is not understood; bring both nodes to one release";
     /// Our own frame, come back.
     Reflected = "reflected", "our own frame came back: a loop in the network, or somebody replays it to us";
     /// The tag is not that of this cluster, sender, receiver, path and content.

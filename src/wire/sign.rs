@@ -2,6 +2,7 @@
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
+use super::encode;
 use super::keys::{Directions, KeyError, Pair};
 use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE};
 use crate::core::heartbeat::Heartbeat;
@@ -33,11 +34,8 @@ pub enum SignError {
         me: NodeId,
     },
     /// It does not fit into a frame.
-    #[error("the heartbeat makes a frame of {0} bytes; a frame has at most {MAX_FRAME}: fewer groups, or shorter names")]
+    #[error("the heartbeat makes a frame of {0} bytes; a frame has at most {MAX_FRAME}: fewer groups")]
     TooLong(usize),
-    /// It cannot be written as JSON.
-    #[error("the heartbeat cannot be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 impl Signer {
@@ -51,7 +49,7 @@ impl Signer {
         if beat.from != self.me {
             return Err(SignError::NotMine { said: beat.from, me: self.me });
         }
-        self.sign_body(&serde_json::to_vec(beat)?)
+        self.sign_body(&encode::body(beat))
     }
 
     /// Signs any bytes as if they were a heartbeat's body.
@@ -72,7 +70,7 @@ impl Signer {
 }
 
 impl SignedBody {
-    /// The JSON text.
+    /// The heartbeat's bytes.
     pub fn body(&self) -> &[u8] {
         self.0.get(SIGNATURE..).unwrap_or_default()
     }

@@ -10,6 +10,7 @@ use crate::core::claim::BROKEN_AFTER;
 use crate::core::id::{GroupId, Mac, NodeId};
 use crate::core::time::Span;
 use crate::core::view::View;
+use crate::wire::{MOST_IN_ECHO, MTU};
 
 /// Echoes of one kind to one target.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Target {
     pub(super) arp_only: bool,
     pub(super) mac: Option<Mac>,
     pub(super) slow: Tally,
+    /// As slowly, and as long as an echo with a heartbeat.
+    pub(super) long: Tally,
     /// None: not asked so fast.
     pub(super) fast: Option<Tally>,
     pub(super) follows_sender: bool,
@@ -107,6 +110,15 @@ fn said(config: &Config, target: &Target, asked_fast: bool) -> Finding {
             "answers ARP ({mac}) and none of {} echoes: it may be told to ignore them. It proves nothing then; allow ICMP echo from \
              both nodes, name another host, or say {{ address = \"{}\", by = \"arp\" }}",
             slow.sent, target.address
+        );
+        return level(Level::Fail, text);
+    }
+    if target.long.answered == 0 {
+        let text = format!(
+            "answers short echoes and none of {} of {} bytes, which carry heartbeats: the return path and the relay would not work. Allow \
+             packets of {MTU} bytes there (MTU of the network, a limit on the length of ICMP)",
+            target.long.sent,
+            config.longest_frame() + MTU - MOST_IN_ECHO
         );
         return level(Level::Fail, text);
     }

@@ -19,6 +19,7 @@ fn target() -> Target {
         arp_only: false,
         mac: Some(Mac([2, 0, 0, 0, 0, 1])),
         slow: tally(5, 5, 0),
+        long: tally(5, 5, 0),
         fast: Some(tally(200, 200, 0)),
         follows_sender: false,
     }
@@ -36,6 +37,7 @@ fn each_state_of_a_witness_has_its_own_words() {
     let silent = Target { slow: tally(5, 0, 5), fast: Some(tally(200, 0, 200)), ..target() };
     let gone = Target { mac: None, ..silent.clone() };
     let follows = Target { follows_sender: true, ..target() };
+    let short_only = Target { long: tally(5, 0, 5), ..target() };
     let arp = Target { arp_only: true, ..silent.clone() };
     for (target, level, words) in [
         (target(), Level::Ok, "answers 5 echoes 100ms apart and 200 at 5ms apart"),
@@ -43,6 +45,7 @@ fn each_state_of_a_witness_has_its_own_words() {
         (lossy, Level::Warn, "loses echoes: 1 of 5 at 100ms apart, 80 of 200"),
         (silent, Level::Fail, "none of 5 echoes"),
         (gone, Level::Fail, "does not answer ARP"),
+        (short_only, Level::Fail, "bytes, which carry heartbeats"),
         (follows, Level::Fail, "answers to the SENDER"),
         (arp, Level::Ok, "no claim and no ownership can rest on it"),
     ] {

@@ -9,9 +9,10 @@ use crate::config::Config;
 use crate::core::id::NodeId;
 use crate::core::io::InterfaceState;
 use crate::host::gate::{self, GateSupport};
-use crate::host::interfaces::Interfaces;
+use crate::host::interfaces::{self, Interfaces};
 use crate::host::packet::PacketSocket;
 use crate::host::realtime;
+use crate::wire::MTU;
 
 /// A capability that the daemon uses: its bit in `linux/capability.h`, its name, and what its lack costs.
 struct Capability {
@@ -123,6 +124,22 @@ pub(super) fn gate_works(config: &Config) -> Vec<Finding> {
     }]
 }
 
+/// Tables that a renamed cluster or node left, and that go on closing what this file opens.
+pub(super) fn old_tables(config: &Config, me: NodeId) -> Vec<Finding> {
+    let Some(node) = config.nodes.get(me.index()) else { return Vec::new() };
+    let vips: Vec<IpAddr> = config.groups.iter().flat_map(|group| group.vips.iter().map(|vip| vip.address)).collect();
+    let found = gate::foreign(&gate::table_name(&config.cluster, &node.name), &vips).unwrap_or_default();
+    let line = |old: gate::Foreign| {
+        let vips = old.vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "the table {} of an earlier name of this cluster or node closes {vips}: clients reach nobody there; the daemon removes it when it starts",
+            old.table
+        );
+        Finding::new(Level::Fail, "gate", text)
+    };
+    found.into_iter().map(line).collect()
+}
+
 /// SAFETY, limit (f).
 const WEAK: &str = "Address lifetimes alone guard: a hung daemon's address stays up to half a second longer than the lease, rounded up \
                     to whole seconds, and a stopped process may bring a lapsed one back; so lease is 2 s at least (docs/SAFETY.md, limit f)";
@@ -142,14 +159,23 @@ pub(super) fn links_are_there(config: &Config, me: NodeId) -> Vec<Finding> {
         InterfaceState::NoAddress => (Level::Fail, "does not have the address"),
         InterfaceState::Missing => (Level::Fail, "does not exist here; it would have"),
     };
+    let mtus = interfaces::mtus().unwrap_or_default();
     node.links
         .iter()
         .zip(states)
         .map(|(link, state)| {
             let (level, text) = words(state);
-            Finding::new(level, format!("link {}", link.name), format!("{} {text} {}", link.interface, link.address))
+            let subject = format!("link {}", link.name);
+            match mtus.get(&*link.interface) {
+                Some(mtu) if (*mtu as usize) < MTU => Finding::new(Level::Fail, subject, narrow(&link.interface, *mtu)),
+                _ => Finding::new(level, subject, format!("{} {text} {}", link.interface, link.address)),
+            }
         })
         .collect()
+}
+
+fn narrow(interface: &str, mtu: u32) -> String {
+    format!("{interface} has an MTU of {mtu}; heartbeats are made for {MTU} at the least: raise it")
 }
 
 pub(super) fn frames_can_be_sent(config: &Config, me: NodeId) -> Vec<Finding> {

@@ -20,6 +20,7 @@ use crate::core::view::View;
 use crate::daemon::public_config;
 use crate::host::echo::{EchoConfig, EchoReply, Echoes};
 use crate::host::public::{PublicEvent, PublicSide};
+use crate::host::raw_echo::PAYLOAD_BESIDE;
 use crate::wire::{Opener, Pair, Path};
 
 /// Asks, and says what was found.
@@ -54,7 +55,9 @@ async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow
     });
     echoes.open()?;
     let side = PublicSide::new(public)?;
-    let mut look = Look { side, echoes, inbox, seen: Vec::new(), number: 0, late: Duration::ZERO, ticks: 0, delivery };
+    let frame = config.longest_frame();
+    let mut look =
+        Look { side, echoes, inbox, seen: Vec::new(), number: 0, late: Duration::ZERO, ticks: 0, delivery, frame, filling: 0 };
     let begun = Instant::now();
 
     let targets = config.witness.targets.len();
@@ -63,12 +66,15 @@ async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow
         look.listen(Duration::from_millis(10)).await;
     }
     let slow = look.burst(targets, SLOW_ECHOES, std_of(config.witness.interval).min(SLOW_AT_MOST), false).await;
+    look.filling = PAYLOAD_BESIDE + frame;
+    let long = look.burst(targets, SLOW_ECHOES, std_of(config.witness.interval).min(SLOW_AT_MOST), false).await;
+    look.filling = 0;
     let period = fast_period(config);
     let count = fast_count(config, period);
     let quick = if fast { Some(look.burst(targets, count, period, true).await) } else { None };
     for _ in 0..3 {
         for w in 0..targets {
-            let _ = look.side.inquire(id(w));
+            let _ = look.side.inquire(id(w), frame);
         }
         look.listen(Duration::from_millis(20)).await;
     }
@@ -83,6 +89,7 @@ async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow
         arp_only: config.witness.arp_only(w),
         mac: look.side.witness_mac(id(w)),
         slow: slow[w],
+        long: long[w],
         fast: quick.as_ref().map(|all| all[w]),
         follows_sender: follows(w),
     });
@@ -97,7 +104,7 @@ fn relayed(config: &Config, me: NodeId, seen: &[PublicEvent]) -> u32 {
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
     let peer = config.nodes[me.other().index()].public_key;
-    let opener = config.private_key(me).ok().and_then(|key| Opener::new(&pair, &key, &peer).ok());
+    let opener = config.private_key(me).ok().and_then(|key| Opener::new(&pair, &key, &peer, config.names()).ok());
     let Some(mut opener) = opener else { return 0 };
     let path = Path::Link(Name::from(RELAY));
     let frames = seen.iter().filter_map(|event| match event {
@@ -117,6 +124,10 @@ struct Look {
     late: Duration,
     ticks: u32,
     delivery: Duration,
+    /// The longest heartbeat's frame: what goes out from the VIP is as long in earnest.
+    frame: usize,
+    /// The payload of own echoes.
+    filling: usize,
 }
 
 impl Look {
@@ -145,7 +156,7 @@ impl Look {
             self.number += 1;
             sent.push((self.number, Instant::now()));
             for w in 0..targets {
-                let _ = self.echoes.send(id(w), self.number);
+                let _ = self.echoes.send_filled(id(w), self.number, self.filling);
             }
             due += period;
             self.listen_until(due).await;
@@ -207,11 +218,12 @@ impl Look {
     }
 
     async fn probe(&mut self, group: GroupId, w: usize) -> Probed {
+        let filling = vec![0; self.frame];
         for _ in 0..PROBE_TRIES {
             self.number += 1;
             let number = self.number;
             let asked = self.side.write(group, id(w));
-            let asked = asked.and_then(|()| self.side.vip_echo(group, id(w), EchoKind::Challenge(group), number, &[]));
+            let asked = asked.and_then(|()| self.side.vip_echo(group, id(w), EchoKind::Challenge(group), number, &filling));
             if let Err(error) = asked {
                 return Probed::Failed(error.to_string());
             }

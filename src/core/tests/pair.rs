@@ -56,6 +56,7 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
             link: LinkId(LAN as u8),
             targets: 1,
             arp_only: 0,
+            names: 0,
             interval: Span::millis(100),
             fall: 3,
             rise: 3,

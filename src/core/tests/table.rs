@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::pair::{CABLE, LAN, fast, settings};
+use crate::core::files::VipSet;
 use crate::core::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, VERSION, Verified};
 use crate::core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId};
 use crate::core::io::{
@@ -136,6 +137,7 @@ impl Bench {
         self.number += 1;
         let mut group = GroupBeat {
             name: "web".into(),
+            vips: VipSet::of(&settings(0, Failback::Auto).groups[0]),
             role,
             epoch: Epoch(epoch),
             gate_open: role == BeatRole::Owner,
@@ -160,7 +162,8 @@ impl Bench {
             number: self.number,
             digest: 7,
             lease: fast().lease,
-            echo_of: Some(EchoOf { incarnation: ME, lease: fast().lease }),
+            witnesses: 0,
+            echo_of: Some(EchoOf { incarnation: ME, lease: fast().lease, witnesses: 0 }),
             echoes: vec![echo("cable"), echo("lan")],
             answer: false,
             reachable: true,

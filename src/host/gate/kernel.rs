@@ -193,33 +193,15 @@ impl Gate {
         Err(io::Error::other("the gate's element has no expiry"))
     }
 
-    /// Until when a life before left a group's gate open; none when it is closed. Addresses that the configuration has got
-    /// since are opened until the same instant: the group is owned as a whole, and a renewal renews all of them or none.
+    /// Until when a life before left a group's gate open; none when it is closed, or when one of its addresses was not open: what the
+    /// configuration has got since was not probed by anybody, and a group is owned as a whole or not at all (SAFETY R10).
     pub fn adopt(&mut self, group: usize) -> io::Result<Option<Mono>> {
-        let before = now();
-        let Some(until) = self.read(group)? else { return Ok(None) };
-        let mut missing = Vec::new();
+        let mut until: Option<Mono> = None;
         for vip in self.vips(group)? {
-            if self.expiry(vip)?.is_none() {
-                missing.push(vip);
-            }
+            let Some(expiry) = self.expiry(vip)? else { return Ok(None) };
+            until = Some(until.map_or(expiry, |other| other.min(expiry)));
         }
-        if missing.is_empty() {
-            return Ok(Some(until));
-        }
-        let Some(millis) = millis(now(), until) else { return Ok(None) };
-        let messages = Ruleset { table: &self.table }.open(&missing, millis);
-        self.send(messages)?;
-        if now().since(before) > KERNEL_SLACK {
-            // The process may have stood still between clock and kernel: timeouts are relative (SAFETY limit 0).
-            for vip in missing {
-                if self.expiry(vip)?.is_some_and(|at| at > until + KERNEL_SLACK) {
-                    self.close(group)?;
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(Some(until))
+        Ok(until)
     }
 
     /// Whether the table is there.

@@ -5,6 +5,7 @@
 //! before left it; a [`GateThread`] carries out orders one after the other; [`watch`] tells when a foreign hand removed
 //! the table. It refuses to open for less than [`SHORTEST`]: so short a timeout is none at all in a coarse kernel clock.
 
+mod foreign;
 mod kernel;
 mod ruleset;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod thread;
 mod watch;
 mod weak;
 
+pub use foreign::{Foreign, foreign, remove};
 pub use kernel::{Gate, GateSupport, Renewal, probe, table_name};
 pub use thread::{AnyGate, GateEvent, GateThread, Orders};
 pub use watch::{Damage, Watch, watch};

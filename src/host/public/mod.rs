@@ -180,7 +180,7 @@ impl PublicSide {
     }
 
     /// Sends an echo from the guard VIP to a witness, with a heartbeat frame in it. It writes nothing: where the answer goes
-    /// is what is being asked.
+    /// is what is being asked. A frame that does not fit stays behind, and the echo goes all the same. Returns whether it went along.
     ///
     /// # Errors
     /// [`SendError`]; [`SendError::Impossible`] for [`EchoKind::Own`].
@@ -191,18 +191,28 @@ impl PublicSide {
         kind: EchoKind,
         number: u64,
         frame: &[u8],
-    ) -> Result<(), SendError> {
+    ) -> Result<bool, SendError> {
         let (source, address, to) = self.guard(group, witness)?;
         let purpose = Purpose::of(kind).ok_or(SendError::Impossible)?;
         let tag = Tag { purpose, sender: self.config.node, life: self.life, number };
-        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, frame))
+        let send = |frame: &[u8]| {
+            send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, frame))
+        };
+        if frame.len() <= raw_echo::FRAME_MAX {
+            match send(frame) {
+                // The interface's MTU is below the smallest that heartbeats are made for.
+                Err(SendError::Io(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        send(&[]).map(|()| false)
     }
 
     /// Has a witness carry a heartbeat frame to the peer (SAFETY R4a): the first one that answered lately and shares a
     /// family with the peer.
     ///
     /// # Errors
-    /// [`SendError::NoWitness`] when none is known.
+    /// [`SendError::NoWitness`] when none is known, [`SendError::TooLong`] when it does not fit.
     pub fn relay(&mut self, frame: &[u8]) -> Result<WitnessId, SendError> {
         let now = Instant::now();
         let mut known: Vec<_> = (0..)
@@ -216,23 +226,30 @@ impl PublicSide {
         let (_, id, witness, to, source) = known.first().copied().ok_or(SendError::NoWitness)?;
         self.relay_number += 1;
         let tag = Tag { purpose: Purpose::Relay, sender: self.config.node, life: self.life, number: self.relay_number };
-        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness }, &tag, frame))?;
-        Ok(id)
+        if frame.len() > raw_echo::FRAME_MAX {
+            return Err(SendError::TooLong);
+        }
+        match send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness }, &tag, frame)) {
+            Err(SendError::Io(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => Err(SendError::TooLong),
+            sent => sent.map(|()| id),
+        }
     }
 
     /// Sends a witness an echo whose reply belongs to the peer, for `check`: when it comes back here
-    /// ([`PublicEvent::FollowsSender`]) the witness answers to the sender. It writes nothing, and the peer ignores what it gets.
+    /// ([`PublicEvent::FollowsSender`]) the witness answers to the sender. It is as long as one with a heartbeat of so many bytes,
+    /// writes nothing, and the peer ignores what it gets.
     ///
     /// # Errors
     /// [`SendError`]; [`SendError::NoWitness`] when the peer has no address of the witness's family.
-    pub fn inquire(&mut self, id: WitnessId) -> Result<(), SendError> {
+    pub fn inquire(&mut self, id: WitnessId, size: usize) -> Result<(), SendError> {
         let witness = self.witnesses.get(usize::from(id.0)).ok_or(SendError::NoWitness)?;
         let to = witness.mac.ok_or(SendError::Unresolved(id))?;
         let address = witness.address;
         let source = *self.config.peer.iter().find(|peer| same_family(peer, &address)).ok_or(SendError::NoWitness)?;
         self.relay_number += 1;
         let tag = Tag { purpose: Purpose::Inquiry, sender: self.config.node, life: self.life, number: self.relay_number };
-        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, &[]))
+        let filling = vec![0; size.min(raw_echo::FRAME_MAX)];
+        send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, &filling))
     }
 
     /// Asks a witness that answers no echoes for its MAC, from the own address: its answer comes as the reply to the echo of that

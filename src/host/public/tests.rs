@@ -140,7 +140,7 @@ fn the_gateway_relays_between_nodes_that_cannot_hear_each_other() {
         let mut times = Vec::new();
         for number in 0..50_u8 {
             let (from, to) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
-            let frame = vec![number; 1400];
+            let frame = vec![number; crate::host::raw_echo::FRAME_MAX];
             let wanted = PublicEvent::Relayed { frame: frame.clone() };
             let start = Instant::now();
             assert_eq!(from.call(move |side| side.relay(&frame)).unwrap(), W);

@@ -100,9 +100,12 @@ pub enum SendError {
     /// The group has no VIP on the public interface of the witness's family.
     #[error("group {0} has no VIP that witness {1} could know")]
     NoGuard(GroupId, WitnessId),
-    /// An echo from the own address is no raw echo, or the heartbeat is longer than [`FRAME_MAX`](crate::host::raw_echo::FRAME_MAX).
+    /// An echo from the own address is no raw echo.
     #[error("this echo cannot be made")]
     Impossible,
+    /// A heartbeat to be relayed is longer than [`FRAME_MAX`](crate::host::raw_echo::FRAME_MAX), or than the interface takes.
+    #[error("the heartbeat is too long for an echo")]
+    TooLong,
     /// The kernel refused it.
     #[error("the frame was not sent: {0}")]
     Io(#[from] io::Error),

@@ -1,0 +1,176 @@
+//! Files that differ, names that changed and addresses that were added, on the real kernel: what `src/core/files.rs` and the start
+//! of the daemon promise.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use twinbeat::core::id::NodeId;
+use twinbeat::drill::daemon::Daemon;
+use twinbeat::drill::lab::{BOTH, GATEWAY, LANCLIENT, Lab, VIP, node_name};
+use twinbeat::drill::node::Site;
+use twinbeat::drill::probe::Probe;
+
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A lab with both nodes' files.
+struct Bench {
+    daemons: [Option<Daemon>; 2],
+    probe: Probe,
+    site: Site,
+    lab: Lab,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Bench {
+    fn new() -> Option<Bench> {
+        common::ready().then(|| {
+            let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            let lab = Lab::build().unwrap();
+            let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+            let probe = Probe::start(&lab, VIP).unwrap();
+            Bench { daemons: [None, None], probe, site, lab, _alone }
+        })
+    }
+
+    fn rewrite(&self, node: NodeId, from: &str, to: &str) {
+        let file = self.site.config(node);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+    }
+
+    fn start(&mut self, node: NodeId) {
+        self.daemons[node.index()] = None;
+        self.daemons[node.index()] = Some(Daemon::start(&self.lab, &self.site, node).unwrap());
+    }
+
+    fn serves(&self, node: NodeId) {
+        let never = AtomicBool::new(false);
+        assert!(self.probe.wait_for_owner(node, Duration::from_secs(30), &never), "{node} does not serve\n{}", self.logs());
+    }
+
+    fn logs(&self) -> String {
+        BOTH.map(|n| self.site.log_tail(n, 60)).join("\n---\n")
+    }
+
+    fn says(&self, node: NodeId, words: &str) {
+        let until = Instant::now() + Duration::from_secs(15);
+        while !self.site.log_tail(node, 1000).contains(words) {
+            assert!(Instant::now() < until, "{node} does not say {words:?}\n{}", self.logs());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn view(&self, node: NodeId) -> Value {
+        let done = self.site.ask(&self.lab, node, &["status", "--json"]).unwrap();
+        serde_json::from_slice(&done.stdout).unwrap()
+    }
+
+    fn one_owner(&self, what: &str) {
+        let seen = self.probe.outcome(Duration::ZERO, self.probe.now());
+        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
+    }
+
+    fn run(&self, ns: &twinbeat::drill::ns::Namespace, words: &str) -> String {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        ns.run(|| {
+            let done = Command::new(&words[0]).args(&words[1..]).output()?;
+            assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+            Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+        })
+        .unwrap()
+    }
+}
+
+#[test]
+fn two_nodes_that_ask_different_witnesses_never_both_own_and_say_why_nobody_claims() {
+    let Some(mut bench) = Bench::new() else { return };
+    bench.rewrite(B, &format!("targets = [\"{GATEWAY}\"]"), &format!("targets = [\"{LANCLIENT}\"]"));
+    BOTH.iter().for_each(|node| bench.start(*node));
+    bench.serves(A);
+    bench.says(B, "the witnesses (no claim by either node)");
+    let view = bench.view(A);
+    assert_eq!(view["groups"][0]["takeover_ready"]["ready"], false, "{view:#}");
+    // Each reaches its own witness, and nothing joins them: the owner lives by its witness's table, the other one must not by its.
+    bench.lab.block_relay(true).unwrap();
+    bench.lab.separate().unwrap();
+    bench.says(B, "no claim: the witnesses differ");
+    thread::sleep(Duration::from_secs(4));
+    bench.one_owner("separated");
+    assert_eq!(bench.view(B)["groups"][0]["role"], "standby");
+    assert_eq!(bench.view(A)["groups"][0]["role"], "owner", "{}", bench.logs());
+    // What the peer said is on disk: the next life does not claim either.
+    bench.daemons[B.index()].as_mut().unwrap().signal(Signal::SIGKILL);
+    bench.start(B);
+    thread::sleep(Duration::from_secs(7));
+    bench.one_owner("and after a restart of the standby");
+    assert_eq!(bench.view(B)["groups"][0]["role"], "standby");
+}
+
+#[test]
+fn the_table_of_an_earlier_name_is_named_by_check_and_removed_at_the_start() {
+    let Some(mut bench) = Bench::new() else { return };
+    bench.start(A);
+    bench.serves(A);
+    // A daemon that was killed leaves its table; then the cluster gets another name.
+    bench.daemons[A.index()].as_mut().unwrap().signal(Signal::SIGKILL);
+    thread::sleep(Duration::from_millis(800));
+    for node in BOTH {
+        bench.rewrite(node, "cluster = \"drill\"", "cluster = \"renamed\"");
+    }
+    let old = "twinbeat_drill_master1";
+    assert!(bench.run(bench.lab.node(A), "nft list tables").contains(old));
+    let file = bench.site.config(A).display().to_string();
+    let args = ["check", "--config", &file, "--node", node_name(A), "--offline"];
+    let said = String::from_utf8_lossy(&bench.site.ask(&bench.lab, A, &args).unwrap().stdout).into_owned();
+    assert!(said.lines().any(|line| line.starts_with("FAIL") && line.contains(old) && line.contains("192.168.42.14")), "{said}");
+    bench.start(A);
+    bench.says(A, "of an earlier name of this cluster or node guarded 192.168.42.14: removed");
+    bench.serves(A);
+    let tables = bench.run(bench.lab.node(A), "nft list tables");
+    assert!(!tables.contains(old) && tables.contains("twinbeat_renamed_master1"), "{tables}");
+}
+
+const LAST_VIP: &str = "label = \"0\"\nlink = \"lan\"\n";
+const ADDED: &str = "label = \"0\"\nlink = \"lan\"\n\n[[groups.vips]]\naddress = \"192.168.42.20/25\"\nlink = \"lan\"\n";
+
+#[test]
+fn an_address_that_a_restart_adds_is_not_opened_while_a_third_machine_has_it() {
+    let Some(mut bench) = Bench::new() else { return };
+    BOTH.iter().for_each(|node| bench.start(*node));
+    bench.serves(A);
+    thread::sleep(Duration::from_secs(1));
+    bench.run(&bench.lab.lanclient, "ip addr add 192.168.42.20/25 dev eth0");
+    bench.rewrite(A, LAST_VIP, ADDED);
+    // "I come back", with another file.
+    let daemon = bench.daemons[A.index()].as_mut().unwrap();
+    assert!(daemon.signal(Signal::SIGUSR2));
+    thread::sleep(Duration::from_millis(60));
+    bench.start(A);
+    bench.says(A, "answers for the address");
+    // The node whose file has nothing that is taken serves.
+    bench.serves(B);
+    bench.one_owner("an added address that is taken");
+    let open = bench.run(bench.lab.node(A), "nft list ruleset");
+    assert!(!open.contains("192.168.42.20 timeout"), "{open}");
+    assert!(!bench.run(bench.lab.node(A), "ip addr").contains("192.168.42.20"), "{}", bench.logs());
+    // The third machine lets go: the whole group comes back.
+    bench.run(&bench.lab.lanclient, "ip addr del 192.168.42.20/25 dev eth0");
+    bench.rewrite(B, LAST_VIP, ADDED);
+    bench.serves(A);
+    bench.one_owner("and when it is free");
+    assert!(bench.run(bench.lab.node(A), "ip addr").contains("192.168.42.20"), "{}", bench.logs());
+}

@@ -1,0 +1,188 @@
+//! What the two files must agree on for the rules to hold, and what is forbidden while they do not (SAFETY R11).
+//!
+//! Heartbeats carry short digests: of each group's VIPs, the guard's by itself, and of the witnesses. What the peer said last is
+//! kept on disk, so that it still forbids in the next life.
+
+use serde::{Deserialize, Serialize};
+
+use super::broken::{Broken, broken};
+use super::group::Group;
+use super::heartbeat::{BeatRole, Heartbeat, VERSION};
+use super::id::Name;
+use super::role::{Role, Standby};
+use super::settings::GroupSettings;
+use super::shared::Shared;
+
+/// A group's VIPs, as far as it must be known whether they are the same.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct VipSet {
+    /// Of the first one, on which evidence rests.
+    pub guard: u32,
+    /// Of all, in whatever order.
+    pub all: u32,
+}
+
+impl VipSet {
+    /// Of a group's VIPs, whose prefixes do not matter.
+    pub fn of(group: &GroupSettings) -> VipSet {
+        let mut all: Vec<&str> = group.vips.iter().map(|vip| vip.split('/').next().unwrap_or_default()).collect();
+        let guard = digest(all.first().copied());
+        all.sort_unstable();
+        VipSet { guard, all: digest(all) }
+    }
+}
+
+/// What the peer said last of its file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PeerFile {
+    /// Its witnesses.
+    pub witnesses: u32,
+    /// Its groups.
+    pub groups: Vec<(Name, VipSet)>,
+}
+
+impl PeerFile {
+    /// What a heartbeat says; none when it is of another version, of which too little is known.
+    pub fn of(beat: &Heartbeat) -> Option<PeerFile> {
+        let groups = beat.groups.iter().map(|g| (g.name.clone(), g.vips)).collect();
+        (beat.version == VERSION).then_some(PeerFile { witnesses: beat.witnesses, groups })
+    }
+
+    fn vips(&self, name: &str) -> Option<VipSet> {
+        self.groups.iter().find(|(known, _)| **known == *name).map(|(_, vips)| *vips)
+    }
+}
+
+/// A short hash of words (FNV-1a, folded): told apart are files that people wrote, not an attacker's.
+pub fn digest<'a>(words: impl IntoIterator<Item = &'a str>) -> u32 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for word in words {
+        for byte in word.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    (hash ^ (hash >> 32)) as u32
+}
+
+impl Shared {
+    /// Whether the VIPs of a group of either node differ between the files; not while nothing is known of the peer's.
+    pub fn vips_differ(&self, name: &str) -> bool {
+        let theirs = self.peer.file.as_ref().map(|file| file.vips(name));
+        theirs.is_some_and(|theirs| theirs != self.my_vips(name))
+    }
+
+    fn my_vips(&self, name: &str) -> Option<VipSet> {
+        self.vips.iter().find(|(known, _)| **known == *name).map(|(_, vips)| *vips)
+    }
+
+    /// Both have the group, and its evidence rests on another address.
+    fn guard_differs(&self, name: &str) -> bool {
+        let theirs = self.peer.file.as_ref().and_then(|file| file.vips(name));
+        theirs.zip(self.my_vips(name)).is_some_and(|(theirs, mine)| theirs.guard != mine.guard)
+    }
+
+    /// The groups whose VIPs differ, those that one node alone has included.
+    pub fn differing(&self) -> Vec<Name> {
+        let theirs = self.peer.file.iter().flat_map(|file| &file.groups);
+        let mut names: Vec<Name> = self.vips.iter().chain(theirs).map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| self.vips_differ(name));
+        names
+    }
+
+    /// One of the group's VIPs may be in another group of the peer's: only when more than one group differs, since no file has an
+    /// address twice.
+    fn crosswise(&self, name: &str) -> bool {
+        self.vips_differ(name) && self.differing().len() > 1
+    }
+
+    /// Both files name the same witnesses, as far as is known.
+    pub fn witnesses_agree(&self) -> bool {
+        self.peer.file.as_ref().is_none_or(|file| file.witnesses == self.settings.witness.names)
+    }
+
+    /// Echoes that the witnesses answer may keep this node's gate open: the peer asks the same witnesses, or holds on disk that this
+    /// node asks others, and claims nothing.
+    pub fn path_counts(&self) -> bool {
+        self.witnesses_agree()
+            || self.peer.echoed_witnesses == Some(self.settings.witness.names)
+            || broken(Broken::OtherWitnessCounts)
+    }
+
+    /// Why a silent peer's group may not be claimed; none when the files are no reason.
+    pub fn claim_forbidden(&self, name: &Name) -> Option<String> {
+        if broken(Broken::OtherFileClaims) {
+            return None;
+        }
+        let what = if !self.witnesses_agree() {
+            "the witnesses".to_string()
+        } else if self.guard_differs(name) {
+            format!("the first VIP of group {name}")
+        } else if self.crosswise(name) {
+            format!("the VIPs of the groups {}", self.differing().join(", "))
+        } else {
+            return None;
+        };
+        Some(format!("{what} differ in the file of {}, which may live by it: put the same file on both nodes", self.peer_name()))
+    }
+
+    /// Why this node may not take the group by agreement; none when the files are no reason. Where groups differ crosswise the first
+    /// node alone may take, and only what the other one has let go of altogether.
+    pub fn move_forbidden(&self, name: &Name) -> Option<String> {
+        if !self.crosswise(name) || broken(Broken::OtherFileMoves) {
+            return None;
+        }
+        let differing = self.differing();
+        let said = self.peer.said().into_iter().flat_map(|beat| &beat.groups);
+        let holds = |g: &super::heartbeat::GroupBeat| g.role != BeatRole::Standby || g.gate_open || g.intent.is_some();
+        let idle = !said.into_iter().any(|g| differing.contains(&g.name) && holds(g));
+        if self.settings.me.index() == 0 && idle {
+            return None;
+        }
+        Some(self.crosswise_words())
+    }
+
+    /// Whether the peer may not be given the group: this node holds another one whose VIPs differ as well.
+    pub fn grant_forbidden(&self, name: &Name) -> bool {
+        self.crosswise(name)
+            && !broken(Broken::OtherFileMoves)
+            && self.holding.iter().any(|held| held != name && self.vips_differ(held))
+    }
+
+    fn crosswise_words(&self) -> String {
+        let names = self.differing().join(", ");
+        format!("the VIPs of the groups {names} differ in the file of {}: put the same file on both nodes", self.peer_name())
+    }
+
+    /// What differs between the files, in words; none when only what no rule rests on does.
+    pub fn files_words(&self) -> Option<String> {
+        let groups = self.differing();
+        let mut what = Vec::new();
+        if !self.witnesses_agree() {
+            what.push("the witnesses (no claim by either node)".to_string());
+        }
+        if !groups.is_empty() {
+            let names = groups.join(", ");
+            let guards = groups.iter().any(|name| self.guard_differs(name));
+            let cost = match groups.len() {
+                1 if guards => " (no claim of it)",
+                0 | 1 => "",
+                _ => " (no claim and no move of these)",
+            };
+            what.push(format!("the VIPs of {names}{cost}"));
+        }
+        (!what.is_empty()).then(|| what.join(", "))
+    }
+
+    /// Which groups this node holds, or is about to, at this moment.
+    pub fn note_holding(&mut self, groups: &[Group]) {
+        let holds = |g: &&Group| !matches!(&g.role, Role::Standby(Standby { wish: None, .. }));
+        self.holding = groups.iter().filter(holds).map(|g| g.name.clone()).collect();
+    }
+
+    /// Why the group does not move between the nodes; none when the files are no reason.
+    pub fn files_hold(&self, name: &Name) -> Option<String> {
+        (self.crosswise(name) && !broken(Broken::OtherFileMoves)).then(|| self.crosswise_words())
+    }
+}
