@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -14,6 +15,9 @@ use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
+
+/// How long no client is taken after accepting one failed.
+const FULL: Duration = Duration::from_secs(1);
 
 use super::protocol::{ANSWER, CLIENTS, LINE, PATIENCE, Request, Response, read_line, write_line};
 
@@ -105,7 +109,7 @@ impl Server {
                 },
                 Err(error) => {
                     tracing::warn!(target: "control", "accept: {error}");
-                    tokio::time::sleep(PATIENCE / 5).await;
+                    tokio::time::sleep(FULL).await;
                 }
             }
         }

@@ -163,7 +163,7 @@ impl Group {
                 let warm = report == ServiceReport::Warmed;
                 self.running = if warm { Running::Warm } else { Running::Running };
                 // A cold service that was "warmed" was not started at all.
-                let runs = !warm || cx.settings.groups[usize::from(self.id.0)].services == Services::Warm;
+                let runs = !warm || cx.services(self.id) == Services::Warm;
                 if let Some(f) = self.failure.as_mut().filter(|_| runs) {
                     f.runs_again = true;
                 }
@@ -224,7 +224,7 @@ impl Group {
             (_, EchoKind::Control(_)) if cx.witness.control_back(witness, number) => {
                 let text = format!(
                     "witness {} answers to the sender, not to its table: it proves nothing, and is not counted",
-                    witness + 1
+                    witness.saturating_add(1)
                 );
                 cx.note(Level::Warn, None, Kind::Witness, text);
                 cx.dirty = true;

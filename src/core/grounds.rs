@@ -121,10 +121,8 @@ impl Defence {
             self.tokens = self.tokens.saturating_add(refill.min(u64::from(TOKENS)) as u32).min(TOKENS);
             self.refilled = now;
         }
-        if self.tokens == 0 {
-            return Defend::Rest;
-        }
-        self.tokens -= 1;
+        let Some(left) = self.tokens.checked_sub(1) else { return Defend::Rest };
+        self.tokens = left;
         self.last = Some(now);
         Defend::Announce
     }

@@ -8,7 +8,7 @@ use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
-use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, Refused};
+use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, MOST_AGE, Refused};
 use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Name};
 use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
@@ -115,7 +115,7 @@ impl Group {
         cx: &mut Shared,
         now: Mono,
     ) -> Group {
-        let name = cx.settings.groups[usize::from(id.0)].name.clone();
+        let name = cx.group_name(id);
         let epoch = record.map_or(Epoch(0), |r| r.epoch);
         let mut group = Group {
             id,
@@ -188,7 +188,7 @@ impl Group {
                 }
                 let role = group.closing(epoch, None, false, cx, now);
                 group.role = Role::Leaving(role);
-                if running && cx.settings.groups[usize::from(id.0)].services != Services::None {
+                if running && cx.services(id) != Services::None {
                     group.services(ServiceOrder::StopCold, Running::Stopping, cx);
                 }
             }
@@ -284,7 +284,7 @@ impl Group {
             intent: None,
             granted: None,
             released: self.released.map(|(g, ..)| g),
-            closed_for: self.released.map(|(_, closed, _)| now.since(closed)),
+            closed_for: self.released.map(|(_, closed, _)| now.since(closed).min(MOST_AGE)),
             refused: self.refused,
             challenged: self.challenged,
             challenge_ack: self.challenge_ack,
@@ -309,7 +309,7 @@ impl Group {
 
     /// Orders the services, unless there are none.
     pub(super) fn services(&mut self, order: ServiceOrder, next: Running, cx: &mut Shared) {
-        if cx.settings.groups[usize::from(self.id.0)].services == Services::None {
+        if cx.services(self.id) == Services::None {
             self.running = match next {
                 Running::Starting => Running::Running,
                 Running::Stopping => Running::Stopped,
@@ -423,7 +423,7 @@ impl Group {
                 self.driven_out.pop_front();
             }
         }
-        let cold = cx.settings.groups[usize::from(self.id.0)].services == Services::Cold;
+        let cold = cx.services(self.id) == Services::Cold;
         let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);
         if to.is_none() || cold {
             self.services(ServiceOrder::Stop, Running::Stopping, cx);

@@ -79,10 +79,10 @@ impl Group {
             if o.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 o.echoed = Some(now);
                 cx.together = true;
-                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths[target].last, now);
+                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths.get(target).and_then(|p| p.last), now);
                 cx.echoed = true;
-                for target in asked {
-                    o.paths[target].send(now, number);
+                for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
+                    path.send(now, number);
                 }
             }
             if let Some(at) = o.echoed {

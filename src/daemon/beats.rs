@@ -62,15 +62,15 @@ impl Inbox {
             return Err(Reject::Replayed);
         }
         let now = clock::now();
-        let place = self.vain.iter().position(|(known, _)| known == path).unwrap_or_else(|| {
+        if !self.vain.iter().any(|(known, _)| known == path) {
             self.vain.push((path.clone(), Vain::new(now)));
-            self.vain.len() - 1
-        });
+        }
+        let Some((_, vain)) = self.vain.iter_mut().find(|(known, _)| known == path) else { return Err(Reject::Replayed) };
         let verified = self.opener.tally().verifications;
-        let opened = self.opener.open_within(path, frame, self.vain[place].1.is_left(now));
+        let opened = self.opener.open_within(path, frame, vain.is_left(now));
         let age = opened.as_ref().ok().map(|beat| (beat.get().incarnation, beat.get().number));
         if self.opener.tally().verifications > verified && age.is_none_or(|age| age <= self.newest) {
-            self.vain[place].1.spend();
+            vain.spend();
         }
         if let (Some(age), Some(tag)) = (age, tag) {
             self.newest = self.newest.max(age);

@@ -185,7 +185,7 @@ pub fn parse_reply(frame: &[u8]) -> Option<Reply<'_>> {
 
 /// An ICMP echo message; both families lay it out alike (RFC 792, RFC 4443 4.1). The checksum is left zero.
 fn message(kind: u8, tag: &Tag, frame: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(ICMP_HEADER + TAG_LENGTH + frame.len());
+    let mut message = Vec::with_capacity(frame.len().saturating_add(ICMP_HEADER + TAG_LENGTH));
     message.extend([kind, 0, 0, 0]);
     message.extend(IDENTIFIER.to_be_bytes());
     message.extend((tag.number as u16).to_be_bytes());
@@ -214,7 +214,7 @@ fn read_tag(payload: &[u8]) -> Option<(Tag, &[u8])> {
 
 /// An IPv4 packet around a message, not to be fragmented (RFC 791).
 fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Vec<u8> {
-    let mut body = vec![0; IPV4_HEADER + message.len()];
+    let mut body = vec![0; message.len().saturating_add(IPV4_HEADER)];
     let length = body.len() as u16;
     if let Some(mut ip) = MutableIpv4Packet::new(&mut body) {
         ip.set_version(4);

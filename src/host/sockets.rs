@@ -260,7 +260,7 @@ fn set_options(socket: &Socket, ipv4: bool) -> io::Result<()> {
 const fn only_from_this_wire(ipv4: bool) -> [SockFilter; 4] {
     let offset = if ipv4 { 8 } else { 7 };
     [
-        SockFilter::new(BPF_LD_BYTE_ABS, 0, 0, SKF_NET_OFF + offset),
+        SockFilter::new(BPF_LD_BYTE_ABS, 0, 0, SKF_NET_OFF.wrapping_add(offset)),
         SockFilter::new(BPF_JEQ, 0, 1, HOPS),
         SockFilter::new(BPF_RET, 0, 0, u32::MAX),
         SockFilter::new(BPF_RET, 0, 0, 0),

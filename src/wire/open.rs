@@ -72,7 +72,7 @@ impl Opener {
     pub fn open_within(&mut self, path: &Path, bytes: &[u8], may_verify: bool) -> Result<Arc<Verified<Heartbeat>>, Reject> {
         let opened = self.judge(path, bytes, may_verify);
         match &opened {
-            Ok(_) => self.tally.accepted += 1,
+            Ok(_) => self.tally.accepted = self.tally.accepted.saturating_add(1),
             Err(reject) => self.tally.rejects.count(*reject),
         }
         opened
@@ -90,13 +90,13 @@ impl Opener {
             return Err(if mine { Reject::Reflected } else { Reject::Tag });
         }
         if let Some(known) = self.recent.iter().find(|known| *known.signed == *frame.signed) {
-            self.tally.copies += 1;
+            self.tally.copies = self.tally.copies.saturating_add(1);
             return Ok(Arc::clone(&known.beat));
         }
         if !may_verify {
             return Err(Reject::Budget);
         }
-        self.tally.verifications += 1;
+        self.tally.verifications = self.tally.verifications.saturating_add(1);
         let message = self.directions.from_peer.signed_message(frame.body);
         self.peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
         let beat = body::read(frame.body).ok_or(Reject::Body)?;
@@ -119,11 +119,11 @@ impl Frame<'_> {
         if bytes.len() <= OVERHEAD {
             return Err(Reject::TooShort);
         }
-        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(Reject::TooShort)?;
-        if header[..MAGIC.len()] != MAGIC {
+        let ([magic @ .., version], rest) = bytes.split_first_chunk::<HEADER>().ok_or(Reject::TooShort)?;
+        if *magic != MAGIC {
             return Err(Reject::Magic);
         }
-        if header[MAGIC.len()] != FRAME_VERSION {
+        if *version != FRAME_VERSION {
             return Err(Reject::Version);
         }
         let (tag, signed) = rest.split_first_chunk::<TAG>().ok_or(Reject::TooShort)?;

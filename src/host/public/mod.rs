@@ -72,7 +72,7 @@ impl PublicSide {
         {
             let link = links.iter().position(|link| link.interface == *interface).unwrap_or_else(|| {
                 links.push(Link { interface: interface.clone(), addresses: Vec::new(), socket: None });
-                links.len() - 1
+                links.len().saturating_sub(1)
             });
             if let Some(link) = links.get_mut(link) {
                 link.addresses.push(*address);
@@ -214,7 +214,7 @@ impl PublicSide {
             .collect();
         known.sort_by_key(|(stale, id, ..)| (*stale, *id));
         let (_, id, witness, to, source) = known.first().copied().ok_or(SendError::NoWitness)?;
-        self.relay_number += 1;
+        self.relay_number = self.relay_number.wrapping_add(1);
         let tag = Tag { purpose: Purpose::Relay, sender: self.config.node, life: self.life, number: self.relay_number };
         send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness }, &tag, frame))?;
         Ok(id)
@@ -230,7 +230,7 @@ impl PublicSide {
         let to = witness.mac.ok_or(SendError::Unresolved(id))?;
         let address = witness.address;
         let source = *self.config.peer.iter().find(|peer| same_family(peer, &address)).ok_or(SendError::NoWitness)?;
-        self.relay_number += 1;
+        self.relay_number = self.relay_number.wrapping_add(1);
         let tag = Tag { purpose: Purpose::Inquiry, sender: self.config.node, life: self.life, number: self.relay_number };
         send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, &[]))
     }
@@ -256,7 +256,7 @@ impl PublicSide {
             }
             match self.woken().await {
                 Woke::Tick => {
-                    self.ticks += 1;
+                    self.ticks = self.ticks.wrapping_add(1);
                     let _ = self.rebuild();
                 }
                 Woke::Failed(link) => {
@@ -291,7 +291,7 @@ impl PublicSide {
             }
             // A flood on one interface does not keep the others waiting.
             for step in 0..links.len() {
-                let at = turn.wrapping_add(step) % links.len();
+                let at = turn.wrapping_add(step).checked_rem(links.len()).unwrap_or(0);
                 if let Some(socket) = links.get(at).and_then(|link| link.socket.as_ref()) {
                     match socket.poll_recv(cx, buffer) {
                         Poll::Ready(Ok(length)) => return Poll::Ready(Woke::Frame(at, length)),

@@ -91,7 +91,7 @@ impl Witness {
 
     /// It answered within the last rounds of questions.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.answered.is_some_and(|at| now.duration_since(at) < 2 * ASK_AGAIN)
+        self.answered.is_some_and(|at| now.duration_since(at) < ASK_AGAIN.saturating_mul(2))
     }
 
     /// The socket is new: ask at once.
