@@ -66,6 +66,7 @@ const ROWS: &[(Broken, &[Broken], &str)] = &[
     (DefenceWithoutGate, &[], "hung-owner-wakes-to-an-announcement"),
     (DefenceUsedUp, &[], "separated-after-many-lies"),
     (OverwrittenStays, &[EchoWithoutHeartbeat], "paused-owner-wakes-among-filtered-heartbeats"),
+    (WireBelieved, &[], "attack-forge-fast"),
     (NoStandDown, &[], "challenger-asks-ever-more-seldom"),
     (QuestionEndsNothing, &[], "nodes-separated-then-owner-isolated"),
     (ReleasedEarly, &[], "owner-hangs-while-it-hands-over"),
