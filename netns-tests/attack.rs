@@ -7,6 +7,7 @@ mod common;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, VIP};
 use twinbeat::drill::node::TIMING;
 use twinbeat::drill::pair::Pair;
 use twinbeat::drill::plan::Select;
+use twinbeat::drill::probe::Outcome;
 use twinbeat::host::neighbour::{Arp, BROADCAST};
 use twinbeat::host::raw_echo::{Purpose, Route, Tag, request};
 use twinbeat::wire::{FRAME_VERSION, MAGIC, MAX_FRAME};
@@ -160,5 +162,81 @@ fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
             }
         }
     }
+    assert!(failures.is_empty(), "{failures:#?}\n{}", pair.logs());
+}
+
+/// Frames at a slow rate while the pair is watched: what clients saw. `frames` are for each node's port.
+fn talked_to(pair: &Pair, rate: u64, time: Duration, frames: impl Fn(NodeId) -> Vec<Vec<u8>> + Sync) -> Outcome {
+    let from = pair.probes.first().now();
+    thread::scope(|scope| {
+        for node in BOTH {
+            let (port, frames) = (port(pair, Cable::Lan, node), frames(node));
+            let switch = &pair.lab.switch;
+            scope.spawn(move || pour(switch, &port, &frames, rate, time).unwrap());
+        }
+    });
+    thread::sleep(Duration::from_secs(1));
+    pair.probes.first().outcome(from, pair.probes.first().now())
+}
+
+/// An ARP message to a node itself, so that nobody else hears it.
+fn said_to(node: NodeId, request: bool, sender: Ipv4Addr) -> Vec<u8> {
+    let (to, own) = (Cable::Lan.mac(node), Cable::Lan.address(node));
+    let target = if request { (Mac([0; 6]), sender) } else { (to, own) };
+    Arp { from: ATTACKER, to, request, sender: (ATTACKER, sender), target }.frame()
+}
+
+#[test]
+fn whoever_speaks_for_the_address_or_the_gateway_moves_nothing() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let mut failures = Vec::new();
+    let mut weigh = |what: &str, seen: Outcome, serving: &[NodeId]| {
+        println!(
+            "{what}: gap {:?}, moves {}, two owners {:?}, lateness {:?}",
+            seen.gap,
+            seen.moves(),
+            seen.two_owners,
+            seen.lateness
+        );
+        if !seen.two_owners.is_zero()
+            || serving != [NodeId(0)]
+            || (seen.lateness <= STALL && (seen.moves() > 0 || !seen.gap.is_zero()))
+        {
+            failures.push(format!("{what}: {seen:?}, serving {serving:?}"));
+        }
+    };
+    let address = |node| vec![said_to(node, true, VIP), said_to(node, false, VIP)];
+    let gateway = |node| vec![said_to(node, false, GATEWAY)];
+    for (what, rate) in [("the address, 40 a second", 40), ("the address, 20,000 a second", 20_000)] {
+        let seen = talked_to(&pair, rate, TIME, address);
+        weigh(what, seen, &pair.probes.first().serving());
+    }
+    // The kernel's own entry is the kernel's to mend: what is asked here is who owns.
+    let seen = talked_to(&pair, 2, TIME * 2, gateway);
+    weigh("the gateway, to both", Outcome { gap: Duration::ZERO, ..seen }, &pair.probes.first().serving());
+    let warned = pair.site.log_tail(NodeId(0), usize::MAX).matches(&format!("{ATTACKER} says that it has the address")).count();
+    assert!((1..10).contains(&warned), "the attacker is named, and not at each frame: {warned}");
+    // Alone: nothing but the return path keeps the owner.
+    pair.power_off(NodeId(1)).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    let seen = talked_to(&pair, 40, TIME, address);
+    weigh("the address, to a lone owner", seen, &pair.probes.first().serving());
+    let seen = talked_to(&pair, 1, TIME * 3, gateway);
+    weigh("the gateway, to a lone owner", Outcome { gap: Duration::ZERO, ..seen }, &pair.probes.first().serving());
+    // With the gateway pinned by the administrator not even a client notices.
+    let pin = format!(
+        "read -r _ _ dev _ mac _ < <(ip neigh show {GATEWAY} | head -1); ip neigh replace {GATEWAY} lladdr {WITNESS} nud permanent dev $dev"
+    );
+    let pinned = pair.lab.node(NodeId(0)).run(|| Ok(Command::new("bash").args(["-c", &pin]).status()?)).unwrap();
+    assert!(pinned.success(), "{pin}");
+    thread::sleep(Duration::from_secs(6));
+    let seen = talked_to(&pair, 2, TIME, gateway);
+    weigh("the gateway, pinned, to a lone owner", seen, &pair.probes.first().serving());
+    assert!(!pair.site.log_tail(NodeId(0), usize::MAX).contains("LEAVES"), "{}", pair.logs());
     assert!(failures.is_empty(), "{failures:#?}\n{}", pair.logs());
 }

@@ -10,6 +10,7 @@ pub mod echo;
 pub mod gate;
 pub mod interfaces;
 pub mod neighbour;
+pub mod neighbour_table;
 mod netlink;
 pub mod packet;
 pub mod public;

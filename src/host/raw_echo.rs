@@ -50,6 +50,8 @@ pub enum Purpose {
     /// From the peer's own address, by `check`: does the reply follow the sender instead of the witness's table? It must not
     /// come back; the peer takes no notice of it.
     Inquiry,
+    /// From the own address to a MAC that is said to be the witness's: is it?
+    Verify,
 }
 
 /// An echo request's way.
@@ -95,13 +97,13 @@ impl Purpose {
         }
     }
 
-    /// The core's name for it; None for the relay and for inquiries.
+    /// The core's name for it; None for the relay, for inquiries and for those that ask a MAC.
     pub fn kind(self) -> Option<EchoKind> {
         match self {
             Purpose::Vip(group) => Some(EchoKind::Vip(group)),
             Purpose::Challenge(group) => Some(EchoKind::Challenge(group)),
             Purpose::Control(group) => Some(EchoKind::Control(group)),
-            Purpose::Relay | Purpose::Inquiry => None,
+            Purpose::Relay | Purpose::Inquiry | Purpose::Verify => None,
         }
     }
 
@@ -112,6 +114,7 @@ impl Purpose {
             Purpose::Control(group) => [3, group.0],
             Purpose::Relay => [4, 0],
             Purpose::Inquiry => [5, 0],
+            Purpose::Verify => [6, 0],
         }
     }
 
@@ -122,6 +125,7 @@ impl Purpose {
             [3, group] => Some(Purpose::Control(GroupId(group))),
             [4, 0] => Some(Purpose::Relay),
             [5, 0] => Some(Purpose::Inquiry),
+            [6, 0] => Some(Purpose::Verify),
             _ => None,
         }
     }
