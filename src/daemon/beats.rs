@@ -20,6 +20,8 @@ use crate::wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, T
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
+/// A port that is refused again and again is told at most this often.
+const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// So many frames are known again when they come once more: some minutes of heartbeats.
 const REMEMBERED: usize = 4096;
@@ -140,6 +142,7 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
         *slot.borrow_mut() = Some(Rc::clone(&socket));
         let _ = events.send(Event::Opened(wiring.link));
         let mut gone = false;
+        let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();
         while !gone {
             let mut down = false;
@@ -149,7 +152,10 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
                         let _ = events.send(Event::Input(Input::Heard { link: wiring.link, beat }));
                     }
                 }
+                // A hint, which anybody can send as fast as he likes: told now and then.
+                RecvEvent::PortRefused if refused.is_some_and(|at| at.elapsed() < REFUSED_AGAIN) => {}
                 RecvEvent::PortRefused => {
+                    refused = Some(Instant::now());
                     let _ = events.send(Event::Input(Input::PortRefused { link: wiring.link }));
                 }
                 RecvEvent::Unreachable => {}
