@@ -3,7 +3,7 @@ use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 
 /// Found by fuzzing: a set's expression too short to be an attribute.
-const CRAFTED: &[u8] = include_bytes!("../../netns-tests/inputs/netlink-attributes.bin");
+const CRAFTED: &[u8] = include_bytes!("../../netns-tests/inputs/netlink/attributes.bin");
 
 fn framed(kind: u16, body: &[u8]) -> Vec<u8> {
     let mut message = Vec::new();

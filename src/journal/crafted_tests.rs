@@ -19,12 +19,12 @@ use crate::sim::clock::Moment;
 use crate::sim::rng::Rng;
 
 fn inputs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("netns-tests/inputs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("netns-tests/inputs/journal")
 }
 
 #[test]
 fn what_fuzzing_found_is_refused_with_file_and_line() {
-    for (name, said) in [("journal-indices.jsonl", ":1:"), ("journal-nodes.jsonl", ":1:")] {
+    for (name, said) in [("indices.jsonl", ":1:"), ("nodes.jsonl", ":1:")] {
         let file = [inputs().join(name)];
         let trouble = play(&file, &mut Nobody).unwrap_err().to_string();
         assert!(trouble.contains(name) && trouble.contains(said), "{trouble}");
@@ -107,6 +107,25 @@ fn true_ones() -> Vec<Vec<String>> {
         }
     }
     all
+}
+
+/// Power may go at any byte of the last writes: what was whole before is played, and the rest is left out and said so.
+#[test]
+fn a_journal_that_is_cut_off_at_any_byte_is_played_up_to_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("0000000001.jsonl");
+    for lines in true_ones() {
+        let text = lines.join("\n") + "\n";
+        let head = lines[0].len() + 1;
+        let cuts =
+            (0..head).step_by(397).chain(head.saturating_sub(3)..head + 120).chain(text.len().saturating_sub(300)..=text.len());
+        for cut in cuts {
+            std::fs::write(&path, &text.as_bytes()[..cut]).unwrap();
+            let played = play(std::slice::from_ref(&path), &mut Nobody).unwrap_or_else(|trouble| panic!("{cut}: {trouble}"));
+            let whole = text.as_bytes()[..cut].last() == Some(&b'\n');
+            assert!(whole || !played.remarks.is_empty(), "{cut}: what is left out is said");
+        }
+    }
 }
 
 thread_local! {
