@@ -65,7 +65,7 @@ const ROWS: &[(Broken, &[Broken], &str)] = &[
     (NoDefence, &[], "nodes-separated"),
     (DefenceWithoutGate, &[], "hung-owner-wakes-to-an-announcement"),
     (DefenceUsedUp, &[], "separated-after-many-lies"),
-    (OverwrittenStays, &[EchoWithoutHeartbeat], "paused-owner-wakes-among-filtered-heartbeats"),
+    (OverwrittenStays, &[EchoWithoutHeartbeat, WireBelieved], "paused-owner-wakes-among-filtered-heartbeats"),
     (WireBelieved, &[], "attack-forge-fast"),
     (NoStandDown, &[], "challenger-asks-ever-more-seldom"),
     (QuestionEndsNothing, &[], "nodes-separated-then-owner-isolated"),
