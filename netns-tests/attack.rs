@@ -7,6 +7,7 @@ mod common;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,8 +16,10 @@ use twinbeat::core::id::{Mac, NodeId};
 use twinbeat::drill::flood::{Tap, datagram, pour};
 use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, VIP};
 use twinbeat::drill::node::TIMING;
+use twinbeat::drill::ns::Namespace;
 use twinbeat::drill::pair::Pair;
 use twinbeat::drill::plan::Select;
+use twinbeat::drill::probe::Outcome;
 use twinbeat::host::neighbour::{Arp, BROADCAST};
 use twinbeat::host::raw_echo::{Purpose, Route, Tag, request};
 use twinbeat::wire::{FRAME_VERSION, MAGIC, MAX_FRAME};
@@ -161,4 +164,170 @@ fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}\n{}", pair.logs());
+}
+
+/// Frames at a slow rate while the pair is watched: what clients saw. `frames` are for each node's port.
+fn talked_to(pair: &Pair, rate: u64, time: Duration, frames: impl Fn(NodeId) -> Vec<Vec<u8>> + Sync) -> Outcome {
+    let from = pair.probes.first().now();
+    thread::scope(|scope| {
+        for node in BOTH {
+            let (port, frames) = (port(pair, Cable::Lan, node), frames(node));
+            let switch = &pair.lab.switch;
+            scope.spawn(move || pour(switch, &port, &frames, rate, time).unwrap());
+        }
+    });
+    thread::sleep(Duration::from_secs(1));
+    pair.probes.first().outcome(from, pair.probes.first().now())
+}
+
+/// An ARP message to a node itself, so that nobody else hears it.
+fn said_to(node: NodeId, request: bool, sender: Ipv4Addr) -> Vec<u8> {
+    let (to, own) = (Cable::Lan.mac(node), Cable::Lan.address(node));
+    let target = if request { (Mac([0; 6]), sender) } else { (to, own) };
+    Arp { from: ATTACKER, to, request, sender: (ATTACKER, sender), target }.frame()
+}
+
+#[test]
+fn whoever_speaks_for_the_address_or_the_gateway_moves_nothing() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let mut failures = Vec::new();
+    let mut weigh = |what: &str, seen: Outcome, serving: &[NodeId]| {
+        println!(
+            "{what}: gap {:?}, moves {}, two owners {:?}, lateness {:?}",
+            seen.gap,
+            seen.moves(),
+            seen.two_owners,
+            seen.lateness
+        );
+        if !seen.two_owners.is_zero()
+            || serving != [NodeId(0)]
+            || (seen.lateness <= STALL && (seen.moves() > 0 || !seen.gap.is_zero()))
+        {
+            failures.push(format!("{what}: {seen:?}, serving {serving:?}"));
+        }
+    };
+    let address = |node| vec![said_to(node, true, VIP), said_to(node, false, VIP)];
+    let gateway = |node| vec![said_to(node, false, GATEWAY)];
+    for (what, rate) in [("the address, 40 a second", 40), ("the address, 20,000 a second", 20_000)] {
+        let seen = talked_to(&pair, rate, TIME, address);
+        weigh(what, seen, &pair.probes.first().serving());
+    }
+    // The kernel's own entry is the kernel's to mend: what is asked here is who owns.
+    let seen = talked_to(&pair, 2, TIME * 2, gateway);
+    weigh("the gateway, to both", Outcome { gap: Duration::ZERO, ..seen }, &pair.probes.first().serving());
+    let warned = pair.site.log_tail(NodeId(0), usize::MAX).matches(&format!("{ATTACKER} says that it has the address")).count();
+    assert!((1..10).contains(&warned), "the attacker is named, and not at each frame: {warned}");
+    // Alone: nothing but the return path keeps the owner.
+    pair.power_off(NodeId(1)).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    let seen = talked_to(&pair, 40, TIME, address);
+    weigh("the address, to a lone owner", seen, &pair.probes.first().serving());
+    let seen = talked_to(&pair, 1, TIME * 3, gateway);
+    weigh("the gateway, to a lone owner", Outcome { gap: Duration::ZERO, ..seen }, &pair.probes.first().serving());
+    // With the gateway pinned by the administrator not even a client notices.
+    let said = |namespace: &Namespace, command: String| {
+        let output = namespace.run(|| Ok(Command::new("sh").args(["-c", &command]).output()?)).unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let way = |to: Ipv4Addr| format!("ip -o route get {to} | sed 's/.* dev \\([^ ]*\\).*/\\1/'");
+    let mac =
+        said(pair.lab.witness(0), format!("ip -br link show $({}) | awk '{{print $3}}'", way(Cable::Lan.address(NodeId(0)))));
+    let pin = format!("ip neigh replace {GATEWAY} lladdr {mac} nud permanent dev $({})", way(GATEWAY));
+    said(pair.lab.node(NodeId(0)), pin);
+    thread::sleep(Duration::from_secs(6));
+    let seen = talked_to(&pair, 2, TIME, gateway);
+    weigh("the gateway, pinned, to a lone owner", seen, &pair.probes.first().serving());
+    assert!(!pair.site.log_tail(NodeId(0), usize::MAX).contains("LEAVES"), "{}", pair.logs());
+    assert!(failures.is_empty(), "{failures:#?}\n{}", pair.logs());
+}
+
+/// An ICMP error of this type and code about a heartbeat of `node`'s, from the peer or from a router.
+fn icmp_error(node: NodeId, kind: u8, code: u8, from: Ipv4Addr) -> Vec<u8> {
+    let lan = |n: NodeId| (Cable::Lan.mac(n), Cable::Lan.address(n));
+    let about = datagram(lan(node), lan(node.other()), PORT, b"a heartbeat").unwrap();
+    // The frame of another datagram, whose UDP becomes ICMP: type, code, checksum, unused, then header and 8 bytes of the one that it is about.
+    let mut frame = datagram((ATTACKER, from), lan(node), PORT, &about[14..14 + 28]).unwrap();
+    frame[23] = 1;
+    frame[34..42].copy_from_slice(&[kind, code, 0, 0, 0, 0, 0, 0]);
+    let sum = |bytes: &[u8]| {
+        let sum: u32 = bytes.chunks(2).map(|b| u32::from(u16::from_be_bytes([b[0], *b.get(1).unwrap_or(&0)]))).sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        !((sum & 0xffff) + (sum >> 16)) as u16
+    };
+    frame[24..26].fill(0);
+    let header = sum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&header.to_be_bytes());
+    let message = sum(&frame[34..]);
+    frame[36..38].copy_from_slice(&message.to_be_bytes());
+    frame
+}
+
+#[test]
+fn no_icmp_error_closes_a_link() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    let changes = |pair: &Pair| BOTH.map(|n| pair.site.log_tail(n, usize::MAX).matches("link lan:").count());
+    let before = changes(&pair);
+    let errors = |node: NodeId| {
+        let peer = Cable::Lan.address(node.other());
+        let all = (0..16).map(|code| (3, code)).chain([(11, 0), (12, 0), (4, 0), (5, 1)]);
+        all.flat_map(|(kind, code)| [peer, GATEWAY].map(|from| icmp_error(node, kind, code, from))).collect::<Vec<_>>()
+    };
+    for rate in [20, 2000] {
+        let seen = talked_to(&pair, rate, TIME * 2, errors);
+        println!(
+            "ICMP errors, {rate} a second: gap {:?}, moves {}, lateness {:?}; link lan changed {:?}",
+            seen.gap,
+            seen.moves(),
+            seen.lateness,
+            changes(&pair)
+        );
+        assert!(seen.moves() == 0 && seen.two_owners.is_zero(), "{}", pair.logs());
+        if seen.lateness <= STALL {
+            assert_eq!(changes(&pair), before, "a link's state changed\n{}", pair.logs());
+        }
+    }
+}
+
+#[test]
+fn a_second_daemon_of_the_same_node_does_not_start_wherever_it_keeps_its_files() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let binary = Path::new(env!("CARGO_BIN_EXE_twinbeat"));
+    let mut pair = Pair::start(binary).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let from = pair.probes.first().now();
+    let own = pair.site.node_dir(NodeId(1));
+    for (run, state, said) in [("run-2", "state-2", "in this network namespace"), ("run-2", "state", "state directory")] {
+        let (run, state) = (own.join(run), own.join(state));
+        let output = pair.lab.node(NodeId(1)).run(|| {
+            let mut second = Command::new("timeout");
+            second.arg("10").arg(binary).arg("run").arg("--config").arg(pair.site.config(NodeId(1)));
+            second.args(["--node", pair.site.name(NodeId(1))]).arg("--run-dir").arg(&run).arg("--state-dir").arg(&state);
+            Ok(second.output()?)
+        });
+        let output = output.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() != Some(124) && !output.status.success() && text.contains(said),
+            "{:?} {text}",
+            output.status
+        );
+    }
+    thread::sleep(Duration::from_secs(2));
+    let seen = pair.probes.first().outcome(from, pair.probes.first().now());
+    assert!(seen.moves() == 0 && seen.two_owners.is_zero(), "{seen:?}\n{}", pair.logs());
 }

@@ -7,12 +7,14 @@ mod actuators;
 mod addresses;
 mod beats;
 mod bonds;
+mod said;
 mod setup;
 mod state;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
 use self::actuators::Actuators;
@@ -65,7 +67,16 @@ pub enum Event {
 /// What keeps it from starting: the file, the key, the run directory, the kernel.
 pub fn run(options: Options) -> anyhow::Result<()> {
     let began = clock::now();
+    // Until there are handlers they would kill: somebody may rotate the log just now.
+    let early = SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]);
+    early.thread_block().context("signals cannot be held back")?;
     let config = Config::read(&options.config)?;
+    if let Some(who) = crate::control::dirs::writable_by_others(&options.config).context("the configuration")? {
+        anyhow::bail!(
+            "{}: {who} may change it, and it names commands that run as this user; chown root, chmod go-w",
+            options.config.display()
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let local = tokio::task::LocalSet::new();
     // As one of the local tasks: what another of them has for it is taken in the same turn, without a look at every socket first.
@@ -78,6 +89,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<()> {
     let (events, mut inbox) = mpsc::unbounded_channel();
+    setup::signals(&events)?;
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]).thread_unblock().context("signals cannot be let through")?;
     let mut alarm = clock::Alarm::new().context("no timer")?;
     let (mut node, mut act) = setup::all(&options, &config, events.clone(), began).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -88,7 +101,11 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
             // What is due is first, and outside of tokio's budget for busy tasks: no flood of frames keeps it waiting.
             done = tokio::task::unconstrained(alarm.wait()) => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
             event = inbox.recv() => event,
-            seen = act.public.next() => act.public_input(seen).map(Event::Input).or(Some(Event::Input(Input::Tick))),
+            seen = act.public.next() => match act.public_input(seen) {
+                Some(input) => Some(Event::Input(input)),
+                // Nothing for the decision, and nothing for the recorder.
+                None => continue,
+            },
         };
         let Some(event) = event else { break };
         match event {

@@ -144,6 +144,13 @@ fn on_file(args: &Args) -> (Option<Config>, Option<NodeId>, Vec<Finding>) {
         }
     };
     found.push(Finding::new(Level::Ok, "node", format!("this machine is {}", config.nodes[me.index()].name)));
+    if let Ok(Some(who)) = crate::control::dirs::writable_by_others(&args.config) {
+        let text = format!(
+            "{who} may change {}, which names commands that run as the daemon's user: chown root, chmod go-w",
+            args.config.display()
+        );
+        found.push(Finding::new(Level::Fail, "file", text));
+    }
     found.push(match config.private_key(me) {
         Ok(_) => Finding::new(Level::Ok, "key", format!("{} belongs to the public key", key_file(&config, me).display())),
         Err(error) => Finding::new(Level::Fail, "key", error.to_string()),

@@ -38,7 +38,7 @@ pub fn parse(text: &str) -> Option<Span> {
             return None;
         }
         place /= 10;
-        nanos = nanos.checked_add(place.checked_mul(u64::from(digit - b'0'))?)?;
+        nanos = nanos.checked_add(place.checked_mul(u64::from(digit.saturating_sub(b'0')))?)?;
     }
     Some(Span(nanos)).filter(|span| *span <= LONGEST)
 }

@@ -4,6 +4,9 @@
 //! names file, line, key, value and what is allowed. Nothing else in the program validates configuration: what a [`Config`]
 //! holds is in range, its relations hold, and its names exist.
 
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod convert;
 mod duration;
 mod error;
@@ -234,7 +237,7 @@ impl Config {
         }
         let text = String::from_utf8(text).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            unreadable(format!("byte {} is not UTF-8; allowed: one TOML file, which is UTF-8 text", at + 1))
+            unreadable(format!("byte {} is not UTF-8; allowed: one TOML file, which is UTF-8 text", at.saturating_add(1)))
         })?;
         Config::load(path, &text)
     }
@@ -315,7 +318,8 @@ impl Config {
 
     /// The private key of `node`, from the file beside the configuration; refused when it does not belong to the node's public key.
     pub fn private_key(&self, node: NodeId) -> Result<ed25519_dalek::SigningKey, keys::KeyError> {
-        let node = &self.nodes[node.index().min(1)];
+        let [first, second] = &self.nodes;
+        let node = if node == NodeId(0) { first } else { second };
         keys::load(&keys::key_path(self.file(), &node.name), &node.name, &node.public_key)
     }
 

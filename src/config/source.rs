@@ -128,11 +128,11 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count() + 1
+        self.text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count().saturating_add(1)
     }
 
     fn line_text(&self, offset: usize) -> &str {
-        self.text.lines().nth(self.line(offset) - 1).unwrap_or_default()
+        self.text.lines().nth(self.line(offset).saturating_sub(1)).unwrap_or_default()
     }
 }
 

@@ -67,7 +67,7 @@ fn rate(source: &Source, bound: Option<&Spanned<f64>>) -> Result<u64, ConfigErro
         );
     }
     // The millionth below a thousandth keeps 0.07 from becoming 71 thousandths; the cast is exact below 2^53.
-    Ok(1_000 + (value * 1_000.0 - 1e-6).ceil() as u64)
+    Ok(1_000_u64.saturating_add((value * 1_000.0 - 1e-6).ceil() as u64))
 }
 
 /// The relations of SAFETY's Timing section.

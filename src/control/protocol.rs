@@ -56,7 +56,7 @@ pub enum Response {
 /// Reads one line of at most [`LINE`] bytes.
 pub(super) async fn read_line(from: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    from.take(most + 1).read_until(b'\n', &mut line).await?;
+    from.take(most.saturating_add(1)).read_until(b'\n', &mut line).await?;
     match line.pop() {
         Some(b'\n') => Ok(line),
         _ if line.len() as u64 >= most => Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {most} bytes"))),

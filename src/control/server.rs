@@ -1,19 +1,25 @@
 //! The daemon's end of the control socket, and the lock on its run directory.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use nix::fcntl::{Flock, FlockArg};
+use anyhow::Context;
+use nix::fcntl::Flock;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
+
+/// Clients that are turned away are told of at most this often.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+/// How long no client is taken after accepting one failed.
+const FULL: Duration = Duration::from_secs(1);
 
 use super::protocol::{ANSWER, CLIENTS, LINE, PATIENCE, Request, Response, read_line, write_line};
 
@@ -37,20 +43,7 @@ impl RunLock {
     /// Makes the directory if need be and takes its lock. Fails, naming the holder, when another daemon has it.
     pub fn take(dir: &Path) -> anyhow::Result<RunLock> {
         DirBuilder::new().recursive(true).mode(0o755).create(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let path = dir.join("lock");
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = options.with_context(|| format!("cannot open {}", path.display()))?;
-        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-                let mut holder = String::new();
-                let _ = file.take(20).read_to_string(&mut holder);
-                bail!("another daemon (process {}) uses the run directory {}", holder.trim(), dir.display());
-            }
-            Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        };
-        lock.set_len(0)?;
-        writeln!(lock, "{}", std::process::id())?;
+        let lock = super::only::lock(dir, "run directory")?;
         Ok(RunLock { dir: dir.to_owned(), _lock: lock })
     }
 }
@@ -85,6 +78,7 @@ impl Server {
     /// Accepts clients for ever; each request goes into `calls`. Ends when nobody takes the calls any more.
     pub async fn serve(self, calls: mpsc::Sender<Call>) {
         let seats = Arc::new(Semaphore::new(CLIENTS));
+        let (mut turned_away, mut said) = (0_u64, None::<Instant>);
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -101,11 +95,17 @@ impl Server {
                             drop(seat);
                         });
                     }
-                    Err(_) => tracing::warn!(target: "control", "more than {CLIENTS} clients at a time; one was turned away"),
+                    Err(_) => {
+                        turned_away = turned_away.saturating_add(1);
+                        if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                            tracing::warn!(target: "control", "more than {CLIENTS} clients at a time; turned away so far: {turned_away}");
+                            said = Some(Instant::now());
+                        }
+                    }
                 },
                 Err(error) => {
                     tracing::warn!(target: "control", "accept: {error}");
-                    tokio::time::sleep(PATIENCE / 5).await;
+                    tokio::time::sleep(FULL).await;
                 }
             }
         }

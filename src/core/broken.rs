@@ -130,6 +130,8 @@ clauses! {
     DefenceUsedUp = "R5",
     /// An owner that is overwritten again and again stays.
     OverwrittenStays = "R5 †",
+    /// An owner believes whoever speaks for its address, without asking the table and whoever stands by.
+    WireBelieved = "R5",
     /// A challenger does not stand down.
     NoStandDown = "R5",
     /// The witness's question for the VIP does not end a stand-down.

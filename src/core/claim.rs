@@ -200,7 +200,7 @@ impl Challenge {
 
     /// How long it may run without a verdict: four times what it must stand, and at the slow rate as many echoes as a verdict takes.
     pub fn limit(&self, interval: Span) -> Span {
-        self.needed * 4 + interval * (u64::from(NEVER_TOOK_AFTER) + u64::from(BROKEN_AFTER))
+        self.needed * 4 + interval * u64::from(NEVER_TOOK_AFTER.saturating_add(BROKEN_AFTER))
     }
 
     /// Something was written already.
@@ -221,7 +221,7 @@ impl Challenge {
         }
         let taken_back = self.registers.iter().filter(|r| r.broken).count();
         let dull = self.registers.iter().filter(|r| r.never_took).count();
-        if self.registers.len() - (taken_back + dull).min(self.registers.len()) >= majority {
+        if self.registers.len().saturating_sub(taken_back.saturating_add(dull)) >= majority {
             Verdict::Running
         } else if taken_back > 0 {
             Verdict::Broken
@@ -241,7 +241,7 @@ pub fn stand_down(base: Span, tries: u32, node: u8, epoch: u64, preferred: bool)
     h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     h ^= h >> 31;
     let doubled = base * (1 << tries.min(10));
-    let share = Span(doubled.0 / 1000 * (h % 500));
+    let share = doubled / 1000 * (h % 500);
     let extra = if preferred { share } else { doubled / 2 + share };
     (doubled + extra).min(STAND_DOWN_MAX)
 }

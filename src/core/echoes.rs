@@ -31,9 +31,9 @@ impl Node {
             }
             if now >= cx.witness.next || (!fast && cx.goes_along(cx.witness.next, now)) {
                 let last: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.own.last).collect();
-                let (number, asked) = cx.echo_all(EchoKind::Own, |target| last[target], now);
+                let (number, asked) = cx.echo_all(EchoKind::Own, |target| last.get(target).copied().flatten(), now);
                 for target in asked {
-                    cx.witness.targets[target].own.send(now, number);
+                    cx.witness.targets.iter_mut().skip(target).take(1).for_each(|t| t.own.send(now, number));
                 }
                 cx.witness.next = now + if fast { echo_period } else { interval };
                 cx.witness.put_off = false;
@@ -54,7 +54,7 @@ impl Node {
         // Where the slow rate is no slower there is nothing to find out.
         let calm = cx.witness.carrier && !cx.fast && period < cx.settings.witness.interval;
         for target in 0..cx.witness.targets.len() {
-            let t = &mut cx.witness.targets[target];
+            let Some(t) = cx.witness.targets.get_mut(target) else { continue };
             if !cx.settings.witness.is_register(target) {
                 continue;
             }
@@ -63,14 +63,14 @@ impl Node {
                 let text = if slow {
                     format!(
                         "witness {} answers echoes {interval} apart and not those {period} apart: it is asked slowly",
-                        target + 1
+                        target.saturating_add(1)
                     )
                 } else {
-                    format!("witness {} bears the fast echo rate again", target + 1)
+                    format!("witness {} bears the fast echo rate again", target.saturating_add(1))
                 };
                 cx.note(if slow { Level::Warn } else { Level::Info }, None, Kind::Witness, text);
             }
-            let t = &mut cx.witness.targets[target];
+            let Some(t) = cx.witness.targets.get_mut(target) else { continue };
             match calm && t.reachable {
                 true => t.pace.begin(&t.own, u64::from(cx.settings.me.0), now, &cx.settings.witness),
                 false => t.pace.abandon(now),
@@ -78,9 +78,10 @@ impl Node {
             if t.pace.due(now) {
                 let number = cx.number();
                 cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
-                cx.witness.targets[target].pace.sent(now, number, period);
+                cx.witness.targets.iter_mut().skip(target).take(1).for_each(|t| t.pace.sent(now, number, period));
             }
-            if let Some(at) = cx.witness.targets[target].pace.wake(delivery, &cx.settings.witness) {
+            let settings = &cx.settings.witness;
+            if let Some(at) = cx.witness.targets.get(target).and_then(|t| t.pace.wake(delivery, settings)) {
                 cx.wake(at);
             }
         }

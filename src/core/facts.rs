@@ -163,7 +163,7 @@ impl Group {
                 let warm = report == ServiceReport::Warmed;
                 self.running = if warm { Running::Warm } else { Running::Running };
                 // A cold service that was "warmed" was not started at all.
-                let runs = !warm || cx.settings.groups[usize::from(self.id.0)].services == Services::Warm;
+                let runs = !warm || cx.services(self.id) == Services::Warm;
                 if let Some(f) = self.failure.as_mut().filter(|_| runs) {
                     f.runs_again = true;
                 }
@@ -208,6 +208,7 @@ impl Group {
                     if let Some(p) = o.paths.get_mut(witness) {
                         p.answer(now, number, timing.delivery);
                     }
+                    o.defence.came_back(number);
                     self.path_answered(&mut o, cx);
                     self.table_proved = self.table_proved.max(o.grounds.path);
                     self.role = Role::Owner(o);
@@ -224,7 +225,7 @@ impl Group {
             (_, EchoKind::Control(_)) if cx.witness.control_back(witness, number) => {
                 let text = format!(
                     "witness {} answers to the sender, not to its table: it proves nothing, and is not counted",
-                    witness + 1
+                    witness.saturating_add(1)
                 );
                 cx.note(Level::Warn, None, Kind::Witness, text);
                 cx.dirty = true;
@@ -249,11 +250,10 @@ impl Group {
 
     /// Another machine announced itself as the VIP's.
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
-        let timing = cx.settings.timing;
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(o) if broken(Broken::NoDefence) => self.role = Role::Owner(o),
             Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || broken(Broken::DefenceWithoutGate) => {
-                let defend = o.defence.announced(now, &timing);
+                let defend = self.spoken_for(by, &mut o, cx, now);
                 match self.defend(defend, &mut o, cx, now) {
                     Some(Next::Change(role) | Next::Stay(role)) => {
                         self.role = role;

@@ -28,7 +28,7 @@ pub struct Failure {
 impl Failure {
     /// How long it counts where the peer could give or offer the group.
     pub(super) fn patience(&self) -> Span {
-        (UNFIT * (1 << (self.count.clamp(1, 5) - 1))).min(MOST_UNFIT)
+        (UNFIT * (1 << self.count.clamp(1, 5).saturating_sub(1))).min(MOST_UNFIT)
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
+use super::id::Mac;
 use super::settings::Timing;
 use super::time::{Mono, Span};
 
@@ -52,6 +53,11 @@ const DEFEND_AFTER: u32 = 2;
 /// The same that count as overwritten: as for a challenge, fewer would be found by mere loss.
 const BROKEN_AFTER: u32 = 8;
 
+/// The same machine that speaks for the address is named again after this,
+const TELL_AGAIN: Span = Span::secs(60);
+/// another one after this: an attacker invents as many as it likes.
+const TELL_ANOTHER: Span = Span::secs(5);
+
 /// The owner's defence.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Defence {
@@ -63,6 +69,20 @@ pub struct Defence {
     counted: bool,
     /// When announced last.
     last: Option<Mono>,
+    /// Another machine spoke for the address, and the table was asked before this node answered.
+    #[serde(default)]
+    spoken: Option<Spoken>,
+    /// Of whom a person was told, and when.
+    #[serde(default)]
+    told: Option<(Mac, Mono)>,
+}
+
+/// What the table is asked when another machine speaks for the address.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Spoken {
+    /// The echo that left before this node announced: it comes back when the table still named this node.
+    number: u64,
+    at: Mono,
 }
 
 /// What to do about the witness's table.
@@ -79,12 +99,74 @@ pub enum Defend {
 impl Defence {
     /// At the beginning of an ownership.
     pub fn new(now: Mono) -> Defence {
-        Defence { tokens: TOKENS, refilled: now, overwritten: VecDeque::new(), counted: false, last: None }
+        Defence {
+            tokens: TOKENS,
+            refilled: now,
+            overwritten: VecDeque::new(),
+            counted: false,
+            last: None,
+            spoken: None,
+            told: None,
+        }
     }
 
-    /// Another machine announced itself.
+    /// Another machine announced itself, and nobody can be asked whether it wrote anything.
     pub fn announced(&mut self, now: Mono, timing: &Timing) -> Defend {
         self.count(now, timing)
+    }
+
+    /// Another machine announced itself, and echo `number` asks the table: what is said on the wire is answered, and does not count
+    /// unless the table says so too.
+    pub fn asked(&mut self, now: Mono, number: u64) -> Defend {
+        self.spoken = Some(Spoken { number, at: now });
+        self.spend(now)
+    }
+
+    /// The table is being asked: what is said meanwhile is the same event.
+    pub fn is_asking(&self) -> bool {
+        self.spoken.is_some()
+    }
+
+    /// Another machine announced itself, and that is no reason to leave.
+    pub fn answer(&mut self, now: Mono) -> Defend {
+        self.spend(now)
+    }
+
+    /// An echo came back.
+    pub fn came_back(&mut self, number: u64) {
+        if self.spoken.is_some_and(|s| s.number == number) {
+            self.spoken = None;
+        }
+    }
+
+    /// The echo that asked the table stayed away; `passed` is the send time of the newest own echo that was answered. Where own echoes
+    /// stay away as well, nothing is proven.
+    pub fn review(&mut self, now: Mono, passed: Option<Mono>, timing: &Timing) -> Defend {
+        let Some(Spoken { at, .. }) = self.spoken.filter(|s| now > s.at + timing.delivery) else { return Defend::Rest };
+        if passed.is_some_and(|sent| sent >= at) {
+            self.spoken = None;
+            return self.count(now, timing);
+        }
+        if now > at + timing.delivery * 3 {
+            self.spoken = None;
+        }
+        Defend::Rest
+    }
+
+    /// When [`review`](Self::review) is due.
+    pub fn deadline(&self, now: Mono, timing: &Timing) -> Option<Mono> {
+        let at = self.spoken?.at;
+        [at + timing.delivery + Span(1), at + timing.delivery * 3 + Span(1)].into_iter().find(|due| *due > now)
+    }
+
+    /// Whether a person is to be told of this machine: once, and again after a while.
+    pub fn is_news(&mut self, by: Mac, now: Mono) -> bool {
+        let wait = |mac: Mac| if mac == by { TELL_AGAIN } else { TELL_ANOTHER };
+        let news = self.told.is_none_or(|(mac, at)| now.since(at) >= wait(mac));
+        if news {
+            self.told = Some((by, now));
+        }
+        news
     }
 
     /// VIP echoes to some witness have been missing, `missed` in a row, `proven` of them while an own echo passed.
@@ -121,10 +203,8 @@ impl Defence {
             self.tokens = self.tokens.saturating_add(refill.min(u64::from(TOKENS)) as u32).min(TOKENS);
             self.refilled = now;
         }
-        if self.tokens == 0 {
-            return Defend::Rest;
-        }
-        self.tokens -= 1;
+        let Some(left) = self.tokens.checked_sub(1) else { return Defend::Rest };
+        self.tokens = left;
         self.last = Some(now);
         Defend::Announce
     }
@@ -145,6 +225,26 @@ mod tests {
         assert_eq!(d.announced(at(0), &timing()), Defend::Announce);
         assert_eq!(d.announced(at(100), &timing()), Defend::Announce);
         assert_eq!(d.announced(at(200), &timing()), Defend::Leave);
+    }
+
+    #[test]
+    fn what_is_said_on_the_wire_counts_only_when_the_table_says_so_too() {
+        let at = |ms| Mono::ZERO + Span::millis(ms);
+        let (mut lies, mut deaf, mut rival) = (Defence::new(at(0)), Defence::new(at(0)), Defence::new(at(0)));
+        for n in 0..20_u64 {
+            let (said, judged) = (at(n * 60), at(n * 60 + 51));
+            for d in [&mut lies, &mut deaf, &mut rival] {
+                assert!(d.is_asking() || d.asked(said, n) != Defend::Leave, "{n}");
+            }
+            lies.came_back(n);
+            assert_ne!(lies.review(judged, Some(said), &timing()), Defend::Leave, "the echo came back");
+            assert_ne!(deaf.review(judged, None, &timing()), Defend::Leave, "own echoes stay away as well");
+            if rival.review(judged, Some(said), &timing()) == Defend::Leave {
+                assert!(n >= 2, "three times");
+                return;
+            }
+        }
+        panic!("a table that names another machine again and again ends the ownership");
     }
 
     #[test]

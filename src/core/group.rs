@@ -8,7 +8,7 @@ use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
-use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, Refused};
+use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, MOST_AGE, Refused};
 use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Name};
 use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
@@ -116,7 +116,7 @@ impl Group {
         cx: &mut Shared,
         now: Mono,
     ) -> Group {
-        let name = cx.settings.groups[usize::from(id.0)].name.clone();
+        let name = cx.group_name(id);
         let epoch = record.map_or(Epoch(0), |r| r.epoch);
         let mut group = Group {
             id,
@@ -189,7 +189,7 @@ impl Group {
                 }
                 let role = group.closing(epoch, None, false, cx, now);
                 group.role = Role::Leaving(role);
-                if running && cx.settings.groups[usize::from(id.0)].services != Services::None {
+                if running && cx.services(id) != Services::None {
                     group.services(ServiceOrder::StopCold, Running::Stopping, cx);
                 }
             }
@@ -286,7 +286,7 @@ impl Group {
             intent: None,
             granted: None,
             released: self.released.map(|(g, ..)| g),
-            closed_for: self.released.map(|(_, closed, _)| now.since(closed)),
+            closed_for: self.released.map(|(_, closed, _)| now.since(closed).min(MOST_AGE)),
             refused: self.refused,
             challenged: self.challenged,
             challenge_ack: self.challenge_ack,
@@ -311,7 +311,7 @@ impl Group {
 
     /// Orders the services, unless there are none.
     pub(super) fn services(&mut self, order: ServiceOrder, next: Running, cx: &mut Shared) {
-        if cx.settings.groups[usize::from(self.id.0)].services == Services::None {
+        if cx.services(self.id) == Services::None {
             self.running = match next {
                 Running::Starting => Running::Running,
                 Running::Stopping => Running::Stopped,
@@ -429,7 +429,7 @@ impl Group {
             // What this node announced or its kernel answered may still be in the witness's table: a later owner says when it is not.
             self.challenged += 1;
         }
-        let cold = cx.settings.groups[usize::from(self.id.0)].services == Services::Cold;
+        let cold = cx.services(self.id) == Services::Cold;
         let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);
         if to.is_none() || cold {
             self.services(ServiceOrder::Stop, Running::Stopping, cx);

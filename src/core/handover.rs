@@ -6,7 +6,7 @@ use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
 use super::group::{Group, LastChange, Next};
-use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Offer, Refused, WhyRefused};
+use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, MOST_AGE, Offer, Refused, WhyRefused};
 use super::id::NodeId;
 use super::io::{Output, ServiceOrder};
 use super::role::{Role, Running, Stage, Standby, Why, Wish};
@@ -104,7 +104,7 @@ impl Group {
                 let patience = since + cx.settings.timing.dead * 2;
                 cx.wake(patience);
                 let rank = |eligible: bool, held: bool, reach: bool, node: NodeId| {
-                    let preferred = cx.settings.groups[usize::from(self.id.0)].preferred == Some(node);
+                    let preferred = cx.preferred_node(self.id) == Some(node);
                     (eligible, reach, !held, preferred, std::cmp::Reverse(node))
                 };
                 let me = cx.settings.me;
@@ -135,7 +135,7 @@ impl Group {
         }
         let losses = cx.witness.losses.iter().chain(&self.driven_out);
         let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
-        match cx.settings.groups[usize::from(self.id.0)].failback {
+        match cx.failback(self.id) {
             Failback::Manual => None,
             Failback::After(span) => Some(span),
             Failback::Auto => Some(t.dead.max(t.heartbeat * 10).min(Span::secs(10)) * (1 << recent)),
@@ -150,7 +150,7 @@ impl Group {
             self.never_again(w.epoch);
         }
         let Some(w) = &mut s.wish else { return Next::Stay(Role::Standby(s)) };
-        let services = cx.settings.groups[usize::from(self.id.0)].services;
+        let services = cx.services(self.id);
         let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed));
         loop {
             match w.stage {
@@ -229,7 +229,7 @@ impl Group {
             }
             let (epoch, why) = (w.epoch, w.why);
             let rtt = cx.links.iter().filter_map(|l| l.rtt).min().unwrap_or_default();
-            let gap = (g.closed_for.filter(|_| why != Why::First)).map(|c| c + rtt / 2);
+            let gap = (g.closed_for.filter(|_| why != Why::First)).map(|c| c.min(MOST_AGE) + rtt / 2);
             let evidence = format!("; {} released it", cx.peer_name());
             let grounds = Grounds { peer: Some(ground), ..Grounds::default() };
             return self.open(epoch, why, grounds, gap, evidence, cx, now);
@@ -290,7 +290,7 @@ impl Group {
             return;
         }
         let me = cx.settings.me;
-        let preferred = cx.settings.groups[usize::from(self.id.0)].preferred;
+        let preferred = cx.preferred_node(self.id);
         let rank = |epoch, node: NodeId| (epoch, preferred == Some(node), std::cmp::Reverse(node));
         let goes_first =
             s.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
@@ -500,7 +500,7 @@ impl Group {
         let text = match o.offer {
             Some(offer) => Why::Offered(offer).words().replace("the peer", "this node"),
             None if intent.commanded => format!("takeover by command on {}", cx.peer_name()),
-            None if cx.settings.groups[usize::from(self.id.0)].preferred == Some(cx.settings.me.other()) => {
+            None if cx.preferred_node(self.id) == Some(cx.settings.me.other()) => {
                 format!("{} is preferred and fit", cx.peer_name())
             }
             None => "it was offered a moment ago".to_string(),

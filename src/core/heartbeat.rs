@@ -9,6 +9,10 @@ use super::time::Span;
 /// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
 pub const VERSION: u16 = 2;
 
+/// The longest age that a heartbeat tells, of whatever: what is older is told and taken as this old. Far above anything that a
+/// decision looks at, and far below what a span can hold.
+pub const MOST_AGE: Span = Span::secs(3600);
+
 /// What one node says to the other: signed once, sent over every link.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Heartbeat {
@@ -43,7 +47,8 @@ pub struct Heartbeat {
     /// The sender reaches a majority of the witnesses over its public side.
     #[serde(rename = "reach")]
     pub reachable: bool,
-    /// How long before this heartbeat the sender sent the newest echo that a majority of the witnesses answered.
+    /// How long before this heartbeat the sender sent the newest echo that a majority of the witnesses answered; at most
+    /// [`MOST_AGE`].
     #[serde(rename = "ans", skip_serializing_if = "Option::is_none", default)]
     pub answered: Option<Span>,
     /// The sender's public carrier is up.
@@ -118,7 +123,7 @@ pub struct GroupBeat {
     /// Gate and address are gone by the kernel's own word: the named epoch may be used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub released: Option<Grant>,
-    /// With `released`: how long ago the gate was ordered to close, so that the new owner can tell the clients' gap.
+    /// With `released`: how long ago the gate was ordered to close, so that the new owner can tell the clients' gap; at most [`MOST_AGE`].
     #[serde(rename = "shut", skip_serializing_if = "Option::is_none", default)]
     pub closed_for: Option<Span>,
     /// An intent that the sender will not grant, and why not.

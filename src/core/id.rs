@@ -23,8 +23,25 @@ macro_rules! number {
     };
 }
 
-number!(/// One of the two nodes: 0 or 1, by sorted name, the same number on both.
-    NodeId(u8));
+/// One of the two nodes: 0 or 1, by sorted name, the same number on both. Another number does not deserialize.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
+pub struct NodeId(pub u8);
+
+impl TryFrom<u8> for NodeId {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<NodeId, String> {
+        (number < 2).then_some(NodeId(number)).ok_or_else(|| format!("node {number}; a pair has the nodes 0 and 1"))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 number!(/// A link: its place in [`Settings::links`](super::settings::Settings::links).
     LinkId(u8));
 number!(/// A group: its place in [`Settings::groups`](super::settings::Settings::groups).

@@ -115,7 +115,7 @@ impl Link {
     pub fn loss(&self, newest: u64) -> f64 {
         let behind = newest.saturating_sub(self.number).min(32) as u32;
         let got = (self.got << behind.min(63)) as u32;
-        f64::from(32 - got.count_ones()) / 32.0
+        f64::from(got.count_zeros()) / 32.0
     }
 
     /// The interface changed; returns whether that is news.

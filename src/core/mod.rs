@@ -3,6 +3,8 @@
 //! Pure: inputs and time go in, outputs come out. Nothing here does IO, reads a clock, draws a random number or knows tokio;
 //! the daemon and the simulator drive the very same [`Node`](node::Node). The rules are SAFETY.md's, by number.
 
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod broken;
@@ -29,6 +31,7 @@ pub mod report;
 pub mod role;
 pub mod settings;
 pub mod shared;
+mod sound;
 mod standby;
 pub mod time;
 pub mod view;

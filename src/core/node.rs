@@ -9,7 +9,7 @@ use super::command::Commands;
 use super::event::{Kind, Level};
 use super::files::PeerFile;
 use super::group::Group;
-use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, VERSION, Verified};
+use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified};
 use super::id::{Epoch, GroupId, LinkId};
 use super::io::{EchoKind, GroupRecord, Input, InterfaceState, Output, Record, Start};
 use super::link::LinkState;
@@ -100,6 +100,10 @@ impl Node {
     /// When to call [`handle`](Node::handle) with [`Input::Tick`]. Early ticks do nothing.
     pub fn deadline(&self) -> Option<Mono> {
         self.started.then(|| self.cx.wake_at().map_or(self.next_beat, |w| w.min(self.next_beat)))
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.started
     }
 
     /// The settings that it was made with.
@@ -225,7 +229,7 @@ impl Node {
             self.accept(beat, false, now);
         }
         let cx = &mut self.cx;
-        let l = &mut cx.links[usize::from(link.0)];
+        let Some(l) = cx.links.get_mut(usize::from(link.0)) else { return };
         l.hear(now, said.number);
         if said.echo_of.is_some_and(|of| of.incarnation == cx.incarnation) {
             for echo in &said.echoes {
@@ -379,15 +383,16 @@ impl Node {
     fn review_links(&mut self, now: Mono) {
         let timing = self.cx.settings.timing;
         for i in 0..self.cx.links.len() {
-            let link = &mut self.cx.links[i];
+            let Some(link) = self.cx.links.get_mut(i) else { continue };
             let former = link.review(now, &timing);
-            if let Some(at) = link.deadline(&timing) {
+            let at = link.deadline(&timing);
+            let link = (link.name.clone(), link.state);
+            if let Some(at) = at {
                 self.cx.wake(at);
             }
-            let Some(former) = former else { continue };
-            let link = &self.cx.links[i];
-            let level = if link.state == LinkState::Healthy { Level::Info } else { Level::Warn };
-            let text = format!("link {}: {} (was {})", link.name, link.state.word(), former.word());
+            let (Some(former), (name, state)) = (former, link) else { continue };
+            let level = if state == LinkState::Healthy { Level::Info } else { Level::Warn };
+            let text = format!("link {name}: {} (was {})", state.word(), former.word());
             self.cx.note(level, None, Kind::Link(LinkId(i as u8)), text);
         }
     }
@@ -437,8 +442,9 @@ impl Node {
         let known = cx.peer.durable_file.as_ref().map_or(0, |file| file.witnesses);
         let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease, witnesses: known });
         let newest = cx.links.iter().filter(|l| l.number > 0);
-        let echoes =
-            newest.filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?) })).collect();
+        let echoes = newest
+            .filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?).min(MOST_AGE) }))
+            .collect();
         let beat = Heartbeat {
             version: VERSION,
             from: cx.settings.me,
@@ -451,7 +457,7 @@ impl Node {
             echoes,
             answer: cx.ask || owner,
             reachable: cx.witness.reachable,
-            answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at)),
+            answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at).min(MOST_AGE)),
             carrier: cx.witness.carrier,
             groups: self.groups.iter().map(|g| g.beat(cx, now)).collect(),
         };

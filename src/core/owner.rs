@@ -1,11 +1,13 @@
 //! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
 
 use super::broken::{Broken, broken};
+use super::claim::stand_down;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
 use super::grounds::Defend;
 use super::group::{Group, Next};
 use super::heartbeat::Offer;
+use super::id::Mac;
 use super::io::{AddressOrder, EchoKind, GateOrder, Output, ServiceOrder};
 use super::role::{Owner, Role, Running};
 use super::shared::Shared;
@@ -16,6 +18,8 @@ use super::witness::{Series, majority_time};
 const BURST: [Span; 5] = [Span::millis(10), Span::millis(50), Span::millis(200), Span::millis(1000), Span::secs(3)];
 /// A service that failed is started again after this, where the peer cannot take over.
 const SERVICE_AGAIN: Span = Span::secs(5);
+/// An ownership that was lost to another machine counts for this long against the next claim.
+const DRIVEN_OUT_MEMORY: Span = Span::secs(600);
 /// Between two announcements while all is well.
 const REFRESH: Span = Span::secs(60);
 
@@ -79,10 +83,10 @@ impl Group {
             if o.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 o.echoed = Some(now);
                 cx.together = true;
-                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths[target].last, now);
+                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths.get(target).and_then(|p| p.last), now);
                 cx.echoed = true;
-                for target in asked {
-                    o.paths[target].send(now, number);
+                for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
+                    path.send(now, number);
                 }
             }
             if let Some(at) = o.echoed {
@@ -96,6 +100,16 @@ impl Group {
                 cx.ask = true;
             }
             cx.wake(now + t.echo_period());
+        }
+
+        let passed = cx.witness.targets.iter().filter_map(|w| w.own.answered).max();
+        let spoken = o.defence.review(now, passed, &t);
+        if let Some(next) = self.defend(spoken, &mut o, cx, now) {
+            return next;
+        }
+        if let Some(at) = o.defence.deadline(now, &t) {
+            cx.fast = true;
+            cx.wake(at);
         }
 
         // Defence: only with a ground, only with an open gate.
@@ -197,6 +211,38 @@ impl Group {
         }
     }
 
+    /// Another machine speaks for the address of an owner. What the witness's table says counts for more than what somebody says on
+    /// the wire (SAFETY R5): the table is asked before the answer goes out, since afterwards it names this node whatever was in it.
+    pub(super) fn spoken_for(&self, by: Mac, o: &mut Owner, cx: &mut Shared, now: Mono) -> Defend {
+        let t = cx.settings.timing;
+        let stood_by = self.stood_by(o, cx, now);
+        if o.defence.is_news(by, now) {
+            let rest = if stood_by { "the peer stands by: this node stays" } else { "the witness's table decides" };
+            let text = format!("{by} says that it has the address: announced again; {rest}");
+            cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+        }
+        if broken(Broken::WireBelieved) {
+            return o.defence.announced(now, &t);
+        }
+        if stood_by || o.defence.is_asking() {
+            return o.defence.answer(now);
+        }
+        let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths.get(target).and_then(|p| p.last), now);
+        if asked.is_empty() {
+            return o.defence.announced(now, &t);
+        }
+        for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
+            path.send(now, number);
+        }
+        o.echoed = Some(now);
+        o.defence.asked(now, number)
+    }
+
+    /// The peer is heard and has lately said that it stands by for this ownership: nobody else can be the owner.
+    fn stood_by(&self, o: &Owner, cx: &Shared, now: Mono) -> bool {
+        cx.peer.fresh(now, cx.settings.timing.warn) && o.grounds.peer.is_some_and(|at| at + cx.lease() > now)
+    }
+
     pub(super) fn defend(&mut self, defend: Defend, o: &mut Owner, cx: &mut Shared, now: Mono) -> Option<Next> {
         match defend {
             Defend::Rest => None,
@@ -211,9 +257,17 @@ impl Group {
                 );
                 None
             }
+            // Nobody but the peer could be another owner.
+            Defend::Leave if self.stood_by(o, cx, now) && !broken(Broken::WireBelieved) => None,
             Defend::Leave => {
                 let text = "the witness's entry was overwritten three times within one lease: somebody else serves".to_string();
-                Some(self.leave(o.epoch, None, Level::Error, text, cx, now))
+                let next = self.leave(o.epoch, None, Level::Error, text, cx, now);
+                // Who drove this node out may do so again: the next claim waits, ever longer.
+                let before = self.driven_out.iter().filter(|at| now.since(**at) < DRIVEN_OUT_MEMORY).count();
+                let tries = u32::try_from(before).unwrap_or(u32::MAX);
+                let wait = stand_down(cx.challenge_time(), tries, cx.settings.me.0, self.seen.0, cx.preferred(self.id));
+                self.stand_down = Some(now + wait);
+                Some(next)
             }
         }
     }

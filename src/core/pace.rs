@@ -57,7 +57,7 @@ impl Pace {
     /// Begins a trial when it is time for one and the slow rate has been answered without a gap for long enough; `turn` keeps the
     /// trials of two nodes that started together apart.
     pub fn begin(&mut self, own: &Series, turn: u64, now: Mono, settings: &WitnessSettings) {
-        let enough = settings.interval * (SLOW_ONES * (turn + 1));
+        let enough = settings.interval * SLOW_ONES.saturating_mul(turn.saturating_add(1));
         let steady = own.unbroken_since().is_some_and(|at| now.since(at) >= enough);
         if self.trial.is_none() && self.poor.is_none() && now >= self.next && steady {
             self.trial = Some(Trial { due: now, ..Trial::default() });
@@ -91,7 +91,7 @@ impl Pace {
     pub fn sent(&mut self, now: Mono, number: u64, period: Span) {
         if let Some(t) = &mut self.trial {
             t.echoes.send(now, number);
-            t.sent += 1;
+            t.sent = t.sent.saturating_add(1);
             t.due = now + period / 2;
         }
     }
@@ -100,7 +100,7 @@ impl Pace {
     pub fn answered(&mut self, now: Mono, number: u64, delivery: Span) -> bool {
         let Some(t) = &mut self.trial else { return false };
         let mine = t.echoes.answer(now, number, delivery).is_some();
-        t.back += u32::from(mine);
+        t.back = t.back.saturating_add(u32::from(mine));
         mine
     }
 
@@ -122,7 +122,7 @@ impl Pace {
         }
         let over = |t: &Trial| t.sent == ECHOES && now.since(t.due) > delivery;
         let Some(t) = self.trial.take_if(|t| over(t)) else { return false };
-        let share = t.back * 100 / ECHOES;
+        let share = t.back.saturating_mul(100) / ECHOES;
         let poor = share < if self.slow_only { ENOUGH_AGAIN } else { ENOUGH };
         self.next = now + if poor { AGAIN_SOON } else { AGAIN };
         if poor && !self.slow_only {

@@ -40,7 +40,7 @@ pub struct Sent {
 impl Sent {
     /// Takes the next number.
     pub fn next(&mut self, now: Mono) -> u64 {
-        self.last += 1;
+        self.last = self.last.saturating_add(1);
         if self.numbers.len() == SENT_KEPT {
             self.numbers.pop_front();
         }
@@ -112,7 +112,7 @@ impl Peer {
         }
         if beat.number > self.newest {
             Guard::New
-        } else if beat.number > link_number && beat.number + LINK_WINDOW > self.newest {
+        } else if beat.number > link_number && beat.number.saturating_add(LINK_WINDOW) > self.newest {
             Guard::Link
         } else {
             Guard::Stale

@@ -87,7 +87,9 @@ impl Node {
             problems.push(WITNESS_DARK.into());
         }
         problems.extend(links.iter().filter_map(LinkView::trouble));
-        problems.extend(witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?))));
+        problems.extend(
+            witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
+        );
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
         View {
@@ -241,8 +243,7 @@ impl Group {
             }
         };
         let epoch = if owner.is_some() && !self.owns() { peer.map_or(epoch, |g| g.epoch) } else { epoch };
-        let settings = &cx.settings.groups[usize::from(self.id.0)];
-        let service = match (&self.running, settings.services) {
+        let service = match (&self.running, cx.services(self.id)) {
             (_, Services::None) => "none".into(),
             (Running::Stopped, _) => "stopped".into(),
             (Running::Warm, _) => "warm".into(),
@@ -257,7 +258,7 @@ impl Group {
             owner: owner.map(|o| o.to_string()),
             role: role.into(),
             epoch: epoch.0,
-            vips: settings.vips.iter().map(ToString::to_string).collect(),
+            vips: cx.settings.group(self.id).into_iter().flat_map(|g| &g.vips).map(ToString::to_string).collect(),
             takeover_ready: Ready { ready: reasons.is_empty(), reasons },
             lease_ms_left: left,
             grounds,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{LinkId, Name, NodeId};
+use super::id::{GroupId, LinkId, Name, NodeId};
 use super::time::Span;
 
 /// ARP probes before a claim: this many, this far apart (SAFETY R4.3).
@@ -35,6 +35,19 @@ pub struct Settings {
     pub timing: Timing,
     /// What moves between the nodes.
     pub groups: Vec<GroupSettings>,
+}
+
+impl Settings {
+    /// A node's name.
+    pub fn name_of(&self, node: NodeId) -> &Name {
+        let [first, second] = &self.nodes;
+        if node == NodeId(0) { first } else { second }
+    }
+
+    /// A group, by its place.
+    pub fn group(&self, id: GroupId) -> Option<&GroupSettings> {
+        self.groups.get(usize::from(id.0))
+    }
 }
 
 /// One path for heartbeats.
@@ -152,7 +165,7 @@ impl WitnessSettings {
 
     /// How many targets are a majority.
     pub fn majority(&self) -> usize {
-        usize::from(self.targets) / 2 + 1
+        (usize::from(self.targets) / 2).saturating_add(1)
     }
 
     /// Whether a target's neighbour table can be read, by echoes: the others are asked by ARP alone.
@@ -163,7 +176,7 @@ impl WitnessSettings {
     /// How many registers are a majority. Any two majorities of the registers share one: an owner that holds one and a claimant
     /// that holds one would have to be named by the same table at once. So those that are no registers may not be counted here.
     pub fn register_majority(&self) -> usize {
-        (0..usize::from(self.targets)).filter(|target| self.is_register(*target)).count() / 2 + 1
+        (0..usize::from(self.targets)).filter(|target| self.is_register(*target)).count().div_euclid(2).saturating_add(1)
     }
 }
 

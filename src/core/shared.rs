@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::broken::{Broken, broken};
 use super::event::{Event, Kind, Level};
 use super::files::VipSet;
-use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name};
+use super::heartbeat::MOST_AGE;
+use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name, NodeId};
 use super::io::{EchoKind, Output};
 use super::link::Link;
 use super::peer::{Peer, Sent};
-use super::settings::Settings;
+use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
 use super::witness::Witness;
 
@@ -95,7 +96,12 @@ impl Shared {
 
     /// A number that was never given before: for attempts, generations, tickets, echoes.
     pub fn number(&mut self) -> u64 {
-        self.numbers += 1;
+        self.numbers = self.numbers.saturating_add(1);
+        self.numbers
+    }
+
+    /// The highest number that was given.
+    pub fn given(&self) -> u64 {
         self.numbers
     }
 
@@ -144,7 +150,7 @@ impl Shared {
         let settings = &self.settings.witness;
         let targets: Vec<usize> = (0..usize::from(settings.targets))
             .filter(|target| all || settings.is_register(*target))
-            .filter(|target| self.witness.targets[*target].pace.bears(last(*target), now, settings))
+            .filter(|target| self.witness.targets.get(*target).is_some_and(|t| t.pace.bears(last(*target), now, settings)))
             .collect();
         for target in &targets {
             self.out.push_back(Output::Echo { witness: super::id::WitnessId(*target as u8), kind, number });
@@ -219,21 +225,41 @@ impl Shared {
         // A witness that comes back answers one of the two first: the other one's answer is given time.
         let settled =
             self.peer.reaches_since.is_some_and(|at| now.since(at) > self.settings.witness.interval + t.delivery + t.heartbeat);
-        settled && said.is_some_and(|(ago, heard)| heard.back(ago) > mine + margin)
+        settled && said.is_some_and(|(ago, heard)| heard.back(ago.min(MOST_AGE)) > mine + margin)
     }
 
     /// This node's name.
     pub fn me(&self) -> Name {
-        self.settings.nodes[self.settings.me.index()].clone()
+        self.settings.name_of(self.settings.me).clone()
     }
 
     /// The peer's name.
     pub fn peer_name(&self) -> Name {
-        self.settings.nodes[self.settings.me.other().index()].clone()
+        self.settings.name_of(self.settings.me.other()).clone()
     }
 
     /// Whether this node is the group's preferred one.
     pub fn preferred(&self, group: GroupId) -> bool {
-        self.settings.groups[usize::from(group.0)].preferred == Some(self.settings.me)
+        self.preferred_node(group) == Some(self.settings.me)
+    }
+
+    /// The group's preferred node, if it has one.
+    pub fn preferred_node(&self, group: GroupId) -> Option<NodeId> {
+        self.settings.group(group).and_then(|g| g.preferred)
+    }
+
+    /// What the group has of services.
+    pub fn services(&self, group: GroupId) -> Services {
+        self.settings.group(group).map_or(Services::None, |g| g.services)
+    }
+
+    /// Whether the group goes back to its preferred node by itself.
+    pub fn failback(&self, group: GroupId) -> Failback {
+        self.settings.group(group).map_or(Failback::Manual, |g| g.failback)
+    }
+
+    /// The group's name.
+    pub fn group_name(&self, group: GroupId) -> Name {
+        self.settings.group(group).map_or_else(|| "?".into(), |g| g.name.clone())
     }
 }

@@ -74,7 +74,7 @@ impl Group {
     fn end_challenge(&mut self, c: &Challenge, cx: &mut Shared) {
         cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
         if c.written() {
-            self.challenged += 1;
+            self.challenged = self.challenged.saturating_add(1);
             cx.urgent = true;
         }
     }
@@ -187,8 +187,8 @@ impl Group {
             let settings = &cx.settings.witness;
             let targets = &cx.witness.targets;
             let asked = |target: u8, r: &Register| {
-                let pace = &targets[usize::from(target)].pace;
-                settings.is_register(usize::from(target)) && !r.broken && pace.bears(r.echoes.last, now, settings)
+                let bears = targets.get(usize::from(target)).is_some_and(|t| t.pace.bears(r.echoes.last, now, settings));
+                settings.is_register(usize::from(target)) && !r.broken && bears
             };
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
@@ -220,7 +220,7 @@ impl Group {
             c.probes = Default::default();
         }
         cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-        self.challenged += 1;
+        self.challenged = self.challenged.saturating_add(1);
         let wait = stand_down(cx.challenge_time(), self.broken, cx.settings.me.0, self.seen.0, cx.preferred(self.id));
         self.broken = self.broken.saturating_add(1);
         self.stand_down = Some(now + wait);

@@ -36,17 +36,17 @@ impl Span {
 
     /// `n` seconds.
     pub const fn secs(n: u64) -> Span {
-        Span(n * 1_000_000_000)
+        Span(n.saturating_mul(1_000_000_000))
     }
 
     /// `n` milliseconds.
     pub const fn millis(n: u64) -> Span {
-        Span(n * 1_000_000)
+        Span(n.saturating_mul(1_000_000))
     }
 
     /// `n` microseconds.
     pub const fn micros(n: u64) -> Span {
-        Span(n * 1_000)
+        Span(n.saturating_mul(1_000))
     }
 
     /// Whole milliseconds, rounded down.
@@ -101,7 +101,8 @@ impl Mul<u64> for Span {
 impl Div<u64> for Span {
     type Output = Span;
     fn div(self, n: u64) -> Span {
-        Span(self.0 / n)
+        // By nothing: as long as it gets. No caller does.
+        Span(self.0.checked_div(n).unwrap_or(u64::MAX))
     }
 }
 

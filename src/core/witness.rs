@@ -59,7 +59,7 @@ impl Series {
         while let Some((_, sent)) = self.pending.front()
             && now.since(*sent) > delivery
         {
-            self.missed += 1;
+            self.missed = self.missed.saturating_add(1);
             self.missed_since.get_or_insert(*sent);
             self.unbroken = None;
             self.pending.pop_front();

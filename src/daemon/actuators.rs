@@ -11,6 +11,7 @@ use super::Event;
 use super::addresses::AddressOrders;
 use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
+use super::said::Said;
 use crate::core::event::{Event as Noted, Kind, Level};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{LinkId, Name};
@@ -85,6 +86,8 @@ pub struct Actuators {
     pub labels: Labels,
     /// What must live as long as the daemon.
     pub keep: Vec<Box<dyn std::any::Any>>,
+    /// What strangers said last.
+    pub said: Said,
 }
 
 /// What the core does not know by name: it is put into the view that people read.
@@ -223,9 +226,9 @@ impl Actuators {
                 let beat = self.inbox.borrow_mut().open(path, &frame)?;
                 Some(Input::Heard { link, beat })
             }
-            PublicEvent::Answered { group, by } => Some(Input::Answered { group, by }),
-            PublicEvent::Announced { group, by } => Some(Input::Announced { group, by }),
-            PublicEvent::WitnessAsks { group } => Some(Input::WitnessAsks { group }),
+            PublicEvent::Answered { group, by } => self.said.once(Input::Answered { group, by }),
+            PublicEvent::Announced { group, by } => self.said.once(Input::Announced { group, by }),
+            PublicEvent::WitnessAsks { group } => self.said.once(Input::WitnessAsks { group }),
             PublicEvent::FollowsSender { .. } => None,
             PublicEvent::SocketLost { interface } => {
                 tracing::debug!("packet socket on {interface} lost");

@@ -20,6 +20,8 @@ use crate::wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, T
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
+/// A port that is refused again and again is told at most this often.
+const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// So many frames are known again when they come once more: some minutes of heartbeats.
 const REMEMBERED: usize = 4096;
@@ -62,15 +64,15 @@ impl Inbox {
             return Err(Reject::Replayed);
         }
         let now = clock::now();
-        let place = self.vain.iter().position(|(known, _)| known == path).unwrap_or_else(|| {
+        if !self.vain.iter().any(|(known, _)| known == path) {
             self.vain.push((path.clone(), Vain::new(now)));
-            self.vain.len() - 1
-        });
+        }
+        let Some((_, vain)) = self.vain.iter_mut().find(|(known, _)| known == path) else { return Err(Reject::Replayed) };
         let verified = self.opener.tally().verifications;
-        let opened = self.opener.open_within(path, frame, self.vain[place].1.is_left(now));
+        let opened = self.opener.open_within(path, frame, vain.is_left(now));
         let age = opened.as_ref().ok().map(|beat| (beat.get().incarnation, beat.get().number));
         if self.opener.tally().verifications > verified && age.is_none_or(|age| age <= self.newest) {
-            self.vain[place].1.spend();
+            vain.spend();
         }
         if let (Some(age), Some(tag)) = (age, tag) {
             self.newest = self.newest.max(age);
@@ -140,6 +142,7 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
         *slot.borrow_mut() = Some(Rc::clone(&socket));
         let _ = events.send(Event::Opened(wiring.link));
         let mut gone = false;
+        let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();
         while !gone {
             let mut down = false;
@@ -149,7 +152,10 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
                         let _ = events.send(Event::Input(Input::Heard { link: wiring.link, beat }));
                     }
                 }
+                // A hint, which anybody can send as fast as he likes: told now and then.
+                RecvEvent::PortRefused if refused.is_some_and(|at| at.elapsed() < REFUSED_AGAIN) => {}
                 RecvEvent::PortRefused => {
+                    refused = Some(Instant::now());
                     let _ = events.send(Event::Input(Input::PortRefused { link: wiring.link }));
                 }
                 RecvEvent::Unreachable => {}

@@ -13,6 +13,7 @@ use super::actuators::{Actuators, Labels, LeftOut, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
+use super::said::Said;
 use super::state::{self, StateFile};
 use super::{Event, Options};
 use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
@@ -48,6 +49,9 @@ pub async fn all(
     let logs = log::init(&log_settings(config)).context("the log cannot be set up")?;
     let key = config.private_key(me)?;
     let lock = control::server::RunLock::take(&options.run_dir)?;
+    let table = gate::table_name(&config.cluster, &name);
+    // To the very end of the process: not before the gate's table and the services are done with.
+    std::mem::forget(control::only::Only::take(&table, &options.state_dir)?);
     let mut settings = config.settings(&name)?;
     let mut keep: Vec<Box<dyn std::any::Any>> = Vec::new();
 
@@ -66,7 +70,6 @@ pub async fn all(
 
     // The gate first: while it is not known, nothing else may be believed.
     let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
-    let table = gate::table_name(&config.cluster, &name);
     let (gates, support) = found_gates(&table, &vips);
     let hot = gates.iter().any(Option::is_some);
     let (any_gate, watch) = match support {
@@ -169,7 +172,6 @@ pub async fn all(
         carrier,
         look,
     };
-    signals(&events)?;
     let recorded = std::path::absolute(options.state_dir.join(journal::DIR)).context("the state directory")?;
     serve_control(lock, config, recorded.clone(), &events)?;
 
@@ -207,6 +209,7 @@ pub async fn all(
         delivery: Duration::from_nanos(config.timing.delivery.0),
         labels,
         keep,
+        said: Said::default(),
     };
     node.handle(clock::now(), Input::Start(start));
     act.carry_out(&mut node);
@@ -323,6 +326,9 @@ fn serve_control(
     Ok(())
 }
 
+/// The longest reason for a standby, in characters: each group's record holds one.
+const MOST_WORDS: usize = 200;
+
 /// The core's command for a request; none for a look.
 fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> {
     let group = |name: Option<String>| -> Result<Option<GroupId>, String> {
@@ -333,6 +339,9 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
     };
     match request {
         Request::Status {} => Ok(None),
+        Request::Standby { reason: Some(words), .. } if words.chars().count() > MOST_WORDS => {
+            Err(format!("the reason has {} characters; allowed: at most {MOST_WORDS}", words.chars().count()))
+        }
         Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
         Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
         Request::Resume {} => Ok(Some(Command::Resume)),
@@ -491,7 +500,7 @@ fn watch_interfaces(mut watch: Interfaces, look: Rc<tokio::sync::Notify>, events
     });
 }
 
-fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {
+pub(super) fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

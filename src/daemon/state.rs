@@ -1,5 +1,8 @@
 //! The state directory: the record that survives a restart. Its file is allocated at start and overwritten in place, on a
 //! thread of its own (SAFETY R13); the number of this life grows with each start.
+//!
+//! The file has two places, written in turn, each with a checksum: a write that the loss of power cuts off at any byte leaves the
+//! other place as it was. A record that is half old and half new could read as one with an epoch that was used long ago.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,15 +15,65 @@ use serde::{Deserialize, Serialize};
 use crate::core::id::Incarnation;
 use crate::core::io::{Input, Record};
 
-/// The file's fixed size: written whole each time, so that no block has to be allocated when it matters.
+/// The size of each place: written whole each time, so that no block has to be allocated when it matters.
 const SIZE: usize = 16 * 1024;
+/// The second line of a place: this, then the checksum of the first line (BLAKE3, 16 hexadecimal digits).
+const MARK: &str = "b3:";
 
-/// What is in the file.
+/// What is in a place.
 #[derive(Default, Serialize, Deserialize)]
 struct Stored {
     incarnation: u64,
+    /// Grows with each write: the higher one is the newer.
+    #[serde(default)]
+    turn: u64,
     #[serde(default)]
     record: Record,
+}
+
+/// What a place says.
+enum Place {
+    /// Nothing was ever written.
+    Empty,
+    /// A record. Without a checksum it is of an earlier version, which had one place.
+    Whole { stored: Box<Stored>, checked: bool },
+    /// A write was cut off, or it is something else; why it cannot be read.
+    Torn(String),
+}
+
+impl Stored {
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(self)?;
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(format!("\n{MARK}{sum}\n").as_bytes());
+        Ok(bytes)
+    }
+}
+
+impl Place {
+    fn read(bytes: &[u8]) -> Place {
+        let text = bytes.split(|b| *b == 0).next().unwrap_or_default();
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Place::Empty;
+        }
+        let mark = format!("\n{MARK}");
+        let cut = text.windows(mark.len()).rposition(|window| window == mark.as_bytes());
+        let (json, sum) = match cut.and_then(|at| text.split_at_checked(at)) {
+            Some((json, rest)) => (json, Some(rest)),
+            None => (text, None),
+        };
+        if sum.is_some_and(|sum| sum.trim_ascii() != format!("{MARK}{}", checksum(json)).as_bytes()) {
+            return Place::Torn("its checksum is another one".into());
+        }
+        match serde_json::from_slice(json) {
+            Ok(stored) => Place::Whole { stored: Box::new(stored), checked: sum.is_some() },
+            Err(error) => Place::Torn(error.to_string()),
+        }
+    }
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().chars().take(16).collect()
 }
 
 /// The open file.
@@ -28,6 +81,8 @@ pub struct StateFile {
     path: PathBuf,
     file: File,
     stored: Stored,
+    /// Which place holds it: 0 or 1.
+    place: usize,
 }
 
 impl StateFile {
@@ -44,31 +99,42 @@ impl StateFile {
         std::fs::create_dir_all(dir)?;
         let path = dir.join("state.json");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let mut text = Vec::new();
-        (&mut file).take(SIZE as u64).read_to_end(&mut text)?;
-        let trimmed: &[u8] = text.split(|b| *b == 0).next().unwrap_or_default();
-        let stored = if trimmed.iter().all(u8::is_ascii_whitespace) {
-            Stored::default()
-        } else {
-            match serde_json::from_slice(trimmed) {
-                Ok(stored) => stored,
-                Err(error) => {
+        let mut bytes = Vec::new();
+        (&mut file).take(2 * SIZE as u64).read_to_end(&mut bytes)?;
+        let (first, second) = bytes.split_at_checked(SIZE).unwrap_or((&bytes, &[]));
+        let places = [Place::read(first), Place::read(second)];
+        let torn = places.iter().find_map(|place| if let Place::Torn(why) = place { Some(why.clone()) } else { None });
+        let whole = places.into_iter().enumerate().filter_map(|(place, read)| match read {
+            Place::Whole { stored, checked } => Some((checked, stored.turn, place, stored)),
+            Place::Empty | Place::Torn(_) => None,
+        });
+        let newest = whole.max_by_key(|(checked, turn, ..)| (*checked, *turn));
+        let (place, stored) = match newest {
+            Some((_, _, place, stored)) => {
+                if let Some(why) = torn {
+                    tracing::warn!("{}: a write was cut off ({why}); the one before it counts", path.display());
+                }
+                (place, *stored)
+            }
+            None => {
+                if let Some(error) = torn {
+                    let text = bytes.split(|b| *b == 0).find(|text| !text.is_empty()).unwrap_or_default();
                     let aside = dir.join("state.json.unreadable");
-                    std::fs::write(&aside, trimmed)?;
+                    std::fs::write(&aside, text)?;
                     tracing::error!(
                         "{} cannot be understood ({error}): kept as {}, begins anew",
                         path.display(),
                         aside.display()
                     );
-                    Stored::default()
                 }
+                (1, Stored::default())
             }
         };
-        let mut this = StateFile { path, file, stored };
+        let mut this = StateFile { path, file, stored, place };
         this.stored.incarnation = this.stored.incarnation.saturating_add(1).max(wall_seconds);
         this.overwrite()?;
         if !hot {
-            this.file.sync_data()?;
+            this.settle()?;
         }
         Ok(this)
     }
@@ -90,11 +156,26 @@ impl StateFile {
     pub fn write(&mut self, record: Record) -> io::Result<()> {
         self.stored.record = record;
         self.overwrite()?;
-        self.file.sync_data()
+        self.settle()
+    }
+
+    /// What was written is on the disk: from now on the other place may be overwritten.
+    fn settle(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.place = 1_usize.saturating_sub(self.place);
+        Ok(())
     }
 
     fn overwrite(&mut self) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(&self.stored)?;
+        self.stored.turn = self.stored.turn.saturating_add(1);
+        let mut bytes = self.stored.bytes()?;
+        if bytes.len() > SIZE {
+            // A person's words must not make a node unfit: they go first.
+            for standby in self.stored.record.groups.iter_mut().filter_map(|group| group.standby.as_mut()) {
+                standby.reason = None;
+            }
+            bytes = self.stored.bytes()?;
+        }
         if bytes.len() > SIZE {
             return Err(io::Error::other(format!(
                 "the record has {} bytes, {} has room for {SIZE}",
@@ -103,7 +184,9 @@ impl StateFile {
             )));
         }
         bytes.resize(SIZE, 0);
-        self.file.seek(SeekFrom::Start(0))?;
+        // The other place: this one is the last whole record until that is written.
+        let place = 1_usize.saturating_sub(self.place);
+        self.file.seek(SeekFrom::Start(place.saturating_mul(SIZE) as u64))?;
         self.file.write_all(&bytes)
     }
 }
@@ -130,7 +213,7 @@ pub fn writer(mut file: StateFile, report: impl Fn(Input) + Send + 'static) -> i
 mod tests {
     use super::*;
     use crate::core::id::Epoch;
-    use crate::core::io::GroupRecord;
+    use crate::core::io::{GroupRecord, StandbyHold};
     use crate::core::time::Span;
 
     fn record() -> Record {
@@ -174,6 +257,57 @@ mod tests {
     }
 
     #[test]
+    fn words_that_are_too_long_are_left_out_before_a_node_becomes_unfit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut long = record();
+        long.groups[0].standby = Some(StandbyHold { left: None, reason: Some("\u{1}".repeat(SIZE)), told: 3 });
+        StateFile::open(dir.path(), 100, false).unwrap().write(long).unwrap();
+        let read = StateFile::open(dir.path(), 100, false).unwrap();
+        let standby = read.record().groups[0].standby.as_ref().unwrap();
+        assert_eq!((standby.told, standby.reason.as_deref()), (3, None));
+    }
+
+    /// Power may go at any byte of any write: of the first one, of one over an earlier record of the same place, and of the first
+    /// over a file of an earlier version. What is read then is the record before or the new one, whole.
+    #[test]
+    fn a_write_that_is_cut_off_at_any_byte_leaves_the_record_before_it_or_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let numbered = |epoch: u64| {
+            let mut numbered = record();
+            numbered.groups[0].epoch = Epoch(epoch);
+            let reason = Some("w".repeat(epoch as usize % 7));
+            numbered.groups[0].standby = Some(StandbyHold { left: None, reason, told: epoch });
+            numbered
+        };
+        let older = br#"{"incarnation":41,"record":{"groups":[{"name":"web","epoch":8}]}}"#;
+        std::fs::write(&path, [&older[..], &[0; SIZE][older.len()..]].concat()).unwrap();
+        let mut file = StateFile::open(dir.path(), 7, true).unwrap();
+        let mut known = file.record().clone();
+        assert_eq!(known.groups[0].epoch, Epoch(8));
+        for epoch in [9, 10, 1_000_001, 12, 13] {
+            let before = std::fs::read(&path).unwrap();
+            file.write(numbered(epoch)).unwrap();
+            let after = std::fs::read(&path).unwrap();
+            let copy = tempfile::tempdir().unwrap();
+            let mut before = before;
+            before.resize(after.len(), 0);
+            let differ = (0..after.len()).filter(|at| before[*at] != after[*at]);
+            let (from, to) = differ.fold((after.len(), 0), |(from, to), at| (from.min(at), to.max(at)));
+            for at in from..=to + 1 {
+                let torn: Vec<u8> = after[..at].iter().chain(&before[at..]).copied().collect();
+                std::fs::write(copy.path().join("state.json"), &torn).unwrap();
+                let read = StateFile::open(copy.path(), 7, true).unwrap();
+                assert!(*read.record() == known || *read.record() == numbered(epoch), "{epoch} {at}: {:?}", read.record());
+                assert!(*read.record() == numbered(epoch) || at <= to, "{epoch} {at}: the whole write is lost");
+                // The life of a hot start is not waited for until it is on the disk: after the loss of power the clock makes it a higher one.
+                assert!(read.incarnation() > Incarnation(if epoch == 9 { 41 } else { 42 }));
+            }
+            known = numbered(epoch);
+        }
+    }
+
+    #[test]
     fn garbage_is_kept_aside_and_does_not_stop_the_daemon() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("state.json"), b"{ not json").unwrap();
@@ -196,7 +330,7 @@ mod tests {
         #[test]
         fn a_mutated_record_is_read_or_kept_aside(edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0x20u8..0x7f), 1..6)) {
             let dir = tempfile::tempdir().unwrap();
-            let mut text = serde_json::to_vec(&Stored { incarnation: 41, record: record() }).unwrap();
+            let mut text = serde_json::to_vec(&Stored { incarnation: 41, turn: 0, record: record() }).unwrap();
             for (at, byte) in edits {
                 let at = at.index(text.len());
                 text[at] = byte;

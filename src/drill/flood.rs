@@ -51,7 +51,7 @@ pub fn pour(switch: &Namespace, port: &str, frames: &[Vec<u8>], rate: u64, time:
     while began.elapsed() < time {
         // Due by now; a machine that stood still does not make up for more than a tenth of a second.
         let due = (began.elapsed().as_nanos() * u128::from(rate) / 1_000_000_000) as u64;
-        tried = tried.max(due.saturating_sub(rate / 10));
+        tried = tried.max(due.saturating_sub((rate / 10).max(1)));
         while tried < due {
             let Some(frame) = all.next() else { return Ok(Poured { sent, took: began.elapsed() }) };
             sent += u64::from(socket.send(frame).is_ok());

@@ -78,10 +78,10 @@ impl Bond {
         }
         let failed = |slave: &Slave| format!("{} {} ({} failures)", slave.name, slave.mii.replace('_', " "), slave.failures);
         let down: Vec<String> = self.slaves.iter().filter(|slave| !slave.up()).map(failed).collect();
-        Some(match (self.slaves.len(), down.is_empty()) {
-            (0, _) => format!("{} has no slaves", self.name),
-            (1, true) => format!("{} has one slave only: {}", self.name, self.slaves[0].name),
-            (all, _) => format!("{} has {} of {all} slaves: {}", self.name, self.up(), down.join(", ")),
+        Some(match self.slaves.as_slice() {
+            [] => format!("{} has no slaves", self.name),
+            [only] if down.is_empty() => format!("{} has one slave only: {}", self.name, only.name),
+            all => format!("{} has {} of {} slaves: {}", self.name, self.up(), all.len(), down.join(", ")),
         })
     }
 }

@@ -1,11 +1,16 @@
 //! The machine: everything that touches the kernel, one file a subject.
 
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod bond;
 pub mod clock;
 pub mod echo;
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what it reads, `netlink` has cut and parsed")]
 pub mod gate;
 pub mod interfaces;
 pub mod neighbour;
+pub mod neighbour_table;
 mod netlink;
 pub mod packet;
 pub mod public;

@@ -224,7 +224,7 @@ pub fn multicast_mac(group: Ipv6Addr) -> Mac {
 
 /// Puts an Ethernet header before a payload.
 pub(super) fn ethernet(from: Mac, to: Mac, ethertype: EtherType, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; ETHERNET_LENGTH + payload.len()];
+    let mut frame = vec![0; payload.len().saturating_add(ETHERNET_LENGTH)];
     if let Some(mut packet) = MutableEthernetPacket::new(&mut frame) {
         packet.set_source(pnet_mac(from));
         packet.set_destination(pnet_mac(to));
@@ -241,7 +241,7 @@ pub(super) fn icmpv6(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8, mes
         let sum = checksum(&icmp.to_immutable(), &source, &destination);
         icmp.set_checksum(sum);
     }
-    let mut body = vec![0; IPV6_LENGTH + message.len()];
+    let mut body = vec![0; message.len().saturating_add(IPV6_LENGTH)];
     if let Some(mut ip) = MutableIpv6Packet::new(&mut body) {
         ip.set_version(6);
         ip.set_payload_length(message.len() as u16);

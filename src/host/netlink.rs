@@ -3,6 +3,8 @@
 //! The kernel carries out what a datagram says before `send` returns, and its answers are then already waiting: so an
 //! exchange never blocks, and the clock can be read right after it. It refuses nothing; it only reports what was refused.
 
+mod nested;
+
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -111,8 +113,8 @@ impl Channel {
             }
             message.finalize();
             let start = self.out.len();
-            self.out.resize(start + message.buffer_len().next_multiple_of(4), 0);
-            message.serialize(&mut self.out[start..]);
+            self.out.resize(start.saturating_add(message.buffer_len().next_multiple_of(4)), 0);
+            message.serialize(self.out.split_at_mut(start).1);
         }
         self.socket.send_to(&self.out, &SocketAddr::new(0, 0), 0)?;
         let mut replies = Replies { errors: Vec::new(), data: Vec::new(), acknowledged: false };
@@ -202,25 +204,31 @@ impl Channel {
     /// One datagram's messages; none when nothing waits. A message that does not parse is left out.
     fn receive<I: NetlinkDeserializable>(&mut self, flags: i32) -> io::Result<Option<Vec<NetlinkMessage<I>>>> {
         self.buffer.clear();
-        match self.socket.recv(&mut self.buffer, flags) {
+        match self.socket.recv_from(&mut self.buffer, flags) {
+            // The kernel's port is 0: what another process sends here is nobody's answer.
+            Ok((_, from)) if from.port_number() != 0 => return Ok(Some(Vec::new())),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(Vec::new())),
             Err(error) => return Err(error),
         }
-        let mut parts = Vec::new();
-        let mut rest = self.buffer.as_slice();
-        while let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes) as usize) {
-            if length < 16 || length > rest.len() {
-                break;
-            }
-            if let Ok(message) = NetlinkMessage::<I>::deserialize(&rest[..length]) {
-                parts.push(message);
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Ok(Some(parts))
+        Ok(Some(split(&self.buffer)))
     }
+}
+
+/// One datagram's messages. One that does not parse is left out; a length that does not fit ends the reading.
+fn split<I: NetlinkDeserializable>(datagram: &[u8]) -> Vec<NetlinkMessage<I>> {
+    let mut parts = Vec::new();
+    let mut rest = datagram;
+    while let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes) as usize) {
+        let Some(whole) = rest.get(..length).filter(|whole| whole.len() >= HEADER) else { break };
+        let kind = whole.get(4..6).and_then(|kind| kind.try_into().ok()).map_or(0, u16::from_ne_bytes);
+        if nested::whole(kind, whole.get(HEADER..).unwrap_or_default()) {
+            parts.extend(NetlinkMessage::<I>::deserialize(whole));
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    parts
 }
 
 impl AsFd for Channel {
@@ -237,9 +245,15 @@ impl AsRawFd for Channel {
 
 /// The kernel makes dump parts of up to 32 KiB when the reader offers as much.
 const BUFFER: usize = 32 << 10;
+/// The length of a message's header (netlink(7)).
+const HEADER: usize = 16;
 /// Where nlmsg_pid stands in a message's header (include/uapi/linux/netlink.h).
 const NLMSG_PID: u32 = 12;
 // include/uapi/linux/bpf_common.h
 const LD_W_ABS: u16 = 0x20;
 const JEQ_K: u16 = 0x15;
 const RET_K: u16 = 0x06;
+
+#[cfg(test)]
+#[path = "netlink_tests.rs"]
+mod tests;

@@ -50,6 +50,8 @@ pub enum Purpose {
     /// From the peer's own address, by `check`: does the reply follow the sender instead of the witness's table? It must not
     /// come back; the peer takes no notice of it.
     Inquiry,
+    /// From the own address to a MAC that is said to be the witness's: is it?
+    Verify,
 }
 
 /// An echo request's way.
@@ -95,13 +97,13 @@ impl Purpose {
         }
     }
 
-    /// The core's name for it; None for the relay and for inquiries.
+    /// The core's name for it; None for the relay, for inquiries and for those that ask a MAC.
     pub fn kind(self) -> Option<EchoKind> {
         match self {
             Purpose::Vip(group) => Some(EchoKind::Vip(group)),
             Purpose::Challenge(group) => Some(EchoKind::Challenge(group)),
             Purpose::Control(group) => Some(EchoKind::Control(group)),
-            Purpose::Relay | Purpose::Inquiry => None,
+            Purpose::Relay | Purpose::Inquiry | Purpose::Verify => None,
         }
     }
 
@@ -112,6 +114,7 @@ impl Purpose {
             Purpose::Control(group) => [3, group.0],
             Purpose::Relay => [4, 0],
             Purpose::Inquiry => [5, 0],
+            Purpose::Verify => [6, 0],
         }
     }
 
@@ -122,6 +125,7 @@ impl Purpose {
             [3, group] => Some(Purpose::Control(GroupId(group))),
             [4, 0] => Some(Purpose::Relay),
             [5, 0] => Some(Purpose::Inquiry),
+            [6, 0] => Some(Purpose::Verify),
             _ => None,
         }
     }
@@ -188,7 +192,7 @@ pub fn parse_reply(frame: &[u8]) -> Option<Reply<'_>> {
 
 /// An ICMP echo message; both families lay it out alike (RFC 792, RFC 4443 4.1). The checksum is left zero.
 fn message(kind: u8, tag: &Tag, frame: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(ICMP_HEADER + TAG_LENGTH + frame.len());
+    let mut message = Vec::with_capacity(frame.len().saturating_add(ICMP_HEADER + TAG_LENGTH));
     message.extend([kind, 0, 0, 0]);
     message.extend(IDENTIFIER.to_be_bytes());
     message.extend((tag.number as u16).to_be_bytes());
@@ -217,7 +221,7 @@ fn read_tag(payload: &[u8]) -> Option<(Tag, &[u8])> {
 
 /// An IPv4 packet around a message, not to be fragmented (RFC 791).
 fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Vec<u8> {
-    let mut body = vec![0; IPV4_HEADER + message.len()];
+    let mut body = vec![0; message.len().saturating_add(IPV4_HEADER)];
     let length = body.len() as u16;
     if let Some(mut ip) = MutableIpv4Packet::new(&mut body) {
         ip.set_version(4);

@@ -182,25 +182,26 @@ impl LinkSocket {
             Err(error) => match error.raw_os_error() {
                 Some(libc::EINTR) => Ok(None),
                 Some(libc::ECONNREFUSED) => Ok(Some(RecvEvent::PortRefused)),
-                Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::EMSGSIZE | libc::EPROTO | libc::EACCES) => {
-                    Ok(Some(RecvEvent::Unreachable))
-                }
                 Some(libc::ENETDOWN) => Ok(Some(RecvEvent::Down)),
                 Some(libc::ENODEV | libc::ENXIO) => Ok(Some(RecvEvent::Gone)),
-                _ => Err(error),
+                Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL | libc::ENOMEM) => Err(error),
+                // ICMP errors, of whatever type and code (net/ipv4/icmp.c, icmp_err_convert): anybody can send one, and each is a
+                // hint at most.
+                _ => Ok(Some(RecvEvent::Unreachable)),
             },
         }
     }
 
     /// Sends a frame now or not at all.
     ///
-    /// A refusal of an earlier frame is reported by the next send *instead of* sending: so it is tried once more.
+    /// An ICMP error about an earlier frame is reported by the next send *instead of* sending: so it is tried once more.
     pub fn try_send(&self, frame: &[u8]) -> Sent {
         match self.send_once(frame) {
-            Sent::Failed(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => match self.send_once(frame) {
-                Sent::Yes => Sent::YesAfterRefusal,
+            Sent::Failed(error) => match self.send_once(frame) {
+                Sent::Yes if error.raw_os_error() == Some(libc::ECONNREFUSED) => Sent::YesAfterRefusal,
                 other => other,
             },
+            Sent::Unreachable => self.send_once(frame),
             other => other,
         }
     }
@@ -260,7 +261,7 @@ fn set_options(socket: &Socket, ipv4: bool) -> io::Result<()> {
 const fn only_from_this_wire(ipv4: bool) -> [SockFilter; 4] {
     let offset = if ipv4 { 8 } else { 7 };
     [
-        SockFilter::new(BPF_LD_BYTE_ABS, 0, 0, SKF_NET_OFF + offset),
+        SockFilter::new(BPF_LD_BYTE_ABS, 0, 0, SKF_NET_OFF.wrapping_add(offset)),
         SockFilter::new(BPF_JEQ, 0, 1, HOPS),
         SockFilter::new(BPF_RET, 0, 0, u32::MAX),
         SockFilter::new(BPF_RET, 0, 0, 0),

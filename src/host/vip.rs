@@ -171,7 +171,7 @@ impl Vips {
                     message
                 })
                 .collect();
-            let last = messages.len() - 1;
+            let last = messages.len().saturating_sub(1);
             let replies = self.channel.exchange(messages, last)?;
             if let Some((_, errno)) = replies.errors.iter().find(|(_, errno)| !accepted.contains(errno)) {
                 return Err(io::Error::from_raw_os_error(*errno));
@@ -306,8 +306,12 @@ fn bits(address: IpAddr) -> u8 {
 
 fn network(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
-        IpAddr::V4(a) => IpAddr::V4((a.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)).into()),
-        IpAddr::V6(a) => IpAddr::V6((a.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0)).into()),
+        IpAddr::V4(a) => {
+            IpAddr::V4((a.to_bits() & u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(prefix))).unwrap_or(0)).into())
+        }
+        IpAddr::V6(a) => {
+            IpAddr::V6((a.to_bits() & u128::MAX.checked_shl(128_u32.saturating_sub(u32::from(prefix))).unwrap_or(0)).into())
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Head {
         Head {
             twinbeat: env!("CARGO_PKG_VERSION").into(),
             format: FORMAT,
-            node: settings.nodes[settings.me.index()].clone(),
+            node: settings.name_of(settings.me).clone(),
             wall: Stamp::now().nanos(),
             at: now,
             begins,
@@ -65,6 +65,15 @@ impl Head {
             settings,
             state: node.clone(),
         }
+    }
+
+    /// Whether settings and state belong together: a file may come from anybody.
+    fn sound(&self) -> Result<(), String> {
+        self.state.sound()?;
+        if self.settings != *self.state.settings() {
+            return Err("its settings are not those of its state".into());
+        }
+        Ok(())
     }
 
     /// The wall clock at an instant of the node's, for people.
@@ -116,16 +125,15 @@ impl File {
     pub fn read(path: &Path) -> Result<Option<File>, Fault> {
         let fault = |line, what| Fault { file: path.to_owned(), line, what };
         let mut bytes = fs::read(path).map_err(|error| fault(0, error.to_string()))?;
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last.saturating_add(1));
         let cut = whole < bytes.len();
         bytes.truncate(whole);
         let text = String::from_utf8(bytes).map_err(|wrong| {
             let before = wrong.utf8_error().valid_up_to();
-            let line = wrong.as_bytes()[..before].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = wrong.as_bytes().iter().take(before).filter(|b| **b == b'\n').count().saturating_add(1);
             fault(line, "not a line of a journal: not UTF-8".into())
         })?;
-        let Some(end) = text.find('\n') else { return Ok(None) };
-        let first = &text[..end];
+        let Some((first, rest)) = text.split_once('\n') else { return Ok(None) };
         #[derive(Deserialize)]
         struct Version {
             twinbeat: String,
@@ -153,12 +161,14 @@ impl File {
                 ),
             )
         })?;
-        Ok(Some(File { path: path.to_owned(), head, cut, body: end + 1, text }))
+        head.sound().map_err(|what| fault(1, format!("the head is not one that a node wrote: {what}")))?;
+        let body = text.len().saturating_sub(rest.len());
+        Ok(Some(File { path: path.to_owned(), head, cut, body, text }))
     }
 
     /// The lines behind the head, numbered as an editor does.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        (2..).zip(self.text[self.body..].lines())
+        (2..).zip(self.text.get(self.body..).unwrap_or_default().lines())
     }
 
     /// A fault at one of its lines.

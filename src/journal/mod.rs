@@ -14,6 +14,9 @@
 //!
 //! [`Settings`]: crate::core::settings::Settings
 
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod file;
 pub mod line;
 pub mod queue;
@@ -23,6 +26,8 @@ pub mod whatif;
 pub mod why;
 pub mod writer;
 
+#[cfg(test)]
+mod crafted_tests;
 #[cfg(test)]
 mod tests;
 

@@ -67,16 +67,16 @@ impl Queue {
     }
 
     fn append(&self, mut state: MutexGuard<'_, State>, bytes: &mut Vec<u8>, lines: &mut u64) -> Taken {
-        if state.waiting + bytes.len() > ROOM {
+        if state.waiting.saturating_add(bytes.len()) > ROOM {
             return Taken::Full;
         }
-        state.waiting += bytes.len();
+        state.waiting = state.waiting.saturating_add(bytes.len());
         if state.chunks.is_empty() {
             state.chunks.push(Chunk::default());
         }
         if let Some(chunk) = state.chunks.last_mut() {
             chunk.bytes.append(bytes);
-            chunk.lines += *lines;
+            chunk.lines = chunk.lines.saturating_add(*lines);
         }
         *lines = 0;
         if state.waiting > PLENTY && !state.hurry {

@@ -152,7 +152,7 @@ impl Recorder {
             if !ready || !self.queue.begin(|| Box::new(Head::new(node, now, begins, lost))) {
                 // A rotation can wait for the next input; nothing else can.
                 if begins != Begins::Rotation {
-                    (self.lost, self.blind) = (self.lost + 1, Some(Begins::Gap));
+                    (self.lost, self.blind) = (self.lost.saturating_add(1), Some(Begins::Gap));
                     return;
                 }
             } else {
@@ -163,7 +163,7 @@ impl Recorder {
             self.blind = None;
         }
         self.coder.input(&mut self.bytes, now, input);
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         self.push();
     }
 
@@ -182,7 +182,7 @@ impl Recorder {
     fn after(&mut self) {
         if std::mem::take(&mut self.open) {
             Coder::end_outputs(&mut self.bytes);
-            self.lines += 1;
+            self.lines = self.lines.saturating_add(1);
         }
         if !self.bytes.is_empty() {
             self.push();
@@ -197,7 +197,7 @@ impl Recorder {
             Taken::Yes(wants_file) => self.wants_file = wants_file,
             Taken::Later if self.bytes.len() < ROOM => {}
             Taken::Later | Taken::Full => {
-                self.lost += std::mem::take(&mut self.lines);
+                self.lost = self.lost.saturating_add(std::mem::take(&mut self.lines));
                 self.bytes.clear();
                 self.open = false;
                 self.blind = Some(Begins::Gap);

@@ -136,7 +136,7 @@ impl Player {
             if let Some(open) = &self.open
                 && text.starts_with("[\"o\"")
             {
-                self.played.outputs += open.outputs.len() as u64;
+                self.played.outputs = self.played.outputs.saturating_add(open.outputs.len() as u64);
                 if open.text != text.as_bytes() {
                     return Err(self.difference(file, Some(text)));
                 }
@@ -161,7 +161,7 @@ impl Player {
                     let mut text = Vec::new();
                     writer.outputs(&mut text, &outputs);
                     text.pop(); // the end of the line
-                    self.played.inputs += 1;
+                    self.played.inputs = self.played.inputs.saturating_add(1);
                     self.open = Some(Open { line: number, at, input, outputs, leans, text });
                 }
                 Line::Outputs(outputs) if outputs.is_empty() => {}
@@ -180,10 +180,10 @@ impl Player {
 
     /// Whether this file goes on where the last one ended.
     fn begin(&mut self, file: &File) -> Result<bool, Trouble> {
-        self.played.files += 1;
+        self.played.files = self.played.files.saturating_add(1);
         let name = file.path.file_stem().and_then(|stem| stem.to_str());
         let number = name.and_then(|stem| stem.parse::<u64>().ok());
-        let follows = self.number.zip(number).is_some_and(|(last, this)| this == last + 1);
+        let follows = self.number.zip(number).is_some_and(|(last, this)| last.checked_add(1) == Some(this));
         self.number = number;
         let shown = file.path.display();
         if file.cut {
@@ -195,7 +195,7 @@ impl Player {
         }
         self.played.from.get_or_insert_with(|| file.head.wall(file.head.at).to_string());
         if file.head.begins == Begins::Start {
-            self.played.starts += 1;
+            self.played.starts = self.played.starts.saturating_add(1);
         }
         let goes_on = follows && file.head.begins == Begins::Rotation && self.node.is_some();
         if !goes_on {
@@ -244,8 +244,8 @@ impl Player {
         let recorded = match recorded.map(|text| open.leans.read(text)) {
             None => Vec::new(),
             Some(Ok(Line::Outputs(outputs))) => outputs,
-            Some(Ok(_)) => return Trouble::Fault(file.fault(open.line + 1, "not a line of outputs")),
-            Some(Err(what)) => return Trouble::Fault(file.fault(open.line + 1, what)),
+            Some(Ok(_)) => return Trouble::Fault(file.fault(open.line.saturating_add(1), "not a line of outputs")),
+            Some(Err(what)) => return Trouble::Fault(file.fault(open.line.saturating_add(1), what)),
         };
         let shown = |outputs: &[Output]| match outputs {
             [] => "nothing".to_string(),
@@ -289,7 +289,7 @@ fn parts(place: &str, recorded: &Value, replayed: &Value) -> Option<String> {
 /// An input in a few words.
 pub fn words(input: &Input, settings: &Settings) -> String {
     let link = |id: u8| settings.links.get(usize::from(id)).map_or_else(|| format!("link {id}"), |l| format!("link {}", l.name));
-    let peer = &settings.nodes[settings.me.other().index()];
+    let peer = settings.name_of(settings.me.other());
     match input {
         Input::Tick => "time has passed".into(),
         Input::Heard { link: id, beat } => format!("heartbeat {} of {peer} over {}", beat.get().number, link(id.0)),
@@ -298,7 +298,9 @@ pub fn words(input: &Input, settings: &Settings) -> String {
         }
         Input::PortRefused { link: id } => format!("{peer}'s kernel refused a heartbeat on {}", link(id.0)),
         Input::Link { link: id, state } => format!("{}: {state:?}", link(id.0)),
-        Input::EchoReply { witness, kind, number } => format!("witness {} answered echo {number} ({kind:?})", witness.0 + 1),
+        Input::EchoReply { witness, kind, number } => {
+            format!("witness {} answered echo {number} ({kind:?})", u16::from(witness.0).saturating_add(1))
+        }
         other => format!("{other:?}"),
     }
 }

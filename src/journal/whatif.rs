@@ -92,8 +92,9 @@ fn pairings<'a>(recorded: &'a [Decision], what_if: &'a [Decision]) -> Vec<Pairin
     for r in recorded {
         // The next of its kind, unless a later recorded one is nearer to it.
         let place = left.iter().position(|w| w.like(r)).filter(|place| {
-            let w = left[*place];
-            !recorded.iter().any(|other| other.at != r.at && other.like(w) && apart(other.at, w.at) < apart(r.at, w.at))
+            left.get(*place).is_some_and(|w| {
+                !recorded.iter().any(|other| other.at != r.at && other.like(w) && apart(other.at, w.at) < apart(r.at, w.at))
+            })
         });
         all.push(Pairing { recorded: Some(r), what_if: place.map(|place| left.remove(place)) });
     }
@@ -163,11 +164,11 @@ fn answer(text: &mut String, stretch: &Stretch, all: &[Pairing<'_>], calls: &[Cl
         count(&|p: &Pairing<'_>| p.what_if.is_none()),
         count(&|p: &Pairing<'_>| p.recorded.is_none()),
     );
-    let shifted = moves.len() - same - gone - new;
+    let shifted = moves.len().saturating_sub(same.saturating_add(gone).saturating_add(new));
     let _ = writeln!(
         text,
         "  answer      of {} changes of owner on {}: {same} the same, {shifted} at another time, {gone} not at all; {new} more",
-        moves.len() - new,
+        moves.len().saturating_sub(new),
         stretch.head.node
     );
     if let Some(longest) = calls.iter().max_by_key(|c| c.silence) {

@@ -58,7 +58,7 @@ pub fn explain(paths: &[PathBuf], last: usize) -> Result<Story, Trouble> {
         if newest {
             story.now = player.node().map(|node| ending(&file.head, node, explainer.last)).unwrap_or_default();
         }
-        if place + 1 == paths.len() || !player.played.remarks.is_empty() {
+        if place.saturating_add(1) == paths.len() || !player.played.remarks.is_empty() {
             story.remarks.extend(player.played.remarks);
         }
         for told in explainer.told.into_iter().rev() {

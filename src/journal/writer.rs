@@ -68,13 +68,13 @@ impl Files {
             }
         }
         let Some((file, size)) = &mut self.open else {
-            self.lost += chunk.lines;
+            self.lost = self.lost.saturating_add(chunk.lines);
             return;
         };
         match file.write_all(&chunk.bytes) {
-            Ok(()) => *size += chunk.bytes.len() as u64,
+            Ok(()) => *size = size.saturating_add(chunk.bytes.len() as u64),
             Err(error) => {
-                self.lost += chunk.lines;
+                self.lost = self.lost.saturating_add(chunk.lines);
                 self.refuse(&error);
             }
         }
@@ -94,7 +94,7 @@ impl Files {
     }
 
     fn begin(&mut self, mut head: Head) -> io::Result<()> {
-        head.lost += std::mem::take(&mut self.lost);
+        head.lost = head.lost.saturating_add(std::mem::take(&mut self.lost));
         if head.lost > 0 {
             head.begins = Begins::Gap;
             tracing::warn!("the flight recorder lost {} lines", head.lost);
@@ -111,15 +111,15 @@ impl Files {
         let mut line = serde_json::to_vec(&head)?;
         line.push(b'\n');
         let old = list(&self.dir)?;
-        let number = old.last().map_or(1, |(number, ..)| number + 1);
-        let mut room = self.keep.saturating_sub(self.largest() + ROOM as u64 + line.len() as u64);
+        let number = old.last().map_or(1, |(number, ..)| number.saturating_add(1));
+        let mut room = self.keep.saturating_sub(self.largest().saturating_add(ROOM as u64).saturating_add(line.len() as u64));
         let mut full = false;
         for (_, path, size) in old.iter().rev() {
             full |= *size > room;
             if full {
                 fs::remove_file(path)?;
             } else {
-                room -= size;
+                room = room.saturating_sub(*size);
             }
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.dir.join(name(number)))?;

@@ -27,7 +27,7 @@ impl ServiceManager {
     /// made or the thread not be started.
     pub fn spawn(group: GroupServices, reports: mpsc::UnboundedSender<Report>) -> io::Result<ServiceManager> {
         let dir = group.state_dir.join("services");
-        std::fs::create_dir_all(&dir)?;
+        crate::control::dirs::closed(&dir)?;
         let (letters, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("svc-{}", group.name)).spawn(move || {

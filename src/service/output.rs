@@ -6,9 +6,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -27,7 +28,7 @@ impl Writer {
 
     /// As a child's standard output or error; nowhere, when the file cannot be opened: a full disk must not stop a service.
     pub fn stdio(&self) -> Stdio {
-        match OpenOptions::new().create(true).append(true).open(&self.0) {
+        match OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0) {
             Ok(file) => file.into(),
             Err(error) => {
                 tracing::warn!(target: "service", "{}: {error}; the output is lost", self.0.display());
@@ -57,6 +58,7 @@ impl Follower {
     pub async fn follow(mut self, group: String, service: String) {
         let changes = self.path.parent().and_then(|dir| Changes::below(dir).ok());
         let mut quiet = true;
+        let (mut dropped, mut all, mut told) = (0_u64, 0_u64, None::<Instant>);
         loop {
             match &changes {
                 Some(changes) if quiet && changes.next().await.is_ok() => {}
@@ -64,14 +66,17 @@ impl Follower {
             }
             let before = self.at;
             let lines = self.lines();
-            quiet = self.at == before;
+            quiet = self.at == before && dropped == 0;
             match lines {
                 Ok((lines, skipped)) => {
                     for line in lines {
                         tracing::info!(target: "service", "{group}/{service}: {line}");
                     }
-                    if skipped > 0 {
-                        tracing::warn!(target: "service", "{group}/{service}: {skipped} bytes of output left out: too fast");
+                    dropped = dropped.saturating_add(skipped);
+                    all = all.saturating_add(skipped);
+                    if dropped > 0 && told.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+                        tracing::warn!(target: "service", "{group}/{service}: {dropped} bytes of output left out, {all} in all: too fast");
+                        (dropped, told) = (0, Some(Instant::now()));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -90,8 +95,14 @@ impl Follower {
         if length < self.at {
             self.at = 0;
         }
-        let skipped = (length - self.at).saturating_sub(LARGE);
-        self.at += skipped;
+        let behind = length.saturating_sub(self.at);
+        // Too fast to be followed, or for ever a little behind: the file is emptied whatever is in it.
+        if behind > LARGE || length > MOST {
+            file.set_len(0)?;
+            self.at = 0;
+            self.rest.clear();
+            return Ok((Vec::new(), behind));
+        }
         file.seek(SeekFrom::Start(self.at))?;
         let mut fresh = Vec::new();
         self.at += file.take(CHUNK).read_to_end(&mut fresh)? as u64;
@@ -99,7 +110,7 @@ impl Follower {
             file.set_len(0)?;
             self.at = 0;
         }
-        Ok((self.split(&fresh), skipped))
+        Ok((self.split(&fresh), 0))
     }
 
     /// Whole lines; what has no end yet waits, but not beyond a line's bound.
@@ -155,8 +166,12 @@ impl Changes {
 const PERIOD: Duration = Duration::from_millis(250);
 /// The most that one look reads: 256 KiB/s for each service.
 const CHUNK: u64 = 64 * 1024;
-/// A file of this size is emptied once it is read; a backlog of this size is passed over.
+/// A file of this size is emptied once it is read; a backlog of this size is left out.
 const LARGE: u64 = 1024 * 1024;
+/// A file of this size is emptied, read or not: with what is written between two looks that is all that it takes from the disk.
+const MOST: u64 = 4 * LARGE;
+/// Output that was left out is told of at most this often.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// The longest line; longer ones are broken.
 const LINE: usize = 4096;
 
@@ -188,5 +203,31 @@ mod tests {
         assert!(skipped > 1024 * 1024, "a flood is not followed to the end: {skipped}");
         file.write_all(b"\nafter\n").unwrap();
         assert_eq!(follower.lines().unwrap().0.last().unwrap(), "after");
+    }
+
+    /// A little faster than it is read, for a long time, and much faster: the file stays small, and nothing is lost uncounted.
+    #[test]
+    fn a_child_that_talks_never_fills_the_disk_and_what_is_left_out_is_counted() {
+        for burst in [80 * 1024, 3 * 1024 * 1024] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("out");
+            fs::write(&path, "").unwrap();
+            let mut follower = Follower::new(&path);
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            let (mut written, mut read, mut left_out, mut largest) = (0, 0, 0, 0);
+            let line = [&[b'x'; 1023][..], b"\n"].concat();
+            for _ in 0..600 {
+                file.write_all(&line.repeat(burst / line.len())).unwrap();
+                written += burst as u64;
+                largest = largest.max(fs::metadata(&path).unwrap().len());
+                let (lines, more) = follower.lines().unwrap();
+                read += lines.iter().map(|line| line.len() as u64 + 1).sum::<u64>();
+                left_out += more;
+            }
+            assert!(largest <= MOST + burst as u64, "{burst}: {largest}");
+            let known = read + left_out;
+            assert!(known.abs_diff(written) <= 2 * LARGE, "{burst}: {written} written, {read} read, {left_out} left out");
+            assert!(left_out > 0);
+        }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// A supervised process, as `STATE_DIR/services/GROUP-NAME.json` keeps it.
+/// A supervised process, as `STATE_DIR/services/GROUP=NAME.json` keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Its process id, which is also its session and its process group.
@@ -36,7 +37,7 @@ impl Record {
     /// Writes it, whole or not at all.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let fresh = path.with_extension("json.new");
-        let mut file = fs::File::create(&fresh)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_data()?;
         fs::rename(fresh, path)

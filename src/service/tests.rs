@@ -57,7 +57,7 @@ impl Bench {
     }
 
     fn record(&self, name: &str) -> Option<Record> {
-        Record::read(&self.dir.path().join(format!("services/web-{name}.json")))
+        Record::read(&self.dir.path().join(format!("services/web={name}.json")))
     }
 
     async fn running(&self) -> bool {
@@ -111,7 +111,7 @@ async fn a_process_starts_with_its_environment_and_stops_whole() {
     bench.order(1, Start(Epoch(8)));
     assert_eq!(bench.report().await, (1, ServiceReport::Started));
     assert!(bench.running().await);
-    let log = bench.path("services/web-sh.log");
+    let log = bench.path("services/web=sh.log");
     until("its output", || fs::read_to_string(&log).unwrap().contains("TWINBEAT_EPOCH=8")).await;
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("TWINBEAT_GROUP=web") && text.contains("TWINBEAT_NODE=master1"), "{text}");
@@ -161,7 +161,7 @@ async fn a_record_of_another_process_is_nobody_to_stop() {
     let me = i32::try_from(std::process::id()).unwrap();
     let mut record = Record::of(me, &["sleep".into(), "1000".into()]).unwrap();
     record.start += 1;
-    record.write(&bench.path("services/web-sleep.json")).unwrap();
+    record.write(&bench.path("services/web=sleep.json")).unwrap();
     assert!(!bench.running().await);
     bench.order(1, Stop);
     assert_eq!(bench.report().await, (1, ServiceReport::Stopped));

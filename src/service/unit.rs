@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::lsb::Lsb;
 use super::output::{Follower, Writer};
 use super::process::Process;
+use super::record::Record;
 use super::runner::Cancel;
 use super::systemd::Systemd;
 use super::{GroupServices, Kind, ServiceSpec, State};
@@ -64,7 +65,10 @@ impl Unit {
             let plain = spec.name();
             let taken = units.iter().filter(|(unit, _)| unit.spec.name() == plain).count();
             let name = if taken == 0 { plain } else { format!("{plain}-{}", taken + 1) };
-            let stem = dir.join(format!("{}-{}", file_name(&group.name), file_name(&name)));
+            // A sign between them that no name has: with `-`, `db` and `main-proxy` would share a file with `db-main` and `proxy`.
+            let stem = dir.join(format!("{}={}", file_name(&group.name), file_name(&name)));
+            let former = dir.join(format!("{}-{}", file_name(&group.name), file_name(&name)));
+            take_over(&append(&former, "json"), &append(&stem, "json"), &spec.kind);
             let output = append(&stem, "log");
             let body = match &spec.kind {
                 Kind::Lsb(path) => Body::Lsb(Lsb { script: group.tools.init_dir.join(path), output: Writer::new(&output) }),
@@ -127,6 +131,17 @@ impl Unit {
                 }
             }
         }
+    }
+}
+
+/// The record that an earlier version kept under another name, when it is this service's: the names could be another's as well.
+fn take_over(former: &Path, record: &Path, kind: &Kind) {
+    let Kind::Process(argv) = kind else { return };
+    if record.exists() || Record::read(former).is_none_or(|known| known.argv != *argv) {
+        return;
+    }
+    if let Err(error) = std::fs::rename(former, record) {
+        tracing::warn!(target: "service", "{}: {error}", former.display());
     }
 }
 

@@ -102,7 +102,7 @@ impl Direction {
         let (kind, name) = path.parts();
         let mut hasher = blake3::Hasher::new_keyed(&self.tag_key);
         hasher.update(header);
-        hasher.update(&counted(kind.len() + name.len()));
+        hasher.update(&counted(kind.len().saturating_add(name.len())));
         hasher.update(kind.as_bytes());
         hasher.update(name.as_bytes());
         hasher.update(signed);

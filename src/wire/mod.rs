@@ -7,6 +7,9 @@
 //! What this module refuses to do: it has no clock, no socket and no replay guard. Whether a verified heartbeat is *new* is
 //! the core's question (SAFETY R12), since only the core knows what it heard and sent.
 
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod body;
 mod budget;
 mod encode;

@@ -76,7 +76,7 @@ impl Opener {
     pub fn open_within(&mut self, path: &Path, bytes: &[u8], may_verify: bool) -> Result<Arc<Verified<Heartbeat>>, Reject> {
         let opened = self.judge(path, bytes, may_verify);
         match &opened {
-            Ok(_) => self.tally.accepted += 1,
+            Ok(_) => self.tally.accepted = self.tally.accepted.saturating_add(1),
             Err(reject) => self.tally.rejects.count(*reject),
         }
         opened
@@ -94,13 +94,13 @@ impl Opener {
             return Err(if mine { Reject::Reflected } else { Reject::Tag });
         }
         if let Some(known) = self.recent.iter().find(|known| *known.signed == *frame.signed) {
-            self.tally.copies += 1;
+            self.tally.copies = self.tally.copies.saturating_add(1);
             return Ok(Arc::clone(&known.beat));
         }
         if !may_verify {
             return Err(Reject::Budget);
         }
-        self.tally.verifications += 1;
+        self.tally.verifications = self.tally.verifications.saturating_add(1);
         let message = self.directions.from_peer.signed_message(frame.body);
         self.peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
         let beat = body::read(frame.body, &self.names).ok_or(Reject::Body)?;
@@ -123,11 +123,11 @@ impl Frame<'_> {
         if bytes.len() <= OVERHEAD {
             return Err(Reject::TooShort);
         }
-        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(Reject::TooShort)?;
-        if header[..MAGIC.len()] != MAGIC {
+        let ([magic @ .., version], rest) = bytes.split_first_chunk::<HEADER>().ok_or(Reject::TooShort)?;
+        if *magic != MAGIC {
             return Err(Reject::Magic);
         }
-        match header[MAGIC.len()].cmp(&FRAME_VERSION) {
+        match version.cmp(&FRAME_VERSION) {
             Ordering::Less => return Err(Reject::Older),
             Ordering::Greater => return Err(Reject::Newer),
             Ordering::Equal => {}

@@ -56,6 +56,14 @@ rejects! {
 
 const REASONS: usize = Reject::ALL.len();
 
+impl Reject {
+    /// Its place in a table of all reasons.
+    fn of<T>(self, table: &mut [T; REASONS]) -> &mut T {
+        #[expect(clippy::indexing_slicing, reason = "as many places as reasons: no value of the type is outside")]
+        &mut table[self as usize]
+    }
+}
+
 /// How many frames were refused, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Rejects([u64; REASONS]);
@@ -63,13 +71,13 @@ pub struct Rejects([u64; REASONS]);
 impl Rejects {
     /// One more.
     pub(super) fn count(&mut self, reject: Reject) {
-        let count = &mut self.0[reject as usize];
+        let count = reject.of(&mut self.0);
         *count = count.saturating_add(1);
     }
 
     /// How many for this reason.
-    pub fn of(&self, reject: Reject) -> u64 {
-        self.0[reject as usize]
+    pub fn of(mut self, reject: Reject) -> u64 {
+        *reject.of(&mut self.0)
     }
 
     /// How many in all.
@@ -102,12 +110,12 @@ impl RejectLog {
     pub fn note(&mut self, now: Mono, reject: Reject) -> Option<RejectLine> {
         self.unsaid.count(reject);
         self.total.count(reject);
-        let last = &mut self.last[reject as usize];
+        let last = reject.of(&mut self.last);
         if last.is_some_and(|last| now.since(last) < LOG_EVERY) {
             return None;
         }
         *last = Some(now);
-        let since_last = std::mem::take(&mut self.unsaid.0[reject as usize]);
+        let since_last = std::mem::take(reject.of(&mut self.unsaid.0));
         Some(RejectLine { reject, since_last, total: self.total.of(reject) })
     }
 }

@@ -54,7 +54,7 @@ impl Signer {
 
     /// Signs any bytes as if they were a heartbeat's body.
     pub(super) fn sign_body(&self, body: &[u8]) -> Result<SignedBody, SignError> {
-        let frame = OVERHEAD + body.len();
+        let frame = body.len().saturating_add(OVERHEAD);
         if frame > MAX_FRAME {
             return Err(SignError::TooLong(frame));
         }
@@ -77,6 +77,6 @@ impl SignedBody {
 
     /// How long its frames are.
     pub fn frame_len(&self) -> usize {
-        OVERHEAD - SIGNATURE + self.0.len()
+        self.0.len().saturating_add(OVERHEAD - SIGNATURE)
     }
 }

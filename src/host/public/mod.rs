@@ -9,6 +9,7 @@
 
 mod types;
 mod watch;
+mod witness;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -20,8 +21,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 pub use self::types::{PublicConfig, PublicEvent, SendError};
-use self::watch::{Verdict, View, Vip, Witness};
+use self::watch::{Verdict, View, Vip};
+use self::witness::{Named, Witness};
 use super::neighbour::{self, Neighbour};
+use super::neighbour_table;
 use super::packet::{PacketError, PacketSocket};
 use super::raw_echo::{self, Purpose, Route, Tag, parse_reply, same_family};
 use crate::core::id::{GroupId, Mac, WitnessId};
@@ -54,6 +57,7 @@ struct Link {
 
 enum Woke {
     Tick,
+    Judge,
     Frame(usize, usize),
     Failed(usize),
 }
@@ -72,7 +76,7 @@ impl PublicSide {
         {
             let link = links.iter().position(|link| link.interface == *interface).unwrap_or_else(|| {
                 links.push(Link { interface: interface.clone(), addresses: Vec::new(), socket: None });
-                links.len() - 1
+                links.len().saturating_sub(1)
             });
             if let Some(link) = links.get_mut(link) {
                 link.addresses.push(*address);
@@ -113,6 +117,10 @@ impl PublicSide {
         }
         if opened || self.ticks.is_multiple_of(MACS_EVERY) {
             self.mine = own_macs();
+            let pinned = pinned(&self.config.interface);
+            for witness in &mut self.witnesses {
+                witness.pin(pinned.iter().find(|(address, _)| *address == witness.address).map(|(_, mac)| *mac));
+            }
         }
         if opened {
             self.witnesses.iter_mut().for_each(Witness::forget_asking);
@@ -198,14 +206,27 @@ impl PublicSide {
         let send = |frame: &[u8]| {
             send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, frame))
         };
-        if frame.len() <= raw_echo::FRAME_MAX {
+        let mut whole = frame.len() <= raw_echo::FRAME_MAX;
+        if whole {
             match send(frame) {
                 // The interface's MTU is below the smallest that heartbeats are made for.
-                Err(SendError::Io(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {}
-                sent => return sent.map(|()| true),
+                Err(SendError::Io(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => whole = false,
+                sent => sent?,
             }
         }
-        send(&[]).map(|()| false)
+        if !whole {
+            send(&[])?;
+        }
+        let now = Instant::now();
+        if matches!(kind, EchoKind::Vip(_))
+            && let Some(known) = self.witnesses.get_mut(usize::from(witness.0))
+            && known.sounded()
+            && known.may_ask_at_once(now)
+        {
+            known.mistrust();
+            self.ask_for_witnesses();
+        }
+        Ok(whole)
     }
 
     /// Has a witness carry a heartbeat frame to the peer (SAFETY R4a): the first one that answered lately and shares a
@@ -224,7 +245,7 @@ impl PublicSide {
             .collect();
         known.sort_by_key(|(stale, id, ..)| (*stale, *id));
         let (_, id, witness, to, source) = known.first().copied().ok_or(SendError::NoWitness)?;
-        self.relay_number += 1;
+        self.relay_number = self.relay_number.wrapping_add(1);
         let tag = Tag { purpose: Purpose::Relay, sender: self.config.node, life: self.life, number: self.relay_number };
         if frame.len() > raw_echo::FRAME_MAX {
             return Err(SendError::TooLong);
@@ -246,7 +267,7 @@ impl PublicSide {
         let to = witness.mac.ok_or(SendError::Unresolved(id))?;
         let address = witness.address;
         let source = *self.config.peer.iter().find(|peer| same_family(peer, &address)).ok_or(SendError::NoWitness)?;
-        self.relay_number += 1;
+        self.relay_number = self.relay_number.wrapping_add(1);
         let tag = Tag { purpose: Purpose::Inquiry, sender: self.config.node, life: self.life, number: self.relay_number };
         let filling = vec![0; size.min(raw_echo::FRAME_MAX)];
         send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness: address }, &tag, &filling))
@@ -273,8 +294,19 @@ impl PublicSide {
             }
             match self.woken().await {
                 Woke::Tick => {
-                    self.ticks += 1;
+                    self.ticks = self.ticks.wrapping_add(1);
                     let _ = self.rebuild();
+                }
+                Woke::Judge => {
+                    let now = Instant::now();
+                    let interface = &self.config.interface;
+                    for witness in &mut self.witnesses {
+                        let before = witness.mac;
+                        if let Some(mac) = witness.judge(now) {
+                            let was = before.map_or_else(|| "nowhere".into(), |mac| mac.to_string());
+                            tracing::info!(target: "witness", "{} is at {mac} on {interface} now, no longer at {was}", witness.address);
+                        }
+                    }
                 }
                 Woke::Failed(link) => {
                     // Down (the socket works again when it is up) or deleted.
@@ -295,20 +327,21 @@ impl PublicSide {
     }
 
     async fn woken(&mut self) -> Woke {
-        let Self { links, buffer, ticker, turn, .. } = self;
+        let Self { links, buffer, ticker, turn, witnesses, .. } = self;
         let ticker = ticker.get_or_insert_with(|| {
             let mut ticker = interval(TICK);
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticker
         });
         *turn = turn.wrapping_add(1);
-        poll_fn(|cx| {
+        let judge = witnesses.iter().filter_map(Witness::deadline).min();
+        let woken = poll_fn(|cx| {
             if ticker.poll_tick(cx).is_ready() {
                 return Poll::Ready(Woke::Tick);
             }
             // A flood on one interface does not keep the others waiting.
             for step in 0..links.len() {
-                let at = turn.wrapping_add(step) % links.len();
+                let at = turn.wrapping_add(step).checked_rem(links.len()).unwrap_or(0);
                 if let Some(socket) = links.get(at).and_then(|link| link.socket.as_ref()) {
                     match socket.poll_recv(cx, buffer) {
                         Poll::Ready(Ok(length)) => return Poll::Ready(Woke::Frame(at, length)),
@@ -318,8 +351,11 @@ impl PublicSide {
                 }
             }
             Poll::Pending
-        })
-        .await
+        });
+        match judge {
+            Some(at) => tokio::time::timeout_at(at, woken).await.unwrap_or(Woke::Judge),
+            None => woken.await,
+        }
     }
 
     /// What one frame says; acts on what concerns only this side.
@@ -333,14 +369,30 @@ impl PublicSide {
             None => view.judge(&Neighbour::parse(frame)?, now),
         };
         match verdict? {
-            Verdict::Seen(event) => Some(event),
+            Verdict::Seen(event) => {
+                if let PublicEvent::EchoReply { witness, kind: EchoKind::Vip(_), .. } = event {
+                    self.witnesses.get_mut(usize::from(witness.0))?.heard();
+                }
+                Some(event)
+            }
+            Verdict::Vouched(index, number) => {
+                self.witnesses.get_mut(index)?.vouched(number);
+                None
+            }
             Verdict::Answer(frame) => {
                 let _ = send_on(&self.links, link, |_| Some(frame));
                 None
             }
             Verdict::WitnessIs(index, mac) => {
                 let witness = self.witnesses.get_mut(index)?;
-                witness.answered(mac, now);
+                match witness.named(mac, now) {
+                    Named::Nothing => return None,
+                    Named::Known => {}
+                    Named::Ask(both) => {
+                        self.ask_both(index, both);
+                        return None;
+                    }
+                }
                 let number = witness.numbered()?;
                 Some(PublicEvent::EchoReply { witness: WitnessId(u8::try_from(index).ok()?), kind: EchoKind::Own, number })
             }
@@ -352,6 +404,17 @@ impl PublicSide {
                 }
                 None
             }
+        }
+    }
+
+    /// Two MACs are said to be a witness's: each is asked, by a question and by an echo, both from the own address.
+    fn ask_both(&self, index: usize, both: [(Mac, u64); 2]) {
+        let Some(witness) = self.witnesses.get(index).map(|witness| witness.address) else { return };
+        let Some(source) = self.config.own.iter().copied().find(|own| same_family(own, &witness)) else { return };
+        for (to, number) in both {
+            let tag = Tag { purpose: Purpose::Verify, sender: self.config.node, life: self.life, number };
+            let _ = send_on(&self.links, 0, |mine| neighbour::write(mine, source, witness, Some(to)));
+            let _ = send_on(&self.links, 0, |from| raw_echo::request(&Route { from, to, source, witness }, &tag, &[]));
         }
     }
 
@@ -389,6 +452,11 @@ fn own_macs() -> Vec<Mac> {
     macs.sort();
     macs.dedup();
     macs
+}
+
+/// The permanent neighbour entries of an interface: the administrator's own word on who is where.
+fn pinned(interface: &str) -> Vec<(IpAddr, Mac)> {
+    neighbour_table::permanent(interface).unwrap_or_default()
 }
 
 const BUFFER: usize = 2048;

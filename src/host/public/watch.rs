@@ -1,12 +1,12 @@
 //! What a frame on the public side means: pure, so that it can be tested without a wire.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::PublicEvent;
+use super::witness::Witness;
 use crate::core::id::{GroupId, Mac, NodeId, WitnessId};
 use crate::host::neighbour::{Advertisement, Arp, BROADCAST, Neighbour, Solicitation};
 use crate::host::raw_echo::{Purpose, Reply, same_family};
@@ -24,20 +24,6 @@ pub(super) struct Vip {
     pub(super) probed: Option<Instant>,
 }
 
-/// A witness, and what we know of its MAC.
-#[derive(Debug)]
-pub(super) struct Witness {
-    pub(super) address: IpAddr,
-    /// As it last answered; kept when it no longer answers.
-    pub(super) mac: Option<Mac>,
-    asked: Option<Instant>,
-    answered: Option<Instant>,
-    /// Questions since the last answer.
-    unanswered: u32,
-    /// Questions that stand for echoes, oldest first: their numbers, and when they went out.
-    numbered: VecDeque<(u64, Instant)>,
-}
-
 /// What follows from a frame.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -49,6 +35,8 @@ pub(super) enum Verdict {
     WitnessIs(usize, Mac),
     /// A witness seems to be elsewhere: to be asked.
     WitnessMoved(usize),
+    /// An echo that asked a MAC whether it is a witness's came back.
+    Vouched(usize, u64),
 }
 
 /// What must be known to judge a frame.
@@ -69,58 +57,6 @@ pub(super) fn guard(vips: &[Vip], group: GroupId, witness: &IpAddr) -> Option<Ip
     vips.iter().find(|vip| vip.group == group && vip.link == 0 && same_family(&vip.address, witness)).map(|vip| vip.address)
 }
 
-impl Witness {
-    pub(super) fn new(address: IpAddr) -> Self {
-        Self { address, mac: None, asked: None, answered: None, unanswered: 0, numbered: VecDeque::new() }
-    }
-
-    pub(super) fn answered(&mut self, mac: Mac, now: Instant) {
-        (self.mac, self.answered, self.unanswered) = (Some(mac), Some(now), 0);
-    }
-
-    /// A numbered question went out now; those older than `patience` are given up.
-    pub(super) fn number(&mut self, number: u64, now: Instant, patience: Duration) {
-        self.numbered.retain(|(_, at)| now.duration_since(*at) <= patience);
-        self.numbered.push_back((number, now));
-    }
-
-    /// Which numbered question an answer belongs to. It does not say: so to the oldest, which makes no evidence newer than it is.
-    pub(super) fn numbered(&mut self) -> Option<u64> {
-        self.numbered.pop_front().map(|(number, _)| number)
-    }
-
-    /// It answered within the last rounds of questions.
-    pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        self.answered.is_some_and(|at| now.duration_since(at) < 2 * ASK_AGAIN)
-    }
-
-    /// The socket is new: ask at once.
-    pub(super) fn forget_asking(&mut self) {
-        (self.asked, self.answered) = (None, None);
-    }
-
-    /// Something speaks for another MAC: ask everybody.
-    pub(super) fn mistrust(&mut self) {
-        (self.asked, self.answered, self.unanswered) = (None, None, BROADCAST_AFTER);
-    }
-
-    /// A forged announcement must not make us ask without end.
-    pub(super) fn may_ask_at_once(&self, now: Instant) -> bool {
-        self.asked.is_none_or(|at| now.duration_since(at) >= ASK_AT_MOST)
-    }
-
-    /// Whether to ask now, and whom: the known MAC, or (inner None) everybody.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Option<Mac>> {
-        let wait = if self.answered.is_some() && self.unanswered == 0 { ASK_AGAIN } else { ASK_MISSING };
-        if self.asked.is_some_and(|at| now.duration_since(at) < wait) {
-            return None;
-        }
-        self.asked = Some(now);
-        self.unanswered = self.unanswered.saturating_add(1);
-        Some(self.mac.filter(|_| self.unanswered <= BROADCAST_AFTER))
-    }
-}
-
 impl View<'_> {
     /// An echo reply. Only what the network delivered to this very interface counts.
     pub(super) fn judge_reply(&self, reply: &Reply<'_>, node: NodeId, life: u64) -> Option<Verdict> {
@@ -137,6 +73,10 @@ impl View<'_> {
                 let witness = WitnessId(u8::try_from(witness).unwrap_or(u8::MAX));
                 Verdict::Seen(PublicEvent::FollowsSender { witness })
             }),
+            Purpose::Verify => {
+                let mine = !foreign && tag.life == life && self.own.contains(&reply.destination);
+                mine.then_some(Verdict::Vouched(witness, tag.number))
+            }
             Purpose::Vip(group) | Purpose::Challenge(group) | Purpose::Control(group) => {
                 if guard(self.vips, group, &reply.source) != Some(reply.destination) {
                     return None;
@@ -257,14 +197,6 @@ fn spoken_for(group: GroupId, by: Mac, answer: bool) -> PublicEvent {
 
 /// An all-nodes advertisement this soon after our probe answers it. Probes are 20 ms apart, answers take microseconds.
 const PROBE_ANSWER: Duration = Duration::from_millis(500);
-/// A witness that answers is asked again after so long,
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// one that does not after so long (in whole ticks of the caller),
-const ASK_MISSING: Duration = Duration::from_millis(400);
-/// and on a hint at most so often.
-const ASK_AT_MOST: Duration = Duration::from_millis(100);
-/// After so many questions to the known MAC everybody is asked.
-const BROADCAST_AFTER: u32 = 2;
 
 #[cfg(test)]
 #[path = "watch_tests.rs"]

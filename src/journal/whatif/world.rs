@@ -106,11 +106,12 @@ impl<'a> World<'a> {
         let mut services: Vec<ServiceModel> = settings.groups.iter().map(|g| ServiceModel::new(g.services)).collect();
         let mut named = vec![false; groups];
         if node.deadline().is_some() {
-            for (g, seen) in node.view(now).groups.iter().enumerate().take(groups) {
-                named[g] = seen.role == "owner";
-                kernel.groups[g].gate = seen.lease_ms_left.map(|left| now + Span::millis(left));
-                kernel.groups[g].address = named[g].then_some(now + Span::secs(2));
-                services[g].running = seen.service == "running" || seen.service == "warm";
+            let seen = node.view(now).groups;
+            for (((seen, named), kernel), service) in seen.iter().zip(&mut named).zip(&mut kernel.groups).zip(&mut services) {
+                *named = seen.role == "owner";
+                kernel.gate = seen.lease_ms_left.map(|left| now + Span::millis(left));
+                kernel.address = named.then_some(now + Span::secs(2));
+                service.running = seen.service == "running" || seen.service == "warm";
             }
         }
         Ok(World {
@@ -148,7 +149,7 @@ impl<'a> World<'a> {
                 self.give(Input::Tick);
             } else {
                 self.now = self.now.max(*at);
-                next += 1;
+                next = next.saturating_add(1);
                 self.recorded(input);
             }
         }
@@ -162,7 +163,7 @@ impl<'a> World<'a> {
     }
 
     fn later(&mut self, after: Span, what: What) {
-        self.queued += 1;
+        self.queued = self.queued.saturating_add(1);
         self.queue.insert((self.now + after, self.queued), what);
     }
 
@@ -170,7 +171,7 @@ impl<'a> World<'a> {
         match what {
             What::Input(input) => self.give(input),
             What::ServiceDone(group, token) => {
-                if let Some((attempt, report)) = self.services[group].finish(token) {
+                if let Some((attempt, report)) = self.services.get_mut(group).and_then(|service| service.finish(token)) {
                     self.give(Input::Services { group: GroupId(group as u8), attempt, report });
                 }
             }
@@ -179,6 +180,9 @@ impl<'a> World<'a> {
 
     /// A recorded input: a fact of the world is given, an answer to the recorded node's own deeds is not.
     fn recorded(&mut self, input: &Input) {
+        if self.node.settings().knows(input).is_err() {
+            return; // of a link, group or witness that is not there: the node passes it over as well
+        }
         match input {
             Input::Tick | Input::EchoReply { .. } | Input::Gate { .. } | Input::Address { .. } => {}
             Input::Persisted { .. } => self.disk_fails = false,
@@ -193,7 +197,7 @@ impl<'a> World<'a> {
                 self.give(Input::HeardByTable { group: *group, beat });
             }
             Input::Services { group, report: report @ ServiceReport::Died { .. }, .. } => {
-                let service = &mut self.services[usize::from(group.0)];
+                let Some(service) = self.services.get_mut(usize::from(group.0)) else { return };
                 if service.die() {
                     let attempt = service.attempt;
                     self.give(Input::Services { group: *group, attempt, report: report.clone() });
@@ -201,10 +205,10 @@ impl<'a> World<'a> {
             }
             Input::Services { .. } => {}
             Input::Start(start) => {
-                for (g, group) in self.kernel.groups.iter_mut().enumerate() {
+                for (g, (group, service)) in self.kernel.groups.iter_mut().zip(&mut self.services).enumerate() {
                     group.gate = start.gates.get(g).copied().flatten();
                     group.address = start.addresses.get(g).copied().unwrap_or(false).then_some(self.now + Span::secs(2));
-                    self.services[g].running = start.running.get(g).copied().unwrap_or(false);
+                    service.running = start.running.get(g).copied().unwrap_or(false);
                 }
                 self.give(input.clone());
             }
@@ -271,12 +275,11 @@ impl<'a> World<'a> {
         }
         for echo in &mut beat.echoes {
             let recorded = self.stretch.sent.binary_search_by_key(&echo.number, |(number, _)| *number);
-            if let Ok(place) = recorded {
-                let (_, at) = self.stretch.sent[place];
+            if let Some((_, at)) = recorded.ok().and_then(|place| self.stretch.sent.get(place)) {
                 // The newest that was on its way when the recorded one was sent.
-                let mine = self.sent.partition_point(|(_, sent)| *sent <= at);
+                let mine = self.sent.partition_point(|(_, sent)| sent <= at);
                 let before = self.stretch.sent.first().map_or(0, |(first, _)| first.saturating_sub(1));
-                echo.number = mine.checked_sub(1).map_or(before, |place| self.sent[place].0);
+                echo.number = mine.checked_sub(1).and_then(|place| self.sent.get(place)).map_or(before, |(number, _)| *number);
             }
         }
         Arc::new(Verified::vouch(beat))
@@ -307,7 +310,7 @@ impl<'a> World<'a> {
                 if let Some(input) = answer.filter(of_group) {
                     self.later(NEIGHBOUR, What::Input(input));
                 } else if nearest(&self.stretch.probes, self.now, |at| *at, reach).is_none() {
-                    self.outcome.assumed.probes += 1;
+                    self.outcome.assumed.probes = self.outcome.assumed.probes.saturating_add(1);
                 }
             }
             Output::Write { group, .. } | Output::Announce { group } => {
@@ -334,10 +337,9 @@ impl<'a> World<'a> {
             Output::Services { group, attempt, order } => {
                 let g = usize::from(group.0);
                 // What the recorded service said next it would have said here.
-                let place = self.stretch.services.partition_point(|(at, ..)| *at < self.now);
-                let next =
-                    self.stretch.services[place..].iter().find(|(_, other, _)| *other == group.0).map(|(.., report)| report);
-                let service = &mut self.services[g];
+                let later = self.stretch.services.iter().skip_while(|(at, ..)| *at < self.now);
+                let next = later.filter(|(_, other, _)| *other == group.0).map(|(.., report)| report).next();
+                let Some(service) = self.services.get_mut(g) else { return };
                 service.start_fails = matches!(next, Some(ServiceReport::StartFailed { .. }));
                 service.stop_fails = matches!(next, Some(ServiceReport::StopFailed { .. }));
                 let (time, token) = service.take(attempt, order, &mut self.rng);
@@ -360,14 +362,14 @@ impl<'a> World<'a> {
             nearest(all, self.now, |(at, _)| *at, reach).copied()
         };
         let Some((_, answered)) = near(Asks::Reach) else {
-            self.outcome.assumed.reach += 1;
+            self.outcome.assumed.reach = self.outcome.assumed.reach.saturating_add(1);
             return None;
         };
         let Asks::Table(group) = asks else { return answered };
         match near(asks) {
             Some((_, answered)) => answered,
             None => {
-                self.outcome.assumed.table += 1;
+                self.outcome.assumed.table = self.outcome.assumed.table.saturating_add(1);
                 answered.filter(|_| self.named.get(usize::from(group)).copied().unwrap_or(false))
             }
         }
