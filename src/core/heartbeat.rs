@@ -155,6 +155,9 @@ pub enum Offer {
     /// A service does not run and does not start.
     #[serde(rename = "service")]
     ServiceFailed,
+    /// Its kernel does not make the gate.
+    #[serde(rename = "gate")]
+    Unguarded,
 }
 
 /// "I am ready to own with this epoch." The claimer's incarnation is the heartbeat's own.

@@ -274,6 +274,8 @@ impl Group {
             Some(Offer::PublicLost)
         } else if matches!(self.running, Running::Failed(..)) {
             Some(Offer::ServiceFailed)
+        } else if cx.is_unguarded() {
+            Some(Offer::Unguarded)
         } else {
             None
         };

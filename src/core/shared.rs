@@ -51,6 +51,9 @@ pub struct Shared {
     pub dirty: bool,
     /// The state directory cannot be written: since when.
     pub disk_failed: Option<String>,
+    /// The kernel does not make the gate: why, and when that was last said.
+    #[serde(default)]
+    pub unguarded: Option<(String, Mono)>,
     /// The longest own lease that the peer has ever echoed; zero when it never did.
     pub acked_lease: Span,
     numbers: u64,
@@ -78,6 +81,7 @@ impl Shared {
             come_back: false,
             dirty: false,
             disk_failed: None,
+            unguarded: None,
             acked_lease: Span::ZERO,
             numbers: 0,
             wake: None,

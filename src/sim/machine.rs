@@ -138,8 +138,6 @@ pub struct Machine {
     pub busy_until: Moment,
     /// The next renewal is stopped between its reckoning and its sending.
     pub stalls: bool,
-    /// When a renewal was sent that had been reckoned before a stop.
-    pub stalled: Option<Moment>,
     /// When it was last paused and went on.
     pub unpaused: Option<Moment>,
     /// When its ruleset was last flushed.
@@ -175,7 +173,6 @@ impl Machine {
             tick_at: Moment::NEVER,
             busy_until: Moment::ZERO,
             stalls: false,
-            stalled: None,
             unpaused: None,
             flushed: None,
             comes_back: None,
