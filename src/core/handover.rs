@@ -148,7 +148,7 @@ impl Group {
         }
         let Some(w) = &mut s.wish else { return Next::Stay(Role::Standby(s)) };
         let services = cx.settings.groups[usize::from(self.id.0)].services;
-        let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed | Offer::Unguarded));
+        let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed));
         loop {
             match w.stage {
                 Stage::Reserve => {

@@ -152,12 +152,9 @@ pub enum Offer {
     /// No carrier, or no witness, on the public side.
     #[serde(rename = "public")]
     PublicLost,
-    /// A service does not run and does not start.
+    /// A service does not run and does not start, or the kernel does not make the gate.
     #[serde(rename = "service")]
     ServiceFailed,
-    /// Its kernel does not make the gate.
-    #[serde(rename = "gate")]
-    Unguarded,
 }
 
 /// "I am ready to own with this epoch." The claimer's incarnation is the heartbeat's own.

@@ -272,10 +272,8 @@ impl Group {
             Some(Offer::Standby)
         } else if peer_reach && !path_holds && cx.lost_alone(now) {
             Some(Offer::PublicLost)
-        } else if matches!(self.running, Running::Failed(..)) {
+        } else if matches!(self.running, Running::Failed(..)) || cx.is_unguarded() {
             Some(Offer::ServiceFailed)
-        } else if cx.is_unguarded() {
-            Some(Offer::Unguarded)
         } else {
             None
         };

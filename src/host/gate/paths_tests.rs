@@ -452,7 +452,7 @@ fn many(count: u16) -> Vec<IpAddr> {
     assert!(high < 16, "{low}");
     let one = |n: u16| {
         let [high, low] = n.to_be_bytes();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             IpAddr::V4(Ipv4Addr::new(10, 77, high, low))
         } else {
             IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, n))
@@ -521,6 +521,21 @@ fn measure_size() {
         let lines: String = (0..interfaces / 2).map(|n| format!("link add x{n} type veth peer name y{n}\n")).collect();
         std::fs::write(file.path(), lines).unwrap();
         netns.run(&format!("ip -batch {}", file.path().display()));
+        if interfaces == 0 {
+            let mut gate = netns.inside(|| Gate::new("twinbeat_t_a", vec![vips()]).unwrap());
+            gate.install().unwrap();
+            let before = netns.run("nft list ruleset");
+            for round in 0..3 {
+                for verb in ["add", "del"] {
+                    let end = |n: i32| if verb == "add" { format!(" type veth peer name w{n}") } else { String::new() };
+                    let lines: String = (0..500).map(|n| format!("link {verb} v{n}{}\n", end(n))).collect();
+                    std::fs::write(file.path(), lines).unwrap();
+                    netns.run(&format!("ip -batch {}", file.path().display()));
+                }
+                println!("{} interfaces came and went", 1000 * (round + 1));
+            }
+            assert_eq!(netns.run("nft list ruleset"), before);
+        }
         for count in [1, 10, 100, 1000] {
             let mut gate = netns.inside(|| Gate::new("twinbeat_t_a", vec![many(count)]).unwrap());
             let start = now();

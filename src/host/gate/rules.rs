@@ -30,7 +30,7 @@ pub(super) struct Chain {
     pub rules: Vec<Rule>,
 }
 
-/// All chains. `kinds`: the kernel can tell an interface's kind (Linux 5.6); without it what a challenge diverts to this
+/// All chains. `kinds`: the kernel can tell an interface's kind (Linux 5.1); without it what a challenge diverts to this
 /// machine is routed on instead of dropped, where the machine routes at all.
 pub(super) fn chains(kinds: bool) -> Vec<Chain> {
     let inet =
