@@ -104,6 +104,7 @@ impl Kernel {
         let live = self.gate_open(now, group);
         let GroupKernel { gate: element, in_force, .. } = &mut self.groups[group];
         match order {
+            GateOrder::Renew(_) if !self.table && broken(Broken::FlushIgnored) => GateReport::Failed(REFUSED.into()),
             // As the host does it: without a table the instant that was in force tells whether the gate had closed.
             GateOrder::Renew(_) if !self.table && in_force.is_none_or(|until| now >= until) => GateReport::Lapsed,
             _ if !self.table && self.refuses => GateReport::Unguarded(REFUSED.into()),

@@ -8,7 +8,7 @@ use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElem
 
 use super::rules::{Chain, chains};
 use super::ruleset::{Family, Message, Ruleset, batch};
-use super::{EARLY, SHORTEST, now};
+use super::{EARLY, MARGIN, SHORTEST, now};
 use crate::core::time::{Mono, Span};
 use crate::host::netlink::Channel;
 
@@ -65,15 +65,15 @@ impl Gate {
     /// Makes the tables, and removes that of an earlier version. What is closed stays closed; what a life before left open stays
     /// open until its own instant. Repairs whatever is missing.
     pub fn install(&mut self) -> io::Result<()> {
-        self.build(&[])
+        self.build(&[]).map(drop)
     }
 
     /// Opens a group's gate, whatever it was, until this instant; an instant too near or past is an error.
     pub fn open(&mut self, group: usize, until: Mono) -> io::Result<()> {
         let vips = self.vips(group)?;
         let rules = |table: &str, millis| opening(&Ruleset { table }, &vips, millis);
-        self.timed(until, &[], rules)?;
-        self.groups[group].lasts = Some(until);
+        let early = self.timed(until, &[], rules)?;
+        self.groups[group].lasts = Some(until.back(early));
         Ok(())
     }
 
@@ -85,8 +85,8 @@ impl Gate {
             [rules.shut(&vips), rules.open(&vips, millis)].concat()
         };
         match self.timed(until, &[], rules) {
-            Ok(()) => {
-                self.groups[group].lasts = Some(until);
+            Ok(early) => {
+                self.groups[group].lasts = Some(until.back(early));
                 Ok(Renewal::Renewed)
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
@@ -119,7 +119,7 @@ impl Gate {
     pub fn rebuild(&mut self, group: usize, until: Mono) -> io::Result<()> {
         let vips = self.vips(group)?;
         match self.build(&[(vips, until)]) {
-            Ok(()) => self.groups[group].lasts = Some(until),
+            Ok(early) => self.groups[group].lasts = Some(until.back(early)),
             Err(error) if is_too_late(&error) => {
                 self.build(&[])?;
                 self.close(group)?;
@@ -138,7 +138,7 @@ impl Gate {
 
     /// Opens a group's gate like [`open`](Self::open), and calls this between the look at the clock and the kernel.
     #[cfg(test)]
-    pub(super) fn held_up(&mut self, group: usize, until: Mono, between: impl Fn()) -> io::Result<()> {
+    pub(super) fn held_up(&mut self, group: usize, until: Mono, between: impl Fn()) -> io::Result<Span> {
         let vips = self.vips(group)?;
         self.timed(until, &[], |table, millis| {
             between();
@@ -165,7 +165,7 @@ impl Gate {
             if old && until.is_none() {
                 until = self.expiry(Family::Netdev, vips[0])?;
             }
-            let Some(until) = until.filter(|until| millis(now(), *until).is_some()) else { continue };
+            let Some(until) = until.filter(|until| millis(now(), until.back(EARLY)).is_some()) else { continue };
             for vip in &vips {
                 whole = whole && self.open_until(*vip)?.is_some();
             }
@@ -239,35 +239,45 @@ impl Gate {
         self.groups.iter().flat_map(|group| &group.vips).copied().collect()
     }
 
-    /// Sends what opens until `until`, in such a way that the kernel takes it at once or not at all: a timeout is relative, and this
-    /// process may stand still between its look at the clock and the kernel. So it first makes a ticket, an element that lives for
-    /// [`super::TICKET_LIFE`], then looks at the clock, and the batch takes the ticket: where that has expired, nothing of the batch
-    /// is done, and it is made again with the time that is left (SAFETY R1 †). `before` is what the ticket's set needs to exist.
-    fn timed(&mut self, until: Mono, before: &[Message], messages: impl Fn(&str, u64) -> Vec<Message>) -> io::Result<()> {
+    /// Sends what opens until `until`, in such a way that the kernel takes it in time or not at all: a timeout is relative, and this
+    /// process may stand still between its look at the clock and the kernel. So it first makes a ticket, an element with a short life,
+    /// then looks at the clock, and the batch takes the ticket as its last deed: where that has expired, nothing of the batch is done
+    /// (SAFETY R1 †). The time ordered is shorter by nearly the ticket's life, so that what is just in time closes in time. A batch that
+    /// takes longer, being long or held up, is made anew with twice the room. `before` is what the ticket's set needs to exist.
+    /// Says how much earlier than `until` it closes.
+    fn timed(&mut self, until: Mono, before: &[Message], messages: impl Fn(&str, u64) -> Vec<Message>) -> io::Result<Span> {
+        let mut early = EARLY;
         for _ in 0..MOST_TICKETS {
             self.tickets = self.tickets.wrapping_add(1);
-            let ticket = self.tickets;
+            let life = early + MARGIN;
             let rules = Ruleset { table: &self.table };
-            let (make, redeem) = (rules.ticket(ticket), rules.redeem(ticket));
+            let (make, redeem) = (rules.ticket(self.tickets, life), rules.redeem(self.tickets));
             self.send([before, &[make]].concat())?;
-            let Some(millis) = millis(now(), until) else { return Err(too_late(until)) };
-            let messages = [vec![redeem], messages(&self.table, millis)].concat();
+            let looked = now();
+            let Some(millis) = millis(looked, until.back(early)) else { return Err(too_late(until)) };
+            let mut messages = messages(&self.table, millis);
+            messages.push(redeem);
             let last = messages.len();
             let replies = self.channel.exchange(batch(messages), last)?;
-            // The batch's begin has place 0, the ticket place 1.
-            if replies.errors.is_empty() || replies.errors.iter().any(|error| *error != (1, libc::ENOENT)) {
-                let first = replies.errors.iter().find(|error| **error != (1, libc::ENOENT)).copied();
-                return match first {
-                    Some((_, errno)) => Err(io::Error::from_raw_os_error(errno)),
-                    None => replies.into_result().map(drop),
-                };
+            let expired = |error: &(usize, i32)| *error == (last, libc::ENOENT);
+            match replies.errors.iter().find(|error| !expired(error)) {
+                Some((_, errno)) => return Err(io::Error::from_raw_os_error(*errno)),
+                None if !replies.errors.is_empty() => {}
+                None => {
+                    replies.into_result()?;
+                    // A kernel that goes by the batch's begin (Linux 6.8) does not see how long the batch itself takes.
+                    if now().since(looked) <= life {
+                        return Ok(early);
+                    }
+                }
             }
+            early = (early * 2).min(EARLIEST);
         }
         Err(io::Error::other("this process is held up each time between clock and kernel"))
     }
 
     /// Everything, with these gates open; what a hand or a version left in the way is replaced as a whole.
-    fn build(&mut self, opened: &Opened) -> io::Result<()> {
+    fn build(&mut self, opened: &Opened) -> io::Result<Span> {
         let old = self.table_exists(Family::Netdev).unwrap_or(false);
         let mut result = self.try_build(opened, old, false);
         if self.kinds && result.as_ref().is_err_and(|e| !is_too_late(e) && e.raw_os_error() != Some(libc::EPERM)) {
@@ -280,7 +290,7 @@ impl Gate {
                 let mut opened = opened.to_vec();
                 for group in 0..self.groups.len() {
                     let vips = self.vips(group)?;
-                    let until = self.read(group).ok().flatten().filter(|until| millis(now(), *until).is_some());
+                    let until = self.read(group).ok().flatten().filter(|until| millis(now(), until.back(EARLY)).is_some());
                     opened.extend(until.filter(|_| opened.iter().all(|(known, _)| *known != vips)).map(|until| (vips, until)));
                 }
                 self.try_build(&opened, old, true).map_err(|_| error)
@@ -291,7 +301,7 @@ impl Gate {
 
     /// `afresh`: tables that are in the way are deleted and made in one batch, so that there is no instant without them. What is
     /// to be open is closed for the moment between two batches.
-    fn try_build(&mut self, opened: &Opened, old: bool, afresh: bool) -> io::Result<()> {
+    fn try_build(&mut self, opened: &Opened, old: bool, afresh: bool) -> io::Result<Span> {
         let (vips, chains) = (self.all_vips(), self.chains());
         let everything = move |table: &str| {
             let rules = Ruleset { table };
@@ -303,7 +313,9 @@ impl Gate {
             messages.extend(old.then(|| rules.delete_table(Family::Netdev)));
             messages
         };
-        let Some(first) = opened.iter().map(|(_, until)| *until).min() else { return self.send(everything(&self.table)) };
+        let Some(first) = opened.iter().map(|(_, until)| *until).min() else {
+            return self.send(everything(&self.table)).map(|()| Span::ZERO);
+        };
         let rules = Ruleset { table: &self.table };
         let before = if afresh {
             self.send(everything(&self.table))?;
@@ -401,7 +413,7 @@ fn elements_of(message: NetfilterMessageInner) -> Vec<Vec<SetElementAttribute>> 
 }
 
 fn millis(now: Mono, until: Mono) -> Option<u64> {
-    let left = until.back(EARLY).since(now);
+    let left = until.since(now);
     (left >= SHORTEST).then(|| left.as_millis())
 }
 
@@ -416,8 +428,10 @@ fn is_too_late(error: &io::Error) -> bool {
 /// Any time will do: the element is removed in the same batch.
 const CLOSING_MILLIS: u64 = 1000;
 /// A ticket is missed when this process stands still; so often in a row it is not the machine's load.
-const MOST_TICKETS: usize = 100;
-/// How much earlier than ordered an element may expire: it is ordered [`EARLY`], and the kernel's clock has ticks of up to 10 ms.
-const EXPIRES_BEFORE: Span = Span::millis(40);
+const MOST_TICKETS: usize = 30;
+/// The most that a gate closes before the instant ordered, where batches take long.
+const EARLIEST: Span = Span::millis(64);
+/// How much earlier than its timeout an element may expire: the kernel's clock has ticks of up to 10 ms.
+const EXPIRES_BEFORE: Span = Span::millis(30);
 /// The longest batch: that of 1000 addresses has 0.4 MB. A datagram above the socket's send buffer is refused (netlink_sendmsg).
 const LONGEST_BATCH: usize = 8 << 20;

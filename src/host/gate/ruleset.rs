@@ -12,6 +12,7 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::rules::{Chain, Rule};
+use crate::core::time::Span;
 
 /// One nftables message.
 pub(super) type Message = NetlinkMessage<NetfilterMessage>;
@@ -129,14 +130,14 @@ impl Ruleset<'_> {
         self.elements(false, "open", vips, None)
     }
 
-    /// Makes a ticket, which lives [`super::TICKET_LIFE`].
-    pub fn ticket(&self, number: u32) -> Message {
-        self.ticket_element(number, true)
+    /// Makes a ticket that lives for so long.
+    pub fn ticket(&self, number: u32, life: Span) -> Message {
+        self.ticket_element(number, Some(life.as_millis()))
     }
 
     /// Takes a ticket; the whole batch fails (ENOENT) when it has expired.
     pub fn redeem(&self, number: u32) -> Message {
-        self.ticket_element(number, false)
+        self.ticket_element(number, None)
     }
 
     /// Asks for one address's element.
@@ -146,10 +147,9 @@ impl Ruleset<'_> {
         message(family, 0, NfTablesMessage::GetSetElement(SetElementMessage { attributes }))
     }
 
-    fn ticket_element(&self, number: u32, make: bool) -> Message {
-        let life = make.then(|| super::TICKET_LIFE.as_millis());
+    fn ticket_element(&self, number: u32, life: Option<u64>) -> Message {
         let attributes = self.of_set("ticket", vec![element(number.to_ne_bytes().to_vec(), life)]);
-        add_or_delete(Family::Inet, make, SetElementMessage { attributes })
+        add_or_delete(Family::Inet, life.is_some(), SetElementMessage { attributes })
     }
 
     fn elements(&self, add: bool, set: &str, vips: &[IpAddr], millis: Option<u64>) -> Vec<Message> {
