@@ -1,6 +1,6 @@
 //! Real bonds: two User Mode Linux machines, each with a bond of two cards, twinbeat inside, heartbeats over the bond and over the LAN.
 //!
-//! Kernels of containers and small machines have no bonding, so it needs a kernel of its own. That kernel has no nftables `netdev` family: the weak
+//! Kernels of containers and small machines have no bonding, so it needs a kernel of its own. That kernel has no nftables families `arp` and `inet`: the weak
 //! gate is in force, and the timing is one that it allows (docs/SAFETY.md, limit f).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -47,8 +47,6 @@ pub enum Event {
     Input(Input),
     /// A link's socket is open (again): the next heartbeat should not wait.
     Opened(LinkId),
-    /// The set of interfaces changed: the gate's hooks follow.
-    Interfaces(Vec<String>),
     /// A person's command, to be answered.
     Command(Command, oneshot::Sender<Answer>),
     /// A person looks.
@@ -111,7 +109,6 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
         match event {
             Event::Input(input) => node.handle(clock::now(), input),
             Event::Opened(_) => node.handle(clock::now(), Input::Tick),
-            Event::Interfaces(names) => act.gate.interfaces(names),
             Event::Command(command, answer) => {
                 let id = act.remember(answer);
                 node.handle(clock::now(), Input::Command { id, command });

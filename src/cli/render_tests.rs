@@ -50,7 +50,7 @@ fn healthy() -> View {
         witness: WitnessView { reachable: true, peer_reachable: Some(true), targets: vec![target(0, "192.168.42.1")] },
         peer_state: "heard".into(),
         mismatch: None,
-        gate: "nftables".into(),
+        gate: "inet".into(),
         problems: vec![],
         notices: vec![],
     }

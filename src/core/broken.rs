@@ -33,6 +33,8 @@ clauses! {
     RenewFromNow = "R1",
     /// A renewal adds the element again after it has expired: a gate that closed by itself opens again.
     RenewalRevives = "R1 †",
+    /// An order that was held up before the kernel is carried out all the same, for the time that was left when it was reckoned.
+    TicketIgnored = "R1 †",
     /// The kernel's word that the gate had closed by itself does not end the ownership.
     LapseIgnored = "R1",
     /// A flushed ruleset is taken for a lapse.
@@ -43,8 +45,10 @@ clauses! {
     FlushRevives = "R1",
     /// A renewal that waits behind a close is carried out.
     RenewalOvertakesClose = "R1",
-    /// A closed gate holds back the daemon's own marked frames as well.
+    /// A closed gate holds back the daemon's own frames as well.
     MarkedFramesHeld = "R1",
+    /// An owner whose kernel does not make the gate stays, and a standby takes over without one.
+    UnguardedFit = "R1",
 
     /// A peer ground counts from when the heartbeat was heard, not from when the echoed one was sent.
     PeerGroundFromHearing = "R2",

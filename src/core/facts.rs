@@ -20,9 +20,45 @@ use super::witness::Series;
 /// A service that did not stop is told again after this.
 const STOP_AGAIN: Span = Span::secs(10);
 
+/// While the kernel does not make the gate that is said again after this.
+const UNGUARDED_AGAIN: Span = Span::secs(60);
+
+impl Shared {
+    /// Whether the kernel makes the gate, by its newest word (SAFETY R1).
+    fn guarded(&mut self, report: &GateReport, now: Mono) {
+        let told = self.unguarded.take();
+        match report {
+            GateReport::Unguarded(reason) => {
+                let told = told.map(|(_, at)| at).filter(|at| now.since(*at) < UNGUARDED_AGAIN);
+                if told.is_none() {
+                    let text = format!(
+                        "the kernel does not make the gate: {reason}. The address's lifetime guards alone; this node could not take over"
+                    );
+                    self.note(Level::Error, None, Kind::Host, text);
+                }
+                self.urgent = true;
+                self.unguarded = Some((reason.clone(), told.unwrap_or(now)));
+            }
+            GateReport::Failed(_) | GateReport::Lapsed => self.unguarded = told,
+            GateReport::Opened | GateReport::Renewed | GateReport::Closed => {
+                if told.is_some() {
+                    self.note(Level::Info, None, Kind::Host, "the kernel makes the gate again");
+                    self.urgent = true;
+                }
+            }
+        }
+    }
+
+    /// Only the address's lifetime guards.
+    pub(super) fn is_unguarded(&self) -> bool {
+        self.unguarded.is_some() && !broken(Broken::UnguardedFit)
+    }
+}
+
 impl Group {
     /// The kernel's word on a gate order.
     pub fn gate(&mut self, generation: u64, report: GateReport, cx: &mut Shared, now: Mono) {
+        cx.guarded(&report, now);
         match &mut self.role {
             Role::Opening(o) if o.generation == generation => match report {
                 GateReport::Opened | GateReport::Renewed => o.gate = true,
@@ -37,6 +73,7 @@ impl Group {
                         format!("the gate does not close: {reason}; it closes by itself"),
                     );
                 }
+                // Where the kernel makes no gate there is none to close: that the address goes is what counts.
                 _ => l.gate_closed = true,
             },
             Role::Owner(o) => match report {
@@ -48,7 +85,7 @@ impl Group {
                 GateReport::Failed(reason) => {
                     cx.note(Level::Error, Some(&self.name), Kind::Host, format!("the gate cannot be renewed: {reason}"));
                 }
-                GateReport::Opened | GateReport::Renewed | GateReport::Closed => {}
+                GateReport::Opened | GateReport::Renewed | GateReport::Closed | GateReport::Unguarded(_) => {}
             },
             _ => {}
         }

@@ -1,4 +1,5 @@
-//! Whether a node is fit to serve a group: nothing is still stopping, nothing failed a moment ago, the state can be written.
+//! Whether a node is fit to serve a group: nothing is still stopping, nothing failed a moment ago, the state can be written, and the
+//! kernel makes the gate.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,7 @@ impl Failure {
 }
 
 impl Group {
-    /// Nothing is still stopping, nothing failed a moment ago, and the state can be written.
+    /// Nothing is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
         let services = match &self.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
@@ -42,7 +43,7 @@ impl Group {
         };
         // Whatever became of the service since: on this node it failed a moment ago.
         let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
-        services && cx.disk_failed.is_none() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+        services && cx.disk_failed.is_none() && !cx.is_unguarded() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
     }
 
     /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost.

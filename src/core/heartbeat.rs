@@ -167,7 +167,7 @@ pub enum Offer {
     /// No carrier, or no witness, on the public side.
     #[serde(rename = "public")]
     PublicLost,
-    /// A service does not run and does not start.
+    /// A service does not run and does not start, or the kernel does not make the gate.
     #[serde(rename = "service")]
     ServiceFailed,
 }

@@ -229,6 +229,8 @@ pub enum GateReport {
     Lapsed,
     /// The order could not be carried out.
     Failed(String),
+    /// The kernel does not make or keep the gate: the address's lifetime guards alone, until another report says otherwise.
+    Unguarded(String),
 }
 
 /// What happened to an address order.

@@ -326,7 +326,7 @@ impl Group {
             Some(Offer::Standby)
         } else if peer_reach && !path_holds && cx.lost_alone(now) {
             Some(Offer::PublicLost)
-        } else if matches!(self.running, Running::Failed(..)) {
+        } else if matches!(self.running, Running::Failed(..)) || cx.is_unguarded() {
             Some(Offer::ServiceFailed)
         } else {
             None

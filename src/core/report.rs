@@ -12,6 +12,9 @@ use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, Ready, TargetView, View, WitnessView};
 
+/// The problem's words for a gate that the kernel does not make.
+const UNGUARDED: &str = "the kernel does not make the gate, the address's lifetime guards alone";
+
 /// The problem's words for a witness that does not answer.
 pub const WITNESS_DARK: &str = "the witness does not answer this node";
 
@@ -92,6 +95,7 @@ impl Node {
         );
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
+        problems.extend(cx.unguarded.as_ref().map(|(r, _)| format!("{UNGUARDED}: {r}")));
         View {
             node: cx.me().to_string(),
             peer: cx.peer_name().to_string(),
@@ -102,7 +106,7 @@ impl Node {
             witness,
             peer_state: peer_state.into(),
             mismatch: self.mismatch().map(str::to_string),
-            gate: if t.weak_gate { "weak" } else { "nftables" }.into(),
+            gate: if t.weak_gate || cx.unguarded.is_some() { "weak" } else { "inet" }.into(),
             problems,
             notices: cx.notices(),
         }
@@ -178,7 +182,7 @@ impl Group {
             return Some(why);
         }
         if !g.eligible {
-            Some("it says that it is not fit (a service does not start or stop, its state directory cannot be written, or it is being stopped)".into())
+            Some("it says that it is not fit (a service does not start or stop, its state directory cannot be written, its kernel makes no gate, or it is being stopped)".into())
         } else if !said.carrier {
             Some("it has no carrier on its public side".into())
         } else if !said.reachable && cx.witness.reachable {

@@ -67,7 +67,7 @@ impl Why {
             Why::Offered(Offer::Standby) => "the peer was put in standby by command",
             Why::Offered(Offer::Shutdown) => "the peer's daemon is being stopped",
             Why::Offered(Offer::PublicLost) => "the peer lost its public side",
-            Why::Offered(Offer::ServiceFailed) => "a service failed on the peer",
+            Why::Offered(Offer::ServiceFailed) => "a service failed on the peer, or its kernel makes no gate",
             Why::Claimed => "the peer is lost",
         }
     }

@@ -53,6 +53,9 @@ pub struct Shared {
     pub dirty: bool,
     /// The state directory cannot be written: since when.
     pub disk_failed: Option<String>,
+    /// The kernel does not make the gate: why, and when that was last said.
+    #[serde(default)]
+    pub unguarded: Option<(String, Mono)>,
     /// The longest own lease that the peer has ever echoed; zero when it never did.
     pub acked_lease: Span,
     /// Each group's VIPs in this node's file.
@@ -84,6 +87,7 @@ impl Shared {
             come_back: false,
             dirty: false,
             disk_failed: None,
+            unguarded: None,
             acked_lease: Span::ZERO,
             vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
             holding: Vec::new(),

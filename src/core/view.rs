@@ -23,7 +23,7 @@ pub struct View {
     pub peer_state: String,
     /// The peer's configuration or version differs.
     pub mismatch: Option<String>,
-    /// What guards the VIPs in the kernel: `nftables`, or `weak` (address lifetimes alone; SAFETY, limit f).
+    /// What guards the VIPs in the kernel: `inet` (nftables hooks of the families arp and inet), or `weak` (address lifetimes alone; SAFETY, limits e and f).
     pub gate: String,
     /// What is wrong, most important first; empty when all is well.
     pub problems: Vec<String>,

@@ -44,7 +44,7 @@ fn view(state: &str) -> View {
         witness: WitnessView { reachable: true, peer_reachable: None, targets: vec![] },
         peer_state: "heard".into(),
         mismatch: None,
-        gate: "nftables".into(),
+        gate: "inet".into(),
         notices: vec![],
         problems: vec![],
     }

@@ -70,20 +70,23 @@ pub async fn all(
 
     // The gate first: while it is not known, nothing else may be believed.
     let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
-    let (gates, support) = found_gates(&table, &vips);
+    let table = gate::table_name(&config.cluster, &name);
+    let mut found = Gate::new(&table, vips.clone());
+    let (gates, support) = found_gates(&mut found, vips.len());
     let hot = gates.iter().any(Option::is_some);
     let (any_gate, watch) = match support {
-        GateSupport::Netdev => {
-            let mut kernel = Gate::new(&table, vips.clone()).context("no netlink socket for the gate")?;
-            kernel.install(watch_on.names()).context("the gate's table cannot be installed")?;
+        GateSupport::Inet => {
+            let mut kernel = found.context("no netlink socket for the gate")?;
+            kernel.install().context("the gate's tables cannot be installed")?;
             remove_old_tables(&table, &vips);
             let port = kernel.port();
-            (AnyGate::Netdev(kernel), Some((table, port)))
+            tracing::info!("gate: inet (nftables hooks of the families arp and inet)");
+            (AnyGate::Inet(kernel), Some((table, port)))
         }
         GateSupport::Weak { reason } => {
             settings.timing = config.require_weak_gate_timing().with_context(|| format!("weak gate: {reason}"))?;
             tracing::warn!(
-                "weak gate, address lifetimes alone: {reason}. It costs: the address may answer up to half a second beyond the lease, in whole seconds, and a daemon that was stopped may bring it back (docs/SAFETY.md, limit f)"
+                "gate: weak, address lifetimes alone: {reason}. It costs: the address may answer up to half a second beyond the lease, in whole seconds, and a daemon that was stopped may bring it back (docs/SAFETY.md, limit f)"
             );
             (AnyGate::Weak(WeakGate::new(vips.len())), None)
         }
@@ -96,10 +99,6 @@ pub async fn all(
             GateEvent::Report { report: GateReport::Renewed, .. } => return,
             GateEvent::Report { group, generation, report } => Event::Input(Input::Gate { group, generation, report }),
             GateEvent::TableGone => Event::Input(Input::GateTableGone),
-            GateEvent::InterfacesFailed(why) => {
-                tracing::error!("the gate does not cover every interface: {why}");
-                return;
-            }
         });
     };
     let thread = GateThread::start(any_gate, vips.len(), report).context("no thread for the gate")?;
@@ -256,17 +255,13 @@ fn remove_old_tables(own: &str, vips: &[Vec<IpAddr>]) {
 
 /// What an earlier life left open, and what the kernel can do: an open gate answers that question, too, and is not kept
 /// waiting for a trial.
-fn found_gates(table: &str, vips: &[Vec<IpAddr>]) -> (Vec<Option<Mono>>, GateSupport) {
-    let mut gates = vec![None; vips.len()];
-    if let Ok(mut kernel) = Gate::new(table, vips.to_vec()) {
-        for (group, gate) in gates.iter_mut().enumerate() {
-            *gate = kernel.adopt(group).unwrap_or_else(|error| {
-                tracing::debug!("gate of group {group}: {error}");
-                None
-            });
-        }
-    }
-    let support = if gates.iter().any(Option::is_some) { GateSupport::Netdev } else { gate::probe() };
+fn found_gates(found: &mut std::io::Result<Gate>, groups: usize) -> (Vec<Option<Mono>>, GateSupport) {
+    let adopted = found.as_mut().map_err(|error| error.to_string()).and_then(|gate| gate.adopt().map_err(|e| e.to_string()));
+    let gates = adopted.unwrap_or_else(|error| {
+        tracing::debug!("no gate of an earlier life: {error}");
+        vec![None; groups]
+    });
+    let support = if gates.iter().any(Option::is_some) { GateSupport::Inet } else { gate::probe() };
     (gates, support)
 }
 
@@ -485,7 +480,6 @@ fn watch_interfaces(mut watch: Interfaces, look: Rc<tokio::sync::Notify>, events
             };
             let event = match change {
                 Ok(Change::State { index, state: now }) => state(index, now),
-                Ok(Change::Names(names)) => Event::Interfaces(names),
                 Err(error) => {
                     tracing::warn!("interfaces: {error}");
                     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -28,15 +28,12 @@ pub enum Change {
         /// What it is now.
         state: InterfaceState,
     },
-    /// The node's interfaces, all of them: for the gate's hooks.
-    Names(Vec<String>),
 }
 
 /// Watches interfaces, and the addresses that they should have.
 pub struct Interfaces {
     wanted: Vec<(String, IpAddr)>,
     states: Vec<InterfaceState>,
-    names: Vec<String>,
     ask: Channel,
     links: AsyncFd<Channel>,
     addresses: Option<if_watch::tokio::IfWatcher>,
@@ -44,26 +41,21 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// Starts to watch; needs a tokio runtime with IO. What is now is in [`states`](Self::states) and
-    /// [`names`](Self::names); [`next`](Self::next) tells changes from there on.
+    /// Starts to watch; needs a tokio runtime with IO. What is now is in [`states`](Self::states);
+    /// [`next`](Self::next) tells changes from there on.
     pub fn new(wanted: Vec<(String, IpAddr)>) -> io::Result<Interfaces> {
         let links = Channel::listen(netlink_sys::protocols::NETLINK_ROUTE, &[RTNLGRP_LINK])?;
         #[expect(unsafe_code, reason = "the channel owns its descriptor and names the same one for as long as it lives")]
         let links = unsafe { AsyncFd::register(links) }?;
         let addresses = Some(if_watch::tokio::IfWatcher::new()?);
         let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
-        let (states, names) = look(&mut ask, &wanted)?;
-        Ok(Interfaces { wanted, states, names, ask, links, addresses, pending: std::collections::VecDeque::new() })
+        let states = look(&mut ask, &wanted)?;
+        Ok(Interfaces { wanted, states, ask, links, addresses, pending: std::collections::VecDeque::new() })
     }
 
     /// The state of each interface watched, as last told.
     pub fn states(&self) -> &[InterfaceState] {
         &self.states
-    }
-
-    /// The names of all interfaces but `lo`, as last told.
-    pub fn names(&self) -> &[String] {
-        &self.names
     }
 
     /// The next change. Cancel-safe.
@@ -79,13 +71,10 @@ impl Interfaces {
 
     /// Looks now, without waiting for an event (SAFETY R10); what has changed comes out of [`next`](Self::next).
     pub fn refresh(&mut self) -> io::Result<()> {
-        let (states, names) = look(&mut self.ask, &self.wanted)?;
-        if names != self.names {
-            self.pending.push_back(Change::Names(names.clone()));
-        }
+        let states = look(&mut self.ask, &self.wanted)?;
         let changed = states.iter().zip(&self.states).enumerate().filter(|(_, (new, old))| new != old);
         self.pending.extend(changed.map(|(index, (state, _))| Change::State { index, state: *state }));
-        (self.states, self.names) = (states, names);
+        self.states = states;
         Ok(())
     }
 
@@ -171,7 +160,7 @@ struct EthtoolRequest {
     padding: [u8; 16],
 }
 
-fn look(ask: &mut Channel, wanted: &[(String, IpAddr)]) -> io::Result<(Vec<InterfaceState>, Vec<String>)> {
+fn look(ask: &mut Channel, wanted: &[(String, IpAddr)]) -> io::Result<Vec<InterfaceState>> {
     let mut links = BTreeMap::new();
     for answer in ask.dump(NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default())))? {
         let RouteNetlinkMessage::NewLink(link) = answer else { continue };
@@ -196,8 +185,7 @@ fn look(ask: &mut Channel, wanted: &[(String, IpAddr)]) -> io::Result<(Vec<Inter
         Some((index, true)) if addresses.contains(&(*index, *address)) => InterfaceState::Up,
         Some(_) => InterfaceState::NoAddress,
     };
-    let states = wanted.iter().map(state).collect();
-    Ok((states, links.into_keys().filter(|name| name != "lo").collect()))
+    Ok(wanted.iter().map(state).collect())
 }
 
 const RTNLGRP_LINK: u32 = 1;
@@ -243,10 +231,8 @@ mod tests {
                 settle(&mut watch, 0, InterfaceState::Up).await;
                 netns.run("ip link add late0 type veth peer name late1");
                 settle(&mut watch, 1, InterfaceState::NoCarrier).await;
-                assert!(watch.names().contains(&"late1".to_owned()));
                 netns.run("ip link del late0");
                 settle(&mut watch, 1, InterfaceState::Missing).await;
-                assert_eq!(watch.names(), ["eth0"]);
             });
         });
     }

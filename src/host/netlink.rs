@@ -79,6 +79,11 @@ impl Channel {
         Ok(channel)
     }
 
+    /// Lets datagrams of up to so many bytes be sent (CAP_NET_ADMIN); without the right to, the kernel's default stays.
+    pub fn send_up_to(&self, bytes: usize) {
+        let _ = nix::sys::socket::setsockopt(self, nix::sys::socket::sockopt::SndBufForce, &bytes);
+    }
+
     /// Leaves out events that the socket with this port caused: a renewal must not wake its own watcher. The first message of a
     /// datagram tells, since one datagram holds the events of one transaction (net/netfilter/nf_tables_api.c, nft_commit_notify).
     pub fn deaf_to(&self, port: u32) -> io::Result<()> {

@@ -4,8 +4,8 @@
 //! memberships, and only then binds it, so that no foreign frame ever waits in it. It survives its interface going down and up;
 //! when the interface is deleted it is dead ([`PacketSocket::is_current`]) and a new one must be opened.
 //!
-//! It takes `ETH_P_ALL` because such a socket sits before the ingress hook of nftables' netdev family: an ARP that the closed
-//! gate drops is still seen. Its own frames do pass the egress hook and are let through there by [`DAEMON_MARK`].
+//! It takes and makes whole frames, which go round the hooks of the closed gate in both directions (SAFETY R1): an ARP that the gate
+//! drops is still seen. A filter of the administrator's own on an interface can tell its frames by [`DAEMON_MARK`].
 //! It refuses to be promiscuous.
 
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::core::id::Mac;
 
-/// The mark (`SO_MARK`) on every frame that the daemon itself makes; the gate lets frames with it out ("tb").
+/// The mark (`SO_MARK`) on every frame that the daemon itself makes ("tb"): the gate of an earlier version let only such frames out.
 pub const DAEMON_MARK: u32 = 0x7462;
 
 /// The first four bytes of the daemon's own echo payloads. The filter takes no other echo reply.

@@ -409,7 +409,8 @@ mod any {
             Just(GateReport::Renewed),
             Just(GateReport::Closed),
             Just(GateReport::Lapsed),
-            ".*".prop_map(GateReport::Failed)
+            ".*".prop_map(GateReport::Failed),
+            ".*".prop_map(GateReport::Unguarded)
         ];
         let address = prop_oneof![Just(AddressReport::Added), Just(AddressReport::Removed), ".*".prop_map(AddressReport::Failed)];
         let service = prop_oneof![

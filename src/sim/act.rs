@@ -11,7 +11,7 @@ use super::world::{Event, Frame, World};
 use crate::core::broken::{Broken, broken};
 use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
 use crate::core::id::{Epoch, Mac};
-use crate::core::io::{Command, Input, Record};
+use crate::core::io::{Command, GateReport, Input, Record};
 use crate::core::settings::Settings;
 use crate::core::time::Span;
 
@@ -100,6 +100,8 @@ pub enum Act {
     DeleteVip(usize, usize),
     /// Somebody flushes the ruleset.
     FlushRuleset(usize),
+    /// The kernel makes no gate, or does again.
+    GateRefused(usize, bool),
     /// Forged frames to a node: refused before the decision sees anything.
     Forge(usize),
     /// So many old heartbeats to a node are played back.
@@ -220,6 +222,7 @@ impl World {
                     self.queue.push(now + Span::micros(60), Event::Deliver(*node, None, Input::GateTableGone));
                 }
             }
+            Act::GateRefused(node, on) => self.refuse_gate(*node, *on),
             Act::Forge(node) => {
                 self.forge_frames(*node);
                 self.forge(*node);
@@ -255,6 +258,24 @@ impl World {
         self.show_states();
         self.review_need();
         self.refresh_all();
+    }
+
+    /// The kernel makes no gate from now on, or does again; the gate thread then tries once a second.
+    fn refuse_gate(&mut self, node: usize, on: bool) {
+        let (now, machine) = (self.now, &mut self.machines[node]);
+        if machine.power == Power::Off || machine.kernel.refuses == on {
+            return;
+        }
+        machine.kernel.refuse(machine.clock.read(now), on);
+        if on {
+            machine.flushed = Some(now);
+            self.queue.push(now + Span::micros(60), Event::Deliver(node, None, Input::GateTableGone));
+        } else {
+            for group in 0..self.stranger.len() {
+                let input = Input::Gate { group: super::pair::group_id(group), generation: 0, report: GateReport::Closed };
+                self.queue.push(now + Span::secs(1), Event::Deliver(node, None, input));
+            }
+        }
     }
 
     /// Whether machines and daemons run, for the record.
@@ -441,6 +462,7 @@ impl World {
             }
             let disk = &mut self.machines[node].disk;
             (disk.fails, disk.latency) = (false, Span::millis(4));
+            self.apply(&Act::GateRefused(node, false));
             self.apply(&Act::ClockRate(node, 1_000_000));
             self.apply(&Act::Unpause(node));
             self.apply(&Act::Wake(node));

@@ -369,7 +369,7 @@ impl Checker {
 }
 
 impl World {
-    /// For how long a limit of SAFETY.md covers that both answer: (0) a renewal was stopped on its way, (a) a machine was paused: until its gate closes by itself, which
+    /// For how long a limit of SAFETY.md covers that both answer: (a) a machine was paused: until its gate closes by itself, which
     /// an answer that waited in its buffers may put off once; (e) a ruleset was flushed, until the address's lifetime ends.
     pub(super) fn excuse(&self, group: usize) -> Span {
         let timing = self.check.timing;
@@ -379,7 +379,7 @@ impl World {
         let lifetime = (timing.lease * 2).max(Span::secs(2));
         let lifetime = timing.outrun(Span::secs(lifetime.0.div_ceil(1_000_000_000)) + Span::millis(500));
         let covers = |machine: &super::machine::Machine| {
-            let unpaused = machine.unpaused.max(machine.stalled).is_some_and(|at| self.now.since(at) <= recent);
+            let unpaused = machine.unpaused.is_some_and(|at| self.now.since(at) <= recent);
             let mono = machine.clock.read(self.now);
             let ungated = !machine.kernel.table && machine.kernel.has_address(mono, group);
             (if unpaused { paused } else { Span::ZERO }).max(if ungated { lifetime } else { Span::ZERO })

@@ -11,6 +11,8 @@ pub struct GroupKernel {
     pub gate: Option<Mono>,
     /// Until when the addresses live.
     pub address: Option<Mono>,
+    /// Until when the daemon's gate thread takes the gate for open: all that is left of it when the table is gone.
+    pub in_force: Option<Mono>,
 }
 
 /// The whole kernel.
@@ -18,17 +20,19 @@ pub struct GroupKernel {
 pub struct Kernel {
     /// The gate's table exists. While it does not, nothing gates.
     pub table: bool,
+    /// It makes no table.
+    pub refuses: bool,
     /// Each group.
     pub groups: Vec<GroupKernel>,
 }
 
-/// Who asked for something that cannot be done hears this.
-const NO_TABLE: &str = "the gate's table is missing";
+/// Who asks a kernel that makes no table hears this.
+const REFUSED: &str = "no table is made";
 
 impl Kernel {
     /// A kernel just booted: nothing configured.
     pub fn new(groups: usize) -> Kernel {
-        Kernel { table: false, groups: vec![GroupKernel::default(); groups] }
+        Kernel { table: false, refuses: false, groups: vec![GroupKernel::default(); groups] }
     }
 
     /// The gate lets the VIP work.
@@ -48,7 +52,7 @@ impl Kernel {
 
     /// The next instant after `now` at which something ends by itself.
     pub fn next_expiry(&self, now: Mono, group: usize) -> Option<Mono> {
-        let GroupKernel { gate, address } = self.groups[group];
+        let GroupKernel { gate, address, .. } = self.groups[group];
         [gate, address].into_iter().flatten().filter(|until| *until > now).min()
     }
 
@@ -58,7 +62,18 @@ impl Kernel {
             self.table = true;
             self.groups.iter_mut().for_each(|group| group.gate = None);
         }
-        self.groups.iter().map(|group| group.gate.filter(|until| now < *until)).collect()
+        self.groups.iter_mut().for_each(|group| group.in_force = group.gate.filter(|until| now < *until));
+        self.groups.iter().map(|group| group.in_force).collect()
+    }
+
+    /// It makes no table any more, and the one that was there is gone; or it does again, and what is to be closed is made at once.
+    pub fn refuse(&mut self, now: Mono, on: bool) {
+        self.refuses = on;
+        if on {
+            self.flush();
+        } else {
+            self.table |= self.groups.iter().all(|group| group.in_force.is_none_or(|until| now >= until));
+        }
     }
 
     /// A foreign hand flushes the ruleset.
@@ -76,17 +91,32 @@ impl Kernel {
 
     /// Carries out a gate order at `now`; `lag` is how long after the actuator's look at the clock the kernel acted (timeouts are relative).
     pub fn gate(&mut self, now: Mono, lag: Span, group: usize, order: GateOrder) -> GateReport {
+        let report = self.carry_out(now, lag, group, order);
+        self.groups[group].in_force = match (order, &report) {
+            (GateOrder::Close, _) | (_, GateReport::Closed | GateReport::Lapsed | GateReport::Failed(_)) => None,
+            (GateOrder::Open(_), GateReport::Unguarded(_)) => None,
+            (GateOrder::Open(until) | GateOrder::Renew(until) | GateOrder::Rebuild(until), _) => Some(until),
+        };
+        report
+    }
+
+    fn carry_out(&mut self, now: Mono, lag: Span, group: usize, order: GateOrder) -> GateReport {
         let live = self.gate_open(now, group);
-        let element = &mut self.groups[group].gate;
+        let GroupKernel { gate: element, in_force, .. } = &mut self.groups[group];
         match order {
+            GateOrder::Renew(_) if !self.table && broken(Broken::FlushIgnored) => GateReport::Failed(REFUSED.into()),
+            // As the host does it: without a table the instant that was in force tells whether the gate had closed.
+            GateOrder::Renew(_) if !self.table && in_force.is_none_or(|until| now >= until) => GateReport::Lapsed,
+            _ if !self.table && self.refuses => GateReport::Unguarded(REFUSED.into()),
             GateOrder::Close => {
                 *element = None;
-                // As the host does it: an order that met a missing table has it repaired, and is given again.
-                if std::mem::replace(&mut self.table, true) { GateReport::Closed } else { GateReport::Failed(NO_TABLE.into()) }
+                self.table = true;
+                GateReport::Closed
             }
-            // As the host does it: an opening makes a missing table again, a renewal does not.
-            GateOrder::Open(until) if !self.table => self.gate(now, lag, group, GateOrder::Rebuild(until)),
-            GateOrder::Renew(_) if !self.table => GateReport::Failed(NO_TABLE.into()),
+            // As the host does it: an order makes a missing table again.
+            GateOrder::Open(until) | GateOrder::Renew(until) if !self.table => {
+                self.carry_out(now, lag, group, GateOrder::Rebuild(until))
+            }
             GateOrder::Open(until) if until <= now => {
                 *element = None;
                 GateReport::Failed("the instant has passed".into())
@@ -105,7 +135,6 @@ impl Kernel {
             }
             GateOrder::Rebuild(until) => {
                 self.table = true;
-                let element = &mut self.groups[group].gate;
                 *element = Some(until + lag).filter(|_| until > now);
                 if until > now { GateReport::Opened } else { GateReport::Closed }
             }
@@ -166,9 +195,22 @@ mod tests {
         let mut kernel = open(100);
         kernel.flush();
         assert!(kernel.answers(Mono(500), 0));
-        assert!(matches!(kernel.gate(Mono(50), Span::ZERO, 0, GateOrder::Renew(Mono(90))), GateReport::Failed(_)));
-        assert_eq!(kernel.gate(Mono(50), Span::ZERO, 0, GateOrder::Rebuild(Mono(90))), GateReport::Opened);
+        assert_eq!(kernel.gate(Mono(500), Span::ZERO, 0, GateOrder::Renew(Mono(900))), GateReport::Lapsed);
+        let mut kernel = open(100);
+        kernel.flush();
+        assert_eq!(kernel.gate(Mono(50), Span::ZERO, 0, GateOrder::Renew(Mono(90))), GateReport::Opened);
         assert!(kernel.answers(Mono(89), 0) && !kernel.answers(Mono(90), 0));
+    }
+
+    #[test]
+    fn a_kernel_that_makes_no_table_says_so_until_it_does() {
+        let mut kernel = open(100);
+        kernel.refuse(Mono(10), true);
+        assert!(matches!(kernel.gate(Mono(50), Span::ZERO, 0, GateOrder::Renew(Mono(150))), GateReport::Unguarded(_)));
+        assert!(kernel.answers(Mono(120), 0));
+        kernel.refuse(Mono(130), false);
+        assert_eq!(kernel.gate(Mono(140), Span::ZERO, 0, GateOrder::Renew(Mono(200))), GateReport::Opened);
+        assert!(kernel.answers(Mono(199), 0) && !kernel.answers(Mono(200), 0));
     }
 
     #[test]

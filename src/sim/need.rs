@@ -76,7 +76,12 @@ impl Need {
         };
         self.moved.iter_mut().for_each(|moved| *moved = 0);
         match act {
-            Act::Unpause(_) | Act::FlushRuleset(_) | Act::LoseState(_) | Act::Configure(..) | Act::Restart(..) => {
+            Act::Unpause(_)
+            | Act::FlushRuleset(_)
+            | Act::GateRefused(..)
+            | Act::LoseState(_)
+            | Act::Configure(..)
+            | Act::Restart(..) => {
                 self.shaken = Some(now);
             }
             Act::FalseAnnouncement(_) => {

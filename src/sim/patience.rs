@@ -31,6 +31,7 @@ impl World {
             && machine.process == Process::Running
             && !machine.stopping
             && !machine.disk.fails
+            && !machine.kernel.refuses
             && machine.disk.latency <= LOCAL
             && !machine.services[group].start_fails
             // Where a service must not run twice, the other node's has to have stopped.

@@ -109,6 +109,7 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
         Step::Reload(_) | Step::Configure(_) => Ok(Vec::new()),
         Step::ForeignDeleteVip(on) => r.each_group(on, Act::DeleteVip),
         Step::ForeignFlushRuleset(on) => r.one(on, Act::FlushRuleset),
+        Step::GateRefused(on) => r.one(on, |n| Act::GateRefused(n, on.on.unwrap_or(true))),
         Step::Heal(_) => Ok(vec![Act::Heal]),
     }
 }

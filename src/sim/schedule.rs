@@ -28,7 +28,7 @@ kinds! {
     Loss = 12, Delay = 13, Duplicate = 14, Gateway = 15, GatewayCut = 16, Forgets = 17, Clock = 18, Standby = 19, Takeover = 20,
     ServiceDies = 21, StartFails = 22, StopFails = 23, DeleteVip = 24, Flush = 25, Forge = 26, PlayBack = 27, Disk = 28,
     Corrupt = 29, Reorder = 30, Flap = 31, Pins = 32, LastHop = 33, Stranger = 34, DiskFails = 35, ServiceTakes = 36, Restart = 37,
-    SomeWays = 38, Lease = 39, Commands = 40,
+    SomeWays = 38, Lease = 39, Commands = 40, GateRefused = 41,
 }
 
 /// Drawn only where it is asked for: a fault that is known and not mended yet shows at once, and would hide the others.
@@ -290,6 +290,7 @@ impl Drawer<'_> {
             Kind::StopFails => (Step::ServiceStopFails(on), Some(Step::ServiceStopFails(off))),
             Kind::DeleteVip => (Step::ForeignDeleteVip(on), None),
             Kind::Flush => (Step::ForeignFlushRuleset(on), None),
+            Kind::GateRefused => (Step::GateRefused(on), Some(Step::GateRefused(off))),
             Kind::Forge => (Step::Forge(On::default()), None),
             Kind::PlayBack => (Step::ReplayPackets(On { count: Some(self.rng.between(1, 30) as u32), ..on }), None),
             Kind::Corrupt => {

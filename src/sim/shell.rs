@@ -14,6 +14,10 @@ use crate::core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, O
 use crate::core::time::Span;
 use crate::wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
 
+/// As `host::gate` has them.
+const TICKET_LIFE: Span = Span::millis(12);
+const EARLY: Span = Span::millis(8);
+
 impl World {
     pub(super) fn tick(&mut self, node: usize) {
         let machine = &mut self.machines[node];
@@ -193,9 +197,11 @@ impl World {
                 Input::Gate { group, generation, report }
             }
             Order::Stalled(group, generation, until, reckoned) => {
-                let renewal = GateOrder::Renew(until + mono.since(reckoned));
+                // Where its ticket has expired the kernel refuses it, and it is reckoned anew (SAFETY R1).
+                let late = mono.since(reckoned);
+                let in_time = late <= TICKET_LIFE || broken(Broken::TicketIgnored);
+                let renewal = GateOrder::Renew(if in_time { until + late.less(EARLY) } else { until });
                 let report = machine.kernel.gate(mono, Span::ZERO, usize::from(group.0), renewal);
-                machine.stalled = Some(now);
                 Input::Gate { group, generation, report }
             }
             Order::Address(group, attempt, order) if machine.missing[self.pair.public()] && order != AddressOrder::Remove => {

@@ -301,6 +301,8 @@ steps! {
     ForeignDeleteVip(On) = "foreign_delete_vip" ["node group?"],
     /// Somebody else flushes the ruleset.
     ForeignFlushRuleset(On) = "foreign_flush_ruleset" ["node"],
+    /// The kernel removes the gate and makes none any more; `on` false: it makes them again.
+    GateRefused(On) = "gate_refused" ["node on?"],
     /// The daemon leaves to come back (SIGUSR2), and its supervisor starts it again after so long (50ms where nothing is said).
     Restart(On) = "restart" ["node takes?"],
     /// Somebody edits the configuration file of a node; it counts from the daemon's next start.

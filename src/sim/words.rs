@@ -61,6 +61,8 @@ impl Step {
             Step::Reload(on) => format!("`reload` on {}", node(on)),
             Step::ForeignDeleteVip(on) => format!("a foreign hand deletes the VIP on {}", node(on)),
             Step::ForeignFlushRuleset(on) => format!("a foreign hand flushes the rules on {}", node(on)),
+            Step::GateRefused(on) if on.on == Some(false) => format!("the kernel of {} makes gates again", node(on)),
+            Step::GateRefused(on) => format!("the kernel of {} makes no gate", node(on)),
             Step::Restart(on) => format!("daemon of {} restarted (SIGUSR2)", node(on)),
             Step::Configure(on) => format!("{} gets {}", node(on), on.config.as_deref().unwrap_or_default()),
             Step::LoseState(on) => format!("{} loses its state directory", node(on)),
@@ -87,7 +89,11 @@ impl Step {
             }
             Step::GatewayPins(g) | Step::GatewayLastHop(g) if g.on == Some(false) => MarkKind::Repair,
             Step::GatewayLimits(g) if g.per_second == Some(0) => MarkKind::Repair,
-            Step::Stranger(on) | Step::ServiceStopFails(on) | Step::ServiceStartFails(on) | Step::DiskFails(on)
+            Step::Stranger(on)
+            | Step::ServiceStopFails(on)
+            | Step::ServiceStartFails(on)
+            | Step::DiskFails(on)
+            | Step::GateRefused(on)
                 if on.on == Some(false) =>
             {
                 MarkKind::Repair

@@ -26,7 +26,7 @@ pub type Beat = Arc<Verified<Heartbeat>>;
 pub enum Order {
     /// To the gate.
     Gate(GroupId, u64, GateOrder),
-    /// A renewal whose timeout the actuator had reckoned by this instant when it was stopped: timeouts are relative (limit 0).
+    /// A renewal whose timeout the actuator had reckoned by this instant when it was stopped: timeouts are relative (R1).
     Stalled(GroupId, u64, Mono, Mono),
     /// To the addresses.
     Address(GroupId, Attempt, AddressOrder),

@@ -103,10 +103,10 @@ fn realtime_refused() -> Option<std::io::Error> {
 
 pub(super) fn gate_works(config: &Config) -> Vec<Finding> {
     vec![match gate::probe() {
-        GateSupport::Netdev => Finding::new(
+        GateSupport::Inet => Finding::new(
             Level::Ok,
             "gate",
-            "nftables netdev ingress and egress with timeouts: closes by itself, to the millisecond",
+            "inet: nftables hooks of the families arp and inet with timeouts: closes by itself, to the millisecond",
         ),
         GateSupport::Weak { reason } => match config.require_weak_gate_timing() {
             Ok(timing) => Finding::new(

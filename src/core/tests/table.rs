@@ -266,6 +266,7 @@ fn inputs(b: &Bench) -> Vec<(&'static str, Bench, Input)> {
         ("gate: closed", GateReport::Closed),
         ("gate: lapsed", GateReport::Lapsed),
         ("gate: failed", GateReport::Failed("no".into())),
+        ("gate: refused by the kernel", GateReport::Unguarded("no".into())),
     ] {
         add(name, Input::Gate { group: GROUP, generation, report });
     }

@@ -1,14 +1,15 @@
-//! The strong gate: orders to the kernel, each one batch, and the clock read on both sides of it.
+//! The strong gate: orders to the kernel, each one batch over both tables, and none carried out late.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterMessageInner;
 use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList};
 
-use super::ruleset::{Message, Ruleset, batch};
-use super::{KERNEL_SLACK, SHORTEST, now};
-use crate::core::time::Mono;
+use super::rules::{Chain, chains};
+use super::ruleset::{Family, Message, Ruleset, batch};
+use super::{EARLY, MARGIN, SHORTEST, now};
+use crate::core::time::{Mono, Span};
 use crate::host::netlink::Channel;
 
 /// What became of a renewal.
@@ -18,43 +19,40 @@ pub enum Renewal {
     Renewed,
     /// It had closed by itself: ownership is over.
     Lapsed,
-    /// The table is missing: a foreign hand flushed the ruleset. Not a lapse.
-    TableGone,
+    /// A table is missing, or an element that cannot have expired: a foreign hand was there. Not a lapse.
+    Damaged,
 }
 
-/// What this machine can do in this network namespace.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GateSupport {
-    /// netdev ingress and egress with set timeouts.
-    Netdev,
-    /// Only address lifetimes: whole seconds, up to half a second late (SAFETY limit f).
-    Weak {
-        /// What is missing.
-        reason: String,
-    },
-    /// Not even that: the daemon lacks a capability.
-    None {
-        /// Which.
-        reason: String,
-    },
-}
-
-/// One daemon's gates, one a group, in one table.
+/// One daemon's gates, one a group, in two tables of one name.
 pub struct Gate {
     table: String,
-    groups: Vec<Vec<IpAddr>>,
-    interfaces: Vec<String>,
+    groups: Vec<Group>,
     channel: Channel,
+    /// The number of the last ticket.
+    tickets: u32,
+    /// The kernel can tell an interface's kind.
+    kinds: bool,
+}
+
+/// Addresses that are to be open, and until when.
+type Opened = [(Vec<IpAddr>, Mono)];
+
+struct Group {
+    vips: Vec<IpAddr>,
+    /// No element that this life made ends before; none when it closed the gate or made none.
+    lasts: Option<Mono>,
 }
 
 impl Gate {
     /// Opens the socket; nothing is in the kernel yet. The guard VIP of a group is its first.
     pub fn new(table: &str, groups: Vec<Vec<IpAddr>>) -> io::Result<Gate> {
         let channel = Channel::open(netlink_sys::protocols::NETLINK_NETFILTER)?;
-        Ok(Gate { table: table.to_owned(), groups, interfaces: Vec::new(), channel })
+        channel.send_up_to(LONGEST_BATCH);
+        let groups = groups.into_iter().map(|vips| Group { vips, lasts: None }).collect();
+        Ok(Gate { table: table.to_owned(), groups, channel, tickets: 0, kinds: true })
     }
 
-    /// The table's name.
+    /// The tables' name.
     pub fn table(&self) -> &str {
         &self.table
     }
@@ -64,247 +62,328 @@ impl Gate {
         self.channel.port()
     }
 
-    /// Makes the table with a hook on every one of these interfaces (`lo` is left out). What is closed stays closed;
-    /// what a life before left open stays open until its own instant. Repairs whatever is missing.
-    pub fn install(&mut self, interfaces: &[String]) -> io::Result<()> {
-        self.interfaces = hooked(interfaces);
-        self.build(&[], None)
-    }
-
-    /// Follows the node's interfaces: new ones get their hooks; those that left took theirs with them.
-    pub fn set_interfaces(&mut self, interfaces: &[String]) -> io::Result<()> {
-        let wanted = hooked(interfaces);
-        let known: Vec<String> = self.interfaces.drain(..).filter(|name| wanted.contains(name)).collect();
-        let new: Vec<String> = wanted.into_iter().filter(|name| !known.contains(name)).collect();
-        self.interfaces = known;
-        let mut first_error = None;
-        for name in new {
-            let messages = Ruleset { table: &self.table }.hooks(&name);
-            match self.send(messages) {
-                Ok(()) => self.interfaces.push(name),
-                Err(_) if !exists(&name) => {} // it left again in the meantime
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+    /// Makes the tables, and removes that of an earlier version. What is closed stays closed; what a life before left open stays
+    /// open until its own instant. Repairs whatever is missing.
+    pub fn install(&mut self) -> io::Result<()> {
+        self.build(&[]).map(drop)
     }
 
     /// Opens a group's gate, whatever it was, until this instant; an instant too near or past is an error.
     pub fn open(&mut self, group: usize, until: Mono) -> io::Result<()> {
         let vips = self.vips(group)?;
-        let before = now();
-        let millis = millis(before, until).ok_or_else(|| too_late(until))?;
-        let rules = Ruleset { table: &self.table };
-        let mut messages = rules.open(&vips, millis);
-        messages.extend(rules.shut(&vips));
-        messages.extend(rules.open(&vips, millis));
-        self.send(messages)?;
-        if self.in_time(group, before, until)? || self.renew(group, until)? == Renewal::Renewed {
-            return Ok(());
-        }
-        Err(too_late(until))
+        let rules = |table: &str, millis| opening(&Ruleset { table }, &vips, millis);
+        let early = self.timed(until, &[], rules)?;
+        self.groups[group].lasts = Some(until.back(early));
+        Ok(())
     }
 
-    /// Keeps a group's gate open until this instant, if and only if it is still open. Where the process stood still
-    /// between clock and kernel it is sent again at once with the time that is left; a third time the gate is closed.
+    /// Keeps a group's gate open until this instant, if and only if it is still open.
     pub fn renew(&mut self, group: usize, until: Mono) -> io::Result<Renewal> {
         let vips = self.vips(group)?;
-        for _ in 0..3 {
-            let before = now();
-            let Some(millis) = millis(before, until) else { break };
-            let rules = Ruleset { table: &self.table };
-            let mut messages = rules.shut(&vips);
-            messages.extend(rules.open(&vips, millis));
-            match self.send(messages) {
-                Ok(()) if self.in_time(group, before, until)? => return Ok(Renewal::Renewed),
-                Ok(()) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                    if !self.table_exists()? {
-                        return Ok(Renewal::TableGone);
-                    }
-                    break;
-                }
-                Err(error) => return Err(error),
+        let rules = |table: &str, millis| {
+            let rules = Ruleset { table };
+            [rules.shut(&vips), rules.open(&vips, millis)].concat()
+        };
+        match self.timed(until, &[], rules) {
+            Ok(early) => {
+                self.groups[group].lasts = Some(until.back(early));
+                Ok(Renewal::Renewed)
             }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                // What this life made cannot have expired yet when this long is left of it even now.
+                let expired = self.groups[group].lasts.is_none_or(|lasts| lasts.since(now()) < EXPIRES_BEFORE);
+                if !expired || !self.tables_exist()? {
+                    return Ok(Renewal::Damaged);
+                }
+                self.close(group)?; // elements made in one batch may expire a tick apart
+                Ok(Renewal::Lapsed)
+            }
+            Err(error) if is_too_late(&error) => {
+                self.close(group)?;
+                Ok(Renewal::Lapsed)
+            }
+            Err(error) => Err(error),
         }
-        self.close(group)?; // elements made in one batch may expire a tick apart
-        Ok(Renewal::Lapsed)
     }
 
-    /// Closes a group's gate. Where the table is missing there is nothing to close: an error.
+    /// Closes a group's gate. Where a table is missing there is nothing to close: an error.
     pub fn close(&mut self, group: usize) -> io::Result<()> {
         let vips = self.vips(group)?;
-        let rules = Ruleset { table: &self.table };
-        let mut messages = rules.open(&vips, CLOSING_MILLIS); // an expired element could not be deleted
-        messages.extend(rules.shut(&vips));
+        self.groups[group].lasts = None;
+        let messages = closing(&Ruleset { table: &self.table }, &vips);
         self.send(messages)
     }
 
-    /// Makes everything again in one batch, with this group's gate open until this instant. When the instant is too
-    /// near or past, the table is made with the gate closed, and that is an error.
+    /// Makes everything again in one batch, with this group's gate open until this instant. When the instant is too near or past,
+    /// the tables are made with the gate closed, and that is an error.
     pub fn rebuild(&mut self, group: usize, until: Mono) -> io::Result<()> {
         let vips = self.vips(group)?;
-        let before = now();
-        self.build(&vips, Some(until))?;
-        if millis(before, until).is_none() {
-            self.close(group)?;
-            return Err(too_late(until));
+        match self.build(&[(vips, until)]) {
+            Ok(early) => self.groups[group].lasts = Some(until.back(early)),
+            Err(error) if is_too_late(&error) => {
+                self.build(&[])?;
+                self.close(group)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
         }
-        if self.in_time(group, before, until)? || self.renew(group, until)? == Renewal::Renewed {
-            return Ok(());
-        }
-        Err(too_late(until))
+        Ok(())
     }
 
-    /// Makes everything again that a foreign hand removed; what is closed or was removed stays closed.
+    /// Makes everything again that a foreign hand removed, with every gate closed.
     pub fn repair(&mut self) -> io::Result<()> {
-        self.build(&[], None)
+        self.build(&[])?;
+        (0..self.groups.len()).try_for_each(|group| self.close(group))
+    }
+
+    /// Opens a group's gate like [`open`](Self::open), and calls this between the look at the clock and the kernel.
+    #[cfg(test)]
+    pub(super) fn held_up(&mut self, group: usize, until: Mono, between: impl Fn()) -> io::Result<Span> {
+        let vips = self.vips(group)?;
+        self.timed(until, &[], |table, millis| {
+            between();
+            opening(&Ruleset { table }, &vips, millis)
+        })
     }
 
     /// Until when a group's gate is open, as the kernel says of the guard VIP; none when it is closed.
     pub fn read(&mut self, group: usize) -> io::Result<Option<Mono>> {
         let guard = self.vips(group)?[0];
-        self.expiry(guard)
+        self.open_until(guard)
     }
 
-    fn expiry(&mut self, vip: IpAddr) -> io::Result<Option<Mono>> {
-        let message = Ruleset { table: &self.table }.get_element(vip);
+    /// Until when a life before left each group's gate open, if need be one of an earlier version, whose table is then replaced; none
+    /// where it is closed, or when one of its addresses was not open: what the configuration has got since was not probed by
+    /// anybody, and a group is owned as a whole or not at all (SAFETY R10). The table of the two that is missing is made until the
+    /// same instant.
+    pub fn adopt(&mut self) -> io::Result<Vec<Option<Mono>>> {
+        let old = self.table_exists(Family::Netdev)?;
+        let mut whole = !old && self.tables_exist()?;
+        let mut opened = Vec::new();
+        for group in 0..self.groups.len() {
+            let vips = self.vips(group)?;
+            let mut until: Option<Mono> = None;
+            let mut all = true;
+            for vip in &vips {
+                let mut at = self.expiry(Family::Inet, *vip)?;
+                if old && at.is_none() {
+                    at = self.expiry(Family::Netdev, *vip)?;
+                }
+                all &= at.is_some();
+                until = at.map(|at| until.map_or(at, |until| until.min(at))).or(until);
+            }
+            let Some(until) = until.filter(|until| all && millis(now(), until.back(EARLY)).is_some()) else { continue };
+            for vip in &vips {
+                whole = whole && self.open_until(*vip)?.is_some();
+            }
+            opened.push((group, vips, until));
+        }
+        // The old table guards until the new ones are there: one batch does both.
+        if !whole && !opened.is_empty() {
+            let groups: Vec<_> = opened.iter().map(|(_, vips, until)| (vips.clone(), *until)).collect();
+            self.build(&groups)?;
+        }
+        let mut gates = vec![None; self.groups.len()];
+        for (group, _, until) in opened {
+            self.groups[group].lasts = Some(until);
+            gates[group] = Some(until);
+        }
+        Ok(gates)
+    }
+
+    /// Whether both tables are there.
+    pub fn tables_exist(&mut self) -> io::Result<bool> {
+        Ok(self.table_exists(Family::Arp)? && self.table_exists(Family::Inet)?)
+    }
+
+    /// Whether tables, rules and the list of guarded addresses are there in full number.
+    pub fn is_whole(&mut self) -> io::Result<bool> {
+        if !self.tables_exist()? {
+            return Ok(false);
+        }
+        let all = self.all_vips();
+        for family in Family::BOTH {
+            let rules = Ruleset { table: &self.table }.get_rules(family);
+            let wanted: usize = self.chains().iter().filter(|chain| chain.family == family).map(|chain| chain.rules.len()).sum();
+            if self.channel.dump(rules)?.len() != wanted {
+                return Ok(false);
+            }
+            for (set, v4) in [("vip4", true), ("vip6", false)] {
+                let wanted = all.iter().filter(|vip| vip.is_ipv4() == v4 && family.holds(**vip)).count();
+                if v4 || family == Family::Inet {
+                    let elements = Ruleset { table: &self.table }.get_elements(family, set);
+                    let parts = self.channel.dump(elements)?;
+                    if parts.into_iter().map(|part| elements_of(part.inner).len()).sum::<usize>() != wanted {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes the tables, if they are there. Afterwards nothing guards the VIPs: they must be gone before.
+    pub fn remove_all(&mut self) -> io::Result<()> {
+        let mut messages = Vec::new();
+        for family in [Family::Arp, Family::Inet, Family::Netdev] {
+            if self.table_exists(family)? {
+                messages.push(Ruleset { table: &self.table }.delete_table(family));
+            }
+        }
+        if messages.is_empty() { Ok(()) } else { self.send(messages) }
+    }
+
+    pub(super) fn send(&mut self, messages: Vec<Message>) -> io::Result<()> {
+        let last = messages.len(); // the place of the last order, behind the batch's begin
+        self.channel.exchange(batch(messages), last)?.into_result().map(drop)
+    }
+
+    pub(super) fn chains(&self) -> Vec<Chain> {
+        chains(self.kinds)
+    }
+
+    pub(super) fn all_vips(&self) -> Vec<IpAddr> {
+        self.groups.iter().flat_map(|group| &group.vips).copied().collect()
+    }
+
+    /// Sends what opens until `until`, in such a way that the kernel takes it in time or not at all: a timeout is relative, and this
+    /// process may stand still between its look at the clock and the kernel. So it first makes a ticket, an element with a short life,
+    /// then looks at the clock, and the batch takes the ticket as its last deed: where that has expired, nothing of the batch is done
+    /// (SAFETY R1 †). The time ordered is shorter by nearly the ticket's life, so that what is just in time closes in time. A batch that
+    /// takes longer, being long or held up, is made anew with twice the room. `before` is what the ticket's set needs to exist.
+    /// Says how much earlier than `until` it closes.
+    fn timed(&mut self, until: Mono, before: &[Message], messages: impl Fn(&str, u64) -> Vec<Message>) -> io::Result<Span> {
+        let mut early = EARLY;
+        for _ in 0..MOST_TICKETS {
+            self.tickets = self.tickets.wrapping_add(1);
+            let life = early + MARGIN;
+            let rules = Ruleset { table: &self.table };
+            let (make, redeem) = (rules.ticket(self.tickets, life), rules.redeem(self.tickets));
+            self.send([before, &[make]].concat())?;
+            let looked = now();
+            let Some(millis) = millis(looked, until.back(early)) else { return Err(too_late(until)) };
+            let mut messages = messages(&self.table, millis);
+            messages.push(redeem);
+            let last = messages.len();
+            let replies = self.channel.exchange(batch(messages), last)?;
+            let expired = |error: &(usize, i32)| *error == (last, libc::ENOENT);
+            match replies.errors.iter().find(|error| !expired(error)) {
+                Some((_, errno)) => return Err(io::Error::from_raw_os_error(*errno)),
+                None if !replies.errors.is_empty() => {}
+                None => {
+                    replies.into_result()?;
+                    // A kernel that goes by the batch's begin (Linux 6.8) does not see how long the batch itself takes.
+                    if now().since(looked) <= life {
+                        return Ok(early);
+                    }
+                }
+            }
+            early = (early * 2).min(EARLIEST);
+        }
+        Err(io::Error::other("this process is held up each time between clock and kernel"))
+    }
+
+    /// Everything, with these gates open; what a hand or a version left in the way is replaced as a whole.
+    fn build(&mut self, opened: &Opened) -> io::Result<Span> {
+        let old = self.table_exists(Family::Netdev).unwrap_or(false);
+        let mut result = self.try_build(opened, old, false);
+        if self.kinds && result.as_ref().is_err_and(|e| !is_too_late(e) && e.raw_os_error() != Some(libc::EPERM)) {
+            self.kinds = false;
+            result = self.try_build(opened, old, false);
+            self.kinds = result.is_err();
+        }
+        match result {
+            Err(error) if error.raw_os_error().is_some_and(|errno| errno != libc::EPERM) => {
+                let mut opened = opened.to_vec();
+                for group in 0..self.groups.len() {
+                    let vips = self.vips(group)?;
+                    let until = self.read(group).ok().flatten().filter(|until| millis(now(), until.back(EARLY)).is_some());
+                    opened.extend(until.filter(|_| opened.iter().all(|(known, _)| *known != vips)).map(|until| (vips, until)));
+                }
+                self.try_build(&opened, old, true).map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    /// `afresh`: tables that are in the way are deleted and made in one batch, so that there is no instant without them. What is
+    /// to be open is closed for the moment between two batches.
+    fn try_build(&mut self, opened: &Opened, old: bool, afresh: bool) -> io::Result<Span> {
+        let (vips, chains) = (self.all_vips(), self.chains());
+        let everything = move |table: &str| {
+            let rules = Ruleset { table };
+            let mut messages = Vec::new();
+            if afresh {
+                messages.extend(Family::BOTH.into_iter().flat_map(|f| [rules.make_table(f), rules.delete_table(f)]));
+            }
+            messages.extend(rules.everything(&vips, &chains));
+            messages.extend(old.then(|| rules.delete_table(Family::Netdev)));
+            messages
+        };
+        let Some(first) = opened.iter().map(|(_, until)| *until).min() else {
+            return self.send(everything(&self.table)).map(|()| Span::ZERO);
+        };
+        let rules = Ruleset { table: &self.table };
+        let before = if afresh {
+            self.send(everything(&self.table))?;
+            Vec::new()
+        } else {
+            [vec![rules.make_table(Family::Inet)], rules.sets(Family::Inet)].concat()
+        };
+        self.timed(first, &before, |table, left| {
+            let rules = Ruleset { table };
+            let opening = opened.iter().flat_map(|(vips, until)| opening(&rules, vips, left + until.since(first).as_millis()));
+            let made = if afresh { Vec::new() } else { everything(table) };
+            made.into_iter().chain(opening).collect()
+        })
+    }
+
+    fn vips(&self, group: usize) -> io::Result<Vec<IpAddr>> {
+        let vips = self.groups.get(group).map(|group| &group.vips).filter(|vips| !vips.is_empty());
+        vips.cloned().ok_or_else(|| io::Error::other(format!("the gate knows no group {group} with an address")))
+    }
+
+    /// The earliest end of an address's elements; none when one is missing.
+    fn open_until(&mut self, vip: IpAddr) -> io::Result<Option<Mono>> {
+        let mut earliest: Option<Mono> = None;
+        for family in Family::BOTH {
+            if family.holds(vip) {
+                let Some(until) = self.expiry(family, vip)? else { return Ok(None) };
+                earliest = Some(earliest.map_or(until, |earliest| earliest.min(until)));
+            }
+        }
+        Ok(earliest)
+    }
+
+    fn expiry(&mut self, family: Family, vip: IpAddr) -> io::Result<Option<Mono>> {
+        let message = Ruleset { table: &self.table }.get_element(family, vip);
         let before = now();
         let replies = self.channel.exchange(vec![message], 0)?;
         if let Some((_, errno)) = replies.errors.first() {
             let error = io::Error::from_raw_os_error(*errno);
             return if *errno == libc::ENOENT { Ok(None) } else { Err(error) };
         }
-        for reply in replies.data {
-            let NetfilterMessageInner::NfTables(NfTablesMessage::NewSetElement(reply)) = reply.inner else { continue };
-            let elements = reply.attributes.into_iter().filter_map(|attribute| match attribute {
-                SetElementList::Elements(elements) => Some(elements),
-                _ => None,
-            });
-            for element in elements.flatten() {
-                let ListAttribute::Element(attributes) = element else { continue };
-                for attribute in attributes {
-                    if let SetElementAttribute::Expiration(millis) = attribute {
-                        return Ok(Some(before + crate::core::time::Span::millis(millis)));
-                    }
-                }
+        for attribute in replies.data.into_iter().flat_map(|reply| elements_of(reply.inner)).flatten() {
+            if let SetElementAttribute::Expiration(millis) = attribute {
+                return Ok(Some(before + Span::millis(millis)));
             }
         }
         Err(io::Error::other("the gate's element has no expiry"))
     }
 
-    /// Until when a life before left a group's gate open; none when it is closed, or when one of its addresses was not open: what the
-    /// configuration has got since was not probed by anybody, and a group is owned as a whole or not at all (SAFETY R10).
-    pub fn adopt(&mut self, group: usize) -> io::Result<Option<Mono>> {
-        let mut until: Option<Mono> = None;
-        for vip in self.vips(group)? {
-            let Some(expiry) = self.expiry(vip)? else { return Ok(None) };
-            until = Some(until.map_or(expiry, |other| other.min(expiry)));
-        }
-        Ok(until)
-    }
-
-    /// Whether the table is there.
-    pub fn table_exists(&mut self) -> io::Result<bool> {
-        let message = Ruleset { table: &self.table }.get_table();
+    fn table_exists(&mut self, family: Family) -> io::Result<bool> {
+        let message = Ruleset { table: &self.table }.get_table(family);
         match self.channel.exchange(vec![message], 0)?.errors.first() {
             None => Ok(true),
+            // A kernel without the family answers in its own way.
             Some((_, libc::ENOENT)) => Ok(false),
+            Some(_) if family == Family::Netdev => Ok(false),
             Some((_, errno)) => Err(io::Error::from_raw_os_error(*errno)),
         }
     }
-
-    /// Removes the table, if it is there. Afterwards nothing guards the VIPs: they must be gone before.
-    pub fn remove_all(&mut self) -> io::Result<()> {
-        let rules = Ruleset { table: &self.table };
-        let messages = vec![rules.table(), rules.delete_table()];
-        self.send(messages)
-    }
-
-    fn vips(&self, group: usize) -> io::Result<Vec<IpAddr>> {
-        let vips = self.groups.get(group).filter(|vips| !vips.is_empty());
-        vips.cloned().ok_or_else(|| io::Error::other(format!("the gate knows no group {group} with an address")))
-    }
-
-    /// One batch for everything; an interface that left in the middle of it is forgotten and the batch sent again.
-    fn build(&mut self, opened: &[IpAddr], until: Option<Mono>) -> io::Result<()> {
-        let vips: Vec<IpAddr> = self.groups.iter().flatten().copied().collect();
-        let mut last = io::Error::other("interfaces keep leaving");
-        for _ in 0..3 {
-            self.interfaces.retain(|name| exists(name));
-            let rules = Ruleset { table: &self.table };
-            let mut messages = rules.everything(&vips, &self.interfaces);
-            if let Some(millis) = until.and_then(|until| millis(now(), until)) {
-                messages.extend(rules.open(opened, millis));
-                messages.extend(rules.shut(opened));
-                messages.extend(rules.open(opened, millis));
-            }
-            match self.send(messages) {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
-            if self.interfaces.iter().all(|name| exists(name)) {
-                break;
-            }
-        }
-        Err(last)
-    }
-
-    /// Whether the gate closes by `until`, though the process may have stood still between clock and kernel: timeouts are
-    /// relative (SAFETY limit 0). When it did, the kernel is asked.
-    fn in_time(&mut self, group: usize, before: Mono, until: Mono) -> io::Result<bool> {
-        if now().since(before) <= KERNEL_SLACK {
-            return Ok(true);
-        }
-        for _ in 0..3 {
-            let asked = now();
-            let Some(expiry) = self.read(group)? else { return Ok(false) };
-            let latest = expiry + now().since(asked);
-            if latest <= until + KERNEL_SLACK {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn send(&mut self, messages: Vec<Message>) -> io::Result<()> {
-        let last = messages.len(); // the place of the last order, behind the batch's begin
-        self.channel.exchange(batch(messages), last)?.into_result().map(drop)
-    }
 }
 
-/// Finds out by trying, on the loopback of this network namespace, and leaves nothing behind.
-pub fn probe() -> GateSupport {
-    let table = format!("twinbeat_probe_{}", std::process::id());
-    let vips = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
-    let mut gate = match Gate::new(&table, vec![vips]) {
-        Ok(gate) => gate,
-        Err(error) => return GateSupport::Weak { reason: format!("no netfilter netlink socket: {error}") },
-    };
-    let tried = (|| {
-        let table = Ruleset { table: &gate.table }.table();
-        gate.send(vec![table]).map_err(|error| ("an nftables table of family netdev", error))?;
-        gate.build(&[], None).map_err(|error| ("nftables sets with timeouts in a netdev table", error))?;
-        gate.interfaces = vec!["lo".to_owned()];
-        gate.build(&[], None).map_err(|error| ("nftables netdev ingress and egress hooks (Linux 5.16)", error))?;
-        gate.open(0, now() + crate::core::time::Span::secs(1)).map_err(|error| ("an nftables element with a timeout", error))?;
-        match gate.read(0) {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(("an nftables element with a timeout", io::Error::other("it was not there"))),
-            Err(error) => Err(("reading an nftables element", error)),
-        }
-    })();
-    let _ = gate.remove_all();
-    match tried {
-        Ok(()) => GateSupport::Netdev,
-        Err((_, error)) if error.raw_os_error() == Some(libc::EPERM) => {
-            GateSupport::None { reason: "the capability CAP_NET_ADMIN is missing".to_owned() }
-        }
-        Err((what, error)) => GateSupport::Weak { reason: format!("this kernel refuses {what}: {error}") },
-    }
-}
-
-/// The table's name for one daemon. Where a name had to be changed, or could be read in two ways, a short hash keeps two
+/// The tables' name for one daemon. Where a name had to be changed, or could be read in two ways, a short hash keeps two
 /// daemons apart.
 pub fn table_name(cluster: &str, node: &str) -> String {
     let tame =
@@ -317,22 +396,49 @@ pub fn table_name(cluster: &str, node: &str) -> String {
     format!("twinbeat_{c}_{n}_{}", &hash.as_str()[..8])
 }
 
+/// Open for so long, whatever it was.
+fn opening(rules: &Ruleset, vips: &[IpAddr], millis: u64) -> Vec<Message> {
+    [rules.open(vips, millis), rules.shut(vips), rules.open(vips, millis)].concat()
+}
+
+/// Closed, whatever it was: an expired element could not be deleted.
+fn closing(rules: &Ruleset, vips: &[IpAddr]) -> Vec<Message> {
+    [rules.open(vips, CLOSING_MILLIS), rules.shut(vips)].concat()
+}
+
+fn elements_of(message: NetfilterMessageInner) -> Vec<Vec<SetElementAttribute>> {
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewSetElement(reply)) = message else { return Vec::new() };
+    let lists = reply.attributes.into_iter().filter_map(|attribute| match attribute {
+        SetElementList::Elements(elements) => Some(elements),
+        _ => None,
+    });
+    let element = |element| match element {
+        ListAttribute::Element(attributes) => Some(attributes),
+        _ => None,
+    };
+    lists.flatten().filter_map(element).collect()
+}
+
 fn millis(now: Mono, until: Mono) -> Option<u64> {
     let left = until.since(now);
     (left >= SHORTEST).then(|| left.as_millis())
 }
 
 fn too_late(until: Mono) -> io::Error {
-    io::Error::other(format!("too late to be open until {until}: it is closed"))
+    io::Error::new(io::ErrorKind::TimedOut, format!("too late to be open until {until}: it is closed"))
 }
 
-fn hooked(interfaces: &[String]) -> Vec<String> {
-    interfaces.iter().filter(|name| *name != "lo").cloned().collect()
-}
-
-fn exists(interface: &str) -> bool {
-    nix::net::if_::if_nametoindex(interface).is_ok()
+fn is_too_late(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.kind() == io::ErrorKind::TimedOut
 }
 
 /// Any time will do: the element is removed in the same batch.
 const CLOSING_MILLIS: u64 = 1000;
+/// A ticket is missed when this process stands still; so often in a row it is not the machine's load.
+const MOST_TICKETS: usize = 30;
+/// The most that a gate closes before the instant ordered, where batches take long.
+const EARLIEST: Span = Span::millis(64);
+/// How much earlier than its timeout an element may expire: the kernel's clock has ticks of up to 10 ms.
+const EXPIRES_BEFORE: Span = Span::millis(30);
+/// The longest batch: that of 1000 addresses has 0.4 MB. A datagram above the socket's send buffer is refused (netlink_sendmsg).
+const LONGEST_BATCH: usize = 8 << 20;

@@ -1,78 +1,123 @@
-//! The gate's table in netlink messages: what `nft list ruleset` shows. Every message may be sent again without harm.
+//! The gate's two tables in netlink messages: what `nft list ruleset` shows. Every message may be sent again without harm.
 
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NetlinkMessage};
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Cmp, DataAttribute, DevHookNumber, ExpressionAttribute, Expressions, Hook, Immediate,
-    ListAttribute, Lookup, Meta, MetaKey, NfTablesMessage, Operator, Payload, Register, RuleAttribute, RuleMessage, SetAttribute,
-    SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage, Verdict,
-    VerdictAttribute,
+    ChainAttribute, ChainMessage, DataAttribute, Hook, HookNumber, ListAttribute, NfTablesMessage, RuleAttribute, RuleMessage,
+    SetAttribute, SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableFlags,
+    TableMessage,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
-use super::MARK;
+use super::rules::{Chain, Rule};
+use crate::core::time::Span;
 
 /// One nftables message.
 pub(super) type Message = NetlinkMessage<NetfilterMessage>;
 
-/// The rules of one gate, by the table's name.
+/// One of the gate's tables; both have the daemon's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    /// What is resolved by ARP.
+    Arp,
+    /// Packets of both families, and neighbour discovery.
+    Inet,
+    /// The one table of an earlier version, with hooks on every interface: read and removed, never made.
+    Netdev,
+}
+
+impl Family {
+    /// The two that the gate consists of.
+    pub const BOTH: [Family; 2] = [Family::Arp, Family::Inet];
+
+    /// nftables' own number for it.
+    pub fn proto(self) -> NetfilterProtoFamily {
+        match self {
+            Family::Arp => NetfilterProtoFamily::ARP,
+            Family::Inet => NetfilterProtoFamily::Inet,
+            Family::Netdev => NetfilterProtoFamily::NetDev,
+        }
+    }
+
+    /// Whether addresses of this kind are elements in this table.
+    pub fn holds(self, vip: IpAddr) -> bool {
+        vip.is_ipv4() || self != Family::Arp
+    }
+}
+
+/// The tables of one gate, by their name.
 pub(super) struct Ruleset<'a> {
-    /// The table's name.
+    /// The tables' name.
     pub table: &'a str,
 }
 
-type Rule = Vec<ListAttribute<ExpressionAttribute>>;
-
 impl Ruleset<'_> {
-    /// Table, sets, chains and rules, without opening anything that is closed and without closing what is open.
-    pub fn everything(&self, vips: &[IpAddr], interfaces: &[String]) -> Vec<Message> {
-        let mut messages = vec![self.table()];
-        messages.extend([self.set("vip4", V4, false, 1), self.set("vip6", V6, false, 2)]);
-        messages.extend([self.set("open4", V4, true, 3), self.set("open6", V6, true, 4)]);
-        messages.extend([self.flush_set("vip4"), self.flush_set("vip6")]);
-        messages.extend(self.elements(true, "vip", vips, None));
-        for (chain, rules) in [("ingress", ingress()), ("egress", egress())] {
-            messages.extend([self.chain(chain, None), self.flush_chain(chain)]);
-            messages.extend(rules.into_iter().map(|rule| self.rule(chain, rule)));
-        }
-        messages.extend(interfaces.iter().flat_map(|interface| self.hooks(interface)));
-        messages
-    }
-
-    /// The two hooks of one interface.
-    pub fn hooks(&self, interface: &str) -> Vec<Message> {
+    /// Tables, sets, chains and rules, without opening anything that is closed and without closing what is open.
+    pub fn everything(&self, vips: &[IpAddr], chains: &[Chain]) -> Vec<Message> {
         let mut messages = Vec::new();
-        for (prefix, number, rules) in [("in", DevHookNumber::Ingress, "ingress"), ("out", DevHookNumber::Egress, "egress")] {
-            let name = format!("{prefix}-{interface}");
-            let hook = vec![
-                Hook::Number(number.into()),
-                Hook::Priority(PRIORITY.cast_unsigned()),
-                Hook::NetDeviceName(interface.to_owned()),
-            ];
-            messages.extend([self.chain(&name, Some(hook)), self.flush_chain(&name)]);
-            messages.push(self.rule(&name, vec![jump(rules)]));
+        for family in Family::BOTH {
+            messages.push(self.make_table(family));
+            messages.extend(self.sets(family));
+        }
+        messages.extend(self.listed(vips));
+        messages.extend(chains.iter().flat_map(|chain| self.filled(chain)));
+        messages
+    }
+
+    /// The sets of one table. Identifiers are unique in a batch.
+    pub fn sets(&self, family: Family) -> Vec<Message> {
+        let base = if family == Family::Arp { 10 } else { 20 };
+        let mut messages = vec![self.set(family, "vip4", V4, false, base), self.set(family, "open4", V4, true, base + 1)];
+        if family == Family::Inet {
+            messages.extend([self.set(family, "vip6", V6, false, base + 2), self.set(family, "open6", V6, true, base + 3)]);
+            messages.push(self.set(family, "ticket", TICKET, true, base + 4));
         }
         messages
     }
 
-    /// Makes the table if it is not there.
-    pub fn table(&self) -> Message {
-        let attributes = vec![TableAttribute::Name(self.table.to_owned())];
-        message(NLM_F_CREATE, NfTablesMessage::NewTable(TableMessage { attributes }))
+    /// Makes these the guarded addresses, and no others.
+    pub fn listed(&self, vips: &[IpAddr]) -> Vec<Message> {
+        let mut messages =
+            vec![self.flush_set(Family::Arp, "vip4"), self.flush_set(Family::Inet, "vip4"), self.flush_set(Family::Inet, "vip6")];
+        messages.extend(self.elements(true, "vip", vips, None));
+        messages
     }
 
-    /// Removes the table with all that is in it.
-    pub fn delete_table(&self) -> Message {
-        let attributes = vec![TableAttribute::Name(self.table.to_owned())];
-        message(0, NfTablesMessage::DeleteTable(TableMessage { attributes }))
+    /// Makes a chain with its rules, whatever was in it.
+    pub fn filled(&self, chain: &Chain) -> Vec<Message> {
+        let mut messages = vec![self.chain(chain), self.flush_chain(chain)];
+        messages.extend(chain.rules.iter().map(|rule| self.rule(chain, rule.clone())));
+        messages
     }
 
-    /// Asks for the table.
-    pub fn get_table(&self) -> Message {
-        let attributes = vec![TableAttribute::Name(self.table.to_owned())];
-        message(0, NfTablesMessage::GetTable(TableMessage { attributes }))
+    /// Makes a table if it is not there, and wakes one that was made dormant.
+    pub fn make_table(&self, family: Family) -> Message {
+        let attributes = vec![TableAttribute::Name(self.table.to_owned()), TableAttribute::Flags(TableFlags::empty())];
+        message(family, NLM_F_CREATE, NfTablesMessage::NewTable(TableMessage { attributes }))
+    }
+
+    /// Removes a table with all that is in it.
+    pub fn delete_table(&self, family: Family) -> Message {
+        message(family, 0, NfTablesMessage::DeleteTable(self.named()))
+    }
+
+    /// Asks for a table.
+    pub fn get_table(&self, family: Family) -> Message {
+        message(family, 0, NfTablesMessage::GetTable(self.named()))
+    }
+
+    /// Asks for all rules of a table (a dump).
+    pub fn get_rules(&self, family: Family) -> Message {
+        let attributes = vec![RuleAttribute::Table(self.table.to_owned())];
+        message(family, 0, NfTablesMessage::GetRule(RuleMessage { attributes }))
+    }
+
+    /// Asks for all elements of a set (a dump).
+    pub fn get_elements(&self, family: Family, set: &str) -> Message {
+        let attributes = vec![SetElementList::Table(self.table.to_owned()), SetElementList::Set(set.to_owned())];
+        message(family, 0, NfTablesMessage::GetSetElement(SetElementMessage { attributes }))
     }
 
     /// Makes these addresses elements for so many milliseconds.
@@ -85,38 +130,50 @@ impl Ruleset<'_> {
         self.elements(false, "open", vips, None)
     }
 
+    /// Makes a ticket that lives for so long.
+    pub fn ticket(&self, number: u32, life: Span) -> Message {
+        self.ticket_element(number, Some(life.as_millis()))
+    }
+
+    /// Takes a ticket; the whole batch fails (ENOENT) when it has expired.
+    pub fn redeem(&self, number: u32) -> Message {
+        self.ticket_element(number, None)
+    }
+
     /// Asks for one address's element.
-    pub fn get_element(&self, vip: IpAddr) -> Message {
+    pub fn get_element(&self, family: Family, vip: IpAddr) -> Message {
         let set = if vip.is_ipv4() { "open4" } else { "open6" };
-        let attributes = vec![
-            SetElementList::Table(self.table.to_owned()),
-            SetElementList::Set(set.to_owned()),
-            SetElementList::Elements(vec![element(vip, None)]),
-        ];
-        message(0, NfTablesMessage::GetSetElement(SetElementMessage { attributes }))
+        let attributes = self.of_set(set, vec![element(key(vip), None)]);
+        message(family, 0, NfTablesMessage::GetSetElement(SetElementMessage { attributes }))
+    }
+
+    fn ticket_element(&self, number: u32, life: Option<u64>) -> Message {
+        let attributes = self.of_set("ticket", vec![element(number.to_ne_bytes().to_vec(), life)]);
+        add_or_delete(Family::Inet, life.is_some(), SetElementMessage { attributes })
     }
 
     fn elements(&self, add: bool, set: &str, vips: &[IpAddr], millis: Option<u64>) -> Vec<Message> {
         let mut messages = Vec::new();
-        for (suffix, v4) in [("4", true), ("6", false)] {
-            let family: Vec<IpAddr> = vips.iter().copied().filter(|vip| vip.is_ipv4() == v4).collect();
-            for part in family.chunks(PER_MESSAGE) {
-                let attributes = vec![
-                    SetElementList::Table(self.table.to_owned()),
-                    SetElementList::Set([set, suffix].concat()),
-                    SetElementList::Elements(part.iter().map(|vip| element(*vip, millis)).collect()),
-                ];
-                messages.push(if add {
-                    message(NLM_F_CREATE, NfTablesMessage::NewSetElement(SetElementMessage { attributes }))
-                } else {
-                    message(0, NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }))
-                });
+        for (family, suffix, v4) in [(Family::Arp, "4", true), (Family::Inet, "4", true), (Family::Inet, "6", false)] {
+            let of_kind: Vec<IpAddr> = vips.iter().copied().filter(|vip| vip.is_ipv4() == v4).collect();
+            for part in of_kind.chunks(PER_MESSAGE) {
+                let elements = part.iter().map(|vip| element(key(*vip), millis)).collect();
+                let attributes = self.of_set(&[set, suffix].concat(), elements);
+                messages.push(add_or_delete(family, add, SetElementMessage { attributes }));
             }
         }
         messages
     }
 
-    fn set(&self, name: &str, (kind, length): (u32, u32), timeouts: bool, id: u32) -> Message {
+    fn of_set(&self, set: &str, elements: Vec<ListAttribute<SetElementAttribute>>) -> Vec<SetElementList> {
+        vec![
+            SetElementList::Table(self.table.to_owned()),
+            SetElementList::Set(set.to_owned()),
+            SetElementList::Elements(elements),
+        ]
+    }
+
+    fn set(&self, family: Family, name: &str, (kind, length): (u32, u32), timeouts: bool, id: u32) -> Message {
         let mut attributes = vec![
             SetAttribute::Table(self.table.to_owned()),
             SetAttribute::Name(name.to_owned()),
@@ -127,35 +184,44 @@ impl Ruleset<'_> {
         if timeouts {
             attributes.push(SetAttribute::Flags(SetFlags::Timeout));
         }
-        message(NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
+        message(family, NLM_F_CREATE, NfTablesMessage::NewSet(SetMessage { attributes }))
     }
 
-    fn flush_set(&self, name: &str) -> Message {
+    fn flush_set(&self, family: Family, name: &str) -> Message {
         let attributes = vec![SetElementList::Table(self.table.to_owned()), SetElementList::Set(name.to_owned())];
-        message(0, NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }))
+        message(family, 0, NfTablesMessage::DeleteSetElement(SetElementMessage { attributes }))
     }
 
-    fn chain(&self, name: &str, hook: Option<Vec<Hook>>) -> Message {
-        let mut attributes = vec![ChainAttribute::Table(self.table.to_owned()), ChainAttribute::Name(name.to_owned())];
-        if let Some(hook) = hook {
-            attributes.extend([ChainAttribute::Hook(hook), ChainAttribute::Policy(ACCEPT)]);
-            attributes.push(ChainAttribute::Type("filter".to_owned()));
-        }
-        message(NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
+    fn chain(&self, chain: &Chain) -> Message {
+        let attributes = vec![
+            ChainAttribute::Table(self.table.to_owned()),
+            ChainAttribute::Name(chain.name.to_owned()),
+            ChainAttribute::Hook(vec![
+                Hook::Number(HookNumber::Other(chain.hook)),
+                Hook::Priority(chain.priority.cast_unsigned()),
+            ]),
+            ChainAttribute::Policy(ACCEPT),
+            ChainAttribute::Type("filter".to_owned()),
+        ];
+        message(chain.family, NLM_F_CREATE, NfTablesMessage::NewChain(ChainMessage { attributes }))
     }
 
-    fn flush_chain(&self, name: &str) -> Message {
-        let attributes = vec![RuleAttribute::Table(self.table.to_owned()), RuleAttribute::Chain(name.to_owned())];
-        message(0, NfTablesMessage::DeleteRule(RuleMessage { attributes }))
+    fn flush_chain(&self, chain: &Chain) -> Message {
+        let attributes = vec![RuleAttribute::Table(self.table.to_owned()), RuleAttribute::Chain(chain.name.to_owned())];
+        message(chain.family, 0, NfTablesMessage::DeleteRule(RuleMessage { attributes }))
     }
 
-    fn rule(&self, chain: &str, rule: Rule) -> Message {
+    fn rule(&self, chain: &Chain, rule: Rule) -> Message {
         let attributes = vec![
             RuleAttribute::Table(self.table.to_owned()),
-            RuleAttribute::Chain(chain.to_owned()),
+            RuleAttribute::Chain(chain.name.to_owned()),
             RuleAttribute::Expressions(rule),
         ];
-        message(NLM_F_CREATE | NLM_F_APPEND, NfTablesMessage::NewRule(RuleMessage { attributes }))
+        message(chain.family, NLM_F_CREATE | NLM_F_APPEND, NfTablesMessage::NewRule(RuleMessage { attributes }))
+    }
+
+    fn named(&self) -> TableMessage {
+        TableMessage { attributes: vec![TableAttribute::Name(self.table.to_owned())] }
     }
 }
 
@@ -168,88 +234,29 @@ pub(super) fn batch(messages: Vec<Message>) -> Vec<Message> {
     all
 }
 
-/// What comes in for a VIP: IPv4, ARP that asks for it, IPv6, neighbour solicitations that ask for it.
-fn ingress() -> Vec<Rule> {
-    vec![
-        guard(ARP, &[], NETWORK, 24, '4'),
-        guard(IPV4, &[], NETWORK, 16, '4'),
-        guard(IPV6, &[], NETWORK, 24, '6'),
-        guard(IPV6, &icmpv6(SOLICITATION), TRANSPORT, 8, '6'),
-    ]
-}
-
-/// What goes out from a VIP: IPv4, ARP that speaks for it, IPv6, neighbour advertisements; first the daemon's own marked frames.
-fn egress() -> Vec<Rule> {
-    vec![
-        vec![meta(MetaKey::Mark), equal(&MARK.to_ne_bytes()), verdict(ACCEPT, None)],
-        guard(ARP, &[], NETWORK, 14, '4'),
-        guard(IPV4, &[], NETWORK, 12, '4'),
-        guard(IPV6, &[], NETWORK, 8, '6'),
-        guard(IPV6, &icmpv6(ADVERTISEMENT), TRANSPORT, 8, '6'),
-    ]
-}
-
-/// Drops a packet whose address at this place is a VIP that is not open.
-fn guard(protocol: u16, further: &[ListAttribute<ExpressionAttribute>], base: u32, offset: u32, family: char) -> Rule {
-    let mut rule = vec![meta(MetaKey::EtherTypeProtocol), equal(&protocol.to_be_bytes())];
-    rule.extend_from_slice(further);
-    rule.push(load(base, offset, if family == '4' { 4 } else { 16 }));
-    rule.push(lookup(&format!("vip{family}"), false));
-    rule.push(lookup(&format!("open{family}"), true));
-    rule.push(verdict(DROP, None));
-    rule
-}
-
-fn icmpv6(kind: u8) -> Rule {
-    vec![meta(MetaKey::L4Proto), equal(&[ICMPV6]), load(TRANSPORT, 0, 1), equal(&[kind])]
-}
-
-fn meta(key: MetaKey) -> ListAttribute<ExpressionAttribute> {
-    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
-}
-
-fn load(base: u32, offset: u32, length: u32) -> ListAttribute<ExpressionAttribute> {
-    let target = Payload::DestinationRegister(Register::Reg1);
-    Expressions::Payload(vec![target, Payload::Base(base), Payload::Offset(offset), Payload::Len(length)]).into()
-}
-
-fn equal(value: &[u8]) -> ListAttribute<ExpressionAttribute> {
-    let data = Cmp::Data(DataAttribute::Value(value.to_vec()));
-    Expressions::Cmp(vec![Cmp::SourceRegister(Register::Reg1), Cmp::Op(Operator::Equal), data]).into()
-}
-
-fn lookup(set: &str, inverted: bool) -> ListAttribute<ExpressionAttribute> {
-    let mut attributes = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(Register::Reg1)];
-    if inverted {
-        attributes.push(Lookup::Flags(1));
-    }
-    Expressions::Lookup(attributes).into()
-}
-
-fn verdict(code: u32, chain: Option<&str>) -> ListAttribute<ExpressionAttribute> {
-    let mut attributes = vec![VerdictAttribute::Code(Verdict::from(code))];
-    attributes.extend(chain.map(|chain| VerdictAttribute::Chain(chain.to_owned())));
-    let target = Immediate::DestinationRegister(Register::Verdict);
-    Expressions::Immediate(vec![target, Immediate::Data(DataAttribute::Verdict(attributes))]).into()
-}
-
-fn jump(chain: &str) -> ListAttribute<ExpressionAttribute> {
-    verdict(u32::from(Verdict::Jump), Some(chain))
-}
-
-fn element(vip: IpAddr, millis: Option<u64>) -> ListAttribute<SetElementAttribute> {
-    let key = match vip {
+fn key(vip: IpAddr) -> Vec<u8> {
+    match vip {
         IpAddr::V4(vip) => vip.octets().to_vec(),
         IpAddr::V6(vip) => vip.octets().to_vec(),
-    };
+    }
+}
+
+fn element(key: Vec<u8>, millis: Option<u64>) -> ListAttribute<SetElementAttribute> {
     let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
     attributes.extend(millis.map(SetElementAttribute::Timeout));
     ListAttribute::Element(attributes)
 }
 
-fn message(flags: u16, inner: NfTablesMessage) -> Message {
-    let mut message =
-        NetlinkMessage::from(NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::NetDev, 0, 0), inner));
+fn add_or_delete(family: Family, add: bool, elements: SetElementMessage) -> Message {
+    if add {
+        message(family, NLM_F_CREATE, NfTablesMessage::NewSetElement(elements))
+    } else {
+        message(family, 0, NfTablesMessage::DeleteSetElement(elements))
+    }
+}
+
+fn message(family: Family, flags: u16, inner: NfTablesMessage) -> Message {
+    let mut message = NetlinkMessage::from(NetfilterMessage::new(NetfilterHeader::new(family.proto(), 0, 0), inner));
     message.header.flags = flags;
     message
 }
@@ -261,20 +268,11 @@ fn control(inner: ControlMessage) -> Message {
 
 /// The subsystem's number, which a batch names (include/uapi/linux/netfilter/nfnetlink.h).
 const NFTABLES: u16 = 10;
-/// Before every other filter: a frame that is dropped here needs no further thought.
-const PRIORITY: i32 = -400;
-/// nft's own numbers for `ipv4_addr` and `ipv6_addr`, only for display, and the key lengths.
+/// nft's own numbers for `ipv4_addr`, `ipv6_addr` and `mark`, only for display, and the key lengths.
 const V4: (u32, u32) = (7, 4);
 const V6: (u32, u32) = (8, 16);
-const DROP: u32 = 0;
+const TICKET: (u32, u32) = (19, 4);
+/// The policy of a base chain.
 const ACCEPT: u32 = 1;
-const NETWORK: u32 = 1;
-const TRANSPORT: u32 = 2;
-const ARP: u16 = 0x0806;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const ICMPV6: u8 = 58;
-const SOLICITATION: u8 = 135;
-const ADVERTISEMENT: u8 = 136;
 /// A netlink attribute holds at most 64 KiB.
 const PER_MESSAGE: usize = 500;

@@ -11,19 +11,15 @@ use crate::core::io::{GateOrder, GateReport};
 use crate::core::time::Mono;
 use crate::host::test_net::{Netns, pair};
 
-const VIP4: &str = "10.9.0.100";
-const VIP6: &str = "fd09::100";
+pub(super) const VIP4: &str = "10.9.0.100";
+pub(super) const VIP6: &str = "fd09::100";
 
-fn vips() -> Vec<IpAddr> {
+pub(super) fn vips() -> Vec<IpAddr> {
     vec![VIP4.parse().unwrap(), "fd09:0::100".parse().unwrap()]
 }
 
-fn names(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
-
 /// An owner with both VIPs and an answering UDP port, a client, and the installed, closed gate.
-fn world(cables: usize) -> Option<(Netns, Netns, Gate)> {
+pub(super) fn world(cables: usize) -> Option<(Netns, Netns, Gate)> {
     let (owner, client) = pair(cables)?;
     owner.run(&format!("ip addr add {VIP4}/32 dev eth0"));
     owner.run("ip addr add fd09:0::100/128 dev eth0 nodad");
@@ -35,14 +31,13 @@ fn world(cables: usize) -> Option<(Netns, Netns, Gate)> {
             std::thread::spawn(move || echo(&socket));
         }
         let mut gate = Gate::new("twinbeat_t_a", vec![vips()]).unwrap();
-        let eths: Vec<String> = (0..cables).map(|n| format!("eth{n}")).collect();
-        gate.install(&eths).unwrap();
+        gate.install().unwrap();
         gate
     });
     Some((owner, client, gate))
 }
 
-fn echo(socket: &UdpSocket) {
+pub(super) fn echo(socket: &UdpSocket) {
     let mut buffer = [0; 64];
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     while let Ok((length, from)) = socket.recv_from(&mut buffer) {
@@ -51,7 +46,7 @@ fn echo(socket: &UdpSocket) {
 }
 
 /// Whether the address answers a datagram within the time, address resolution included.
-fn answers(client: &Netns, address: &str, millis: u64) -> bool {
+pub(super) fn answers(client: &Netns, address: &str, millis: u64) -> bool {
     client.run("ip neigh flush all");
     client.inside(|| {
         let target = SocketAddr::new(address.parse().unwrap(), 7);
@@ -61,7 +56,7 @@ fn answers(client: &Netns, address: &str, millis: u64) -> bool {
     })
 }
 
-fn lladdr(client: &Netns, address: &str) -> bool {
+pub(super) fn lladdr(client: &Netns, address: &str) -> bool {
     client.run("ip neigh show").lines().any(|line| line.starts_with(address) && line.contains("lladdr"))
 }
 
@@ -93,6 +88,7 @@ fn a_closed_gate_answers_on_no_interface_of_the_node() {
     gate.open(0, now() + Span::secs(5)).unwrap();
     assert!(answers(&client, VIP4, 500));
     gate.close(0).unwrap();
+    // One that comes later is told to nobody.
     owner.run(&format!("ip link add eth2 type veth peer name eth2 netns {}", client.name));
     for end in [&owner, &client] {
         end.run("ip link set eth2 up");
@@ -100,13 +96,11 @@ fn a_closed_gate_answers_on_no_interface_of_the_node() {
     client.run("ip addr add 10.9.2.2/24 dev eth2");
     client.run(&format!("ip route replace {VIP4}/32 dev eth2"));
     owner.run("ip route add 10.9.2.0/24 dev eth2");
-    owner.inside(|| gate.set_interfaces(&names(&["eth0", "eth1", "eth2", "lo"]))).unwrap();
     assert!(!answers(&client, VIP4, 200), "a new interface is not covered");
     gate.open(0, now() + Span::secs(5)).unwrap();
     assert!(answers(&client, VIP4, 500));
     owner.run("ip link del eth2");
-    owner.inside(|| gate.set_interfaces(&names(&["eth0", "eth1"]))).unwrap();
-    owner.inside(|| gate.install(&names(&["eth0", "eth1", "gone"]))).unwrap();
+    owner.inside(|| gate.install()).unwrap();
     assert!(gate.read(0).unwrap().is_some(), "installing again must not close an open gate");
 }
 
@@ -139,7 +133,7 @@ fn it_closes_by_itself_and_never_late() {
             .collect::<Vec<(i64, i64)>>()
     });
     println!("last answered and first missed question, us after the instant ordered: {late:?}");
-    assert!(late.iter().all(|(last, missed)| *last < 5_000 && *missed > -10_000), "{late:?}");
+    assert!(late.iter().all(|(last, missed)| *last < 5_000 && *missed > -30_000), "{late:?}");
 }
 
 #[test]
@@ -159,35 +153,16 @@ fn a_renewal_after_expiry_is_a_lapse_and_opens_nothing() {
     assert_eq!(gate.read(0).unwrap(), None);
 }
 
-#[test]
-fn marked_frames_leave_through_a_closed_gate_and_others_do_not() {
-    let Some((owner, client, _gate)) = world(1) else { return };
-    for (vip, any) in [("10.9.0.100", "0.0.0.0:9"), ("fd09::100", "[::]:9")] {
-        let receiver = client.inside(|| UdpSocket::bind(any).unwrap());
-        receiver.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let target: SocketAddr = if vip.contains(':') { "[fd09:0::2]:9" } else { "10.9.0.2:9" }.parse().unwrap();
-        assert!(answers(&client, if target.is_ipv4() { "10.9.0.1" } else { "fd09:0::1" }, 500), "neighbours are known");
-        for mark in [0, MARK] {
-            owner.inside(|| {
-                let socket = UdpSocket::bind(SocketAddr::new(vip.parse().unwrap(), 0)).unwrap();
-                socket2::SockRef::from(&socket).set_mark(mark).unwrap();
-                let _ = socket.send_to(b"!", target);
-            });
-            assert_eq!(receiver.recv_from(&mut [0; 8]).is_ok(), mark == MARK, "{vip} with mark {mark:#x}");
-        }
-    }
-}
-
-fn thread(owner: &Netns, gate: Gate) -> (GateThread, Watch, Receiver<GateEvent>) {
+pub(super) fn thread(owner: &Netns, gate: Gate) -> (GateThread, Watch, Receiver<GateEvent>) {
     let (sender, events) = channel();
     let (table, port) = (gate.table().to_owned(), gate.port());
-    let thread = GateThread::start(AnyGate::Netdev(gate), 1, move |event| drop(sender.send(event))).unwrap();
+    let thread = GateThread::start(AnyGate::Inet(gate), 1, move |event| drop(sender.send(event))).unwrap();
     let orders = thread.orders();
     let watch = owner.inside(|| watch(&table, port, move |damage| orders.damage(damage)).unwrap());
     (thread, watch, events)
 }
 
-fn report(generation: u64, report: GateReport) -> GateEvent {
+pub(super) fn report(generation: u64, report: GateReport) -> GateEvent {
     GateEvent::Report { group: GroupId(0), generation, report }
 }
 
@@ -201,18 +176,24 @@ fn a_flushed_ruleset_is_told_from_a_lapse_and_repaired() {
     assert_eq!(next(), report(1, GateReport::Opened));
     owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    orders.order(GroupId(0), 2, GateOrder::Renew(now() + Span::secs(5)));
-    assert!(matches!(next(), GateEvent::Report { generation: 2, report: GateReport::Failed(_), .. }));
-    orders.order(GroupId(0), 3, GateOrder::Rebuild(now() + Span::secs(5)));
-    assert_eq!(next(), report(3, GateReport::Opened));
+    orders.order(GroupId(0), 2, GateOrder::Rebuild(now() + Span::secs(5)));
+    assert_eq!(next(), report(2, GateReport::Opened));
     assert!(answers(&client, VIP4, 500));
-    owner.run("nft flush table netdev twinbeat_t_a");
+    // A renewal that meets the damage makes the tables again by itself: the instant in force has not passed.
+    owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    orders.order(GroupId(0), 4, GateOrder::Rebuild(now() + Span::secs(5)));
-    assert_eq!(next(), report(4, GateReport::Opened));
+    orders.order(GroupId(0), 3, GateOrder::Renew(now() + Span::millis(300)));
+    assert_eq!(next(), report(3, GateReport::Opened));
+    assert!(answers(&client, VIP4, 200));
+    // When it has passed, that is a lapse, and the gate is made closed.
+    owner.run("nft flush ruleset");
+    assert_eq!(next(), GateEvent::TableGone);
+    std::thread::sleep(Duration::from_millis(300));
+    orders.order(GroupId(0), 4, GateOrder::Renew(now() + Span::secs(5)));
+    assert_eq!(next(), report(4, GateReport::Lapsed));
     orders.order(GroupId(0), 5, GateOrder::Close);
-    orders.order(GroupId(0), 6, GateOrder::Renew(now() + Span::secs(5)));
     assert_eq!(next(), report(5, GateReport::Closed));
+    orders.order(GroupId(0), 6, GateOrder::Renew(now() + Span::secs(5)));
     assert_eq!(next(), report(6, GateReport::Lapsed));
     orders.order(GroupId(0), 6, GateOrder::Open(now() + Span::secs(5)));
     assert_eq!(orders.read(), vec![None]);
@@ -234,9 +215,7 @@ fn a_gate_that_was_open_when_the_ruleset_was_flushed_can_be_closed() {
     assert_eq!(next(), GateEvent::TableGone);
     // The daemon hung meanwhile, and its ground is too old for the gate to be made again open.
     orders.order(GroupId(0), 2, GateOrder::Close);
-    assert!(matches!(next(), GateEvent::Report { generation: 2, report: GateReport::Failed(_), .. }));
-    orders.order(GroupId(0), 3, GateOrder::Close);
-    assert_eq!(next(), report(3, GateReport::Closed));
+    assert_eq!(next(), report(2, GateReport::Closed));
     assert!(!answers(&client, VIP4, 200));
     thread.stop(true);
 }
@@ -244,7 +223,7 @@ fn a_gate_that_was_open_when_the_ruleset_was_flushed_can_be_closed() {
 #[test]
 fn the_probe_finds_the_gate_and_leaves_nothing() {
     let Some(netns) = Netns::new() else { return };
-    assert_eq!(netns.inside(probe), GateSupport::Netdev);
+    assert_eq!(netns.inside(probe), GateSupport::Inet);
     assert_eq!(netns.run("nft list ruleset"), "");
 }
 
@@ -268,8 +247,25 @@ fn a_weak_gate_lapses_like_a_strong_one() {
 #[test]
 #[ignore = "a measurement: run it alone, in release"]
 fn measure_renewals() {
-    let Some((owner, _client, mut gate)) = world(1) else { return };
+    let Some((owner, client, mut gate)) = world(1) else { return };
     gate.open(0, now() + Span::secs(5)).unwrap();
+    assert!(answers(&client, VIP4, 500));
+    let mut firsts: Vec<u64> = client.inside(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect((VIP4, 7)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let first = |_| {
+            gate.close(0).unwrap();
+            let start = now();
+            gate.open(0, start + Span::secs(5)).unwrap();
+            socket.send(b"?").unwrap();
+            socket.recv(&mut [0; 8]).unwrap();
+            now().since(start).as_micros()
+        };
+        (0..1000).map(first).collect()
+    });
+    firsts.sort_unstable();
+    println!("opening to first answer: median {} us, p99 {} us, max {} us", firsts[500], firsts[990], firsts[999]);
     let mut costs: Vec<u64> = (0..20_000)
         .map(|_| {
             let start = now();

@@ -2,14 +2,16 @@
 //!
 //! An order whose generation is not above the last one carried out for its group is dropped without a report, and so is
 //! a renewal that has a later close, opening or rebuilding of its group waiting behind it. A renewal that comes after a
-//! close is never sent to the kernel: it reports `Lapsed`. An opening of a damaged table makes the table again.
+//! close is never sent to the kernel: it reports `Lapsed`. An opening of damaged tables makes the tables again, and so does a
+//! renewal while the instant in force has not passed; a kernel that refuses is reported as `Unguarded`.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use super::{Damage, Gate, Renewal, WeakGate};
+use super::{Damage, Gate, Renewal, WeakGate, now};
 use crate::core::id::GroupId;
 use crate::core::io::{GateOrder, GateReport};
 use crate::core::time::Mono;
@@ -17,7 +19,7 @@ use crate::core::time::Mono;
 /// Whichever gate this machine has.
 pub enum AnyGate {
     /// The kernel's own.
-    Netdev(Gate),
+    Inet(Gate),
     /// Address lifetimes alone.
     Weak(WeakGate),
 }
@@ -25,7 +27,8 @@ pub enum AnyGate {
 /// What the thread says.
 #[derive(Clone, PartialEq, Debug)]
 pub enum GateEvent {
-    /// An order was carried out, or not.
+    /// An order was carried out, or not. Without an order, when the tables could be made again at last: `Closed`, with the number of
+    /// the group's last order.
     Report {
         /// The group.
         group: GroupId,
@@ -34,15 +37,12 @@ pub enum GateEvent {
         /// What the kernel said.
         report: GateReport,
     },
-    /// The table is gone or damaged: the gate guards nothing until `Rebuild`.
+    /// The tables are gone or damaged: the gate guards nothing until `Rebuild`.
     TableGone,
-    /// The hooks could not follow the interfaces.
-    InterfacesFailed(String),
 }
 
 enum Work {
     Order(GroupId, u64, GateOrder),
-    Interfaces(Vec<String>),
     Damage(Damage),
     Read(Sender<Vec<Option<Mono>>>),
     Stop { remove: bool },
@@ -56,11 +56,6 @@ impl Orders {
     /// Queues an order.
     pub fn order(&self, group: GroupId, generation: u64, order: GateOrder) {
         let _ = self.0.send(Work::Order(group, generation, order));
-    }
-
-    /// Queues the node's interfaces, all of them.
-    pub fn interfaces(&self, names: Vec<String>) {
-        let _ = self.0.send(Work::Interfaces(names));
     }
 
     /// Queues what the watcher saw; the kernel is asked before anything is said.
@@ -99,7 +94,7 @@ impl GateThread {
         self.orders.clone()
     }
 
-    /// Carries out what is queued and ends. `remove` takes the table away too: only when no VIP is left.
+    /// Carries out what is queued and ends. `remove` takes the tables away too: only when no VIP is left.
     pub fn stop(self, remove: bool) {
         let _ = self.orders.0.send(Work::Stop { remove });
         let _ = self.thread.join();
@@ -111,8 +106,8 @@ struct Done {
     generation: Option<u64>,
     /// The last order ended closed.
     closed: bool,
-    /// The last order ended open.
-    open: bool,
+    /// The last order ended open until then, or would have if the kernel made a gate.
+    until: Option<Mono>,
 }
 
 struct Worker<R> {
@@ -125,8 +120,14 @@ struct Worker<R> {
 impl<R: FnMut(GateEvent)> Worker<R> {
     fn run(&mut self, receiver: &Receiver<Work>) {
         let mut queue = VecDeque::new();
-        while let Ok(work) = receiver.recv() {
-            queue.push_back(work);
+        loop {
+            // Tables that could not be made are tried again, order or none.
+            let waited = if self.damaged { receiver.recv_timeout(AGAIN) } else { receiver.recv().map_err(Into::into) };
+            match waited {
+                Ok(work) => queue.push_back(work),
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
             while let Some(work) = queue.pop_front() {
                 queue.extend(receiver.try_iter());
                 match work {
@@ -135,13 +136,12 @@ impl<R: FnMut(GateEvent)> Worker<R> {
                             self.order(group, generation, order);
                         }
                     }
-                    Work::Interfaces(names) => self.interfaces(&names),
                     Work::Damage(damage) => self.damage(damage),
                     Work::Read(answer) => {
                         let _ = answer.send(self.read());
                     }
                     Work::Stop { remove } => {
-                        if let (true, AnyGate::Netdev(gate)) = (remove, &mut self.gate) {
+                        if let (true, AnyGate::Inet(gate)) = (remove, &mut self.gate) {
                             let _ = gate.remove_all();
                         }
                         return;
@@ -152,7 +152,8 @@ impl<R: FnMut(GateEvent)> Worker<R> {
     }
 
     fn order(&mut self, group: GroupId, generation: u64, order: GateOrder) {
-        let Some(done) = self.groups.get_mut(usize::from(group.0)) else {
+        let place = usize::from(group.0);
+        let Some(done) = self.groups.get_mut(place) else {
             let report = GateReport::Failed(format!("the gate knows no group {group}"));
             return (self.report)(GateEvent::Report { group, generation, report });
         };
@@ -160,85 +161,127 @@ impl<R: FnMut(GateEvent)> Worker<R> {
             return;
         }
         done.generation = Some(generation);
-        let order = match order {
-            GateOrder::Open(until) if self.damaged => GateOrder::Rebuild(until),
-            order => order,
+        let Done { closed, until, .. } = *done;
+        let behind_close = closed && matches!(order, GateOrder::Renew(_));
+        let report = if behind_close { Ok(GateReport::Lapsed) } else { self.carry_out(place, order, until) };
+        let (report, refused) = match report {
+            Ok(report) => (report, false),
+            // Not an order that came too late: the kernel does not make or keep a gate.
+            Err(error) if error.raw_os_error().is_some() => (GateReport::Unguarded(error.to_string()), true),
+            Err(error) => (GateReport::Failed(error.to_string()), false),
         };
-        let behind_close = done.closed && matches!(order, GateOrder::Renew(_));
-        let report = if behind_close { Ok(GateReport::Lapsed) } else { self.gate.carry_out(group, order) };
-        // A gate that is to be closed must not keep a lost table from being made again: without it nothing can be closed, for ever.
-        done.open &= order != GateOrder::Close;
-        let report = report.unwrap_or_else(|error| {
-            self.damage(Damage::Unknown);
-            GateReport::Failed(error.to_string())
-        });
-        if matches!((&report, order), (GateReport::Opened, GateOrder::Rebuild(_))) {
-            self.damaged = false;
-        }
-        if let Some(done) = self.groups.get_mut(usize::from(group.0)) {
+        if let Some(done) = self.groups.get_mut(place) {
             done.closed = matches!(report, GateReport::Closed | GateReport::Lapsed);
-            done.open = matches!(report, GateReport::Opened | GateReport::Renewed);
+            done.until = match (order, &report) {
+                (GateOrder::Open(until), GateReport::Opened) => Some(until),
+                (GateOrder::Renew(until) | GateOrder::Rebuild(until), GateReport::Opened | GateReport::Renewed) => Some(until),
+                // The address's lifetime guards alone, as if there were only the weak gate.
+                (GateOrder::Renew(until) | GateOrder::Rebuild(until), GateReport::Unguarded(_)) => Some(until),
+                _ => None,
+            };
+        }
+        if refused {
+            self.damaged(false);
         }
         (self.report)(GateEvent::Report { group, generation, report });
     }
 
-    fn interfaces(&mut self, names: &[String]) {
-        if let AnyGate::Netdev(gate) = &mut self.gate
-            && let Err(error) = gate.set_interfaces(names)
-        {
-            (self.report)(GateEvent::InterfacesFailed(error.to_string()));
+    /// What is damaged is made again by any order that needs it whole.
+    fn carry_out(&mut self, group: usize, order: GateOrder, in_force: Option<Mono>) -> io::Result<GateReport> {
+        let gate = match &mut self.gate {
+            AnyGate::Inet(gate) => gate,
+            AnyGate::Weak(gate) => return weak(gate, group, order),
+        };
+        match order {
+            GateOrder::Open(until) if !self.damaged => gate.open(group, until).map(|()| GateReport::Opened),
+            GateOrder::Close if self.damaged => {
+                gate.install()?;
+                gate.close(group)?;
+                // Other gates that are to be open are not yet.
+                self.damaged = self.groups.iter().enumerate().any(|(other, done)| other != group && done.until.is_some());
+                Ok(GateReport::Closed)
+            }
+            GateOrder::Close => gate.close(group).map(|()| GateReport::Closed),
+            GateOrder::Renew(until) if !self.damaged => match gate.renew(group, until)? {
+                Renewal::Renewed => Ok(GateReport::Renewed),
+                Renewal::Lapsed => Ok(GateReport::Lapsed),
+                Renewal::Damaged => {
+                    self.damaged(false);
+                    self.carry_out(group, order, in_force)
+                }
+            },
+            // No element tells whether it was open: the instant that was in force does.
+            GateOrder::Renew(_) if in_force.is_none_or(|until| now() >= until) => Ok(GateReport::Lapsed),
+            GateOrder::Open(until) | GateOrder::Renew(until) | GateOrder::Rebuild(until) => {
+                let made = gate.rebuild(group, until);
+                self.damaged = made.as_ref().is_err_and(|error| error.raw_os_error().is_some());
+                match made {
+                    Err(error) if !self.damaged && matches!(order, GateOrder::Renew(_)) => {
+                        tracing::debug!("{error}");
+                        Ok(GateReport::Lapsed)
+                    }
+                    made => made.map(|()| GateReport::Opened),
+                }
+            }
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        let AnyGate::Inet(gate) = &mut self.gate else { return };
+        if damage == Damage::Changed || !matches!(gate.is_whole(), Ok(true)) {
+            self.damaged(true);
         }
     }
 
     /// Says it once. As soon as no gate is to be open, the closed gate is made again at once; until then that is the decision's to order.
-    fn damage(&mut self, damage: Damage) {
-        let AnyGate::Netdev(gate) = &mut self.gate else { return };
-        let gone = match damage {
-            Damage::Table | Damage::Unknown => !matches!(gate.table_exists(), Ok(true)),
-            Damage::Rules => true,
-        };
-        if !gone {
-            return;
+    fn damaged(&mut self, repair: bool) {
+        let known = std::mem::replace(&mut self.damaged, true);
+        if repair && !self.groups.iter().any(|group| group.until.is_some()) {
+            self.repair();
         }
-        let known = std::mem::replace(&mut self.damaged, self.groups.iter().any(|group| group.open) || gate.repair().is_err());
         if !known {
             (self.report)(GateEvent::TableGone);
+        }
+    }
+
+    fn repair(&mut self) {
+        if let AnyGate::Inet(gate) = &mut self.gate {
+            self.damaged = gate.repair().is_err();
+        }
+    }
+
+    /// With a gate that is to be open, its next renewal tries.
+    fn try_again(&mut self) {
+        if self.groups.iter().any(|group| group.until.is_some_and(|until| now() < until)) {
+            return;
+        }
+        self.repair();
+        if !self.damaged {
+            for (group, done) in (0..).map(GroupId).zip(&self.groups) {
+                let (generation, report) = (done.generation.unwrap_or(0), GateReport::Closed);
+                (self.report)(GateEvent::Report { group, generation, report });
+            }
         }
     }
 
     fn read(&mut self) -> Vec<Option<Mono>> {
         let groups = 0..self.groups.len();
         match &mut self.gate {
-            AnyGate::Netdev(gate) => groups.map(|group| gate.read(group).ok().flatten()).collect(),
+            AnyGate::Inet(gate) => groups.map(|group| gate.read(group).ok().flatten()).collect(),
             AnyGate::Weak(gate) => groups.map(|group| gate.read(group)).collect(),
         }
     }
 }
 
-impl AnyGate {
-    fn carry_out(&mut self, group: GroupId, order: GateOrder) -> io::Result<GateReport> {
-        let group = usize::from(group.0);
-        match (self, order) {
-            (AnyGate::Netdev(gate), GateOrder::Open(until)) => gate.open(group, until).map(|()| GateReport::Opened),
-            (AnyGate::Netdev(gate), GateOrder::Rebuild(until)) => gate.rebuild(group, until).map(|()| GateReport::Opened),
-            (AnyGate::Netdev(gate), GateOrder::Close) => gate.close(group).map(|()| GateReport::Closed),
-            (AnyGate::Netdev(gate), GateOrder::Renew(until)) => match gate.renew(group, until)? {
-                Renewal::Renewed => Ok(GateReport::Renewed),
-                Renewal::Lapsed => Ok(GateReport::Lapsed),
-                Renewal::TableGone => Err(io::Error::other("the gate's table is gone")),
-            },
-            (AnyGate::Weak(gate), GateOrder::Open(until) | GateOrder::Rebuild(until)) => {
-                let open = gate.open(group, until);
-                if open { Ok(GateReport::Opened) } else { Err(io::Error::other(format!("too late to be open until {until}"))) }
-            }
-            (AnyGate::Weak(gate), GateOrder::Renew(until)) => match gate.renew(group, until) {
-                Renewal::Renewed => Ok(GateReport::Renewed),
-                Renewal::Lapsed | Renewal::TableGone => Ok(GateReport::Lapsed),
-            },
-            (AnyGate::Weak(gate), GateOrder::Close) => {
-                gate.close(group);
-                Ok(GateReport::Closed)
-            }
+fn weak(gate: &mut WeakGate, group: usize, order: GateOrder) -> io::Result<GateReport> {
+    match order {
+        GateOrder::Open(until) | GateOrder::Rebuild(until) if gate.open(group, until) => Ok(GateReport::Opened),
+        GateOrder::Open(until) | GateOrder::Rebuild(until) => Err(io::Error::other(format!("too late to be open until {until}"))),
+        GateOrder::Renew(until) if gate.renew(group, until) == Renewal::Renewed => Ok(GateReport::Renewed),
+        GateOrder::Renew(_) => Ok(GateReport::Lapsed),
+        GateOrder::Close => {
+            gate.close(group);
+            Ok(GateReport::Closed)
         }
     }
 }
@@ -249,3 +292,6 @@ fn superseded(group: GroupId, order: GateOrder, queue: &VecDeque<Work>) -> bool 
             .iter()
             .any(|work| matches!(work, Work::Order(other, _, later) if *other == group && !matches!(later, GateOrder::Renew(_))))
 }
+
+/// Between two attempts to make tables that could not be made.
+const AGAIN: Duration = Duration::from_secs(1);

@@ -1,20 +1,24 @@
-//! Tells when a foreign hand removes or changes the gate's table: `nft flush ruleset`, `nft delete table`, `nft flush table`.
+//! Tells when a foreign hand removes or changes anything of the gate's tables: `nft flush ruleset`, `nft delete table`, `nft flush table`,
+//! `nft flush set`, a single rule or element.
 
 use std::io::{self, PipeWriter};
 use std::thread::JoinHandle;
 
-use netlink_packet_netfilter::nftables::{ChainAttribute, NfTablesMessage, RuleAttribute, SetAttribute, TableAttribute};
-use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
+use netlink_packet_netfilter::nftables::{
+    ChainAttribute, NfTablesMessage, RuleAttribute, SetAttribute, SetElementList, TableAttribute,
+};
+use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 
+use super::ruleset::Family;
 use crate::host::netlink::{Channel, Heard};
 
 /// What was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Damage {
-    /// The table was deleted.
-    Table,
-    /// Rules, chains or sets of it were deleted, or its flags changed: it may guard nothing.
-    Rules,
+    /// A table, chain, rule, set or guarded address of it was removed: it may guard nothing.
+    Removed,
+    /// Something of it was added or changed, or an open address closed.
+    Changed,
     /// Events were lost: ask.
     Unknown,
 }
@@ -26,7 +30,7 @@ pub struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Watches a table from a thread of its own. `own` is the port of the gate's socket ([`super::Gate::port`]).
+/// Watches both tables of a name from a thread of its own. `own` is the port of the gate's socket ([`super::Gate::port`]).
 pub fn watch(table: &str, own: u32, mut report: impl FnMut(Damage) + Send + 'static) -> io::Result<Watch> {
     let mut channel = Channel::listen(netlink_sys::protocols::NETLINK_NETFILTER, &[NFNLGRP_NFTABLES])?;
     channel.deaf_to(own)?;
@@ -40,8 +44,7 @@ pub fn watch(table: &str, own: u32, mut report: impl FnMut(Damage) + Send + 'sta
                 Ok(Heard::Lost) => report(Damage::Unknown),
                 Ok(Heard::Messages(messages)) => {
                     let damages = messages.iter().filter(|(header, _)| header.port_number != own);
-                    let mut seen: Vec<Damage> =
-                        damages.filter_map(|(header, message)| damage(&table, message, header.port_number == 0)).collect();
+                    let mut seen: Vec<Damage> = damages.filter_map(|(_, message)| damage(&table, message)).collect();
                     seen.dedup();
                     seen.into_iter().for_each(&mut report);
                 }
@@ -61,31 +64,31 @@ impl Drop for Watch {
     }
 }
 
-/// The kernel itself (port 0) deletes the chains of an interface that leaves: no damage.
-fn damage(table: &str, message: &NetfilterMessage, by_kernel: bool) -> Option<Damage> {
-    if message.header.family != NetfilterProtoFamily::NetDev {
+/// Everything of the tables counts: an added rule or element may let through what a removed one kept out. An element that expires
+/// makes no event.
+fn damage(name: &str, message: &NetfilterMessage) -> Option<Damage> {
+    use NfTablesMessage as M;
+    if !Family::BOTH.iter().any(|family| message.header.family == family.proto()) {
         return None;
     }
     let NetfilterMessageInner::NfTables(inner) = &message.inner else { return None };
-    let (hit, damage) = match inner {
-        NfTablesMessage::DeleteTable(m) => {
-            (m.attributes.iter().any(|a| matches!(a, TableAttribute::Name(name) if name == table)), Damage::Table)
+    let ours = match inner {
+        M::NewTable(m) | M::DeleteTable(m) => m.attributes.iter().any(|a| matches!(a, TableAttribute::Name(n) if n == name)),
+        M::NewChain(m) | M::DeleteChain(m) => m.attributes.iter().any(|a| matches!(a, ChainAttribute::Table(n) if n == name)),
+        M::NewRule(m) | M::DeleteRule(m) => m.attributes.iter().any(|a| matches!(a, RuleAttribute::Table(n) if n == name)),
+        M::NewSet(m) | M::DeleteSet(m) => m.attributes.iter().any(|a| matches!(a, SetAttribute::Table(n) if n == name)),
+        M::NewSetElement(m) | M::DeleteSetElement(m) => {
+            m.attributes.iter().any(|a| matches!(a, SetElementList::Table(n) if n == name))
         }
-        NfTablesMessage::NewTable(m) => {
-            (m.attributes.iter().any(|a| matches!(a, TableAttribute::Name(name) if name == table)), Damage::Rules)
-        }
-        NfTablesMessage::DeleteChain(m) if !by_kernel => {
-            (m.attributes.iter().any(|a| matches!(a, ChainAttribute::Table(name) if name == table)), Damage::Rules)
-        }
-        NfTablesMessage::DeleteRule(m) if !by_kernel => {
-            (m.attributes.iter().any(|a| matches!(a, RuleAttribute::Table(name) if name == table)), Damage::Rules)
-        }
-        NfTablesMessage::DeleteSet(m) if !by_kernel => {
-            (m.attributes.iter().any(|a| matches!(a, SetAttribute::Table(name) if name == table)), Damage::Rules)
-        }
-        _ => return None,
+        _ => false,
     };
-    hit.then_some(damage)
+    let removed = match inner {
+        M::DeleteTable(_) | M::DeleteChain(_) | M::DeleteRule(_) | M::DeleteSet(_) => true,
+        // The list of guarded addresses is counted; which addresses are open is not.
+        M::DeleteSetElement(m) => m.attributes.iter().any(|a| matches!(a, SetElementList::Set(set) if set.starts_with("vip"))),
+        _ => false,
+    };
+    ours.then_some(if removed { Damage::Removed } else { Damage::Changed })
 }
 
 /// include/uapi/linux/netfilter/nfnetlink.h

@@ -1,4 +1,4 @@
-//! The weak gate, for kernels without nftables netdev: only the addresses' own lifetimes guard (SAFETY limit f).
+//! The weak gate, for kernels without the nftables families that the strong one needs: only the addresses' own lifetimes guard (SAFETY limit f).
 
 use super::{Renewal, now};
 use crate::core::time::Mono;

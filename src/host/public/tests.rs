@@ -217,23 +217,28 @@ fn unicast_answers_keep_a_challengers_entry_alive() {
 }
 
 #[test]
-fn the_mark_passes_a_closed_egress_hook_and_the_socket_sees_before_the_ingress_hook() {
+fn own_frames_go_round_a_closed_gate_and_the_socket_sees_what_it_drops() {
     let Some(lan) = lan() else { return };
     let (a, b) = (lan.node(0, V4), lan.node(1, V4));
-    lan.sh(
-        "b",
-        &format!(
-            "nft 'table netdev t {{ chain e {{ type filter hook egress device eth0 priority 0; meta mark {DAEMON_MARK} accept; arp saddr ip {vip} drop; ip saddr {vip} drop; }};
-             chain i {{ type filter hook ingress device eth0 priority 0; ether type arp drop; ip daddr {vip} drop; }}; }}'",
-            vip = V4.vip,
-            DAEMON_MARK = crate::host::packet::DAEMON_MARK
-        ),
-    );
+    let ns = std::fs::File::open(format!("/run/netns/{}", lan.ns("b"))).unwrap();
+    let mut gate = std::thread::spawn(move || {
+        nix::sched::setns(ns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        crate::host::gate::Gate::new("twinbeat_t_b", vec![vec![V4.vip.parse().unwrap()]]).unwrap()
+    })
+    .join()
+    .unwrap();
+    gate.install().unwrap();
     write(&lan, &b, V4, B);
     assert!(comes_back(&b, EchoKind::Challenge(G), 1));
     a.call(|side| side.announce(G)).unwrap();
     let announced = PublicEvent::Announced { group: G, by: A };
     assert!(b.expect(500, |event| *event == announced).is_some());
+    // What the kernel itself would say for the VIP does not leave.
+    lan.ip("b", &format!("addr add {}/32 dev eth0", V4.vip));
+    lan.forget(V4.vip);
+    lan.knock("gw", V4.vip);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(lan.entry(V4.vip), None, "the kernel answers through a closed gate");
 }
 
 #[test]
