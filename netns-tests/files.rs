@@ -174,3 +174,42 @@ fn an_address_that_a_restart_adds_is_not_opened_while_a_third_machine_has_it() {
     bench.one_owner("and when it is free");
     assert!(bench.run(bench.lab.node(A), "ip addr").contains("192.168.42.20"), "{}", bench.logs());
 }
+
+/// A second address on the cable's network, whose interface one node can lack.
+const SECOND: &str = "label = \"0\"\nlink = \"lan\"\n\n[[groups.vips]]\naddress = \"10.1.1.14/24\"\nlink = \"heartbeat\"\n";
+
+#[test]
+fn a_node_without_the_interface_of_an_address_is_given_nothing_and_serves_what_it_can_when_it_is_alone() {
+    let Some(mut bench) = Bench::new() else { return };
+    for node in BOTH {
+        bench.rewrite(node, LAST_VIP, SECOND);
+    }
+    // Not the cable that is cut: the interface under another name, as after a change of hardware.
+    bench.run(bench.lab.node(A), "ip link set eth1 down");
+    bench.run(bench.lab.node(A), "ip link set eth1 name other1");
+    BOTH.iter().for_each(|node| bench.start(*node));
+    bench.serves(B);
+    let from = bench.probe.now();
+    thread::sleep(Duration::from_secs(8));
+    let seen = bench.probe.outcome(from, bench.probe.now());
+    assert_eq!((seen.moves(), seen.two_owners), (0, Duration::ZERO), "{seen:#?}\n{}", bench.logs());
+    let view = bench.view(B);
+    assert_eq!(view["groups"][0]["takeover_ready"]["ready"], false, "{view:#}");
+    let said = bench.view(A)["groups"][0]["takeover_ready"]["reasons"].to_string();
+    assert!(said.contains("the interface of link heartbeat is missing on master1, so 10.1.1.14"), "{said}");
+    // The whole node is lost: the other one serves what it can.
+    bench.daemons[B.index()].as_mut().unwrap().signal(Signal::SIGKILL);
+    bench.serves(A);
+    bench.says(A, "not served, its interface is missing: 10.1.1.14");
+    let addresses = bench.run(bench.lab.node(A), "ip addr");
+    assert!(addresses.contains("192.168.42.14/32") && !addresses.contains("10.1.1.14"), "{addresses}");
+    // And with the interface the rest.
+    bench.run(bench.lab.node(A), "ip link set other1 name eth1");
+    bench.run(bench.lab.node(A), "ip link set eth1 up");
+    let until = Instant::now() + Duration::from_secs(10);
+    while !bench.run(bench.lab.node(A), "ip addr").contains("10.1.1.14") {
+        assert!(Instant::now() < until, "{}", bench.logs());
+        thread::sleep(Duration::from_millis(100));
+    }
+    bench.one_owner("an interface that is missing");
+}

@@ -336,6 +336,7 @@ impl GroupConfig {
             preferred: self.preferred,
             failback: self.failback,
             vips: self.vips.iter().map(|vip| vip.to_string().into()).collect(),
+            vip_links: self.vips.iter().map(|vip| vip.link).collect(),
             services: match self.services.as_slice() {
                 [] => settings::Services::None,
                 all if all.iter().all(|service| service.warm) => settings::Services::Warm,

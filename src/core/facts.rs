@@ -147,6 +147,10 @@ impl Group {
         match &mut self.role {
             Role::Opening(o) if o.attempt == attempt => match report {
                 AddressReport::Added => o.address = true,
+                AddressReport::Partly(gone) => {
+                    o.address = true;
+                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, its interface is missing: {gone}"));
+                }
                 other => self.opening_failed(format!("the address cannot be added: {other:?}"), cx, now),
             },
             Role::Leaving(l) if l.attempt == attempt => match report {
@@ -157,6 +161,16 @@ impl Group {
                 }
             },
             role => match (role, report) {
+                (Role::Owner(o), AddressReport::Partly(gone)) => {
+                    if !std::mem::replace(&mut o.missing, true) {
+                        cx.note(
+                            Level::Warn,
+                            Some(&self.name),
+                            Kind::Host,
+                            format!("not served, its interface is missing: {gone}"),
+                        );
+                    }
+                }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
                     o.missing = true;
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));

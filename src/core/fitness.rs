@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
 use super::group::Group;
+use super::io::InterfaceState;
 use super::role::Running;
 use super::shared::Shared;
 use super::time::{Mono, Span};
@@ -46,9 +47,26 @@ impl Group {
         services && cx.disk_failed.is_none() && !cx.is_unguarded() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
     }
 
-    /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost.
+    /// What cannot be served here because its interface does not exist, in words, and since when; none when all can.
+    pub fn missing(&self, cx: &Shared) -> Option<(String, Mono)> {
+        let settings = cx.settings.groups.get(usize::from(self.id.0))?;
+        let gone = settings.vip_links.iter().zip(&settings.vips).filter_map(|(link, vip)| {
+            let link = cx.links.get(usize::from(link.0)).filter(|link| link.interface == InterfaceState::Missing)?;
+            Some((link, vip))
+        });
+        let gone: Vec<_> = gone.collect();
+        let (first, _) = gone.first()?;
+        let vips = gone.iter().map(|(_, vip)| vip.to_string()).collect::<Vec<_>>().join(", ");
+        let text = format!("the interface of link {} is missing on {}, so {vips} cannot be served there", first.name, cx.me());
+        Some((text, first.interface_since))
+    }
+
+    /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost, and an
+    /// interface that is missing counts here alone.
     pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
-        self.eligible(cx, now) && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+        self.missing(cx).is_none()
+            && self.eligible(cx, now)
+            && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
     }
 
     /// A service failed on this node.

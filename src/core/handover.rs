@@ -56,7 +56,9 @@ impl Group {
     /// Why this node should own, if it should.
     fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
         // A person who asks for it here has a reason to try.
-        let fit = if self.takeover { self.eligible(cx, now) } else { self.accepts(cx, now) };
+        // Where the peer could not serve either, what can be served is served.
+        let alone = g.role == BeatRole::Standby && !g.eligible && self.missing(cx).is_some();
+        let fit = if self.takeover || alone { self.eligible(cx, now) } else { self.accepts(cx, now) };
         if !fit || self.wish_after.is_some_and(|at| now < at) {
             if let Some(at) = self.wish_after {
                 cx.wake(at);
@@ -295,7 +297,7 @@ impl Group {
         let goes_first =
             s.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
         let both = broken(Broken::BothIntentsGranted);
-        let why = if !g.eligible {
+        let why = if !g.eligible && (self.missing(cx).is_none() || self.accepts(cx, now)) {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&self.name) {
             Some(WhyRefused::FilesDiffer)

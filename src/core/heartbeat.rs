@@ -170,6 +170,9 @@ pub enum Offer {
     /// A service does not run and does not start, or the kernel does not make the gate.
     #[serde(rename = "service")]
     ServiceFailed,
+    /// An interface of one of the addresses is missing.
+    #[serde(rename = "interface")]
+    InterfaceMissing,
 }
 
 /// "I am ready to own with this epoch." The claimer's incarnation is the heartbeat's own.

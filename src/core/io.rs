@@ -238,6 +238,8 @@ pub enum GateReport {
 pub enum AddressReport {
     /// All of the group's addresses are there.
     Added,
+    /// The first is there; these are not, since their interface is missing.
+    Partly(String),
     /// None of them is there.
     Removed,
     /// The order could not be carried out.

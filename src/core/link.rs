@@ -52,6 +52,9 @@ pub struct Link {
     pub relay: bool,
     /// The own interface.
     pub interface: InterfaceState,
+    /// Since when it has been so.
+    #[serde(default)]
+    pub interface_since: Mono,
     /// The judgement that was last told.
     pub state: LinkState,
     /// When a heartbeat came over it last.
@@ -75,6 +78,7 @@ impl Link {
             name: settings.name.clone(),
             relay: settings.relay,
             interface: InterfaceState::Missing,
+            interface_since: now,
             state: LinkState::Unheard,
             heard: None,
             number: 0,
@@ -121,6 +125,9 @@ impl Link {
     /// The interface changed; returns whether that is news.
     pub fn set_interface(&mut self, now: Mono, state: InterfaceState) -> bool {
         let news = self.interface != state;
+        if news {
+            self.interface_since = now;
+        }
         if news && state == InterfaceState::Up {
             self.usable_since = now;
         }

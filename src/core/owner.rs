@@ -318,6 +318,12 @@ impl Group {
         // A VIP whose echoes come back is reachable, whatever became of the own address's entry in the witness's table (loss
         // makes neighbour resolution fail for seconds).
         let path_holds = cx.witness.carrier && o.grounds.path.is_some_and(|at| now < at + cx.lease());
+        // One that is made anew is back in a moment.
+        let lacking = self.missing(cx).is_some_and(|(_, since)| {
+            let patience = since + cx.settings.timing.dead;
+            cx.wake(patience);
+            now >= patience
+        });
         let want = if !fit {
             None
         } else if cx.shutdown {
@@ -328,6 +334,8 @@ impl Group {
             Some(Offer::PublicLost)
         } else if matches!(self.running, Running::Failed(..)) || cx.is_unguarded() {
             Some(Offer::ServiceFailed)
+        } else if lacking {
+            Some(Offer::InterfaceMissing)
         } else {
             None
         };

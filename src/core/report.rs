@@ -78,6 +78,8 @@ impl Node {
         };
         let groups: Vec<GroupView> = self.groups.iter().map(|g| g.view(cx, now)).collect();
         let mut problems = Vec::new();
+        let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
+        problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.name, g.missing(cx)?.0))));
         for g in &groups {
             if g.two_owners {
                 problems.push(format!("{}: two owners", g.name));
@@ -182,7 +184,7 @@ impl Group {
             return Some(why);
         }
         if !g.eligible {
-            Some("it says that it is not fit (a service does not start or stop, its state directory cannot be written, its kernel makes no gate, or it is being stopped)".into())
+            Some("it says that it is not fit (a service does not start or stop, an interface is missing, its state directory cannot be written, its kernel makes no gate, or it is being stopped)".into())
         } else if !said.carrier {
             Some("it has no carrier on its public side".into())
         } else if !said.reachable && cx.witness.reachable {
@@ -227,6 +229,7 @@ impl Group {
                     reasons.push(format!("the witness does not answer {}", cx.me()));
                 }
                 reasons.extend(cx.claim_forbidden(&self.name).or_else(|| cx.files_hold(&self.name)));
+                reasons.extend(self.missing(cx).map(|(words, _)| words));
                 if !self.eligible(cx, now) {
                     reasons.push(format!("{} is not fit to serve", cx.me()));
                 }

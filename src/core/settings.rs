@@ -191,6 +191,9 @@ pub struct GroupSettings {
     pub failback: Failback,
     /// The VIPs as written, the guard VIP first; for messages only.
     pub vips: Vec<Name>,
+    /// The link of each VIP, in the same order.
+    #[serde(default)]
+    pub vip_links: Vec<LinkId>,
     /// Whether there are services at all, and whether all of them may run on both nodes during a move.
     pub services: Services,
 }

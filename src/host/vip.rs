@@ -62,7 +62,7 @@ impl Vips {
     /// Carries out an order; all of the group's addresses in one burst.
     pub fn carry_out(&mut self, group: usize, order: AddressOrder) -> AddressReport {
         let done = match order {
-            AddressOrder::Add(lifetime) => self.add(group, lifetime).map(|()| AddressReport::Added),
+            AddressOrder::Add(lifetime) => self.add(group, lifetime),
             AddressOrder::Refresh(lifetime) => self.refresh(group, lifetime),
             AddressOrder::Remove => self.remove(group).map(|()| AddressReport::Removed),
         };
@@ -85,13 +85,22 @@ impl Vips {
         Ok(stale.iter().map(|there| there.address).collect())
     }
 
-    fn add(&mut self, group: usize, lifetime: Span) -> io::Result<()> {
+    /// All that have an interface; the guard VIP must.
+    fn add(&mut self, group: usize, lifetime: Span) -> io::Result<AddressReport> {
         let vips = self.group(group)?.to_vec();
         let addresses = self.addresses()?;
         let mut orders = Vec::new();
         let mut routes = Vec::new();
-        for vip in &vips {
-            let index = index(&vip.interface)?;
+        let mut missing = Vec::new();
+        for (place, vip) in vips.iter().enumerate() {
+            let index = match index(&vip.interface) {
+                Ok(index) => index,
+                Err(error) if place == 0 => return Err(error),
+                Err(_) => {
+                    missing.push(vip.address.to_string());
+                    continue;
+                }
+            };
             let own = |a: &&Present| a.index == index && !vips.iter().any(|v| v.address == a.address) && !a.ours;
             let homed = addresses.iter().filter(own).any(|a| same_network(a.address, vip.address, a.prefix));
             orders.push(RouteNetlinkMessage::NewAddress(wanted(vip, index, lifetime)));
@@ -100,7 +109,8 @@ impl Vips {
             }
         }
         self.send(orders, NLM_F_CREATE | NLM_F_REPLACE, &[])?;
-        self.send(routes, NLM_F_CREATE, &[libc::EEXIST])
+        self.send(routes, NLM_F_CREATE, &[libc::EEXIST])?;
+        Ok(if missing.is_empty() { AddressReport::Added } else { AddressReport::Partly(missing.join(", ")) })
     }
 
     fn refresh(&mut self, group: usize, lifetime: Span) -> io::Result<AddressReport> {

@@ -172,6 +172,7 @@ impl Builder {
                 preferred: self.preferred.map(NodeId),
                 failback: self.failback,
                 vips: vec![name(&format!("192.168.42.{}/25", 14 + n))],
+                vip_links: vec![public],
                 services: self.services,
             })
             .collect();

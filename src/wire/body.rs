@@ -190,6 +190,7 @@ fn offer(value: &[u8]) -> Option<Offer> {
         1 => Some(Offer::Shutdown),
         2 => Some(Offer::PublicLost),
         3 => Some(Offer::ServiceFailed),
+        4 => Some(Offer::InterfaceMissing),
         _ => None,
     }
 }

@@ -270,6 +270,7 @@ fn offer_number(offer: Offer) -> u8 {
         Offer::Shutdown => 1,
         Offer::PublicLost => 2,
         Offer::ServiceFailed => 3,
+        Offer::InterfaceMissing => 4,
     }
 }
 

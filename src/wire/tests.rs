@@ -258,7 +258,7 @@ fn a_newer_peer_still_proves_that_it_lives() {
 
     // A new word where this version has four: the offer is not understood, everything else is.
     let refused = [vec![0x83], number(9), number(6), number(3)].concat();
-    let words = |group: Parts| group.with(group_key::OFFER, number(4)).with(group_key::REFUSED, refused);
+    let words = |group: Parts| group.with(group_key::OFFER, number(9)).with(group_key::REFUSED, refused);
     let newer = newer.first_group(words);
     let mut wanted = Heartbeat { version: 3, ..full_beat(3) };
     wanted.groups[0].offer = None;

@@ -322,3 +322,57 @@ fn a_challenger_that_is_told_off_through_the_table_asks_ever_more_seldom() {
     assert!((3..=12).contains(&asked), "{asked} challenges in a minute\n{}", w.log());
     assert!(w.log().matches("a is heard again").count() <= asked, "{}", w.log());
 }
+
+/// The second address is on the cable's interface.
+#[test]
+fn a_node_without_the_interface_of_an_address_is_given_nothing_and_serves_what_it_can_when_it_is_alone() {
+    let mut w = World::dark(Failback::Auto);
+    w.set_missing(A, true);
+    w.start(A);
+    w.start(B);
+    w.run(Span::secs(60));
+    // A is preferred, and not fit: B serves, and nothing went back and forth.
+    w.only(B);
+    assert_eq!(w.moves(), 1, "{}", w.log());
+    let problems = w.view(A).groups[0].takeover_ready.reasons.join("; ");
+    assert!(
+        problems.contains("the interface of link cable is missing on a, so 198.51.100.10 cannot be served there"),
+        "{problems}"
+    );
+    w.power_off(B);
+    let took = w.until_serves(A, Span::secs(5));
+    assert!(took <= bound(), "{took}\n{}", w.log());
+    assert!(w.view(A).problems.iter().any(|p| p.starts_with("web: the interface of link cable is missing")));
+    // It gives the group to the whole node, and takes it back when it is whole itself.
+    w.start(B);
+    w.run(Span::secs(30));
+    w.only(B);
+    w.set_missing(A, false);
+    w.run(Span::secs(30));
+    w.only(A);
+}
+
+#[test]
+fn an_interface_that_is_made_anew_moves_nothing_and_one_that_stays_away_moves_the_group() {
+    let mut w = World::settled();
+    w.set_missing(A, true);
+    w.run(fast().dead / 2);
+    w.set_missing(A, false);
+    w.run(Span::secs(5));
+    assert_eq!(w.moves(), 1, "{}", w.log());
+    w.set_missing(A, true);
+    w.run(Span::secs(5));
+    w.only(B);
+}
+
+#[test]
+fn two_nodes_without_the_interface_serve_what_they_can() {
+    let mut w = World::dark(Failback::Auto);
+    w.set_missing(A, true);
+    w.set_missing(B, true);
+    w.start(A);
+    w.start(B);
+    w.run(Span::secs(20));
+    w.only(A);
+    assert_eq!(w.moves(), 1, "{}", w.log());
+}

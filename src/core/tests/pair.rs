@@ -67,7 +67,8 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
             name: "web".into(),
             preferred: Some(NodeId(A as u8)),
             failback,
-            vips: vec!["192.0.2.10".into()],
+            vips: vec!["192.0.2.10".into(), "198.51.100.10".into()],
+            vip_links: vec![LinkId(LAN as u8), LinkId(CABLE as u8)],
             services: Services::Warm,
         }],
     }
@@ -92,6 +93,8 @@ pub struct Machine {
     pub power: bool,
     /// The public interface has carrier.
     pub carrier: bool,
+    /// The cable's interface does not exist.
+    pub missing: bool,
     /// Open until.
     pub gate: Option<Mono>,
     table: bool,
@@ -153,6 +156,7 @@ impl World {
             daemon: Daemon::Gone,
             power: false,
             carrier: true,
+            missing: false,
             gate: None,
             table: true,
             address: None,
@@ -234,7 +238,7 @@ impl World {
             running: vec![m.running],
         };
         self.give(i, Input::Start(start));
-        self.give(i, Input::Link { link: LinkId(CABLE as u8), state: InterfaceState::Up });
+        self.cable(i);
         let state = if self.m[i].carrier { InterfaceState::Up } else { InterfaceState::NoCarrier };
         self.give(i, Input::Link { link: LinkId(LAN as u8), state });
     }
@@ -280,6 +284,28 @@ impl World {
         self.m[i].carrier = up;
         let state = if up { InterfaceState::Up } else { InterfaceState::NoCarrier };
         self.give(i, Input::Link { link: LinkId(LAN as u8), state });
+    }
+
+    /// The interface of a node's cable goes or comes.
+    pub fn set_missing(&mut self, i: usize, missing: bool) {
+        self.m[i].missing = missing;
+        self.cable(i);
+    }
+
+    fn cable(&mut self, i: usize) {
+        let state = if self.m[i].missing { InterfaceState::Missing } else { InterfaceState::Up };
+        self.give(i, Input::Link { link: LinkId(CABLE as u8), state });
+    }
+
+    /// How often the owner changed, the first one included.
+    pub fn moves(&self) -> usize {
+        let owners: Vec<usize> = self.owners.iter().filter_map(|(_, owner)| *owner).collect();
+        (0..owners.len()).filter(|i| *i == 0 || owners[*i] != owners[*i - 1]).count()
+    }
+
+    /// What `status` would show.
+    pub fn view(&self, i: usize) -> crate::core::view::View {
+        self.m[i].node.view(self.local(i))
     }
 
     /// Cuts every path of this node, or mends it.
