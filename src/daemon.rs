@@ -7,6 +7,7 @@ mod actuators;
 mod addresses;
 mod beats;
 mod bonds;
+mod earlier;
 mod said;
 mod setup;
 mod state;

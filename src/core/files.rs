@@ -6,12 +6,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
+use super::claim::Probes;
 use super::group::Group;
 use super::heartbeat::{BeatRole, Heartbeat, VERSION};
-use super::id::Name;
+use super::id::{GroupId, Mac, Name};
+use super::io::Output;
 use super::role::{Role, Standby};
-use super::settings::GroupSettings;
+use super::settings::{GroupSettings, PROBE_GAP};
 use super::shared::Shared;
+use super::time::Mono;
 
 /// A group's VIPs, as far as it must be known whether they are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -64,7 +67,33 @@ pub fn digest<'a>(words: impl IntoIterator<Item = &'a str>) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
+/// Whether addresses that the old owner did not have are anybody's.
+pub(super) enum Added {
+    /// Nobody's, or there are none.
+    Free,
+    /// Not known yet.
+    Asking,
+    /// This machine's.
+    Taken(Mac),
+}
+
 impl Shared {
+    /// Asks for them, once the old owner has released the group and nobody answers for any of its addresses (SAFETY R6).
+    pub(super) fn ask_for_added(&mut self, name: &Name, group: GroupId, probes: &mut Probes, now: Mono) -> Added {
+        if !self.vips_differ(name) || probes.unanswered(now) || broken(Broken::AddedUnprobed) {
+            return Added::Free;
+        }
+        if let Some((by, _)) = probes.answered {
+            return Added::Taken(by);
+        }
+        if now >= probes.next(PROBE_GAP) {
+            probes.send(now);
+            self.out.push_back(Output::Probe { group });
+        }
+        self.wake(probes.next(PROBE_GAP));
+        Added::Asking
+    }
+
     /// Whether the VIPs of a group of either node differ between the files; not while nothing is known of the peer's.
     pub fn vips_differ(&self, name: &str) -> bool {
         let theirs = self.peer.file.as_ref().map(|file| file.vips(name));

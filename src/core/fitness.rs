@@ -7,6 +7,7 @@ use super::broken::{Broken, broken};
 use super::group::Group;
 use super::io::InterfaceState;
 use super::role::Running;
+use super::settings::Failback;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -15,6 +16,9 @@ pub(super) const UNFIT: Span = Span::secs(30);
 /// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
 /// be carried back and forth.
 const MOST_UNFIT: Span = Span::secs(300);
+
+/// A loss of the public side, or of an ownership, this long ago no longer lengthens the wait before a failback.
+const LOSS_MEMORY: Span = Span::secs(300);
 
 /// A service that failed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -67,6 +71,22 @@ impl Group {
         self.missing(cx).is_none()
             && self.eligible(cx, now)
             && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+    }
+
+    /// How long this node must have been fit before a failback; none when there is none. Each loss of the public side, and
+    /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
+    pub(super) fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
+        let t = &cx.settings.timing;
+        if broken(Broken::FailbackAtOnce) {
+            return Some(Span::ZERO);
+        }
+        let losses = cx.witness.losses.iter().chain(&self.driven_out);
+        let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
+        match cx.failback(self.id) {
+            Failback::Manual => None,
+            Failback::After(span) => Some(span),
+            Failback::Auto => Some(t.dead.max(t.heartbeat * 10).min(Span::secs(10)) * (1 << recent)),
+        }
     }
 
     /// A service failed on this node.

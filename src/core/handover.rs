@@ -4,13 +4,14 @@
 
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
+use super::files::Added;
 use super::grounds::Grounds;
 use super::group::{Group, LastChange, Next};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, MOST_AGE, Offer, Refused, WhyRefused};
 use super::id::NodeId;
 use super::io::{Output, ServiceOrder};
 use super::role::{Role, Running, Stage, Standby, Why, Wish};
-use super::settings::{Failback, PROBE_GAP, Services};
+use super::settings::{PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -20,8 +21,6 @@ const WARM_LIMIT: Span = Span::secs(20);
 const ASK_LIMIT: Span = Span::millis(500);
 /// A granted one, whose old owner is still stopping a cold service, after this.
 const GRANTED_LIMIT: Span = Span::secs(60);
-/// A loss of the public side, or of an ownership, this long ago no longer lengthens the wait before a failback.
-const LOSS_MEMORY: Span = Span::secs(300);
 
 impl Group {
     /// A standby in touch with its peer.
@@ -128,22 +127,6 @@ impl Group {
         }
     }
 
-    /// How long this node must have been fit before a failback; none when there is none. Each loss of the public side, and
-    /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
-    fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
-        let t = &cx.settings.timing;
-        if broken(Broken::FailbackAtOnce) {
-            return Some(Span::ZERO);
-        }
-        let losses = cx.witness.losses.iter().chain(&self.driven_out);
-        let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
-        match cx.failback(self.id) {
-            Failback::Manual => None,
-            Failback::After(span) => Some(span),
-            Failback::Auto => Some(t.dead.max(t.heartbeat * 10).min(Span::secs(10)) * (1 << recent)),
-        }
-    }
-
     fn step_wish(&mut self, mut s: Standby, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Next {
         if cx.shutdown
             && let Some(w) = s.wish.take_if(|w| w.stage != Stage::Ask)
@@ -214,20 +197,15 @@ impl Group {
                 cx.wake(now + cx.settings.timing.echo_period());
                 return Next::Stay(Role::Standby(s));
             };
-            // An address that the old owner did not have may be somebody's: asked while nobody answers for any (R6).
-            if cx.vips_differ(&self.name) && !w.probes.unanswered(now) && !broken(Broken::AddedUnprobed) {
-                if let Some((by, _)) = w.probes.answered {
+            match cx.ask_for_added(&self.name, self.id, &mut w.probes, now) {
+                Added::Free => {}
+                Added::Asking => return Next::Stay(Role::Standby(s)),
+                Added::Taken(by) => {
                     // Not again at once: each try leaves the group unserved for a moment.
                     self.service_failed(now);
                     let text = format!("not taken: {by} answers for an address that the other node's file does not have");
                     return self.withdraw(s, text, Span::secs(5), cx, now);
                 }
-                if now >= w.probes.next(PROBE_GAP) {
-                    w.probes.send(now);
-                    cx.out.push_back(Output::Probe { group: self.id });
-                }
-                cx.wake(w.probes.next(PROBE_GAP));
-                return Next::Stay(Role::Standby(s));
             }
             let (epoch, why) = (w.epoch, w.why);
             let rtt = cx.links.iter().filter_map(|l| l.rtt).min().unwrap_or_default();

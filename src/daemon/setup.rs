@@ -13,6 +13,7 @@ use super::actuators::{Actuators, Labels, LeftOut, PublicCarrier, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
+use super::earlier::{record_here, remove_old_tables};
 use super::said::Said;
 use super::state::{self, StateFile};
 use super::{Event, Options};
@@ -20,7 +21,7 @@ use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use crate::control;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::io::{Answer, Command, GateReport, Input, Record, Start};
+use crate::core::io::{Answer, Command, GateReport, Input, Start};
 use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::host::clock;
@@ -219,38 +220,6 @@ pub async fn all(
     let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
     tracing::info!("twinbeat {version} begins as {name} of cluster {}; first heartbeat {took} after its start", config.cluster);
     Ok((node, act))
-}
-
-/// The record with the names that this life's file knows: a group that the last one did not know stands there without its name.
-fn record_here(config: &Config, record: &Record) -> Record {
-    let mut record = record.clone();
-    let names = config.names();
-    for (name, _) in record.peer_file.iter_mut().flat_map(|file| &mut file.groups) {
-        *name = names.known(name);
-    }
-    record
-}
-
-/// A table of another name goes on closing its addresses, whatever this one opens: a renamed cluster or node left it.
-fn remove_old_tables(own: &str, vips: &[Vec<IpAddr>]) {
-    let all = match gate::foreign(own, &vips.concat()) {
-        Ok(all) => all,
-        Err(error) => {
-            tracing::warn!("tables of other names cannot be looked for: {error}");
-            return;
-        }
-    };
-    for old in all {
-        let vips = old.vips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match gate::remove(&old) {
-            Ok(()) => {
-                tracing::warn!("the table {} of an earlier name of this cluster or node guarded {vips}: removed", old.table)
-            }
-            Err(error) => {
-                tracing::error!("the table {} of an earlier name closes {vips} and cannot be removed: {error}", old.table)
-            }
-        }
-    }
 }
 
 /// What an earlier life left open, and what the kernel can do: an open gate answers that question, too, and is not kept
