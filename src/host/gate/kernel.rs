@@ -8,7 +8,7 @@ use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElem
 
 use super::rules::{Chain, chains};
 use super::ruleset::{Family, Message, Ruleset, batch};
-use super::{EARLY, MARGIN, SHORTEST, now};
+use super::{EARLY, KERNEL_SLACK, MARGIN, SHORTEST, now};
 use crate::core::time::{Mono, Span};
 use crate::host::netlink::Channel;
 
@@ -72,7 +72,7 @@ impl Gate {
     pub fn open(&mut self, group: usize, until: Mono) -> io::Result<()> {
         let vips = self.vips(group)?;
         let rules = |table: &str, millis| opening(&Ruleset { table }, &vips, millis);
-        let early = self.timed(until, &[], rules)?;
+        let early = self.timed(vips[0], until, &[], rules)?;
         self.groups[group].lasts = Some(until.back(early));
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Gate {
             let rules = Ruleset { table };
             [rules.shut(&vips), rules.open(&vips, millis)].concat()
         };
-        match self.timed(until, &[], rules) {
+        match self.timed(vips[0], until, &[], rules) {
             Ok(early) => {
                 self.groups[group].lasts = Some(until.back(early));
                 Ok(Renewal::Renewed)
@@ -140,7 +140,7 @@ impl Gate {
     #[cfg(test)]
     pub(super) fn held_up(&mut self, group: usize, until: Mono, between: impl Fn()) -> io::Result<Span> {
         let vips = self.vips(group)?;
-        self.timed(until, &[], |table, millis| {
+        self.timed(vips[0], until, &[], |table, millis| {
             between();
             opening(&Ruleset { table }, &vips, millis)
         })
@@ -252,7 +252,13 @@ impl Gate {
     /// (SAFETY R1 †). The time ordered is shorter by nearly the ticket's life, so that what is just in time closes in time. A batch that
     /// takes longer, being long or held up, is made anew with twice the room. `before` is what the ticket's set needs to exist.
     /// Says how much earlier than `until` it closes.
-    fn timed(&mut self, until: Mono, before: &[Message], messages: impl Fn(&str, u64) -> Vec<Message>) -> io::Result<Span> {
+    fn timed(
+        &mut self,
+        guard: IpAddr,
+        until: Mono,
+        before: &[Message],
+        messages: impl Fn(&str, u64) -> Vec<Message>,
+    ) -> io::Result<Span> {
         let mut early = EARLY;
         for _ in 0..MOST_TICKETS {
             self.tickets = self.tickets.wrapping_add(1);
@@ -272,8 +278,8 @@ impl Gate {
                 None if !replies.errors.is_empty() => {}
                 None => {
                     replies.into_result()?;
-                    // A kernel that goes by the batch's begin (Linux 6.8) does not see how long the batch itself takes.
-                    if now().since(looked) <= life {
+                    // A kernel that goes by the batch's begin (Linux 6.8) does not see how long the batch itself takes: it is asked.
+                    if now().since(looked) <= life || self.closes_by(guard, until)? {
                         return Ok(early);
                     }
                 }
@@ -320,7 +326,8 @@ impl Gate {
             messages.extend(old.then(|| rules.delete_table(Family::Netdev)));
             messages
         };
-        let Some(first) = opened.iter().map(|(_, until)| *until).min() else {
+        let earliest = opened.iter().filter_map(|(vips, until)| Some((*until, *vips.first()?))).min();
+        let Some((first, guard)) = earliest else {
             return self.send(everything(&self.table)).map(|()| Span::ZERO);
         };
         let rules = Ruleset { table: &self.table };
@@ -330,12 +337,19 @@ impl Gate {
         } else {
             [vec![rules.make_table(Family::Inet)], rules.sets(Family::Inet)].concat()
         };
-        self.timed(first, &before, |table, left| {
+        self.timed(guard, first, &before, |table, left| {
             let rules = Ruleset { table };
             let opening = opened.iter().flat_map(|(vips, until)| opening(&rules, vips, left + until.since(first).as_millis()));
             let made = if afresh { Vec::new() } else { everything(table) };
             made.into_iter().chain(opening).collect()
         })
+    }
+
+    /// Whether an address's gate closes by then, by the kernel's word.
+    fn closes_by(&mut self, vip: IpAddr, until: Mono) -> io::Result<bool> {
+        let asked = now();
+        let closes = self.open_until(vip)?;
+        Ok(closes.is_some_and(|at| at + now().since(asked) <= until + KERNEL_SLACK))
     }
 
     fn vips(&self, group: usize) -> io::Result<Vec<IpAddr>> {

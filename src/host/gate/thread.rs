@@ -175,6 +175,7 @@ impl<R: FnMut(GateEvent)> Worker<R> {
             done.until = match (order, &report) {
                 (GateOrder::Open(until), GateReport::Opened) => Some(until),
                 (GateOrder::Renew(until) | GateOrder::Rebuild(until), GateReport::Opened | GateReport::Renewed) => Some(until),
+                (GateOrder::Renew(_) | GateOrder::Rebuild(_), GateReport::Failed(_)) if self.damaged => until,
                 // The address's lifetime guards alone, as if there were only the weak gate.
                 (GateOrder::Renew(until) | GateOrder::Rebuild(until), GateReport::Unguarded(_)) => Some(until),
                 _ => None,
@@ -214,14 +215,9 @@ impl<R: FnMut(GateEvent)> Worker<R> {
             GateOrder::Renew(_) if in_force.is_none_or(|until| now() >= until) => Ok(GateReport::Lapsed),
             GateOrder::Open(until) | GateOrder::Renew(until) | GateOrder::Rebuild(until) => {
                 let made = gate.rebuild(group, until);
-                self.damaged = made.as_ref().is_err_and(|error| error.raw_os_error().is_some());
-                match made {
-                    Err(error) if !self.damaged && matches!(order, GateOrder::Renew(_)) => {
-                        tracing::debug!("{error}");
-                        Ok(GateReport::Lapsed)
-                    }
-                    made => made.map(|()| GateReport::Opened),
-                }
+                // Too late to be open, the tables may be there nevertheless, closed: the next renewal is a lapse then.
+                self.damaged = made.is_err() && !matches!(gate.is_whole(), Ok(true));
+                made.map(|()| GateReport::Opened)
             }
         }
     }
