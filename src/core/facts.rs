@@ -162,7 +162,8 @@ impl Group {
             },
             role => match (role, report) {
                 (Role::Owner(o), AddressReport::Partly(gone)) => {
-                    if !std::mem::replace(&mut o.missing, true) {
+                    let known = std::mem::replace(&mut o.missing, true);
+                    if !known {
                         cx.note(
                             Level::Warn,
                             Some(&self.name),

@@ -242,7 +242,7 @@ fn list(value: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 /// As many as are wanted; a later version may add more.
-fn first<'b, const N: usize>(items: Vec<&'b [u8]>) -> Option<[&'b [u8]; N]> {
+fn first<const N: usize>(items: Vec<&[u8]>) -> Option<[&[u8]; N]> {
     items.get(..N)?.try_into().ok()
 }
 
