@@ -53,7 +53,7 @@ fn room_in_a_heartbeat(
     witness: &WitnessConfig,
     groups: usize,
 ) -> Result<(), ConfigError> {
-    let links = nodes[0].links.len() + usize::from(witness.relay);
+    let links = nodes[0].links.len().saturating_add(usize::from(witness.relay));
     // No file has as many as a page of memory, and what is refused need not be measured.
     let bytes = wire::longest_frame(links, groups.min(wire::MOST_IN_ECHO));
     if bytes > wire::MOST_IN_ECHO {

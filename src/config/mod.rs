@@ -302,7 +302,7 @@ impl Config {
 
     /// The longest frame that a heartbeat of this configuration makes, in bytes.
     pub fn longest_frame(&self) -> usize {
-        longest_frame(self.nodes[0].links.len() + usize::from(self.witness.relay), self.groups.len())
+        longest_frame(self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay)), self.groups.len())
     }
 
     /// The end of `link` on `node`; none for the relay.

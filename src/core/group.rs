@@ -427,7 +427,7 @@ impl Group {
         }
         if to.is_none() {
             // What this node announced or its kernel answered may still be in the witness's table: a later owner says when it is not.
-            self.challenged += 1;
+            self.challenged = self.challenged.saturating_add(1);
         }
         let cold = cx.services(self.id) == Services::Cold;
         let leaving = self.closing(epoch, to, to.is_some() && cold, cx, now);

@@ -61,7 +61,7 @@ pub(super) const HELD: u64 = 4;
 
 /// How long this heartbeat's frames are, in bytes.
 pub fn frame_len(beat: &Heartbeat) -> usize {
-    OVERHEAD + body(beat).len()
+    OVERHEAD.saturating_add(body(beat).len())
 }
 
 /// The longest frame of a node with so many links (the relay is one) and groups, in bytes: every link heard, every group with all that
@@ -139,7 +139,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
         groups,
     } = beat;
     let optional = [echo_of.is_some(), !echoes.is_empty(), answered.is_some()];
-    to.map(9 + count(&optional))?;
+    to.map(count(&optional).saturating_add(9))?;
     to.u64(key::VERSION)?.u16(*version)?;
     to.u64(key::FROM)?.u8(from.0)?;
     to.u64(key::INCARNATION)?.u64(incarnation.0)?;
@@ -196,7 +196,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         *challenged > 0,
         *challenge_ack > 0,
     ];
-    to.map(5 + count(&optional))?;
+    to.map(count(&optional).saturating_add(5))?;
     to.u64(group_key::NAME)?.u32(short(name))?;
     to.u64(group_key::ROLE)?.u8(role_number(*role))?;
     to.u64(group_key::EPOCH)?.u64(epoch.0)?;
@@ -209,7 +209,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         to.u64(group_key::OFFER)?.u8(offer_number(*offer))?;
     }
     if let Some(intent) = intent {
-        to.u64(group_key::INTENT)?.array(2 + u64::from(intent.commanded))?.u64(intent.epoch.0)?.u64(intent.attempt.0)?;
+        to.u64(group_key::INTENT)?.array(if intent.commanded { 3 } else { 2 })?.u64(intent.epoch.0)?.u64(intent.attempt.0)?;
         if intent.commanded {
             to.bool(true)?;
         }
@@ -224,7 +224,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         to.u64(group_key::CLOSED_FOR)?.u64(span.0)?;
     }
     if let Some(refused) = refused {
-        to.u64(group_key::REFUSED)?.array(1 + grant_len(&refused.grant, mine))?.u8(why_number(refused.why))?;
+        to.u64(group_key::REFUSED)?.array(grant_len(&refused.grant, mine).saturating_add(1))?.u8(why_number(refused.why))?;
         put_grant(to, &refused.grant, mine)?;
     }
     for (key, n) in [(group_key::CHALLENGED, challenged), (group_key::CHALLENGE_ACK, challenge_ack)] {
@@ -237,7 +237,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
 
 /// A grant nearly always names the receiver's life, which the heartbeat names already.
 fn grant_len(grant: &Grant, mine: Option<Incarnation>) -> u64 {
-    2 + u64::from(Some(grant.incarnation) != mine)
+    if Some(grant.incarnation) == mine { 2 } else { 3 }
 }
 
 fn put_grant(to: &mut Out, grant: &Grant, mine: Option<Incarnation>) -> Done {
