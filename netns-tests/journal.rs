@@ -68,3 +68,24 @@ fn a_failover_replays_byte_for_byte_and_is_explained() {
         }
     }
 }
+
+/// What a command prints into a pipe whose reader has gone, or onto a full disk.
+#[test]
+fn a_reader_that_has_gone_ends_a_command_quietly_and_a_full_disk_is_an_error() {
+    use std::process::Stdio;
+
+    let twinbeat = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_twinbeat"));
+        command.args(["drill", "--list"]).stderr(Stdio::piped());
+        command
+    };
+    let mut child = twinbeat().stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let out = twinbeat().stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(1) && said.contains("standard output: No space left on device"), "{said}");
+}

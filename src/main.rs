@@ -51,8 +51,8 @@ fn main() -> ExitCode {
         Verb::PageServer(args) => cli::drill::page_server(&args).map(|()| ExitCode::SUCCESS),
         Verb::LabEnter(args) => cli::drill::lab_enter(&args).map(|()| ExitCode::SUCCESS),
     };
-    result.unwrap_or_else(|error| {
+    cli::print::end(result.unwrap_or_else(|error| {
         eprintln!("twinbeat: {error:#}");
         ExitCode::FAILURE
-    })
+    }))
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::drill::{pick, stop_on_signal};
+use crate::cli::print::{say, say_on};
 use crate::drill::contender::Contender;
 use crate::drill::ns;
 use crate::drill::versus::{self, Row};
@@ -35,7 +36,7 @@ pub struct CompareArgs {
 /// Measures and prints, or prints the table.
 pub fn run(args: &CompareArgs) -> Result<()> {
     if let Some(file) = &args.table {
-        print!("{}", versus::table(&read(file)?));
+        say_on!("{}", versus::table(&read(file)?));
         return Ok(());
     }
     if !ns::privileged() {
@@ -54,7 +55,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             let row = versus::measure(&binary, *contender, &fault, &stop, args.keep)
                 .with_context(|| format!("{} with {}", fault.name, contender.name()))?;
             let line = serde_json::to_string(&row)?;
-            println!("{line}");
+            say!("{line}");
             if let Some(file) = &args.record {
                 let mut file = File::options().create(true).append(true).open(file)?;
                 writeln!(file, "{line}").context("record")?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::cli::print::say;
 use crate::config::Config;
 use crate::drill::catalogue::{self, CATALOGUE, Fault};
 use crate::drill::html::{Passed, Report};
@@ -72,7 +73,7 @@ pub struct LabEnterArgs {
 pub fn drill(args: &DrillArgs) -> Result<bool> {
     if args.list && args.names.is_empty() {
         for fault in CATALOGUE {
-            println!("{:<18} {}", fault.name, fault.about);
+            say!("{:<18} {}", fault.name, fault.about);
         }
         return Ok(true);
     }
@@ -82,7 +83,7 @@ pub fn drill(args: &DrillArgs) -> Result<bool> {
         for path in &scenarios {
             let story = chapters::read(path, own.as_ref().map(|(config, _)| config))?.story;
             let seconds = Duration::from_nanos(story.scenario.until.0.0).as_secs_f64().ceil();
-            println!("{}\t{seconds}\t{}", path.display(), stage::impossible(&story).join("; "));
+            say!("{}\t{seconds}\t{}", path.display(), stage::impossible(&story).join("; "));
         }
         return Ok(true);
     }
@@ -104,10 +105,10 @@ pub fn drill(args: &DrillArgs) -> Result<bool> {
     let mut book = Report { subject: subject(args, &scenarios, &faults), setting: report::setting(), ..Report::default() };
     let own = own.as_ref();
     let done = everything(args, &binary, (&scenarios, &faults), own, &mut live, &stop, &mut book);
-    println!("{}", report::table(&book.chapters));
+    say!("{}", report::table(&book.chapters));
     if let Some(file) = &args.report {
         std::fs::write(file, book.html()).with_context(|| format!("the report {}", file.display()))?;
-        println!("Report: {}", file.display());
+        say!("Report: {}", file.display());
     }
     done?;
     Ok(book.chapters.iter().all(|chapter| chapter.result == Passed::Yes))
@@ -136,8 +137,8 @@ fn everything(
         pair.site.keep = args.keep;
         pair.observe()?;
         book.notes = report::notes(&pair);
-        println!("{}", report::header(&pair));
-        println!("   waiting until it serves, at most {:.0} s", pair.patience().as_secs_f64());
+        say!("{}", report::header(&pair));
+        say!("   waiting until it serves, at most {:.0} s", pair.patience().as_secs_f64());
         let home = own.is_none().then_some(crate::core::id::NodeId(0));
         let patience = pair.patience();
         pair.wait_for(home, patience, stop)?;

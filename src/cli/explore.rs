@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::cli::print::say;
 use crate::sim::explore::{Plan, Progress, explore, shrink, write};
 use crate::sim::files::Files;
 use crate::sim::machine::real;
@@ -115,7 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (without, real_signatures) = (args.without.clone(), args.real_signatures);
     let style = args.style;
     let plan = Plan { style, threads, time, findings: args.findings, without, pair, real_signatures, ..Plan::seeds(from, to) };
-    println!("seeds {from}..{to} on {threads} threads");
+    say!("seeds {from}..{to} on {threads} threads");
     let live = std::io::stderr().is_terminal();
     let (findings, progress) = explore(&plan, real, &|progress| {
         if live {
@@ -126,14 +127,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if live {
         eprintln!();
     }
-    println!("{}", line(&progress));
+    say!("{}", line(&progress));
     for finding in &findings {
         let violation = &finding.violation;
-        println!("seed {}: {:?} at {}: {}", finding.seed, violation.promise, violation.at.to_string().trim(), violation.text);
+        say!("seed {}: {:?} at {}: {}", finding.seed, violation.promise, violation.at.to_string().trim(), violation.text);
         let small = shrink(finding, &plan, real);
         std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
         let path = write(&small, &plan, &args.out).with_context(|| format!("{}", args.out.display()))?;
-        println!("  small: {} ({} steps): {}", path.display(), small.scenario.timeline.len(), small.violation.text);
+        say!("  small: {} ({} steps): {}", path.display(), small.scenario.timeline.len(), small.violation.text);
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -155,7 +156,7 @@ fn check(deviations: u8, threads: usize, time: Option<Duration>) -> ExitCode {
         let scope = search::Scope { threads, time: share, ..scope };
         let coverage = search::search(&scope);
         let how = if coverage.whole { "all runs" } else { "all runs up to this depth" };
-        println!(
+        say!(
             "{}: {} states, {} moves, depth {}, {how} of {} with up to {deviations} deviations, in {:.1} s",
             scope.name,
             coverage.states,
@@ -166,9 +167,9 @@ fn check(deviations: u8, threads: usize, time: Option<Duration>) -> ExitCode {
         );
         if let Some((moves, text)) = coverage.wrong {
             found = true;
-            println!("  wrong: {text}; after {} moves, the deviations among them:", moves.len());
+            say!("  wrong: {text}; after {} moves, the deviations among them:", moves.len());
             let odd = |(_, step): &(usize, model::moves::Move)| *step != model::moves::Move::Next;
-            (1..).zip(moves).filter(odd).for_each(|(place, step)| println!("  {place}: {step:?}"));
+            (1..).zip(moves).filter(odd).for_each(|(place, step)| say!("  {place}: {step:?}"));
         }
     }
     if found { ExitCode::from(1) } else { ExitCode::SUCCESS }

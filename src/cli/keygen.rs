@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::cli::print::say;
 use crate::config::keys;
 
 /// A key pair for this node: the private key goes to a file, the public key is printed.
@@ -16,6 +17,6 @@ pub struct Args {
 /// Makes the pair and prints the line for `[nodes.NAME]`.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let public = keys::generate(&args.out)?;
-    println!("public_key = \"{}\"", keys::public_text(&public));
+    say!("public_key = \"{}\"", keys::public_text(&public));
     Ok(ExitCode::SUCCESS)
 }

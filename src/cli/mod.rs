@@ -5,6 +5,7 @@ pub mod compare;
 pub mod drill;
 pub mod explore;
 pub mod keygen;
+pub mod print;
 pub mod recorded;
 pub mod render;
 pub mod replay;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::print::say;
 use crate::control::client::ask_blocking;
 use crate::control::protocol::{Request, Response};
 use crate::core::time::Span;
@@ -44,7 +46,7 @@ pub struct Patience {
 fn command(run_dir: &Path, request: &Request, patience: Duration) -> u8 {
     match ask_blocking(run_dir, request, patience) {
         Ok(Response::Done(text)) => {
-            println!("{text}");
+            say!("{text}");
             0
         }
         Ok(Response::Refused(reason)) => {

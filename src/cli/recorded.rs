@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
+use crate::cli::print::{say, say_on};
 use crate::journal;
 use crate::journal::file::named;
 use crate::journal::replay::{Nobody, Trouble, play};
@@ -26,17 +27,17 @@ pub fn run(paths: &[PathBuf], set: &[String]) -> anyhow::Result<ExitCode> {
         bail!("{} is no journal (.jsonl); journals and scenarios are replayed by two commands", other.display());
     }
     if !set.is_empty() {
-        print!("{}", what_if(&named(paths)?, set)?);
+        say_on!("{}", what_if(&named(paths)?, set)?);
         return Ok(ExitCode::SUCCESS);
     }
     match play(&named(paths)?, &mut Nobody) {
         Ok(played) => {
-            println!("{played}");
+            say!("{played}");
             Ok(ExitCode::SUCCESS)
         }
         Err(Trouble::Fault(fault)) => Err(fault.into()),
         Err(difference) => {
-            println!("FAIL  {difference}");
+            say!("FAIL  {difference}");
             Ok(ExitCode::FAILURE)
         }
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::cli::print::{say, say_on};
 use crate::picture::svg;
 use crate::sim::files::Files;
 use crate::sim::golden::{Judged, judge, scenarios};
@@ -77,7 +78,7 @@ fn tellings(story: &Story, times: u64) -> BTreeMap<String, usize> {
 /// No scenario there, or a picture or trace that cannot be written. A scenario that cannot be read counts as failed.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.schema {
-        print!("{}", schema::text());
+        say_on!("{}", schema::text());
         return Ok(ExitCode::SUCCESS);
     }
     if args.paths.iter().any(|path| super::recorded::is_journal(path)) {
@@ -96,12 +97,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let played = match judge(path, &Files) {
             Ok(Judged::Played(played)) => played,
             Ok(Judged::NotHere(why)) => {
-                println!("----  {}  not run, not passed: {why}", path.display());
+                say!("----  {}  not run, not passed: {why}", path.display());
                 not_here += 1;
                 continue;
             }
             Err(wrong) => {
-                println!("FAIL  {wrong}");
+                say!("FAIL  {wrong}");
                 failed += 1;
                 continue;
             }
@@ -109,14 +110,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if let Some(times) = args.tellings {
             let wrong = tellings(&played.story, times);
             let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
-            println!("{mark}  {}  {}", path.display(), played.story.scenario.title);
-            wrong.iter().for_each(|(what, count)| println!("      in {count} of {times}: {what}"));
+            say!("{mark}  {}  {}", path.display(), played.story.scenario.title);
+            wrong.iter().for_each(|(what, count)| say!("      in {count} of {times}: {what}"));
             passed += usize::from(wrong.is_empty());
             failed += usize::from(!wrong.is_empty());
             continue;
         }
         if args.trace {
-            print!("{}", played.trace);
+            say_on!("{}", played.trace);
         }
         let golden = path.with_extension("trace");
         let mut wrong = played.wrong_in_itself();
@@ -131,15 +132,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .with_context(|| format!("{}", file.display()))?;
         }
         let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
-        println!("{mark}  {}  {}", path.display(), played.story.scenario.title);
-        wrong.iter().for_each(|what| println!("      {what}"));
+        say!("{mark}  {}  {}", path.display(), played.story.scenario.title);
+        wrong.iter().for_each(|what| say!("      {what}"));
         if !golden.exists() {
-            println!("      no golden trace yet; --bless writes it");
+            say!("      no golden trace yet; --bless writes it");
         }
         passed += usize::from(wrong.is_empty());
         failed += usize::from(!wrong.is_empty());
     }
     let others = if not_here == 0 { String::new() } else { format!(", {not_here} not run here") };
-    println!("{} scenarios: {passed} passed, {failed} failed{others}", paths.len());
+    say!("{} scenarios: {passed} passed, {failed} failed{others}", paths.len());
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Daemon;
+use crate::cli::print::say_on;
 use crate::control::client::ask_blocking;
 use crate::control::protocol::{PATIENCE, Request, Response};
 use crate::journal::replay::Trouble;
@@ -40,7 +41,7 @@ pub fn run(args: &WhyArgs) -> u8 {
     };
     match told {
         Ok(text) => {
-            print!("{text}");
+            say_on!("{text}");
             0
         }
         Err(why) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::lab::BOTH;
 use super::pair::Pair;
 use super::timeline::At;
+use crate::cli::print::{say, say_on};
 use crate::core::id::NodeId;
 
 /// Draws, or prints a line whenever what is seen from outside changes.
@@ -41,9 +42,9 @@ impl Live {
         (self.title, self.began, self.until) = (title.to_owned(), pair.probes.now(), until);
         (self.last, self.marks, self.silent_since, self.drawn) = (None, pair.marks.len(), None, None);
         if self.screen {
-            print!("\x1b[H\x1b[2J");
+            say_on!("\x1b[H\x1b[2J");
         } else {
-            println!("           {title}");
+            say!("           {title}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::html::{COLUMNS, Chapter, Passed};
 use super::lab::BOTH;
 use super::pair::Pair;
+use crate::cli::print::say;
 use crate::log::Stamp;
 
 /// The lab as a picture, and how to look into it meanwhile.
@@ -49,10 +50,10 @@ pub fn setting() -> Vec<String> {
 
 /// One line for a run that is over, and what was wrong with it.
 pub fn say(chapter: &Chapter) {
-    println!("           {}: {}", chapter.name, chapter.result.word());
+    say!("           {}: {}", chapter.name, chapter.result.word());
     for (heading, lines) in &chapter.details {
         if chapter.result != Passed::Yes || heading != "owners" {
-            lines.iter().for_each(|line| println!("              {line}"));
+            lines.iter().for_each(|line| say!("              {line}"));
         }
     }
 }
