@@ -192,7 +192,11 @@ impl World {
             }
             Act::Limits(witness, rate) => self.witnesses[*witness].limit = *rate,
             Act::Forgets(witness) => self.forget(*witness),
-            Act::Stranger(group, on) => self.stranger[*group] = *on,
+            Act::Stranger(group, on) => {
+                self.stranger[*group] = *on;
+                // Between two audits too.
+                self.estranged[*group] = Some(self.now);
+            }
             Act::ServiceDies(node, group) => self.service_dies(*node, *group),
             Act::StartFails(node, group, on) => self.machines[*node].services[*group].start_fails = *on,
             Act::StopFails(node, group, on) => self.machines[*node].services[*group].stop_fails = *on,
