@@ -3,10 +3,10 @@
 //! separated and the owner stands still, so that the other one has nothing but what it believes.
 
 use super::cue::{Does, Time, When};
-use super::pair::{Builtin, Pair, Pairs};
-use super::pair_file::draw_pair;
+use super::pair::Pair;
 use super::rng::Rng;
-use super::script::{Allow, ConfigRef, Scenario};
+use super::schedule::{pair_of, told};
+use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
 use crate::core::time::Span;
 
@@ -37,14 +37,7 @@ pub fn kinds() -> Vec<String> {
 
 /// The calm story of a seed when these do not happen, on this pair or on one that is drawn as well.
 pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Scenario {
-    let drawn = draw_pair(seed);
-    let (config, pair) = match fixed {
-        Some((reference, pair)) => (reference.clone(), pair.clone()),
-        None => {
-            let pair = Builtin.pair(std::path::Path::new(""), &drawn);
-            (drawn, pair.unwrap_or_else(|_| super::pair::Builder::default().build()))
-        }
-    };
+    let (config, pair) = pair_of(seed, fixed);
     // With another lease in the file a lost state directory is limit (h) of SAFETY.md: one or the other.
     let mut rng = Rng::stream(seed, STREAM);
     let other = if rng.below(2) == 0 { Act::LoseState } else { Act::Lease };
@@ -81,17 +74,8 @@ pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Sc
     }
     teller.wait(timing.dead * 3 + timing.init_dead);
     let until = teller.end();
-    Scenario {
-        schema: None,
-        title: format!("Seed {seed}"),
-        about: String::new(),
-        config: ConfigRef::Both(config.clone()),
-        seed: Some(seed),
-        timeline: teller.timeline,
-        until,
-        expect: Vec::new(),
-        allow: Some(Allow { limits: true, ..Allow::default() }),
-    }
+    let timeline = teller.timeline;
+    told(seed, config, timeline, until)
 }
 
 fn micros(at: Span) -> Dur {
@@ -471,6 +455,7 @@ mod tests {
 
     use super::super::script::Story;
     use super::*;
+    use crate::sim::pair::Builtin;
 
     #[test]
     fn every_calm_story_fits_its_pair_and_its_file() {

@@ -77,14 +77,7 @@ pub fn draw_as(style: Style, seed: u64, without: &[String], fixed: Option<&(Stri
 /// The wild story of a seed when these kinds of fault do not exist, on this pair or on one that is drawn as well.
 pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Scenario {
     let mut rng = Rng::stream(seed, 9);
-    let drawn = draw_pair(seed);
-    let (config, pair) = match fixed {
-        Some((reference, pair)) => (reference.clone(), pair.clone()),
-        None => {
-            let pair = Builtin.pair(std::path::Path::new(""), &drawn);
-            (drawn, pair.unwrap_or_else(|_| super::pair::Builder::default().build()))
-        }
-    };
+    let (config, pair) = pair_of(seed, fixed);
     let timing = pair.timing();
     // How many kinds exist, how often each strikes, how close together: from quiet runs to wild ones.
     let share = rng.pick(&[3, 6, 10, 20, 30, 50, 80]).copied().unwrap_or(20);
@@ -126,6 +119,20 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
     // Who was still on its way out is started again.
     let both = Names::Many((0..2).map(|node| pair.node_name(node).to_string()).collect());
     timeline.push(Entry::new(micros(heal + timing.dead * 2 + Span::secs(10)), Step::Start(both)));
+    told(seed, config, timeline, Dur(Span(until.0 / 1_000_000 * 1_000_000)))
+}
+
+/// The pair of a seed's story: this one, or the one that is drawn as well.
+pub(super) fn pair_of(seed: u64, fixed: Option<&(String, Pair)>) -> (String, Pair) {
+    fixed.cloned().unwrap_or_else(|| {
+        let drawn = draw_pair(seed);
+        let pair = Builtin.pair(std::path::Path::new(""), &drawn);
+        (drawn, pair.unwrap_or_else(|_| super::pair::Builder::default().build()))
+    })
+}
+
+/// The story of a seed, which expects nothing but the promises.
+pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) -> Scenario {
     Scenario {
         schema: None,
         title: format!("Seed {seed}"),
@@ -133,7 +140,7 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
         config: ConfigRef::Both(config),
         seed: Some(seed),
         timeline,
-        until: Dur(Span(until.0 / 1_000_000 * 1_000_000)),
+        until,
         expect: Vec::new(),
         allow: Some(Allow { limits: true, ..Allow::default() }),
     }
