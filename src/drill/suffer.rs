@@ -29,6 +29,14 @@ pub struct Verdict {
     pub window: (At, At),
 }
 
+/// For `netns-tests/drills.rs`, and in a debug build only: a defect of the drill, as it would show while a fault is held.
+#[allow(clippy::panic)]
+fn panic_if_asked() {
+    if cfg!(debug_assertions) && std::env::var_os("TWINBEAT_TEST_PANIC").is_some() {
+        panic!("asked to by TWINBEAT_TEST_PANIC");
+    }
+}
+
 impl Pair {
     /// Applies a fault to the owner of the first group, holds it, heals it, waits until all is where it should be, and judges. `seen` is called about
     /// every 100 ms meanwhile.
@@ -45,6 +53,7 @@ impl Pair {
         // What takes `dead` must have the time for it.
         let dead = Duration::from_nanos(self.lab.plan.timing.dead.0);
         self.watch(fault.hold.max(dead + dead / 2), stop, seen);
+        panic_if_asked();
         let healed = self.probes.now();
         for step in fault.heal {
             self.step(*step).with_context(|| format!("{step:?}"))?;
