@@ -8,9 +8,12 @@ mod addresses;
 mod beats;
 mod bonds;
 mod earlier;
+mod fault;
 mod said;
 mod setup;
+mod starts;
 mod state;
+mod successor;
 
 use std::path::PathBuf;
 
@@ -19,6 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
 use self::actuators::Actuators;
+pub use self::fault::{Fault, try_start};
 pub use self::setup::public_config;
 use crate::config::Config;
 use crate::control::protocol::Response;
@@ -58,6 +62,10 @@ pub enum Event {
     Reopen,
     /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.
     ComeBack,
+    /// Whether the next life could begin, else why not.
+    Successor(Result<(), String>),
+    /// It could not, and the peer does not take over: why.
+    Stays(String),
 }
 
 /// Runs the daemon until it is told to stop.
@@ -69,30 +77,30 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     // Until there are handlers they would kill: somebody may rotate the log just now.
     let early = SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]);
     early.thread_block().context("signals cannot be held back")?;
-    let config = Config::read(&options.config)?;
-    if let Some(who) = crate::control::dirs::writable_by_others(&options.config).context("the configuration")? {
-        anyhow::bail!(
-            "{}: {who} may change it, and it names commands that run as this user; chown root, chmod go-w",
-            options.config.display()
-        );
-    }
+    let starts = starts::Starts::count(&options.run_dir);
+    let config = fault::read(&options.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let local = tokio::task::LocalSet::new();
     // As one of the local tasks: what another of them has for it is taken in the same turn, without a look at every socket first.
-    let served = local.block_on(&runtime, async { tokio::task::spawn_local(serve(options, config, began)).await });
+    let served = local.block_on(&runtime, async { tokio::task::spawn_local(serve(options, config, starts, began)).await });
     served.unwrap_or_else(|lost| match lost.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(cancelled) => Err(cancelled.into()),
     })
 }
 
-async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<()> {
+async fn serve(options: Options, config: Config, starts: starts::Starts, began: Mono) -> anyhow::Result<()> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     setup::signals(&events)?;
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]).thread_unblock().context("signals cannot be let through")?;
     let mut alarm = clock::Alarm::new().context("no timer")?;
     let (mut node, mut act) = setup::all(&options, &config, events.clone(), began).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(starts::LASTING).await;
+        starts.lasted();
+    });
+    let mut successor = successor::Successor::default();
     loop {
         alarm.set(node.deadline()).context("the timer cannot be set")?;
         let event = tokio::select! {
@@ -111,6 +119,9 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
             Event::Input(input) => node.handle(clock::now(), input),
             Event::Opened(_) => node.handle(clock::now(), Input::Tick),
             Event::Command(command, answer) => {
+                if command == Command::Shutdown {
+                    act.ending(true);
+                }
                 let id = act.remember(answer);
                 node.handle(clock::now(), Input::Command { id, command });
             }
@@ -119,6 +130,7 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
                 act.bonds.join(&mut view);
                 act.labels.put(&mut view);
                 view.problems.extend(act.left_out.problem(clock::now()));
+                view.problems.extend(successor.problem());
                 let _ = answer.send(view);
             }
             Event::Recorded(dir, answer) => {
@@ -126,10 +138,23 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
                 let _ = answer.send(Response::Journal(dir));
             }
             Event::Reopen => act.reopen_logs(),
-            Event::ComeBack => {
+            Event::ComeBack => successor.ask(&options, &act.events),
+            Event::Successor(Ok(())) => {
+                successor.ready();
                 let (answer, _) = oneshot::channel();
                 let id = act.remember(answer);
                 node.handle(clock::now(), Input::Command { id, command: Command::ComeBack });
+            }
+            Event::Successor(Err(why)) => {
+                act.ending(true);
+                let (answer, answered) = oneshot::channel();
+                tokio::task::spawn_local(successor::follow(answered, why, act.events.clone()));
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command: Command::HandOver });
+            }
+            Event::Stays(why) => {
+                act.ending(false);
+                successor.stays(why, &options, &act.events);
             }
         }
         act.carry_out(&mut node);
@@ -154,6 +179,11 @@ async fn serve(options: Options, config: Config, began: Mono) -> anyhow::Result<
 }
 
 impl Actuators {
+    /// The services are to be stopped by a daemon that is being stopped itself, or no longer is.
+    fn ending(&self, ending: bool) {
+        self.services.iter().flatten().for_each(|manager| manager.ending(ending));
+    }
+
     /// Carries out everything that the core wants now.
     fn carry_out(&mut self, node: &mut Recorded) {
         while let Some(output) = node.poll() {

@@ -256,7 +256,11 @@ fn write_all(lines: &Receiver<Message>, mut outlets: Vec<Outlet>, dropped: &Atom
     }
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
+/// A log file, to be written at its end.
+///
+/// # Errors
+/// As open(2).
+pub fn open(path: &std::path::Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }

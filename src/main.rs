@@ -53,6 +53,6 @@ fn main() -> ExitCode {
     };
     cli::print::end(result.unwrap_or_else(|error| {
         eprintln!("twinbeat: {error:#}");
-        ExitCode::FAILURE
+        ExitCode::from(twinbeat::daemon::Fault::code_of(&error))
     }))
 }

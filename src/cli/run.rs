@@ -20,12 +20,16 @@ pub struct RunArgs {
     /// Epochs and services' pids
     #[arg(long, value_name = "DIR", default_value = "/var/lib/twinbeat")]
     pub state_dir: PathBuf,
+    /// Only whether it could begin: the file, the key, the state directory
+    #[arg(long = "try", hide = true)]
+    pub only_try: bool,
 }
 
 /// Runs it until it is told to stop.
 ///
 /// # Errors
-/// What keeps it from starting or from going on.
+/// What keeps it from starting or from going on; a [`daemon::Fault`] has an exit code of its own.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    daemon::run(Options { config: args.config, node: args.node, run_dir: args.run_dir, state_dir: args.state_dir })
+    let options = Options { config: args.config, node: args.node, run_dir: args.run_dir, state_dir: args.state_dir };
+    if args.only_try { daemon::try_start(&options) } else { daemon::run(options) }
 }

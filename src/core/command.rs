@@ -15,6 +15,8 @@ use super::time::{Mono, Span};
 const LIMIT: Span = Span::secs(60);
 /// A daemon that is being stopped waits this long for its peer to take over, then for its services to stop.
 const SHUTDOWN_LIMIT: Span = Span::secs(5);
+/// Why a daemon that ends takes no word about ending any more.
+const STOPPING: &str = "the daemon is being stopped";
 
 /// The commands under way.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ struct Shutdown {
     id: u64,
     since: Mono,
     gone: bool,
+    /// Nobody is left without an owner for it: where the peer does not take over, this node goes on.
+    #[serde(default)]
+    gently: bool,
 }
 
 impl Commands {
@@ -95,15 +100,18 @@ impl Commands {
                 let text = if held == 0 { "no standby was in force" } else { "standby ended" };
                 reply(cx, id, Answer::Done(text.into()));
             }
-            Command::Shutdown => {
-                cx.shutdown = true;
-                cx.urgent = true;
-                self.come_back = None;
-                cx.come_back = false;
-                self.shutdown = Some(Shutdown { id, since: now, gone: false });
+            Command::Shutdown => self.begin_shutdown(id, false, cx, now),
+            Command::HandOver if cx.shutdown => reply(cx, id, Answer::Refused(STOPPING.into())),
+            Command::HandOver => {
+                let serves = |g: &&Group| !matches!(g.role, Role::Standby(_));
+                let cannot = groups.iter().filter(serves).find_map(|g| g.peer_cannot_serve(cx, now));
+                match cannot {
+                    Some(why) => reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name()))),
+                    None => self.begin_shutdown(id, true, cx, now),
+                }
             }
             Command::ComeBack if cx.shutdown => {
-                reply(cx, id, Answer::Refused("the daemon is being stopped".into()));
+                reply(cx, id, Answer::Refused(STOPPING.into()));
             }
             Command::ComeBack => {
                 // The next life has what is left of the lease: it shall be all of it.
@@ -114,6 +122,14 @@ impl Commands {
                 self.come_back = Some((id, now));
             }
         }
+    }
+
+    fn begin_shutdown(&mut self, id: u64, gently: bool, cx: &mut Shared, now: Mono) {
+        cx.shutdown = true;
+        cx.urgent = true;
+        self.come_back = None;
+        cx.come_back = false;
+        self.shutdown = Some(Shutdown { id, since: now, gone: false, gently });
     }
 
     /// Looks at what is under way.
@@ -172,13 +188,22 @@ impl Commands {
         if soon {
             cx.wake(patience);
         }
+        let untaken = |g: &Group| match &g.role {
+            Role::Owner(o) if (o.offer.is_none() && !soon) || over => Some(o.epoch),
+            // What was granted a moment ago is taken, and offered back.
+            Role::Opening(o) if over => Some(o.epoch),
+            _ => None,
+        };
+        if s.gently && groups.iter().any(|g| untaken(g).is_some()) {
+            let (id, peer) = (s.id, cx.peer_name());
+            self.shutdown = None;
+            cx.shutdown = false;
+            cx.urgent = true;
+            reply(cx, id, Answer::Refused(format!("{peer} did not take over")));
+            return;
+        }
         for g in groups.iter_mut() {
-            let epoch = match &g.role {
-                Role::Owner(o) if (o.offer.is_none() && !soon) || over => o.epoch,
-                // What was granted a moment ago is taken, and offered back.
-                Role::Opening(o) if over => o.epoch,
-                _ => continue,
-            };
+            let Some(epoch) = untaken(g) else { continue };
             // Nobody there to hand over to: leave in order.
             g.leave_now(epoch, "the daemon is being stopped and the peer cannot take over", cx, now);
         }

@@ -1,4 +1,4 @@
-//! Whether a node is fit to serve a group: nothing is still stopping, nothing failed a moment ago, the state can be written, and the
+//! Whether a node is fit to serve a group: nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the
 //! kernel makes the gate.
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::broken::{Broken, broken};
 use super::group::Group;
 use super::io::InterfaceState;
 use super::role::Running;
-use super::settings::Failback;
+use super::settings::{Failback, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -39,16 +39,23 @@ impl Failure {
 }
 
 impl Group {
-    /// Nothing is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
+    /// Nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
         let services = match &self.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
-            Running::Stopping | Running::Stuck(_) => broken(Broken::StoppingEligible),
+            Running::Stopping => !self.cold_stopping(cx) || broken(Broken::StoppingEligible),
+            Running::Stuck(_) => broken(Broken::StoppingEligible),
             Running::Failed(_, until) => now >= *until,
         };
         // Whatever became of the service since: on this node it failed a moment ago.
         let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
         services && cx.disk_failed.is_none() && !cx.is_unguarded() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+    }
+
+    /// A service that must not run on both nodes is being stopped here. A warm one that is being stopped may as well run: the order to
+    /// start it comes behind the one to stop it, and nobody has to wait for either.
+    pub(super) fn cold_stopping(&self, cx: &Shared) -> bool {
+        self.running == Running::Stopping && cx.services(self.id) != Services::Warm
     }
 
     /// What cannot be served here because its interface does not exist, in words, and since when; none when all can.

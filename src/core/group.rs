@@ -166,6 +166,14 @@ impl Group {
                 // R10, hot restart: the open gate is the proof; it is renewed by new grounds only.
                 let mut o = group.owner(owned, Grounds::default(), until, cx, now);
                 o.hot = true;
+                if cx.next_epoch(owned) == epoch {
+                    // What is on disk above it was reserved and not used: the next one is still that one. Were it taken for seen, the
+                    // peer's next intent would be refused for an epoch that nobody ever said.
+                    group.seen = owned;
+                } else {
+                    // Something higher was seen or used: this node says so at once, by owning with what is reserved above it (R7).
+                    o.raising = Some(epoch);
+                }
                 group.role = Role::Owner(o);
                 // What is left of the addresses' lifetime is not known; one that a foreign hand took meanwhile is put back.
                 let (attempt, order) = (cx.attempt(), AddressOrder::Add(lifetime(cx.lease())));

@@ -290,7 +290,7 @@ impl Group {
             self.refuse(Refused { grant, why }, cx);
             return;
         }
-        if self.running == Running::Stopping && !broken(Broken::ColdNotAwaited) {
+        if self.cold_stopping(cx) && !broken(Broken::ColdNotAwaited) {
             return;
         }
         if !broken(Broken::GrantKeepsIntent)

@@ -299,6 +299,8 @@ pub enum Command {
     Resume,
     /// SIGTERM: hand everything over, then leave.
     Shutdown,
+    /// SIGUSR2, and the next life could not begin: hand everything over, then leave; where that cannot be, stay.
+    HandOver,
     /// SIGUSR2: leave with fresh grounds in the kernel's gate, and leave gate, addresses and services to the next life.
     ComeBack,
 }

@@ -126,7 +126,7 @@ impl Group {
         let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since)
             || broken(Broken::ClaimWithoutReach);
         let quiet = claim.probes.unanswered(now) || broken(Broken::ClaimUnprobed);
-        let stopping = self.running == super::role::Running::Stopping;
+        let stopping = self.cold_stopping(cx);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
         let registers = (0..).zip(&cx.witness.targets).filter(|(i, w)| w.register && cx.settings.witness.is_register(*i)).count();
         let pointless = registers < cx.settings.witness.register_majority() && !broken(Broken::ControlIgnored);
@@ -251,7 +251,7 @@ impl Group {
         } else if !cx.witness.reachable || cx.witness.own_time(&cx.settings.witness).is_none_or(|at| at <= since) {
             open.push(Open::WitnessDark);
         }
-        if self.running == super::role::Running::Stopping {
+        if self.cold_stopping(cx) {
             open.push(Open::StillStopping);
         } else if !self.eligible(cx, now) || (self.hold.is_some() && broken(Broken::HoldForbidsClaim)) {
             open.push(Open::NotEligible);

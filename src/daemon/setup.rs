@@ -16,7 +16,7 @@ use super::bonds::BondBoard;
 use super::earlier::{record_here, remove_old_tables};
 use super::said::Said;
 use super::state::{self, StateFile};
-use super::{Event, Options};
+use super::{Event, Fault, Options};
 use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use crate::control;
 use crate::control::protocol::{Request, Response};
@@ -45,11 +45,12 @@ pub async fn all(
     events: UnboundedSender<Event>,
     began: Mono,
 ) -> anyhow::Result<(Recorded, Actuators)> {
-    let me = crate::cli::check::which_node(config, options.node.as_deref())?;
+    let me = crate::cli::check::which_node(config, options.node.as_deref()).context(Fault::Config)?;
     let name = config.nodes[me.index()].name.to_string();
-    let logs = log::init(&log_settings(config)).context("the log cannot be set up")?;
-    let key = config.private_key(me)?;
+    let logs = log::init(&log_settings(config)).context("the log cannot be set up").context(Fault::Config)?;
+    let key = config.private_key(me).context(Fault::Config)?;
     let lock = control::server::RunLock::take(&options.run_dir)?;
+    state::writable(&options.state_dir)?;
     let table = gate::table_name(&config.cluster, &name);
     // To the very end of the process: not before the gate's table and the services are done with.
     std::mem::forget(control::only::Only::take(&table, &options.state_dir)?);
@@ -110,7 +111,8 @@ pub async fn all(
     }
 
     let file = StateFile::open(&options.state_dir, wall_seconds(), hot)
-        .with_context(|| format!("the state directory {}", options.state_dir.display()))?;
+        .with_context(|| format!("the state directory {}", options.state_dir.display()))
+        .context(Fault::State)?;
     let services = services(options, config, &name, &events)?;
     let mut running = Vec::new();
     for ((manager, group), gate) in services.iter().zip(&config.groups).zip(&gates) {

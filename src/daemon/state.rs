@@ -10,8 +10,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use super::Fault;
+use crate::control::dirs;
 use crate::core::id::Incarnation;
 use crate::core::io::{Input, Record};
 
@@ -189,6 +192,19 @@ impl StateFile {
         self.file.seek(SeekFrom::Start(place.saturating_mul(SIZE) as u64))?;
         self.file.write_all(&bytes)
     }
+}
+
+/// Whether a daemon could keep its record in this directory.
+///
+/// # Errors
+/// [`Fault::State`], with what cannot be made or opened.
+pub fn writable(dir: &Path) -> anyhow::Result<()> {
+    let services = dir.join("services");
+    dirs::private(&services).with_context(|| format!("cannot make {}", services.display())).context(Fault::State)?;
+    for file in ["lock", "state.json"].map(|name| dir.join(name)) {
+        dirs::open_private(&file).with_context(|| format!("cannot open {}", file.display())).context(Fault::State)?;
+    }
+    Ok(())
 }
 
 /// Starts the thread that writes records; each result comes back as an input.

@@ -354,6 +354,7 @@ fn said(command: &Command) -> &'static str {
         Command::Takeover { .. } => "`takeover`",
         Command::Resume => "`resume`",
         Command::Shutdown => "the stop",
+        Command::HandOver => "the restart with a file that cannot be used",
         Command::ComeBack => "the restart (SIGUSR2)",
     }
 }

@@ -36,7 +36,7 @@ impl ServiceManager {
                 for (unit, follower) in units.iter().zip(followers) {
                     tokio::spawn(follower.follow(group.name.clone(), unit.name.clone()));
                 }
-                let env = Env { group: group.name, node: group.node, epoch: None };
+                let env = Env { group: group.name, node: group.node, epoch: None, ending: false };
                 let watched = units.iter().map(|_| Watch::default()).collect();
                 let inbox = Inbox { letters: inbox, waiting: VecDeque::new() };
                 Manager { group: group.group, units, watched, env, inbox, reports, attempt: Attempt(0) }.live().await;
@@ -49,6 +49,11 @@ impl ServiceManager {
     /// Gives an order; it takes the place of any earlier one, which is then not reported.
     pub fn order(&self, attempt: Attempt, order: ServiceOrder) {
         let _ = self.letters.send(Letter::Order(attempt, order));
+    }
+
+    /// The daemon is being stopped, or goes on after all; for the orders that come behind this.
+    pub fn ending(&self, ending: bool) {
+        let _ = self.letters.send(Letter::Ending(ending));
     }
 
     /// The state of each service now; empty when the manager is gone.
@@ -75,6 +80,7 @@ impl ServiceManager {
 enum Letter {
     Order(Attempt, ServiceOrder),
     State(oneshot::Sender<Vec<NamedState>>),
+    Ending(bool),
 }
 
 /// The manager is gone: the daemon dropped its handle.
@@ -96,7 +102,7 @@ impl Inbox {
     fn newest(&self) -> Option<ServiceOrder> {
         self.waiting.iter().rev().find_map(|letter| match letter {
             Letter::Order(_, order) => Some(*order),
-            Letter::State(_) => None,
+            Letter::State(_) | Letter::Ending(_) => None,
         })
     }
 
@@ -155,6 +161,10 @@ impl Manager {
         }
         match self.inbox.waiting.pop_front() {
             Some(Letter::State(answer)) => self.tell(answer).await,
+            Some(Letter::Ending(ending)) => {
+                self.env.ending = ending;
+                Ok(())
+            }
             // replaced before it was begun
             Some(Letter::Order(..)) if self.inbox.newest().is_some() => Ok(()),
             Some(Letter::Order(attempt, order)) => self.carry_out(attempt, order).await,

@@ -41,8 +41,13 @@ impl Systemd {
     }
 
     /// Stops the unit (systemd drops a start job of it that still runs), and kills it when it does not stop in time.
-    pub async fn stop(&self, limit: Duration) -> Result<(), String> {
-        let stopped = self.call(&["stop", &self.unit], limit, &mut Cancel::never()).await;
+    ///
+    /// While the daemon itself is being stopped (`ending`) the job does not wait for that: the daemon's unit is ordered after those that it
+    /// starts, so that a reboot stops it first, and each would wait for the other.
+    pub async fn stop(&self, limit: Duration, ending: bool) -> Result<(), String> {
+        let unordered = ending.then_some("--job-mode=ignore-dependencies");
+        let arguments: Vec<&str> = ["stop"].into_iter().chain(unordered).chain([self.unit.as_str()]).collect();
+        let stopped = self.call(&arguments, limit, &mut Cancel::never()).await;
         if self.state().await == State::Stopped {
             return Ok(());
         }

@@ -20,6 +20,8 @@ pub(super) struct Env {
     pub node: String,
     /// The epoch that the service is started for; none while it is only kept warm.
     pub epoch: Option<u64>,
+    /// The daemon is being stopped, perhaps by the systemd that it asks to stop something.
+    pub ending: bool,
 }
 
 impl Env {
@@ -105,7 +107,7 @@ impl Unit {
         let limit = self.spec.stop_timeout;
         match &mut self.body {
             Body::Lsb(lsb) if lsb.state(env).await != State::Stopped => lsb.stop(env, limit).await,
-            Body::Systemd(systemd) if systemd.state().await != State::Stopped => systemd.stop(limit).await,
+            Body::Systemd(systemd) if systemd.state().await != State::Stopped => systemd.stop(limit, env.ending).await,
             Body::Process(process) => process.stop(limit).await,
             Body::Lsb(_) | Body::Systemd(_) => Ok(()),
         }
