@@ -10,6 +10,11 @@ missing=()
 command -v nginx > /dev/null || missing+=(nginx-light)
 command -v nft > /dev/null || missing+=(nftables)
 command -v ip > /dev/null || missing+=(iproute2)
+# Two machines with real systemd (netns-tests/systemd.rs): as root only.
+if [ "$(id -u)" -eq 0 ]; then
+    command -v debootstrap > /dev/null || missing+=(debootstrap)
+    command -v systemd-nspawn > /dev/null || missing+=(systemd-container)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
         export DEBIAN_FRONTEND=noninteractive

@@ -1,0 +1,206 @@
+//! Two machines with real systemd, set up by the README's ten lines as they stand, with the unit from `dist` and nginx as a unit: restart, upgrade,
+//! a broken file, reboot, power off. Watched from outside by the drills' probe.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+#[path = "systemd/machines.rs"]
+mod machines;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use machines::Machine;
+use twinbeat::core::id::NodeId;
+use twinbeat::drill::lab::{BOTH, Lab, VIP, node_name};
+use twinbeat::drill::probe::{Outcome, Probe};
+
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+/// Of the default profile, which the sample file has.
+const DEAD: Duration = Duration::from_secs(2);
+/// A connection is refused or lost for longer than this only when something was stopped before the address had moved.
+const PLANNED: Duration = Duration::from_millis(500);
+
+/// Machines before the lab: they end first.
+struct Pair {
+    machines: [Machine; 2],
+    probe: Probe,
+    _lab: Lab,
+}
+
+impl Pair {
+    fn on(&self, node: NodeId) -> &Machine {
+        &self.machines[node.index()]
+    }
+
+    fn serves(&self, node: NodeId) {
+        let never = AtomicBool::new(false);
+        assert!(
+            self.probe.wait_for_owner(node, Duration::from_secs(45), &never),
+            "{} does not serve\n{}",
+            node_name(node),
+            self.logs()
+        );
+    }
+
+    /// All is well on both nodes.
+    fn healthy(&self) {
+        let until = Instant::now() + Duration::from_secs(45);
+        for node in BOTH {
+            while self.on(node).run("twinbeat status").map(|done| done.status.code()).unwrap() != Some(0) {
+                let status = || self.on(node).run("twinbeat status").unwrap();
+                assert!(Instant::now() < until, "{}\n{}", String::from_utf8_lossy(&status().stdout), self.logs());
+                thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+
+    /// What was seen from `from` until now; never two owners.
+    fn seen(&self, what: &str, from: Duration) -> Outcome {
+        let seen = self.probe.outcome(from, self.probe.now());
+        println!(
+            "{what}: gap {:?}, page gap {:?}, {} moves, lateness {:?}",
+            seen.gap,
+            seen.page_gap,
+            seen.moves(),
+            seen.lateness
+        );
+        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
+        seen
+    }
+
+    fn logs(&self) -> String {
+        let log = |node| {
+            self.on(node)
+                .run("journalctl -u twinbeat --no-pager -n 60")
+                .map(|done| String::from_utf8_lossy(&done.stdout).into_owned())
+        };
+        BOTH.map(|node| log(node).unwrap_or_else(|error| error.to_string())).join("\n---\n")
+    }
+}
+
+/// The README's ten lines: each command, and where it is run.
+fn ten_lines() -> Vec<(String, String)> {
+    let readme = include_str!("../README.md");
+    let block = readme.split("## A production pair").nth(1).and_then(|rest| rest.split("```").nth(1)).expect("the block");
+    let lines: Vec<_> = block.trim().lines().map(|line| line.split_once('#').expect("a comment")).collect();
+    lines.into_iter().map(|(command, comment)| (command.trim().to_owned(), comment.trim().to_owned())).collect()
+}
+
+fn set_up(pair: &Pair) {
+    let lines = ten_lines();
+    assert_eq!(lines.len(), 10, "{lines:#?}");
+    let mut keys: Vec<String> = Vec::new();
+    for (at, (command, comment)) in (1..).zip(&lines) {
+        assert!(comment.starts_with(&at.to_string()), "{comment}");
+        match at {
+            // Built by whoever runs this; what the line says to bring to both nodes is brought there.
+            1 => {
+                assert!(command.starts_with("cargo build") && comment.contains("dist"), "{command}");
+                for node in BOTH {
+                    let home = pair.on(node).root().join("root");
+                    fs::copy(env!("CARGO_BIN_EXE_twinbeat"), home.join("twinbeat")).unwrap();
+                    fs::create_dir_all(home.join("dist")).unwrap();
+                    for file in ["twinbeat.toml", "twinbeat.service"] {
+                        fs::copy(Path::new("dist").join(file), home.join("dist").join(file)).unwrap();
+                    }
+                }
+            }
+            // The sample's addresses are the lab's; its bond is a plain interface here.
+            4 => {
+                pair.on(A).must(command).unwrap();
+                let file = pair.on(A).root().join("etc/twinbeat/twinbeat.toml");
+                let mut text = fs::read_to_string(&file).unwrap().replace("bond0", "eth2");
+                let old: Vec<String> = text.lines().filter(|line| line.starts_with("public_key")).map(str::to_owned).collect();
+                for (old, new) in old.iter().zip(&keys) {
+                    text = text.replace(old, new.as_str());
+                }
+                fs::write(file, text).unwrap();
+            }
+            5 => {
+                let [from, to] = BOTH.map(|node| pair.on(node).root().join("etc/twinbeat/twinbeat.toml"));
+                assert!(command.starts_with("scp /etc/twinbeat/twinbeat.toml master2:"), "{command}");
+                fs::copy(from, to).unwrap();
+            }
+            _ => {
+                for node in BOTH {
+                    let said = pair.on(node).must(command).unwrap_or_else(|error| panic!("line {at}: {error:#}"));
+                    keys.extend(said.lines().filter(|line| at == 3 && line.starts_with("public_key")).map(str::to_owned));
+                }
+            }
+        }
+        // The last line waits for nobody; who types it has taken longer.
+        if at == 9 {
+            pair.serves(A);
+            pair.healthy();
+        }
+    }
+}
+
+#[test]
+fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_loses_power() {
+    if !common::ready() {
+        return;
+    }
+    let Some(base) = machines::base() else { return };
+    let began = Instant::now();
+    let lab = Lab::build().unwrap();
+    let machines = BOTH.map(|node| Machine::make(&base, node_name(node), lab.node(node)).unwrap());
+    let mut pair = Pair { machines, probe: Probe::start(&lab, VIP).unwrap(), _lab: lab };
+    pair.machines.iter_mut().for_each(|machine| machine.boot().unwrap());
+    set_up(&pair);
+    println!("set up after {:?}", began.elapsed());
+
+    // An upgrade and a restart, the standby first: nothing moves, no page is lost.
+    let from = pair.probe.now();
+    for node in [B, A] {
+        pair.on(node).must("install -m 755 twinbeat /usr/bin/ && systemctl restart twinbeat").unwrap();
+        thread::sleep(Duration::from_millis(1500));
+    }
+    pair.healthy();
+    let seen = pair.seen("restarts", from);
+    assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+
+    // A file that cannot be used: the peer serves, the restart fails and says why, and systemd does not try for ever.
+    let file = pair.on(A).root().join("etc/twinbeat/twinbeat.toml");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replace("[witness]", "[witness")).unwrap();
+    let from = pair.probe.now();
+    let restart = pair.on(A).run("systemctl restart twinbeat").unwrap();
+    assert!(!restart.status.success(), "{restart:?}");
+    pair.serves(B);
+    thread::sleep(Duration::from_secs(1));
+    let shown = pair.on(A).must("systemctl show -p ExecMainStatus,NRestarts,ActiveState twinbeat").unwrap();
+    assert!(["ExecMainStatus=78", "NRestarts=0", "ActiveState=failed"].iter().all(|line| shown.contains(line)), "{shown}");
+    let log = pair.on(A).must("journalctl -u twinbeat --no-pager -n 30").unwrap();
+    assert!(log.contains("the configuration cannot be used"), "{log}");
+    let seen = pair.seen("a broken file", from);
+    assert!(seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+    fs::write(&file, whole).unwrap();
+    pair.on(A).must("systemctl restart twinbeat").unwrap();
+    pair.serves(A);
+    pair.healthy();
+
+    // A reboot: systemd stops nginx behind twinbeat, when the address has moved.
+    let from = pair.probe.now();
+    pair.machines[A.index()].reboot().unwrap();
+    pair.serves(A);
+    pair.healthy();
+    let seen = pair.seen("a reboot of the owner", from);
+    assert!(seen.moves() == 2 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+
+    // The power goes.
+    let from = pair.probe.now();
+    pair.machines[A.index()].power_off().unwrap();
+    pair.serves(B);
+    let seen = pair.seen("power off", from);
+    assert!(seen.gap < DEAD + PLANNED, "{seen:#?}\n{}", pair.logs());
+    pair.machines[A.index()].boot().unwrap();
+    pair.serves(A);
+    pair.healthy();
+    println!("all of it after {:?}", began.elapsed());
+}
