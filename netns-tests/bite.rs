@@ -129,7 +129,6 @@ const FOUND: &[Broken] = &[
     ReleasedEarly,
     WithdrawnEpochReused,
     IslandAlways,
-    FailbackAtOnce,
     RecordBelieved,
     MismatchIsSilence,
     UnsignedBelieved,

@@ -97,7 +97,11 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
             lines.push(row(width, "", &paint.odd(&format!("also {}", sentence(reason)))));
         }
         if let Some(held) = &group.standby_held {
-            lines.push(row(width, "standby", &paint.odd(&format!("{} is in standby by command: {held}", view.node))));
+            let ends = group.standby_left_ms.map(|ms| format!("; ends by itself in {}", ago(ms))).unwrap_or_default();
+            lines.push(row(width, "standby", &paint.odd(&format!("{} is in standby by command: {held}{ends}", view.node))));
+        }
+        if let Some(failback) = &group.failback {
+            lines.push(row(width, "failback", failback));
         }
         if group.owner.is_none() && !group.claim_open.is_empty() {
             lines.push(row(width, "waits for", &group.claim_open.join("; ")));
@@ -162,10 +166,13 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
         Some(owner) => paint.good(&format!("{owner} SERVES{since}")),
         None => paint.bad(&format!("NOBODY SERVES{since}")),
     };
-    let ready = match group.takeover_ready.reasons.first() {
-        _ if group.takeover_ready.ready => paint.good("takeover ready: yes"),
-        Some(reason) => paint.bad(&format!("takeover ready: NO, {}", sentence(reason))),
-        None => paint.bad("takeover ready: NO"),
+    let takeover = &group.takeover_ready;
+    let reason = takeover.reasons.first().map(|reason| format!(", {}", sentence(reason))).unwrap_or_default();
+    let ready = match (takeover.crash.ready, takeover.planned.ready) {
+        (true, true) => paint.good("takeover ready: yes"),
+        (false, false) => paint.bad(&format!("takeover ready: NO{reason}")),
+        (false, true) => paint.bad(&format!("takeover ready: NO after a crash of the owner{reason}; a planned move: yes")),
+        (true, false) => paint.bad(&format!("takeover ready: NO for a planned move{reason}; after a crash of the owner: yes")),
     };
     let whose = if view.groups.len() > 1 { format!("group {}", group.name) } else { format!("cluster {}", view.cluster) };
     format!("{whose}   {serves}     {ready}")
@@ -351,7 +358,8 @@ fn next(view: &View) -> String {
         );
     }
     if group(|g| g.standby_held.is_some()).is_some() {
-        return format!("`twinbeat resume` on {} ends the standby", view.node);
+        let ends = group(|g| g.standby_left_ms.is_some()).map_or("", |_| " now");
+        return format!("`twinbeat resume` on {} ends the standby{ends}", view.node);
     }
     if let Some(reason) = group(|g| !g.takeover_ready.ready).and_then(|g| g.takeover_ready.reasons.first()) {
         return format!("mend: {}; nothing will move then", sentence(reason));

@@ -2,7 +2,7 @@
 
 use super::super::status::{Health, json};
 use super::*;
-use crate::core::view::{BondView, Change, Ready, SlaveView, TargetView, WitnessView};
+use crate::core::view::{BondView, Change, SlaveView, TakeoverReady, TargetView, WitnessView};
 
 fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
     let ok = state == "ok";
@@ -30,7 +30,9 @@ fn healthy() -> View {
             role: "owner".into(),
             epoch: 8,
             vips: vec!["192.168.42.14".into()],
-            takeover_ready: Ready { ready: true, reasons: vec![] },
+            takeover_ready: TakeoverReady::of(vec![], vec![]),
+            failback: None,
+            standby_left_ms: None,
             lease_ms_left: Some(640),
             grounds: vec!["peer".into(), "return path".into()],
             return_path_us: Some(412),
@@ -84,7 +86,7 @@ fn with_problems(mut view: View) -> View {
 fn degraded() -> View {
     let mut view = healthy();
     let why = "master2: it has no carrier on its public side".to_owned();
-    view.groups[0].takeover_ready = Ready { ready: false, reasons: vec![why] };
+    view.groups[0].takeover_ready = TakeoverReady::of(vec![why.clone()], vec![why]);
     view.links[2] = link("lan", "lost", None);
     view.links[2].peer_state = Some("no carrier".into());
     view.witness.peer_reachable = Some(false);
@@ -97,7 +99,8 @@ fn nobody() -> View {
     (group.owner, group.role, group.service) = (None, "standby".into(), "stopped".into());
     (group.lease_ms_left, group.return_path_us) = (None, None);
     group.grounds.clear();
-    group.takeover_ready = Ready { ready: false, reasons: vec!["the witness does not answer master1".into()] };
+    let dark = vec!["the witness does not answer master1".to_owned()];
+    group.takeover_ready = TakeoverReady::of(dark.clone(), dark);
     group.claim_open = vec!["the witness does not answer this node".into(), "the address is being probed".into()];
     group.last_change = Some(Change { ago_ms: 9_000, text: "master1 LEAVES, epoch 8: no ground for 700ms".into(), gap_us: None });
     view.links = vec![link("heartbeat", "lost", None), link("bond", "no carrier", None), link("lan", "one-way", None)];
@@ -150,6 +153,24 @@ fn a_healthy_pair_says_so_in_one_look() {
     let view = healthy();
     assert_eq!(plain(&view), HEALTHY);
     assert_eq!(Health::of(&view).code(), 0);
+}
+
+#[test]
+fn a_crash_and_a_planned_move_are_told_apart_and_waits_say_how_long() {
+    let mut view = healthy();
+    let group = &mut view.groups[0];
+    group.takeover_ready = TakeoverReady::of(vec!["the witness does not answer master2".into()], vec![]);
+    group.standby_held = Some("new disk".into());
+    group.standby_left_ms = Some(1_740_000);
+    group.failback = Some("in 9 s: master1 has to be fit for 10s".into());
+    let screen = plain(&view);
+    let ready = "takeover ready: NO after a crash of the owner, the witness does not answer master2; a planned move: yes";
+    assert!(screen.lines().next().unwrap().ends_with(ready), "{screen}");
+    assert!(screen.contains("master1 is in standby by command: new disk; ends by itself in 29 min"), "{screen}");
+    assert!(screen.contains("failback      in 9 s: master1 has to be fit for 10s"), "{screen}");
+    view.groups[0].takeover_ready = TakeoverReady::of(vec![], vec!["the VIPs differ".into()]);
+    assert!(plain(&view).contains("takeover ready: NO for a planned move, the VIPs differ; after a crash of the owner: yes"));
+    assert_eq!(Health::of(&view).code(), 10);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `twinbeat resume`: end a standby.
+//! `twinbeat resume`: end a standby, of one group or of all.
 
 use clap::Args;
 
@@ -8,6 +8,8 @@ use crate::control::protocol::Request;
 /// End a standby
 #[derive(Args, Clone, Debug)]
 pub struct ResumeArgs {
+    /// The group; all, if none is named
+    pub group: Option<String>,
     /// Where the daemon is
     #[command(flatten)]
     pub daemon: Daemon,
@@ -18,5 +20,5 @@ pub struct ResumeArgs {
 
 /// Runs it; the exit code.
 pub fn run(args: ResumeArgs) -> u8 {
-    command(&args.daemon.run_dir, &Request::Resume {}, duration(args.patience.timeout))
+    command(&args.daemon.run_dir, &Request::Resume { group: args.group }, duration(args.patience.timeout))
 }

@@ -30,8 +30,12 @@ pub enum Request {
         /// Which group, by name.
         group: Option<String>,
     },
-    /// End a standby.
-    Resume {},
+    /// End a standby, of one group or of all.
+    Resume {
+        /// Which group, by name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+    },
     /// The last decisions with their evidence.
     Why {
         /// How many.

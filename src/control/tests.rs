@@ -75,7 +75,7 @@ async fn a_second_daemon_is_refused_and_a_stale_socket_is_not_in_the_way() {
 #[tokio::test]
 async fn without_a_daemon_the_client_says_where_it_looked() {
     let dir = tempfile::tempdir().unwrap();
-    let error = ask(dir.path(), &Request::Resume {}, Duration::from_secs(1)).await.unwrap_err();
+    let error = ask(dir.path(), &Request::Resume { group: None }, Duration::from_secs(1)).await.unwrap_err();
     assert!(matches!(error, Unreachable::NoDaemon { .. }));
     assert!(error.to_string().contains("--run-dir"), "{error}");
 }

@@ -93,8 +93,10 @@ impl Commands {
                 cx.dirty = true;
                 self.pending.push(Pending { id, want: Want::Takeover, groups: chosen, since: now });
             }
-            Command::Resume => {
-                let held = groups.iter_mut().filter_map(|g| g.hold.take()).count();
+            Command::Resume | Command::ResumeGroup { .. } => {
+                let only = if let Command::ResumeGroup { group } = command { Some(group) } else { None };
+                let wanted = groups.iter_mut().filter(|g| only.is_none_or(|only| g.id == only));
+                let held = wanted.filter_map(|g| g.hold.take()).count();
                 cx.dirty = true;
                 cx.urgent = true;
                 let text = if held == 0 { "no standby was in force" } else { "standby ended" };
@@ -235,7 +237,8 @@ impl Group {
         } else if let Some(why) = cx.move_forbidden(&self.name) {
             Some(format!("{}: {why}", self.name))
         } else if !self.eligible(cx, now) {
-            Some(format!("{}: this node is not fit to serve, see status", self.name))
+            let why = self.unfit(cx, now).map_or_else(|| "is not fit".into(), super::ready::Unfit::words);
+            Some(format!("{}: {} {why}", self.name, cx.me()))
         } else {
             None
         }

@@ -244,6 +244,9 @@ impl Group {
                     && let Some(w) = s.wish.take()
                 {
                     self.never_again(w.epoch);
+                    // Who asked for it is told at once, and why.
+                    self.takeover = false;
+                    self.last_refusal = Some(format!("{service} does not run on {}: {reason}", cx.me()));
                 }
             }
         }
@@ -288,7 +291,13 @@ impl Group {
 
     /// Somebody answered a probe.
     pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
+        let in_touch = cx.in_touch(now);
         let Role::Standby(s) = &mut self.role else { return };
+        // The peer answers for what it owns; who else answers is somebody to be found.
+        let peers = cx.peer.group(&self.name).is_some_and(|g| g.role != BeatRole::Standby);
+        if in_touch && !peers {
+            self.stranger = Some((by, now));
+        }
         if let Some(w) = &mut s.wish {
             w.probes.answer(now, by);
         }

@@ -80,6 +80,32 @@ impl Group {
             && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
     }
 
+    fn recent_losses(&self, cx: &Shared, now: Mono) -> usize {
+        cx.witness.losses.iter().chain(&self.driven_out).filter(|at| now.since(**at) < LOSS_MEMORY).count()
+    }
+
+    /// On the preferred node while the peer owns: when a failback comes, and what it waits for.
+    pub(super) fn failback_waits(&self, cx: &Shared, peer_owns: bool, now: Mono) -> Option<String> {
+        if !peer_owns || !cx.preferred(self.id) || self.hold.is_some() {
+            return None;
+        }
+        let seconds = |span: Span| span.as_millis().div_ceil(1000);
+        let Some(stable) = self.stable(cx, now) else {
+            return Some(format!("manual: `twinbeat takeover` on {} brings it back", cx.me()));
+        };
+        let Some(fit) = self.fit_since else { return Some(format!("waits until {} is fit", cx.me())) };
+        let due = fit.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
+        if let Some(at) = self.wish_after.filter(|at| now < *at && due <= *at) {
+            let why = self.last_refusal.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            return Some(format!("asks again in {} s{why}", seconds(at.since(now))));
+        }
+        let losses = match (self.recent_losses(cx, now), cx.failback(self.id)) {
+            (0, _) | (_, Failback::After(_)) => String::new(),
+            (n, _) => format!(", twice as long for each of {n} losses in the last {} min", seconds(LOSS_MEMORY).div_euclid(60)),
+        };
+        (now < due).then(|| format!("in {} s: {} has to be fit for {stable}{losses}", seconds(due.since(now)), cx.me()))
+    }
+
     /// How long this node must have been fit before a failback; none when there is none. Each loss of the public side, and
     /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
     pub(super) fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
@@ -87,8 +113,7 @@ impl Group {
         if broken(Broken::FailbackAtOnce) {
             return Some(Span::ZERO);
         }
-        let losses = cx.witness.losses.iter().chain(&self.driven_out);
-        let recent = losses.filter(|at| now.since(**at) < LOSS_MEMORY).count().min(5) as u32;
+        let recent = self.recent_losses(cx, now).min(5) as u32;
         match cx.failback(self.id) {
             Failback::Manual => None,
             Failback::After(span) => Some(span),

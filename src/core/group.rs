@@ -10,9 +10,10 @@ use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, MOST_AGE, Refused};
 use super::hold::Hold;
-use super::id::{Attempt, Epoch, GroupId, Name};
+use super::id::{Attempt, Epoch, GroupId, Mac, Name};
 use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
 use super::owner::lifetime;
+use super::ready::Unfit;
 use super::role::{Leaving, Opening, Owner, Role, Running, Stage, Standby, Why};
 use super::settings::Services;
 use super::shared::Shared;
@@ -31,7 +32,7 @@ pub(super) enum Next {
 }
 
 /// The newest change of owner, for people.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LastChange {
     /// When.
     pub at: Mono,
@@ -101,6 +102,9 @@ pub struct Group {
     pub refusal_told: Option<(String, Mono)>,
     /// The send time of the newest VIP-sourced echo that a majority of witnesses sent back here, for people.
     pub table_proved: Option<Mono>,
+    /// A third machine that was heard to have the address, and when last, for people.
+    #[serde(default)]
+    pub stranger: Option<(Mac, Mono)>,
     /// The epoch that the peer was heard to serve with, and since when, for people.
     pub peer_serves: Option<(Epoch, Mono)>,
 }
@@ -146,11 +150,12 @@ impl Group {
             takeover: false,
             ownerless: None,
             driven_out: VecDeque::new(),
-            last_change: None,
+            last_change: record.and_then(|r| r.last.clone()).filter(|c| c.at <= now),
             last_refusal: None,
             refusal_told: None,
             table_proved: None,
-            peer_serves: None,
+            stranger: None,
+            peer_serves: record.and_then(|r| r.peer_serves).filter(|(_, at)| *at <= now),
         };
         let gate = match gate.filter(|until| *until > now) {
             Some(_) if broken(Broken::HotRestartSweeps) => None,
@@ -221,6 +226,8 @@ impl Group {
             owned: owned.or(Some(reserve)),
             peer_lease: if broken(Broken::PeerLeaseForgotten) { Span::ZERO } else { cx.peer.lease },
             acked_lease: cx.acked_lease,
+            last: self.last_change.clone(),
+            peer_serves: self.peer_serves,
             standby: self.hold.as_ref().filter(|_| !broken(Broken::HoldNotKept)).map(|h| StandbyHold {
                 left: h.until.map(|u| u.since(now)),
                 reason: h.reason.clone(),
@@ -288,6 +295,8 @@ impl Group {
             epoch: self.seen,
             gate_open: false,
             eligible: self.accepts(cx, now),
+            claims: self.eligible(cx, now),
+            unfit: self.unfit(cx, now).map(|u| Unfit { left: Span::secs(u.left.as_millis().div_ceil(1000)), ..u }),
             standby_held: self.hold.is_some(),
             told: self.hold.as_ref().map_or(self.told, |h| h.told),
             offer: None,

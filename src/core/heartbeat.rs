@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::VipSet;
 use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use super::ready::Unfit;
 use super::time::Span;
 
 /// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
@@ -105,6 +106,12 @@ pub struct GroupBeat {
     /// The sender could own: nothing still stopping, no failed service, state can be written.
     #[serde(rename = "ok")]
     pub eligible: bool,
+    /// The sender could claim from a dead peer, even where it takes nothing from a living one (a service that failed some time ago).
+    #[serde(rename = "claims", skip_serializing_if = "std::ops::Not::not", default)]
+    pub claims: bool,
+    /// Why the sender is not fit, or may not be: for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unfit: Option<Unfit>,
     /// An administrator put the sender in standby: a preference (SAFETY R14).
     #[serde(rename = "hold", skip_serializing_if = "std::ops::Not::not", default)]
     pub standby_held: bool,

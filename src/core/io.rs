@@ -176,6 +176,12 @@ pub struct GroupRecord {
     /// Standby by command.
     #[serde(default)]
     pub standby: Option<StandbyHold>,
+    /// The newest change of owner, for people; of this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<super::group::LastChange>,
+    /// The epoch that the peer was heard to serve with, and since when; of this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_serves: Option<(Epoch, Mono)>,
 }
 
 /// An administrator's standby.
@@ -297,6 +303,11 @@ pub enum Command {
     },
     /// End a standby.
     Resume,
+    /// End the standby of one group.
+    ResumeGroup {
+        /// Which.
+        group: GroupId,
+    },
     /// SIGTERM: hand everything over, then leave.
     Shutdown,
     /// SIGUSR2, and the next life could not begin: hand everything over, then leave; where that cannot be, stay.

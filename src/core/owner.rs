@@ -213,9 +213,12 @@ impl Group {
 
     /// Another machine speaks for the address of an owner. What the witness's table says counts for more than what somebody says on
     /// the wire (SAFETY R5): the table is asked before the answer goes out, since afterwards it names this node whatever was in it.
-    pub(super) fn spoken_for(&self, by: Mac, o: &mut Owner, cx: &mut Shared, now: Mono) -> Defend {
+    pub(super) fn spoken_for(&mut self, by: Mac, o: &mut Owner, cx: &mut Shared, now: Mono) -> Defend {
         let t = cx.settings.timing;
         let stood_by = self.stood_by(o, cx, now);
+        if stood_by {
+            self.stranger = Some((by, now));
+        }
         if o.defence.is_news(by, now) {
             let rest = if stood_by { "the peer stands by: this node stays" } else { "the witness's table decides" };
             let text = format!("{by} says that it has the address: announced again; {rest}");

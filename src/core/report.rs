@@ -10,7 +10,7 @@ use super::role::{Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
-use super::view::{Change, GroupView, LinkView, Ready, TargetView, View, WitnessView};
+use super::view::{Change, GroupView, LinkView, TargetView, View, WitnessView};
 
 /// The problem's words for a gate that the kernel does not make.
 const UNGUARDED: &str = "the kernel does not make the gate, the address's lifetime guards alone";
@@ -95,6 +95,7 @@ impl Node {
         problems.extend(
             witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
         );
+        problems.extend(self.groups.iter().filter_map(|g| g.stranger_words(now)));
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
         problems.extend(cx.unguarded.as_ref().map(|(r, _)| format!("{UNGUARDED}: {r}")));
@@ -184,7 +185,7 @@ impl Group {
             return Some(why);
         }
         if !g.eligible {
-            Some("it says that it is not fit (a service does not start or stop, an interface is missing, its state directory cannot be written, its kernel makes no gate, or it is being stopped)".into())
+            Some(g.unfit.map_or_else(|| "it says that it is not fit".into(), |unfit| format!("it {}", unfit.words())))
         } else if !said.carrier {
             Some("it has no carrier on its public side".into())
         } else if !said.reachable && cx.witness.reachable {
@@ -215,30 +216,10 @@ impl Group {
             _ if peer_owns => Some(cx.peer_name()),
             _ => None,
         };
-        let mut reasons = Vec::new();
         let open = match &self.role {
-            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => {
-                let cannot = self.peer_cannot_serve(cx, now).map(|w| format!("{}: {w}", cx.peer_name()));
-                reasons.extend(cannot.or_else(|| cx.claim_forbidden(&self.name)));
-                Vec::new()
-            }
-            Role::Standby(s) => {
-                if !cx.witness.carrier {
-                    reasons.push(format!("{} has no carrier on its public side", cx.me()));
-                } else if !cx.witness.reachable {
-                    reasons.push(format!("the witness does not answer {}", cx.me()));
-                }
-                reasons.extend(cx.claim_forbidden(&self.name).or_else(|| cx.files_hold(&self.name)));
-                reasons.extend(self.missing(cx).map(|(words, _)| words));
-                if !self.eligible(cx, now) {
-                    reasons.push(format!("{} is not fit to serve", cx.me()));
-                }
-                self.open_points(s, cx, now).iter().map(ToString::to_string).collect()
-            }
+            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => Vec::new(),
+            Role::Standby(s) => self.open_points(s, cx, now).iter().map(ToString::to_string).collect(),
         };
-        if cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
-            reasons.push("no witness can be used as a register: a claim would need fencing".into());
-        }
         let (role, epoch, grounds, left, path) = match &self.role {
             Role::Standby(_) => ("standby", self.seen, vec![], None, None),
             Role::Opening(o) => ("claiming", o.epoch, vec![], None, None),
@@ -266,7 +247,7 @@ impl Group {
             role: role.into(),
             epoch: epoch.0,
             vips: cx.settings.group(self.id).into_iter().flat_map(|g| &g.vips).map(ToString::to_string).collect(),
-            takeover_ready: Ready { ready: reasons.is_empty(), reasons },
+            takeover_ready: self.readiness(cx, now),
             lease_ms_left: left,
             grounds,
             return_path_us: path,
@@ -275,6 +256,8 @@ impl Group {
             service,
             services: Vec::new(),
             standby_held: self.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
+            standby_left_ms: self.hold.as_ref().and_then(|h| h.until).map(|until| until.since(now).as_millis()),
+            failback: self.failback_waits(cx, peer_owns, now),
             last_change: self.newest_change(cx, peer_owns).map(|c| Change {
                 ago_ms: now.since(c.at).as_millis(),
                 text: c.text,

@@ -44,8 +44,8 @@ pub struct GroupView {
     pub epoch: u64,
     /// The VIPs as configured.
     pub vips: Vec<String>,
-    /// Could the other node take over right now?
-    pub takeover_ready: Ready,
+    /// Would a takeover work right now? The same on both nodes.
+    pub takeover_ready: TakeoverReady,
     /// Owner: how long the newest ground still lasts.
     pub lease_ms_left: Option<u64>,
     /// Owner: which grounds there are: `peer`, `return path`.
@@ -63,6 +63,10 @@ pub struct GroupView {
     pub services: Vec<String>,
     /// Standby by command, with its reason.
     pub standby_held: Option<String>,
+    /// Milliseconds until it ends by itself; none when it does not, or none is in force.
+    pub standby_left_ms: Option<u64>,
+    /// On the preferred node while the other one owns: when a failback comes, and what it waits for.
+    pub failback: Option<String>,
     /// The newest change of owner.
     pub last_change: Option<Change>,
     /// While this node is standby: each point of the claim's checklist that is open, with its reason.
@@ -73,7 +77,13 @@ impl GroupView {
     /// The problem's words for a takeover that would not work; none when it would.
     pub fn not_ready(&self) -> Option<String> {
         let ready = &self.takeover_ready;
-        (!ready.ready).then(|| format!("{}: a takeover would not work: {}", self.name, ready.reasons.join("; ")))
+        let what = match (ready.crash.ready, ready.planned.ready) {
+            (true, true) => return None,
+            (false, false) => "a takeover would not work",
+            (false, true) => "nobody would take over after a crash of the owner (a planned move would work)",
+            (true, false) => "a planned move would not work (a takeover after a crash would)",
+        };
+        Some(format!("{}: {what}: {}", self.name, ready.reasons.join("; ")))
     }
 
     /// The problem's words for services that do not run, or do not stop.
@@ -115,6 +125,19 @@ impl TargetView {
             None
         }
     }
+}
+
+/// Would a takeover work: by a claim when the owner crashes, and as a planned move?
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TakeoverReady {
+    /// Both would.
+    pub ready: bool,
+    /// What stands in the way of either.
+    pub reasons: Vec<String>,
+    /// When the owner crashes or loses power.
+    pub crash: Ready,
+    /// `standby`, `takeover`, a failback, a stop in order.
+    pub planned: Ready,
 }
 
 /// Could the standby take over?

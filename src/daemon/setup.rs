@@ -310,7 +310,7 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
         }
         Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
         Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
-        Request::Resume {} => Ok(Some(Command::Resume)),
+        Request::Resume { group: name } => Ok(Some(group(name)?.map_or(Command::Resume, |group| Command::ResumeGroup { group }))),
         Request::Why { .. } => Err("answered from the flight recorder".into()),
     }
 }

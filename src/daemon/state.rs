@@ -30,6 +30,9 @@ struct Stored {
     /// Grows with each write: the higher one is the newer.
     #[serde(default)]
     turn: u64,
+    /// Which boot of the machine: times count from there.
+    #[serde(default)]
+    boot: String,
     #[serde(default)]
     record: Record,
 }
@@ -135,6 +138,11 @@ impl StateFile {
         };
         let mut this = StateFile { path, file, stored, place };
         this.stored.incarnation = this.stored.incarnation.saturating_add(1).max(wall_seconds);
+        let boot = boot();
+        if boot != this.stored.boot {
+            this.stored.boot = boot;
+            forget_times(&mut this.stored.record);
+        }
         this.overwrite()?;
         if !hot {
             this.settle()?;
@@ -177,6 +185,7 @@ impl StateFile {
             for standby in self.stored.record.groups.iter_mut().filter_map(|group| group.standby.as_mut()) {
                 standby.reason = None;
             }
+            forget_times(&mut self.stored.record);
             bytes = self.stored.bytes()?;
         }
         if bytes.len() > SIZE {
@@ -192,6 +201,19 @@ impl StateFile {
         self.file.seek(SeekFrom::Start(place.saturating_mul(SIZE) as u64))?;
         self.file.write_all(&bytes)
     }
+}
+
+/// What is for people only, and means nothing in another boot.
+fn forget_times(record: &mut Record) {
+    for group in &mut record.groups {
+        group.last = None;
+        group.peer_serves = None;
+    }
+}
+
+/// proc_sys_kernel(5), boot_id; empty where it cannot be read.
+fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().into()
 }
 
 /// Whether a daemon could keep its record in this directory.
@@ -234,6 +256,8 @@ mod tests {
 
     fn record() -> Record {
         let group = GroupRecord {
+            last: None,
+            peer_serves: None,
             name: "web".into(),
             epoch: Epoch(8),
             owned: Some(Epoch(8)),
@@ -346,7 +370,7 @@ mod tests {
         #[test]
         fn a_mutated_record_is_read_or_kept_aside(edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0x20u8..0x7f), 1..6)) {
             let dir = tempfile::tempdir().unwrap();
-            let mut text = serde_json::to_vec(&Stored { incarnation: 41, turn: 0, record: record() }).unwrap();
+            let mut text = serde_json::to_vec(&Stored { incarnation: 41, turn: 0, boot: String::new(), record: record() }).unwrap();
             for (at, byte) in edits {
                 let at = at.index(text.len());
                 text[at] = byte;

@@ -340,7 +340,8 @@ impl Stage {
                 Request::Standby { group: name(group), lasting: *lasting, reason: reason.clone() }
             }
             Command::Takeover { group } => Request::Takeover { group: name(group) },
-            Command::Resume => Request::Resume {},
+            Command::Resume => Request::Resume { group: None },
+            Command::ResumeGroup { group } => Request::Resume { group: name(&Some(*group)) },
             _ => return,
         };
         let run_dir = self.pair.site.node_dir(node).join("run");

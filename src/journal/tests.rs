@@ -361,6 +361,8 @@ mod any {
                     epoch: Epoch(epoch),
                     gate_open: b[0],
                     eligible: b[1],
+                    claims: b[2],
+                    unfit: None,
                     standby_held: b[2],
                     told: n,
                     offer: b[3].then_some(Offer::PublicLost),

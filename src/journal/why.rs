@@ -352,7 +352,7 @@ fn said(command: &Command) -> &'static str {
     match command {
         Command::Standby { .. } => "`standby`",
         Command::Takeover { .. } => "`takeover`",
-        Command::Resume => "`resume`",
+        Command::Resume | Command::ResumeGroup { .. } => "`resume`",
         Command::Shutdown => "the stop",
         Command::HandOver => "the restart with a file that cannot be used",
         Command::ComeBack => "the restart (SIGUSR2)",

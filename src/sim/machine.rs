@@ -213,6 +213,8 @@ impl Machine {
     /// The state directory knows of these epochs, group by group.
     pub fn has_seen(&mut self, epochs: &[Epoch]) {
         let groups = self.settings.groups.iter().zip(epochs).map(|(group, epoch)| GroupRecord {
+            last: None,
+            peer_serves: None,
             name: group.name.clone(),
             epoch: *epoch,
             owned: None,

@@ -6,17 +6,21 @@
 
 use minicbor::Decoder;
 
-use super::encode::{ANSWER, CARRIER, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, group_key, key};
+use super::encode::{ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, REASONS, group_key, key};
 use super::names::Names;
 use crate::core::files::VipSet;
 use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
+use crate::core::ready::{Unfit, WhyUnfit};
 use crate::core::time::Span;
 
 /// No span of a heartbeat is taken for longer: arithmetic on what the peer says must not overflow.
 const LONGEST: Span = Span::secs(24 * 3600);
+
+/// The same in seconds, of what is counted in them.
+const LONGEST_LEFT: u64 = 24 * 3600;
 
 /// The heartbeat, or none when the bytes are not one.
 pub(super) fn read(body: &[u8], names: &Names) -> Option<Heartbeat> {
@@ -145,6 +149,8 @@ impl Reader<'_> {
             epoch,
             gate_open: flags & GATE_OPEN != 0,
             eligible: flags & ELIGIBLE != 0,
+            claims: flags & CLAIMS != 0,
+            unfit: said.field(group_key::UNFIT, unfit).ok().flatten(),
             standby_held: flags & HELD != 0,
             told: self.lax(said.number(group_key::TOLD))?.unwrap_or_default(),
             offer: self.lax(said.field(group_key::OFFER, offer))?,
@@ -193,6 +199,23 @@ fn offer(value: &[u8]) -> Option<Offer> {
         4 => Some(Offer::InterfaceMissing),
         _ => None,
     }
+}
+
+/// For people: a reason that is not known here is none.
+fn unfit(value: &[u8]) -> Option<Unfit> {
+    let number = number(value)?;
+    let why = match number.checked_rem(REASONS)? {
+        0 => WhyUnfit::Stopping,
+        1 => WhyUnfit::DoesNotStop,
+        2 => WhyUnfit::ServiceFailed,
+        3 => WhyUnfit::DidNotOpen,
+        4 => WhyUnfit::Disk,
+        5 => WhyUnfit::Gate,
+        6 => WhyUnfit::Shutdown,
+        7 => WhyUnfit::Interface,
+        _ => return None,
+    };
+    Some(Unfit { why, left: Span::secs(number.checked_div(REASONS)?.min(LONGEST_LEFT)) })
 }
 
 fn echo_of(value: &[u8]) -> Option<EchoOf> {

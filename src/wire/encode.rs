@@ -9,6 +9,7 @@ use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use crate::core::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use crate::core::ready::{Unfit, WhyUnfit};
 use crate::core::time::Span;
 
 /// The smallest MTU for which a heartbeat is made: what IPv6 demands of every link (RFC 8200 5).
@@ -48,6 +49,7 @@ pub(super) mod group_key {
     pub const CHALLENGED: u64 = 11;
     pub const CHALLENGE_ACK: u64 = 12;
     pub const VIPS: u64 = 13;
+    pub const UNFIT: u64 = 14;
 }
 
 /// Bits of a heartbeat's flags.
@@ -58,6 +60,11 @@ pub(super) const CARRIER: u64 = 4;
 pub(super) const GATE_OPEN: u64 = 1;
 pub(super) const ELIGIBLE: u64 = 2;
 pub(super) const HELD: u64 = 4;
+pub(super) const CLAIMS: u64 = 8;
+/// Reasons for not being fit in one number: the reason, then the seconds that are left.
+pub(super) const REASONS: u64 = 16;
+/// The longest that is told, in seconds: what is longer is told as this long.
+const MOST_LEFT: u64 = 4000;
 
 /// How long this heartbeat's frames are, in bytes.
 pub fn frame_len(beat: &Heartbeat) -> usize {
@@ -78,6 +85,8 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         epoch: Epoch(wide),
         gate_open: true,
         eligible: true,
+        claims: true,
+        unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span(u64::MAX) }),
         standby_held: true,
         told: wide,
         // Who offers has no intent, which is the longer of the two.
@@ -174,6 +183,8 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         epoch,
         gate_open,
         eligible,
+        claims,
+        unfit,
         standby_held,
         told,
         offer,
@@ -186,6 +197,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         challenge_ack,
     } = beat;
     let optional = [
+        unfit.is_some(),
         *told > 0,
         offer.is_some(),
         intent.is_some(),
@@ -200,8 +212,17 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
     to.u64(group_key::NAME)?.u32(short(name))?;
     to.u64(group_key::ROLE)?.u8(role_number(*role))?;
     to.u64(group_key::EPOCH)?.u64(epoch.0)?;
-    to.u64(group_key::FLAGS)?.u64(bits(&[(*gate_open, GATE_OPEN), (*eligible, ELIGIBLE), (*standby_held, HELD)]))?;
+    to.u64(group_key::FLAGS)?.u64(bits(&[
+        (*gate_open, GATE_OPEN),
+        (*eligible, ELIGIBLE),
+        (*standby_held, HELD),
+        (*claims, CLAIMS),
+    ]))?;
     to.u64(group_key::VIPS)?.array(2)?.u32(vips.guard)?.u32(vips.all)?;
+    if let Some(unfit) = unfit {
+        let left = unfit.left.0.div_ceil(SECOND).min(MOST_LEFT);
+        to.u64(group_key::UNFIT)?.u64(left.saturating_mul(REASONS).saturating_add(unfit_number(unfit.why)))?;
+    }
     if *told > 0 {
         to.u64(group_key::TOLD)?.u64(*told)?;
     }
@@ -273,6 +294,22 @@ fn offer_number(offer: Offer) -> u8 {
         Offer::InterfaceMissing => 4,
     }
 }
+
+fn unfit_number(why: WhyUnfit) -> u64 {
+    match why {
+        WhyUnfit::Stopping => 0,
+        WhyUnfit::DoesNotStop => 1,
+        WhyUnfit::ServiceFailed => 2,
+        WhyUnfit::DidNotOpen => 3,
+        WhyUnfit::Disk => 4,
+        WhyUnfit::Gate => 5,
+        WhyUnfit::Shutdown => 6,
+        WhyUnfit::Interface => 7,
+    }
+}
+
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
 
 fn why_number(why: WhyRefused) -> u8 {
     match why {

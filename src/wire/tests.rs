@@ -12,6 +12,7 @@ use crate::core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
+use crate::core::ready::{Unfit, WhyUnfit};
 use crate::core::time::{Mono, Span};
 
 /// The two nodes' keys in the test vector: never for anything else.
@@ -48,6 +49,8 @@ pub(super) fn full_beat(number: u64) -> Heartbeat {
         epoch: Epoch(6),
         gate_open: true,
         eligible: true,
+        claims: true,
+        unfit: Some(Unfit { why: WhyUnfit::ServiceFailed, left: Span::secs(27) }),
         standby_held: true,
         told: 2,
         offer: Some(Offer::PublicLost),
@@ -78,6 +81,8 @@ pub(super) fn plain_beat(number: u64) -> Heartbeat {
         epoch: Epoch(5),
         gate_open: false,
         eligible: true,
+        claims: true,
+        unfit: None,
         standby_held: false,
         told: 0,
         offer: None,
@@ -336,6 +341,7 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
     let group = GroupBeat {
         vips: VipSet { guard: u32::MAX, all: u32::MAX },
         epoch: Epoch(wide),
+        unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span::secs(24 * 3600) }),
         told: wide,
         offer: None,
         intent: Some(Intent { epoch: Epoch(wide), attempt: Attempt(wide), commanded: true }),

@@ -136,6 +136,8 @@ impl Bench {
     fn said(&mut self, role: BeatRole, epoch: u64, change: impl FnOnce(&mut GroupBeat)) -> Input {
         self.number += 1;
         let mut group = GroupBeat {
+            claims: true,
+            unfit: None,
             name: "web".into(),
             vips: VipSet::of(&settings(0, Failback::Auto).groups[0]),
             role,

@@ -94,7 +94,10 @@ impl Canon<'_> {
         let (me, other) = (self.speaker, 1 - self.speaker);
         let meaning = match (name, key) {
             ("Shared", "settings" | "out" | "numbers") | ("Sent", "last") => return Ok(()),
-            ("Group", "last_change" | "last_refusal") | ("Opening", "evidence" | "closed_for") => return Ok(()),
+            ("Group", "last_change" | "last_refusal" | "stranger")
+            | ("GroupRecord", "last" | "peer_serves")
+            | ("GroupBeat", "unfit")
+            | ("Opening", "evidence" | "closed_for") => return Ok(()),
             ("Link", "rtt" | "got") | ("Series", "rtt") | ("LinkEcho", "h") | ("GroupBeat", "shut") => return Ok(()),
             ("Link", "steady") | ("Target", "streak") | ("Owner", "burst") => Meaning::UpTo(8),
             ("Sent", "numbers") => Meaning::Sent(me),

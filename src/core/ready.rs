@@ -1,0 +1,209 @@
+//! Would a takeover work now? One answer, the same on both nodes: what the standby says of itself, whether it is asked there or here.
+//!
+//! Two things are meant by it. *A crash of the owner*: the standby has to claim alone, so it needs the witness and its register. *A planned
+//! move*: the two agree, so they have to hear each other, and what both have lost is no reason against it (SAFETY R8).
+
+use serde::{Deserialize, Serialize};
+
+use super::fitness::UNFIT;
+use super::group::Group;
+use super::id::Name;
+use super::role::{Role, Running};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::view::{Ready, TakeoverReady};
+
+/// Why a node is not fit for a group, or may not be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unfit {
+    /// Why.
+    pub why: WhyUnfit,
+    /// For how long still, in whole seconds on the wire; zero: until it is mended, or has been tried again.
+    pub left: Span,
+}
+
+/// The reasons.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WhyUnfit {
+    /// A cold service is being stopped.
+    Stopping,
+    /// A service does not stop.
+    DoesNotStop,
+    /// A service did not start, or died; with nothing left it may be tried, and has not run since.
+    ServiceFailed,
+    /// Gate and address did not come up.
+    DidNotOpen,
+    /// The state directory cannot be written.
+    Disk,
+    /// The kernel makes no gate.
+    Gate,
+    /// The daemon is being stopped.
+    Shutdown,
+    /// An interface of one of the addresses does not exist.
+    Interface,
+}
+
+impl Unfit {
+    /// What goes on behind the node's name in a sentence: why, and until when.
+    pub fn words(self) -> String {
+        let what = match self.why {
+            WhyUnfit::Stopping => return "is still stopping a service".into(),
+            WhyUnfit::Shutdown => return "is being stopped".into(),
+            WhyUnfit::ServiceFailed if self.left == Span::ZERO => {
+                return "had a service fail that has not run there since (the next takeover would try it again)".into();
+            }
+            WhyUnfit::ServiceFailed => "had a service fail",
+            WhyUnfit::DoesNotStop => "has a service that does not stop",
+            WhyUnfit::DidNotOpen => "could not make gate and address",
+            WhyUnfit::Disk => "cannot write its state directory",
+            WhyUnfit::Gate => "has a kernel that makes no gate",
+            WhyUnfit::Interface => "lacks the interface of one of the addresses",
+        };
+        match self.left.as_millis().div_ceil(1000) {
+            0 => format!("{what}, until that is mended"),
+            seconds => format!("{what}, and is fit again in {seconds} s at the earliest"),
+        }
+    }
+}
+
+/// What is known of one node in one group.
+struct Side {
+    name: Name,
+    carrier: bool,
+    reachable: bool,
+    /// It would take the group from a living peer.
+    accepts: bool,
+    /// It would claim it from a dead one.
+    claims: bool,
+    unfit: Option<Unfit>,
+}
+
+impl Group {
+    /// Why this node is not fit, or may not be; none when nothing is known against it.
+    pub fn unfit(&self, cx: &Shared, now: Mono) -> Option<Unfit> {
+        let until_mended = |why| Some(Unfit { why, left: Span::ZERO });
+        if cx.shutdown {
+            return until_mended(WhyUnfit::Shutdown);
+        }
+        if cx.disk_failed.is_some() {
+            return until_mended(WhyUnfit::Disk);
+        }
+        if cx.is_unguarded() {
+            return until_mended(WhyUnfit::Gate);
+        }
+        match &self.running {
+            Running::Stuck(_) => return until_mended(WhyUnfit::DoesNotStop),
+            Running::Stopping if self.cold_stopping(cx) => return until_mended(WhyUnfit::Stopping),
+            _ => {}
+        }
+        if let Some(f) = self.failure.filter(|f| !f.runs_again) {
+            let until = f.at + f.patience().max(UNFIT);
+            return Some(Unfit { why: WhyUnfit::ServiceFailed, left: until.since(now) });
+        }
+        if let Some(at) = self.unfit_until.filter(|at| now < *at) {
+            return Some(Unfit { why: WhyUnfit::DidNotOpen, left: at.since(now) });
+        }
+        self.missing(cx).and_then(|_| until_mended(WhyUnfit::Interface))
+    }
+
+    /// Would a takeover work now, and if not, why not and until when.
+    pub(super) fn readiness(&self, cx: &Shared, now: Mono) -> TakeoverReady {
+        let me = Side {
+            name: cx.me(),
+            carrier: cx.witness.carrier,
+            reachable: cx.witness.reachable,
+            accepts: self.accepts(cx, now),
+            claims: self.eligible(cx, now),
+            unfit: self.unfit(cx, now),
+        };
+        let touch = cx.in_touch(now);
+        let said = cx.peer.said().zip(cx.peer.group(&self.name)).filter(|_| touch);
+        let peer = said.map(|(beat, g)| Side {
+            name: cx.peer_name(),
+            carrier: beat.carrier,
+            reachable: beat.reachable,
+            accepts: g.eligible,
+            claims: g.claims || g.eligible,
+            unfit: g.unfit,
+        });
+        let owns = !matches!(self.role, Role::Standby(_));
+        let (standby, owner) = if owns { (peer, Some(me)) } else { (Some(me), peer) };
+        let unheard = || match cx.peer.said().filter(|_| touch) {
+            None => format!("{} is not heard", cx.peer_name()),
+            Some(_) => format!("{} does not know the group", cx.peer_name()),
+        };
+        let mut crash = Vec::new();
+        let mut planned = Vec::new();
+        match &standby {
+            None => crash.push(unheard()),
+            Some(s) => {
+                crash.extend(s.cut_off(true));
+                crash.extend(s.not_fit(s.claims, self, cx));
+            }
+        }
+        crash.extend(cx.claim_forbidden(&self.name));
+        if cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
+            crash.push("no witness can be used as a register: a claim would need fencing".into());
+        }
+        match (&standby, &owner) {
+            (Some(s), Some(o)) => {
+                planned.extend(s.cut_off(o.reachable));
+                planned.extend(s.not_fit(s.accepts, self, cx));
+            }
+            _ => planned.push(unheard()),
+        }
+        planned.extend(cx.files_hold(&self.name));
+        if let Some((by, _)) = self.stranger.filter(|(_, at)| now.since(*at) < STRANGER) {
+            let text = format!("{by} answers for the address as well: find that machine");
+            crash.push(text.clone());
+            planned.push(text);
+        }
+        TakeoverReady::of(crash, planned)
+    }
+
+    /// A third machine that was heard to have the address, while that is news.
+    pub(super) fn stranger_words(&self, now: Mono) -> Option<String> {
+        let (by, at) = self.stranger.filter(|(_, at)| now.since(*at) < STRANGER)?;
+        let seconds = now.since(at).as_millis().div_euclid(1000);
+        Some(format!(
+            "{}: {by} says that it has the address, {seconds} s ago: find that machine (the switch's table, `ip neigh`)",
+            self.name
+        ))
+    }
+}
+
+impl Side {
+    /// Why it cannot be reached from outside, where that matters.
+    fn cut_off(&self, matters: bool) -> Option<String> {
+        if !self.carrier {
+            Some(format!("{} has no carrier on its public side", self.name))
+        } else if !self.reachable && matters {
+            Some(format!("the witness does not answer {}", self.name))
+        } else {
+            None
+        }
+    }
+
+    /// Why it is not fit although it would have to be, or may not be: what failed and has not run since is no promise.
+    fn not_fit(&self, fit: bool, group: &Group, cx: &Shared) -> Option<String> {
+        match self.unfit {
+            Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => group.missing(cx).map(|(words, _)| words),
+            Some(unfit) if !fit || unfit.why == WhyUnfit::ServiceFailed => Some(format!("{} {}", self.name, unfit.words())),
+            Some(_) => None,
+            None => (!fit).then(|| format!("{} says that it is not fit", self.name)),
+        }
+    }
+}
+
+impl TakeoverReady {
+    /// Of the reasons against each.
+    pub fn of(crash: Vec<String>, planned: Vec<String>) -> TakeoverReady {
+        let mut reasons = crash.clone();
+        reasons.extend(planned.iter().filter(|reason| !crash.contains(reason)).cloned());
+        let ready = |reasons: Vec<String>| Ready { ready: reasons.is_empty(), reasons };
+        TakeoverReady { ready: reasons.is_empty(), reasons, crash: ready(crash), planned: ready(planned) }
+    }
+}
+
+/// So long a third machine that had the address stays on the screen.
+const STRANGER: Span = Span::secs(60);
