@@ -155,6 +155,14 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     set_up(&pair);
     println!("set up after {:?}", began.elapsed());
 
+    // In the journal with priorities, groups and kinds as fields, and no time of its own; a start warns of nothing that is just not there yet.
+    for node in BOTH {
+        let warnings = pair.on(node).must("journalctl -u twinbeat -p warning --no-pager -o cat").unwrap();
+        assert!(!warnings.contains("unheard") && !warnings.contains("one-way") && !warnings.contains("missing"), "{warnings}");
+    }
+    let fields = pair.on(A).must("journalctl -u twinbeat TWINBEAT_GROUP=web TWINBEAT_EVENT=owner --no-pager -o cat").unwrap();
+    assert!(fields.starts_with("master1 SERVES"), "{fields}");
+
     // An upgrade and a restart, the standby first: nothing moves, no page is lost.
     let from = pair.probe.now();
     for node in [B, A] {

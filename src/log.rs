@@ -1,12 +1,13 @@
 //! Where the log goes: stderr, the journal, files, syslog.
 //!
-//! Files, stderr and syslog are written by a thread of their own behind a bounded queue: a full disk or a hung syslogd costs lines (they
-//! are counted, and the count is logged), never a decision. The journal's datagrams go out directly.
+//! All of them are written by a thread of their own behind a bounded queue: a full disk or a hung syslogd costs lines (they
+//! are counted, and the count is logged), never a decision.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -81,14 +82,9 @@ impl ReopenHandle {
 /// Installs the log for the whole process. Fails when a file cannot be opened, the facility is unknown, or a log is installed already.
 /// A journal that cannot be reached is no reason not to serve: then the log goes to stderr, and says why.
 pub fn init(settings: &LogSettings) -> anyhow::Result<ReopenHandle> {
-    let journal = settings.journald.then(tracing_journald::layer).transpose();
-    let (journal, missing) = match journal {
-        Ok(journal) => (journal.map(|journal| journal.with_filter(settings.level)), None),
-        Err(error) => (None, Some(error)),
-    };
-    let (layer, handle) = layer(&LogSettings { journald: journal.is_some(), ..settings.clone() })?;
-    let log = registry().with(layer).with(journal);
-    log.try_init().context("a log is installed already")?;
+    let missing = settings.journald.then(|| journal().err()).flatten();
+    let (layer, handle) = layer(&LogSettings { journald: settings.journald && missing.is_none(), ..settings.clone() })?;
+    registry().with(layer).try_init().context("a log is installed already")?;
     if let Some(error) = missing {
         tracing::warn!("the systemd journal cannot be reached ({error}): the log goes to stderr");
     }
@@ -108,9 +104,8 @@ fn layer(settings: &LogSettings) -> anyhow::Result<(Lines, ReopenHandle)> {
     if let Some(facility) = facility {
         outlets.push(Outlet { level: settings.level, to: Sink::Syslog(facility, None) });
     }
-    if !settings.journald {
-        outlets.push(Outlet { level: settings.level, to: Sink::Stderr });
-    }
+    let to = if settings.journald { Sink::Journal(None) } else { Sink::Stderr };
+    outlets.push(Outlet { level: settings.level, to });
     let most = outlets.iter().map(|outlet| outlet.level).max().unwrap_or(LevelFilter::OFF);
     let (queue, lines) = sync_channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -132,6 +127,9 @@ struct Line {
     level: Level,
     target: &'static str,
     text: String,
+    /// The group that it is about, and what kind of thing happened: fields of their own in the journal.
+    group: Option<String>,
+    event: Option<String>,
 }
 
 /// Turns events into lines and hands them to the writer.
@@ -149,9 +147,10 @@ impl<S: Subscriber> Layer<S> for Lines {
         if *meta.level() > self.most || (!ours && *meta.level() > Level::WARN) {
             return;
         }
-        let mut text = Text(String::new());
+        let mut text = Text::default();
         event.record(&mut text);
-        let line = Line { at: Stamp::now(), level: *meta.level(), target: meta.target(), text: text.0 };
+        let Text { text, group, event } = text;
+        let line = Line { at: Stamp::now(), level: *meta.level(), target: meta.target(), text, group, event };
         if self.queue.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -163,14 +162,34 @@ impl<S: Subscriber> Layer<S> for Lines {
 }
 
 /// An event's message, then its fields; always one line.
-struct Text(String);
+#[derive(Default)]
+struct Text {
+    text: String,
+    group: Option<String>,
+    event: Option<String>,
+}
 
 impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "group" => self.group = Some(value.to_owned()),
+            // Of the journal alone: the words say it to a person.
+            "event" => {
+                self.event = Some(value.to_owned());
+                return;
+            }
+            _ => {}
+        }
+        self.record_debug(field, &value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}").replace(['\n', '\r'], " ");
         let _ = match field.name() {
-            "message" => write!(self.0, "{text}"),
-            name => write!(self.0, " {name}={text}"),
+            "message" => write!(self.text, "{text}"),
+            // What only the old interface of another library carries: its place on the machine that built this.
+            name if name.starts_with("log.") => Ok(()),
+            name => write!(self.text, " {name}={text}"),
         };
     }
 }
@@ -184,6 +203,7 @@ enum Sink {
     Stderr,
     File(PathBuf, Option<File>),
     Syslog(Facility, Option<Logger<LoggerBackend, Formatter3164>>),
+    Journal(Option<UnixDatagram>),
 }
 
 impl Outlet {
@@ -191,7 +211,7 @@ impl Outlet {
         if line.level > self.level {
             return;
         }
-        let text = format!("{} {:<5} {}: {}\n", line.at, line.level, line.target, line.text);
+        let text = format!("{} {:<5} {}{}\n", line.at, line.level, line.place(), line.text);
         match &mut self.to {
             Sink::Stderr => drop(io::stderr().write_all(text.as_bytes())),
             Sink::File(path, file) => {
@@ -201,6 +221,17 @@ impl Outlet {
                 // a full disk is no reason to stop; the next line is tried again
                 if let Some(file) = file {
                     let _ = file.write_all(text.as_bytes());
+                }
+            }
+            Sink::Journal(socket) => {
+                if socket.is_none() {
+                    *socket = journal().ok();
+                }
+                let sent = socket.as_ref().map(|socket| socket.send(&line.entry()));
+                if !matches!(sent, Some(Ok(_))) {
+                    // It was restarted, or is full: a new socket for the next line, and this one is not lost.
+                    *socket = None;
+                    drop(io::stderr().write_all(format!("{}{}\n", line.place(), line.text).as_bytes()));
                 }
             }
             Sink::Syslog(facility, logger) => {
@@ -220,6 +251,43 @@ impl Outlet {
             }
         }
     }
+}
+
+impl Line {
+    /// Where in the program it was said: module paths are for those who look closely, short names for everybody.
+    fn place(&self) -> String {
+        let told = self.level > Level::INFO || !self.target.contains("::");
+        if told && self.target != "twinbeat" { format!("{}: ", self.target) } else { String::new() }
+    }
+
+    /// As the journal takes it (systemd's native protocol, JOURNAL_NATIVE_PROTOCOL): a field a line. It has the time itself.
+    fn entry(&self) -> Vec<u8> {
+        let priority = match self.level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        let mut entry = format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER=twinbeat\nMESSAGE={}{}\n", self.place(), self.text);
+        for (key, value) in [("GROUP", &self.group), ("EVENT", &self.event)] {
+            if let Some(value) = value {
+                let _ = writeln!(entry, "TWINBEAT_{key}={}", value.replace('\n', " "));
+            }
+        }
+        entry.into_bytes()
+    }
+}
+
+fn journal() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(JOURNAL)?;
+    Ok(socket)
+}
+
+/// Whether stderr is the journal's: an init system that started this connected it (systemd.exec(5), JOURNAL_STREAM).
+pub fn stderr_is_the_journal() -> bool {
+    let Ok(meta) = nix::sys::stat::fstat(io::stderr()) else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", meta.st_dev, meta.st_ino))
 }
 
 fn syslogger(facility: Facility) -> Option<Logger<LoggerBackend, Formatter3164>> {
@@ -249,7 +317,8 @@ fn write_all(lines: &Receiver<Message>, mut outlets: Vec<Outlet>, dropped: &Atom
         let now = dropped.load(Ordering::Relaxed);
         if now > told {
             let text = format!("{} lines of log were dropped: the writer could not keep up", now - told);
-            let line = Line { at: Stamp::now(), level: Level::WARN, target: "twinbeat::log", text };
+            let (at, target) = (Stamp::now(), "twinbeat::log");
+            let line = Line { at, level: Level::WARN, target, text, group: None, event: None };
             outlets.iter_mut().for_each(|outlet| outlet.write(&line));
             told = now;
         }
@@ -355,6 +424,8 @@ impl<K: std::hash::Hash + Eq> Limited<K> {
     }
 }
 
+/// Where the journal listens.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 /// How many lines wait for the writer at the most.
 const QUEUE: usize = 4096;
 /// How many keys a [`Limited`] remembers.
@@ -363,72 +434,5 @@ const KEYS: usize = 1024;
 const OURS: [&str; 3] = ["service", "control", "twinbeat"];
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn files_are_written_by_level_and_reopened_after_a_rotation() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, debug) = (dir.path().join("log"), dir.path().join("debug"));
-        let settings = LogSettings {
-            file: Some(file.clone()),
-            debug_file: Some(debug.clone()),
-            level: LevelFilter::INFO,
-            ..LogSettings::default()
-        };
-        let (layer, handle) = layer(&settings).unwrap();
-        let _guard = registry().with(layer).set_default();
-        tracing::info!(target: "service", answer = 42, "one\ntwo");
-        tracing::debug!(target: "service", "for those who look closely");
-        tracing::info!(target: "some_library", "chatter");
-        handle.flush(Duration::from_secs(5));
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.ends_with("INFO  service: one two answer=42\n") && text.lines().count() == 1, "{text}");
-        assert_eq!(std::fs::read_to_string(&debug).unwrap().lines().count(), 2);
-        std::fs::rename(&file, dir.path().join("log.1")).unwrap();
-        handle.reopen();
-        tracing::warn!(target: "service", "after");
-        handle.flush(Duration::from_secs(5));
-        assert!(std::fs::read_to_string(&file).unwrap().ends_with("WARN  service: after\n"));
-        assert_eq!(handle.dropped(), 0);
-    }
-
-    #[test]
-    fn a_writer_that_hangs_costs_lines_and_no_time() {
-        let (queue, _lines) = sync_channel(2);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let layer = Lines { queue, dropped: Arc::clone(&dropped), most: LevelFilter::INFO };
-        let _guard = registry().with(layer).set_default();
-        for _ in 0..10 {
-            tracing::info!(target: "service", "line");
-        }
-        assert_eq!(dropped.load(Ordering::Relaxed), 8);
-    }
-
-    #[test]
-    fn stamps_are_rfc_3339() {
-        let stamp = |seconds| Stamp(TimeSpec::new(seconds, 7_000_000)).to_string();
-        assert_eq!(stamp(0), "1970-01-01T00:00:00.007Z");
-        assert_eq!(stamp(951_782_400), "2000-02-29T00:00:00.007Z");
-        assert_eq!(stamp(1_798_761_599), "2026-12-31T23:59:59.007Z");
-        assert_eq!(Stamp(TimeSpec::new(3_661, 0)).ago(1_000).time_of_day(), "01:01:00");
-    }
-
-    #[test]
-    fn a_flood_of_one_kind_is_one_line_a_period() {
-        let mut limited = Limited::new(Span::secs(10));
-        let at = Mono::ZERO;
-        assert_eq!(limited.pass(at, "replay"), Some(0));
-        assert_eq!((limited.pass(at, "replay"), limited.pass(at + Span::secs(9), "replay")), (None, None));
-        assert_eq!(limited.pass(at, "tag"), Some(0));
-        assert_eq!(limited.pass(at + Span::secs(10), "replay"), Some(2));
-        assert_eq!(limited.pass(at + Span::secs(20), "replay"), Some(0));
-    }
-
-    #[test]
-    fn facilities_have_their_usual_names() {
-        assert!(facility("local0").is_ok() && facility("daemon").is_ok());
-        assert!(facility("local9").unwrap_err().to_string().contains("local0 to local7"));
-    }
-}
+#[path = "log_tests.rs"]
+mod tests;

@@ -285,7 +285,7 @@ fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> 
         },
     };
     let (file, debug_file) = (path(&raw.file)?, path(&raw.debug_file)?);
-    Ok(LogConfig { level, file, debug_file, syslog, journald: raw.journald.unwrap_or(false) })
+    Ok(LogConfig { level, file, debug_file, syslog, journald: raw.journald })
 }
 
 /// `[journal]`.

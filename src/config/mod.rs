@@ -194,8 +194,8 @@ pub struct LogConfig {
     pub debug_file: Option<PathBuf>,
     /// The syslog facility: `daemon`, `local0`, …
     pub syslog: Option<&'static str>,
-    /// Structured messages to journald.
-    pub journald: bool,
+    /// To the systemd journal instead of stderr; not said: when stderr is the journal's anyway.
+    pub journald: Option<bool>,
 }
 
 /// `[journal]`.

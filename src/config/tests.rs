@@ -409,7 +409,7 @@ fn a_group_names_existing_nodes_and_whole_services() {
 fn the_log_table_is_read() {
     let with = |lines: &str| load(&format!("{FAST}\n[log]\n{lines}\n"));
     let log = with("level = \"debug\"\nfile = \"/var/log/t\"\nsyslog = \"local0\"\njournald = true").unwrap().log;
-    assert_eq!((log.level, log.syslog, log.journald), (tracing::Level::DEBUG, Some("local0"), true));
+    assert_eq!((log.level, log.syslog, log.journald), (tracing::Level::DEBUG, Some("local0"), Some(true)));
     for (line, key) in [("level = \"loud\"", "log.level"), ("file = \"t\"", "log.file"), ("syslog = \"x\"", "log.syslog")] {
         assert_eq!(with(line).unwrap_err().key, key);
     }

@@ -63,6 +63,27 @@ pub enum Kind {
     Host,
 }
 
+impl Kind {
+    /// In one word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Kind::Owner(..) => "owner",
+            Kind::Reaffirmed(..) => "reaffirmed",
+            Kind::Left(..) => "left",
+            Kind::Refused(_) => "refused",
+            Kind::Link(_) => "link",
+            Kind::Witness => "witness",
+            Kind::Peer => "peer",
+            Kind::Challenge(_) => "challenge",
+            Kind::Service(_) => "service",
+            Kind::Move(_) => "move",
+            Kind::Mismatch => "mismatch",
+            Kind::Stall => "stall",
+            Kind::Host => "host",
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.group {

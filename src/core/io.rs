@@ -209,6 +209,18 @@ pub enum InterfaceState {
     Missing,
 }
 
+impl InterfaceState {
+    /// What goes on behind the interface's name.
+    pub fn words(self) -> &'static str {
+        match self {
+            InterfaceState::Up => "is up",
+            InterfaceState::NoCarrier => "has no carrier",
+            InterfaceState::NoAddress => "does not have its address",
+            InterfaceState::Missing => "does not exist",
+        }
+    }
+}
+
 /// Which question an echo asks of the witness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum EchoKind {

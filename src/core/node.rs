@@ -391,7 +391,10 @@ impl Node {
                 self.cx.wake(at);
             }
             let (Some(former), (name, state)) = (former, link) else { continue };
-            let level = if state == LinkState::Healthy { Level::Info } else { Level::Warn };
+            // What is merely not there yet at a start, of this daemon or of the peer's, is no warning.
+            let early = now.since(self.cx.born) < timing.heartbeat
+                || (state == LinkState::OneWay && now.since(self.cx.peer.met) < timing.heartbeat * 2);
+            let level = if state == LinkState::Healthy || early { Level::Info } else { Level::Warn };
             let text = format!("link {name}: {} (was {})", state.word(), former.word());
             self.cx.note(level, None, Kind::Link(LinkId(i as u8)), text);
         }

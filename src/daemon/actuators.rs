@@ -336,13 +336,18 @@ fn note(event: &Noted) {
     if let Kind::Owner(..) | Kind::Left(..) = event.kind {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&event.text)]);
     }
+    let kind = event.kind.word();
     match event.level {
         // Named, so that a decision not to act is found by a word.
-        Level::Warn if matches!(event.kind, Kind::Refused(_)) => tracing::warn!(target: "refused", group, "{}", event.text),
-        Level::Error if matches!(event.kind, Kind::Refused(_)) => tracing::error!(target: "refused", group, "{}", event.text),
-        Level::Debug => tracing::debug!(group, "{}", event.text),
-        Level::Info => tracing::info!(group, "{}", event.text),
-        Level::Warn => tracing::warn!(group, "{}", event.text),
-        Level::Error => tracing::error!(group, "{}", event.text),
+        Level::Warn if matches!(event.kind, Kind::Refused(_)) => {
+            tracing::warn!(target: "refused", group, event = kind, "{}", event.text)
+        }
+        Level::Error if matches!(event.kind, Kind::Refused(_)) => {
+            tracing::error!(target: "refused", group, event = kind, "{}", event.text)
+        }
+        Level::Debug => tracing::debug!(group, event = kind, "{}", event.text),
+        Level::Info => tracing::info!(group, event = kind, "{}", event.text),
+        Level::Warn => tracing::warn!(group, event = kind, "{}", event.text),
+        Level::Error => tracing::error!(group, event = kind, "{}", event.text),
     }
 }

@@ -21,7 +21,7 @@ use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use crate::control;
 use crate::control::protocol::{Request, Response};
 use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::io::{Answer, Command, GateReport, Input, Start};
+use crate::core::io::{Answer, Command, GateReport, Input, InterfaceState, Start};
 use crate::core::node::Node;
 use crate::core::time::Mono;
 use crate::host::clock;
@@ -216,6 +216,11 @@ pub async fn all(
     node.handle(clock::now(), Input::Start(start));
     act.carry_out(&mut node);
     for (link, state) in (0..).map(LinkId).zip(states) {
+        if state != InterfaceState::Up {
+            let own = node_config.links.get(usize::from(link.0));
+            let (name, interface) = own.map_or(("?", "?"), |l| (&*l.name, &*l.interface));
+            tracing::warn!("link {name}: {interface} {}; waiting for it", state.words());
+        }
         node.handle(clock::now(), Input::Link { link, state });
         act.carry_out(&mut node);
     }
@@ -242,7 +247,7 @@ fn log_settings(config: &Config) -> log::LogSettings {
         file: config.log.file.clone(),
         debug_file: config.log.debug_file.clone(),
         syslog: config.log.syslog.map(str::to_string),
-        journald: config.log.journald,
+        journald: config.log.journald.unwrap_or_else(log::stderr_is_the_journal),
     }
 }
 
