@@ -97,6 +97,39 @@ fn a_good_machine_is_fit_and_what_is_unproven_is_said() {
 }
 
 #[test]
+fn what_is_out_of_place_on_the_machine_is_named_with_what_to_type() {
+    let Some(bench) = Bench::new() else { return };
+    let node = bench.lab.node(A);
+    run(node, &format!("ip addr add {VIP}/32 dev lo"));
+    run(node, "ip addr del 10.1.1.1/24 dev eth1");
+    run(node, "ip addr add 10.1.1.1/24 dev eth2");
+    let port = node.run(|| Ok(std::net::UdpSocket::bind("0.0.0.0:694")?)).unwrap();
+    let dir = bench.site.node_dir(A);
+    let conf = dir.join("nginx.conf");
+    std::fs::write(&conf, "events {}\nhttp { server { listen 80; root /nonexistent }\n").unwrap();
+    std::fs::write(dir.join("state-file"), "a file in its place").unwrap();
+    let text = std::fs::read_to_string(bench.site.config(A)).unwrap();
+    let (before, rest) = text.split_once("process = [").unwrap();
+    let (_, after) = rest.split_once(']').unwrap();
+    std::fs::write(bench.site.config(A), format!("{before}process = [\"nginx\", \"-c\", \"{}\"]{after}", conf.display()))
+        .unwrap();
+    let (code, text) = bench.check(A, &["--state-dir", dir.join("state-file").to_str().unwrap(), "--offline"]);
+    assert_eq!(code, 1, "{text}");
+    let fails = |words: &[&str]| {
+        let found = text.lines().any(|line| line.starts_with("FAIL") && words.iter().all(|word| line.contains(word)));
+        assert!(found, "{words:?} of\n{text}");
+    };
+    fails(&["vip", "192.168.42.14 is configured on lo", "ip addr del"]);
+    fails(&["link heartbeat", "10.1.1.1 is on eth2 and not on eth1"]);
+    fails(&["port", "UDP port 694", &format!("(process {})", std::process::id()), "ss -lunp"]);
+    fails(&["state", "is no directory"]);
+    if bench.site.has_nginx() {
+        fails(&["service", "nginx would not start here", "nginx.conf:2", "-t"]);
+    }
+    drop(port);
+}
+
+#[test]
 fn the_probe_writes_the_table_only_when_nobody_answers_and_finds_a_pinned_one() {
     let Some(bench) = Bench::new() else { return };
     let (code, text) = bench.check(A, &["--probe-witness"]);

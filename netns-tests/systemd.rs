@@ -133,6 +133,11 @@ fn set_up(pair: &Pair) {
                 }
             }
         }
+        if at == 6 {
+            // nginx is still enabled here, and systemd would stop it beside twinbeat once the unit is there without its line.
+            let said = pair.on(A).must("twinbeat check").unwrap();
+            assert!(said.contains("`systemctl disable nginx.service`"), "{said}");
+        }
         // The last line waits for nobody; who types it has taken longer.
         if at == 9 {
             pair.serves(A);

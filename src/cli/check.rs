@@ -1,12 +1,15 @@
 //! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
 //! Here is what the file and this machine's disk answer; [`machine`] looks at the kernel and the interfaces, [`witness`] asks the
-//! network, [`nginx`] reads whether a warm nginx could start without the VIP.
+//! network, [`service`] at what the services need, [`here`] at what is out of place; [`nginx`] reads what an nginx listens on.
 
 mod answers;
 mod bonds;
+mod here;
 mod machine;
 mod nginx;
+mod ports;
+mod service;
 mod witness;
 
 use std::io::{IsTerminal, Write};
@@ -16,7 +19,7 @@ use std::process::ExitCode;
 
 use super::Daemon;
 use super::render::Paint;
-use crate::config::{Config, DEFAULT_FILE, ServiceConfig, ServiceKind, keys, timing_margin};
+use crate::config::{Config, DEFAULT_FILE, keys, timing_margin};
 use crate::control::client::{Unreachable, ask_blocking};
 use crate::control::protocol::{PATIENCE, Request, Response};
 use crate::core::id::NodeId;
@@ -41,6 +44,9 @@ pub struct Args {
     /// Look at the file, the key and this machine only: ask nobody on the network
     #[arg(long, conflicts_with = "probe_witness")]
     pub offline: bool,
+    /// The daemon's state directory
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/twinbeat")]
+    pub state_dir: PathBuf,
     /// Where the daemon is
     #[command(flatten)]
     pub daemon: Daemon,
@@ -117,7 +123,8 @@ pub fn findings(args: &Args) -> Vec<Finding> {
         found.push(Finding::new(Level::Fail, "witness", format!("cannot be asked: see {public} and frames")));
     }
     found.extend(frames);
-    found.extend(services(&config));
+    found.extend(service::all(&config));
+    found.extend(here::all(&config, me, &own_addresses(), daemon.view(), &args.state_dir));
     found.push(daemon.finding());
     found
 }
@@ -347,98 +354,6 @@ fn addresses(config: &Config, me: NodeId, own: &[OwnAddress]) -> Vec<Finding> {
     found
 }
 
-fn services(config: &Config) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (group, service) in config.groups.iter().flat_map(|group| group.services.iter().map(move |service| (group, service))) {
-        let missing = match &service.kind {
-            ServiceKind::Systemd(unit) => systemd_missing(unit),
-            ServiceKind::Process(argv) => argv.first().and_then(|program| program_missing(program)),
-            ServiceKind::Lsb(script) if !executable(script) => Some("no executable init script of that name here".to_owned()),
-            ServiceKind::Lsb(_) => None,
-        };
-        if let Some(why) = missing {
-            found.push(Finding::new(Level::Warn, "service", format!("group `{}`: {}: {why}", group.name, service.kind)));
-        }
-        if service.warm {
-            found.extend(nginx_needs_the_vip(config, service));
-        }
-    }
-    found.dedup();
-    found
-}
-
-/// A warm nginx starts while the VIP is still elsewhere: a `listen` on the VIP itself needs the kernel's leave.
-fn nginx_needs_the_vip(config: &Config, service: &ServiceConfig) -> Vec<Finding> {
-    let file = match &service.kind {
-        ServiceKind::Systemd(unit) if unit.starts_with("nginx") => nginx::file_of(&[]),
-        ServiceKind::Process(argv) if argv.first().is_some_and(|program| program.ends_with("nginx")) => nginx::file_of(argv),
-        ServiceKind::Lsb(script) if script.ends_with("nginx") => nginx::file_of(&[]),
-        _ => return Vec::new(),
-    };
-    let listens = match nginx::listens(&file) {
-        Ok(listens) => listens,
-        Err(why) => {
-            let text = format!("{}: whether it listens on the VIP itself cannot be read ({why})", service.kind);
-            return vec![Finding::new(Level::Warn, "service", text)];
-        }
-    };
-    let vips: Vec<IpAddr> = config.groups.iter().flat_map(|group| &group.vips).map(|vip| vip.address).collect();
-    let on_vip: Vec<_> = listens.iter().filter(|listen| vips.contains(&listen.address)).collect();
-    if on_vip.is_empty() {
-        let text = format!("{}: {} listens on no VIP itself, it can start before the VIP is here", service.kind, file.display());
-        return vec![Finding::new(Level::Ok, "service", text)];
-    }
-    let allowed = |v4: bool| {
-        let sysctl = nonlocal_bind(v4);
-        std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).is_ok_and(|value| value.trim() != "0")
-    };
-    on_vip
-        .into_iter()
-        .filter(|listen| !allowed(listen.address.is_ipv4()))
-        .map(|listen| {
-            let sysctl = nonlocal_bind(listen.address.is_ipv4());
-            let text = format!(
-                "{}:{}: `listen {}` needs the VIP here, and a warm nginx starts before it comes: each takeover would wait for a second start, or \
-                 fail. Set {sysctl} = 1 (sysctl -w {sysctl}=1, and in /etc/sysctl.d), or listen on all addresses",
-                listen.file.display(),
-                listen.line,
-                listen.address
-            );
-            Finding::new(Level::Fail, "service", text)
-        })
-        .collect()
-}
-
-fn nonlocal_bind(v4: bool) -> &'static str {
-    if v4 { "net.ipv4.ip_nonlocal_bind" } else { "net.ipv6.ip_nonlocal_bind" }
-}
-
-fn systemd_missing(unit: &str) -> Option<String> {
-    // An instance `web@1.service` comes from the template `web@.service`.
-    let template = match (unit.split_once('@'), unit.rsplit_once('.')) {
-        (Some((name, _)), Some((_, suffix))) => format!("{name}@.{suffix}"),
-        _ => unit.to_owned(),
-    };
-    let there = UNIT_DIRS.iter().any(|dir| [unit, &template].iter().any(|name| Path::new(dir).join(name).exists()));
-    // A unit may be made from an init script of the same name (systemd-sysv-generator).
-    let script = unit.strip_suffix(".service").is_some_and(|name| executable(&Path::new("/etc/init.d").join(name)));
-    (!there && !script).then(|| "no such unit here".to_owned())
-}
-
-fn program_missing(program: &str) -> Option<String> {
-    if program.contains('/') {
-        return (!executable(Path::new(program))).then(|| "no executable of that name here".to_owned());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let found = std::env::split_paths(&path).any(|dir| executable(&dir.join(program)));
-    (!found).then(|| "not found in PATH".to_owned())
-}
-
-fn executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
 /// The width of `WARN`.
 const LABEL: usize = 4;
 /// On a terminal.
@@ -446,18 +361,6 @@ const WRAP: usize = 110;
 
 /// 1000 x (1 + 0.19): two clocks at 0.083 each, one fast and one slow, differ by 1.083 / 0.917.
 const LEAST_SANE_RATE: u64 = 1_190;
-
-/// systemd.unit(5), the unit search path of the system manager.
-const UNIT_DIRS: [&str; 6] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
 
 fn healthy() -> View {
     View {
+        digest: String::new(),
         node: "master1".into(),
         peer: "master2".into(),
         cluster: "web".into(),

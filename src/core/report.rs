@@ -103,6 +103,7 @@ impl Node {
             node: cx.me().to_string(),
             peer: cx.peer_name().to_string(),
             cluster: cx.settings.cluster.to_string(),
+            digest: format!("{:016x}", cx.settings.digest),
             up_ms: now.since(cx.born).as_millis(),
             groups,
             links,

@@ -11,6 +11,8 @@ pub struct View {
     pub peer: String,
     /// The cluster's name.
     pub cluster: String,
+    /// Digest of the configuration that this daemon has read, as far as both nodes must agree on it.
+    pub digest: String,
     /// Milliseconds since this daemon's start.
     pub up_ms: u64,
     /// Each group.

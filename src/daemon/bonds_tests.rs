@@ -35,6 +35,7 @@ fn view(state: &str) -> View {
         bond: None,
     };
     View {
+        digest: String::new(),
         node: "master1".into(),
         peer: "master2".into(),
         cluster: "web".into(),

@@ -1,4 +1,4 @@
-//! Does nginx need the VIP to start (keepalived #731)? Its configuration is read, never run: `nginx -t` opens and makes files.
+//! Does nginx need the VIP to start (keepalived #731), and which ports does it take? Its configuration is read.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,25 @@ pub(super) fn file_of(argv: &[String]) -> PathBuf {
 /// # Errors
 /// The file that cannot be read, and why.
 pub(super) fn listens(file: &Path) -> Result<Vec<Listen>, String> {
+    let mut found: Vec<Listen> =
+        all(file, single)?.into_iter().map(|(file, line, address)| Listen { file, line, address }).collect();
+    found.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    Ok(found)
+}
+
+/// Every port that it listens on, once.
+///
+/// # Errors
+/// The file that cannot be read, and why.
+pub(super) fn ports(file: &Path) -> Result<Vec<u16>, String> {
+    let mut found: Vec<u16> = all(file, port)?.into_iter().map(|(_, _, port)| port).collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// What `read` makes of each `listen`, includes followed.
+fn all<T>(file: &Path, read: fn(&str) -> Option<T>) -> Result<Vec<(PathBuf, usize, T)>, String> {
     let mut found = Vec::new();
     let base = file.parent().unwrap_or(Path::new("/")).to_owned();
     let mut waiting = vec![file.to_owned()];
@@ -40,9 +59,7 @@ pub(super) fn listens(file: &Path) -> Result<Vec<Listen>, String> {
         for (line, words) in directives(&text) {
             match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["listen", what, ..] => {
-                    if let Some(address) = single(what) {
-                        found.push(Listen { file: file.clone(), line, address });
-                    }
+                    found.extend(read(what).map(|value| (file.clone(), line, value)));
                 }
                 ["include", pattern] => waiting.extend(matching(&base.join(pattern))),
                 _ => {}
@@ -50,7 +67,6 @@ pub(super) fn listens(file: &Path) -> Result<Vec<Listen>, String> {
         }
         seen.push(file);
     }
-    found.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     Ok(found)
 }
 
@@ -89,6 +105,17 @@ fn single(what: &str) -> Option<IpAddr> {
         None => what.rsplit_once(':').map_or(what, |(host, _)| host),
     };
     host.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified())
+}
+
+/// The port of a `listen`; 80 when it names none; none for a socket file.
+fn port(what: &str) -> Option<u16> {
+    if what.starts_with("unix:") {
+        return None;
+    }
+    match what.rsplit_once(':') {
+        Some((_, port)) if !what.ends_with(']') => port.parse().ok(),
+        _ => Some(what.parse().unwrap_or(80)),
+    }
 }
 
 /// The files of an `include`, with `*` in its last part.
@@ -130,6 +157,7 @@ mod tests {
         let found = listens(&main).unwrap();
         let at = |line, address: &str| Listen { file: site.clone(), line, address: address.parse().unwrap() };
         assert_eq!(found, [at(6, "192.168.42.14"), at(7, "fd42::14")]);
+        assert_eq!(ports(&main).unwrap(), [80, 81, 443]);
     }
 
     #[test]

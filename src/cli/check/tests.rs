@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use super::service::{nginx_needs_the_vip, program_missing, systemd_missing};
 use super::*;
 
 /// The sample configuration with fresh keys, on disk.
@@ -14,7 +15,8 @@ fn pair() -> (tempfile::TempDir, Args) {
     let config = dir.path().join("twinbeat.toml");
     std::fs::write(&config, text).unwrap();
     let daemon = Daemon { run_dir: dir.path().to_owned() };
-    (dir, Args { config, node: Some("master1".to_owned()), probe_witness: false, offline: true, daemon })
+    let state_dir = dir.path().join("state");
+    (dir, Args { config, node: Some("master1".to_owned()), probe_witness: false, offline: true, state_dir, daemon })
 }
 
 fn has(findings: &[Finding], level: Level, text: &str) -> bool {
