@@ -331,3 +331,107 @@ fn a_second_daemon_of_the_same_node_does_not_start_wherever_it_keeps_its_files()
     let seen = pair.probes.first().outcome(from, pair.probes.first().now());
     assert!(seen.moves() == 0 && seen.two_owners.is_zero(), "{seen:?}\n{}", pair.logs());
 }
+
+/// The processes of this test's pair that carry `mark` in their environment: those of the program, and the others.
+fn marked(mark: &str) -> (Vec<u32>, Vec<u32>) {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let carries = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes())
+    };
+    let own = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("twinbeat"));
+    all.filter(carries).partition(own)
+}
+
+#[test]
+fn services_inherit_neither_the_init_systems_sockets_nor_the_daemons_scheduling() {
+    if !common::ready() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mark = format!("TWINBEAT_TEST_MARK={}", std::process::id());
+    let (program, binary) = (dir.path().join("started-as-by-an-init-system"), env!("CARGO_BIN_EXE_twinbeat"));
+    let script = format!(
+        "#!/bin/sh\nexport {mark} NOTIFY_SOCKET=/nowhere LISTEN_FDS=1 LISTEN_PID=$$ WATCHDOG_USEC=9000000\n\
+         echo 300 > /proc/self/oom_score_adj\nexec {binary} \"$@\"\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(&program).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let (daemons, services) = marked(&mark);
+    assert!(daemons.len() == 2 && !services.is_empty(), "{daemons:?} {services:?}");
+    let read = |pid: u32, what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap();
+    let nice = |pid: u32| read(pid, "stat").rsplit(')').next().unwrap().split(' ').nth(17).unwrap().to_owned();
+    for pid in daemons {
+        assert_eq!(read(pid, "oom_score_adj").trim(), "300", "the program that this test is about");
+        assert!(nice(pid) == "-20" || !nix::unistd::geteuid().is_root(), "{}", nice(pid));
+    }
+    for pid in services {
+        let environment = read(pid, "environ");
+        for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC"] {
+            assert!(!environment.contains(name), "{}: {environment}", read(pid, "comm"));
+        }
+        assert_eq!((read(pid, "oom_score_adj").trim(), nice(pid).as_str()), ("0", "0"), "{}", read(pid, "comm"));
+    }
+}
+
+#[test]
+fn a_signal_that_comes_before_its_handler_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("twinbeat.toml");
+    // Long to read, and refused at its end: a daemon that goes no further.
+    std::fs::write(&config, format!("{}\nno = configuration\n", "# a line that says nothing\n".repeat(35_000))).unwrap();
+    let mut held = 0;
+    for signal in [nix::sys::signal::Signal::SIGHUP, nix::sys::signal::Signal::SIGUSR2].repeat(5) {
+        let mut daemon = Command::new(env!("CARGO_BIN_EXE_twinbeat"));
+        daemon.args(["run", "--node", "a", "--config"]).arg(&config);
+        daemon.arg("--run-dir").arg(dir.path().join("run")).arg("--state-dir").arg(dir.path().join("state"));
+        let mut daemon = daemon.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let status = format!("/proc/{}/status", daemon.id());
+        let blocked = |text: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix("SigBlk:")).map(str::trim);
+            u64::from_str_radix(line.unwrap_or("0"), 16).unwrap() >> (signal as i32 - 1) & 1 == 1
+        };
+        while daemon.try_wait().unwrap().is_none() {
+            if std::fs::read_to_string(&status).is_ok_and(|text| blocked(&text)) {
+                held += usize::from(nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemon.id() as i32), signal).is_ok());
+                break;
+            }
+        }
+        let ended = daemon.wait().unwrap();
+        assert!(ended.code().is_some(), "{signal}: {ended}");
+    }
+    assert!(held > 0, "no signal met a daemon that held it back");
+}
+
+#[test]
+fn a_long_kernel_section_beside_a_pair_moves_nothing() {
+    if !common::ready() {
+        return;
+    }
+    let never = AtomicBool::new(false);
+    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let file = pair.site.dir().join("long.nft");
+    let elements: Vec<String> = (0..400_000).map(|n| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)).collect();
+    let set =
+        format!("flush ruleset\ntable ip t {{\nset s {{\ntype ipv4_addr\nelements = {{ {} }}\n}}\n}}\n", elements.join(","));
+    std::fs::write(&file, set).unwrap();
+    let from = pair.probes.first().now();
+    for _ in 0..2 {
+        // In the clients' own namespace, which has no gate: what is shared with the pair are the CPUs.
+        let load = || Ok(Command::new("nft").arg("-f").arg(&file).output()?);
+        let loaded = pair.lab.client.run(load).unwrap();
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr).chars().take(300).collect::<String>());
+    }
+    pair.lab.client.run(|| Ok(Command::new("nft").args(["flush", "ruleset"]).status()?)).unwrap();
+    let seen = pair.probes.first().outcome(from, pair.probes.first().now());
+    println!("gap {:?}, moves {}, two owners {:?}, lateness {:?}", seen.gap, seen.moves(), seen.two_owners, seen.lateness);
+    assert!(seen.two_owners.is_zero(), "{}", pair.logs());
+    // What stands still for longer than a lease is the machine.
+    if seen.lateness < Duration::from_nanos(TIMING.lease.0) {
+        assert_eq!(seen.moves(), 0, "{}", pair.logs());
+    }
+}

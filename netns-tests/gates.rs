@@ -16,9 +16,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use twinbeat::core::id::NodeId;
+use twinbeat::core::id::{Mac, NodeId};
 use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::flood::packet_socket;
+use twinbeat::drill::flood::{packet_socket, pour};
 use twinbeat::drill::frames::{self, Answer};
 use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, Lab, VIP, VIP6, node_id};
 use twinbeat::drill::node::{Site, TIMING};
@@ -26,6 +26,7 @@ use twinbeat::drill::ns::Namespace;
 use twinbeat::drill::plan::Select;
 use twinbeat::drill::probe::{Outcome, Probe};
 use twinbeat::drill::responder::PORT;
+use twinbeat::host::neighbour::Advertisement;
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
@@ -467,4 +468,65 @@ fn a_pair_that_speaks_ipv6_alone_moves_and_fails_over_and_stays_apart() {
     rig.daemons[A.index()] = Some(Daemon::start(&rig.lab, &rig.site, A).unwrap());
     rig.wait_for(A);
     rig.judge("IPv6: and on again", from, 2, dead);
+}
+
+/// An advertisement to a node itself that `address` is the attacker's.
+fn advertised(node: NodeId, address: Ipv6Addr, solicited: bool) -> Vec<u8> {
+    const ATTACKER: Mac = Mac([2, 0, 0, 0, 0, 0x66]);
+    let (to, destination) = (Cable::Lan.mac(node), Cable::Lan.address6(node));
+    Advertisement {
+        from: ATTACKER,
+        to,
+        source: address,
+        destination,
+        target: address,
+        link: Some(ATTACKER),
+        solicited,
+        overriding: true,
+    }
+    .frame()
+}
+
+/// Advertisements to both nodes that `address` is the attacker's, so many a second for three seconds.
+fn advertise(rig: &Rig, address: Ipv6Addr, rate: u64) {
+    thread::scope(|scope| {
+        for node in BOTH {
+            let plan = &rig.lab.plan;
+            let port = plan.port(Cable::Lan.select(plan)[0], node);
+            let frames = [false, true].map(|solicited| advertised(node, address, solicited));
+            scope.spawn(move || pour(&rig.lab.switch, &port, &frames, rate, Duration::from_secs(3)).unwrap());
+        }
+    });
+    pause(Duration::from_secs(1));
+}
+
+#[test]
+fn whoever_speaks_for_an_ipv6_address_or_its_gateway_moves_nothing() {
+    if !ready() {
+        return;
+    }
+    let mut rig = Rig::start(VIP6.into(), in_ipv6);
+    // The kernel's own entry for the gateway is the kernel's to mend: what is asked there is who owns.
+    let any = Duration::MAX;
+    for (what, address, rate, gap) in [
+        ("the address, 40 a second", VIP6, 40, SLACK),
+        ("the address, 5,000 a second", VIP6, 5_000, SLACK),
+        ("the gateway, 2 a second", GATEWAY6, 2, any),
+    ] {
+        let from = rig.probe.now();
+        advertise(&rig, address, rate);
+        rig.judge(&format!("IPv6: {what}"), from, 0, gap);
+    }
+    let told = rig.site.log_tail(A, usize::MAX);
+    assert!(told.contains("02:00:00:00:00:66 says that it has the address"), "{told}");
+    rig.lab.power_off(B).unwrap();
+    rig.daemons[B.index()] = None;
+    pause(Duration::from_secs(2));
+    for (what, address, rate, gap) in [("the address", VIP6, 40, SLACK), ("the gateway", GATEWAY6, 1, any)] {
+        let from = rig.probe.now();
+        advertise(&rig, address, rate);
+        rig.judge(&format!("IPv6: {what}, to a lone owner"), from, 0, gap);
+        assert!(rig.probe.serving() == [A], "{what}\n{}", rig.logs());
+    }
+    assert!(!rig.site.log_tail(A, usize::MAX).contains("LEAVES"), "{}", rig.logs());
 }

@@ -11,8 +11,8 @@ use super::error::{ConfigError, Problem};
 use super::raw::{RawConfig, RawDuration, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
 use super::{
-    Config, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, size,
-    timing,
+    Config, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, realtime,
+    size, timing,
 };
 use crate::core::id::{LinkId, Name};
 use crate::core::settings::Timing;
@@ -41,9 +41,10 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     targets_against_vips(&source, &raw.witness, &witness, &groups)?;
     let log = log(&source, raw.log.as_ref())?;
     let journal = journal(&source, raw.journal.as_ref())?;
+    let realtime = realtime::convert(&source, raw.realtime.as_ref())?;
     names_in_a_heartbeat(&source, &nodes, &groups)?;
     let digest = digest(&source, &cluster, port, &nodes, &witness, &timing, &groups)?;
-    Ok(Config { cluster, port, nodes, witness, timing, groups, log, journal, digest, source })
+    Ok(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, digest, source })
 }
 
 /// Whatever there will be to say of so many links and groups fits into one echo.
@@ -336,7 +337,7 @@ pub(super) fn name(source: &Source, what: &'static str, text: &Spanned<String>) 
 }
 
 /// A whole number within its range.
-fn whole(source: &Source, value: &Spanned<i64>, least: i64, most: i64) -> Result<i64, ConfigError> {
+pub(super) fn whole(source: &Source, value: &Spanned<i64>, least: i64, most: i64) -> Result<i64, ConfigError> {
     let n = *value.get_ref();
     if (least..=most).contains(&n) {
         return Ok(n);

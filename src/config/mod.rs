@@ -13,6 +13,7 @@ mod error;
 mod groups;
 pub mod keys;
 mod raw;
+mod realtime;
 mod size;
 mod source;
 mod timing;
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 pub use duration::parse as parse_duration;
 pub use error::{ConfigError, Problem};
+pub use realtime::RealtimeConfig;
 pub use timing::margin as timing_margin;
 
 use crate::core::id::{LinkId, Name, NodeId};
@@ -62,7 +64,9 @@ pub struct Config {
     pub log: LogConfig,
     /// How much the flight recorder keeps; each node's own affair too.
     pub journal: JournalConfig,
-    /// A hash over everything that both nodes must agree on: all but `[log]` and `[journal]`.
+    /// How the daemon's threads are scheduled; each node's own as well.
+    pub realtime: RealtimeConfig,
+    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]` and `[realtime]`.
     pub digest: u64,
     source: Arc<source::Source>,
 }

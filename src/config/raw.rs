@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
+use super::realtime::RawRealtime;
 use super::source::{Source, one_line};
 
 /// The whole file.
@@ -31,6 +32,8 @@ pub struct RawConfig {
     pub log: Option<RawLog>,
     /// `[journal]`.
     pub journal: Option<RawJournal>,
+    /// `[realtime]`.
+    pub realtime: Option<RawRealtime>,
 }
 
 /// `[nodes.NAME]`.
@@ -212,12 +215,11 @@ impl RawConfig {
 
 /// Tables and service kinds that are planned: refused by name rather than as unknown.
 fn not_built(path: &str) -> Option<&'static str> {
-    const TABLES: [&str; 3] = ["hooks", "metrics", "realtime"];
+    const TABLES: [&str; 2] = ["hooks", "metrics"];
     if let Some(table) = TABLES.into_iter().find(|table| *table == path) {
         return Some(match table {
             "hooks" => "[hooks]",
-            "metrics" => "[metrics]",
-            _ => "[realtime]",
+            _ => "[metrics]",
         });
     }
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")

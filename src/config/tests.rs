@@ -144,7 +144,7 @@ fn unknown_and_missing_keys_are_named() {
 
 #[test]
 fn what_is_not_yet_built_is_refused_by_name() {
-    for table in ["hooks", "metrics", "realtime"] {
+    for table in ["hooks", "metrics"] {
         let error = load(&format!("{FAST}\n[{table}]\n")).unwrap_err();
         assert_eq!(error.key, table);
         assert!(error.to_string().contains(&format!("`[{table}]` is not yet built")), "{error}");
@@ -431,7 +431,12 @@ fn the_journal_table_is_read() {
 #[test]
 fn the_digest_is_of_what_both_must_agree_on() {
     let digest = load(FAST).unwrap().digest;
-    assert_eq!(load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n[journal]\nkeep = \"5MiB\"\n")).unwrap().digest, digest);
+    assert_eq!(
+        load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n[journal]\nkeep = \"5MiB\"\n[realtime]\nnice = 0\n"))
+            .unwrap()
+            .digest,
+        digest
+    );
     for (from, to) in [("dead = \"1s\"", "dead = \"1.1s\""), ("port = 694", "port = 695"), ("warm = true", "warm = false")] {
         assert_ne!(accepted(from, to).digest, digest, "{to}");
     }
@@ -498,4 +503,30 @@ fn the_errors_in_the_documentation_are_the_real_ones() {
         }
     }
     assert!(missing.is_empty(), "docs/CONFIGURATION.md lacks:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn the_realtime_table_is_read() {
+    use crate::host::realtime::{Policy, Scheduling};
+    let with = |lines: &str| load(&format!("{FAST}\n[realtime]\n{lines}\n"));
+    let policy = |lines: &str| with(lines).unwrap().realtime.scheduling.policy;
+    assert_eq!(with("").unwrap().realtime, load(FAST).unwrap().realtime);
+    assert_eq!(policy("policy = \"rr\""), Policy::RoundRobin { priority: 1 });
+    assert_eq!(policy("policy = \"fifo\"\npriority = 50"), Policy::Fifo { priority: 50 });
+    assert_eq!(policy("nice = -5"), Policy::Other { nice: -5 });
+    let placed = with("cpus = [0, 3]\nlock_memory = false").unwrap().realtime;
+    assert_eq!((placed.scheduling.cpus, placed.lock_memory), (Some(vec![0, 3]), false));
+    assert_eq!(with("").unwrap().realtime.scheduling, Scheduling::default());
+    for (lines, key, said) in [
+        ("policy = \"batch\"", "realtime.policy", "\"other\", \"rr\", \"fifo\""),
+        ("policy = \"rr\"\nnice = -5", "realtime.nice", "it has `priority`"),
+        ("priority = 5", "realtime.priority", "it has `nice`"),
+        ("policy = \"fifo\"\npriority = 100", "realtime.priority", "from 1 to 99"),
+        ("nice = 1", "realtime.nice", "from -20 to 0"),
+        ("cpus = []", "realtime.cpus", "one CPU number or more"),
+        ("cpus = [-1]", "realtime.cpus[0]", "from 0 to 1023"),
+    ] {
+        let error = with(lines).unwrap_err();
+        assert!(error.key == key && error.to_string().contains(said), "{lines}: {error}");
+    }
 }

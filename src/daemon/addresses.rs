@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use crate::core::id::{Attempt, GroupId};
 use crate::core::io::{AddressOrder, Input};
+use crate::host::realtime::Scheduling;
 use crate::host::vip::{Vip, VipWatch, Vips};
 
 /// The queue.
@@ -19,7 +20,11 @@ impl AddressOrders {
     ///
     /// # Errors
     /// When no netlink socket or thread can be made.
-    pub fn start(groups: Vec<Vec<Vip>>, report: impl Fn(Input) + Send + Clone + 'static) -> io::Result<AddressOrders> {
+    pub fn start(
+        groups: Vec<Vec<Vip>>,
+        scheduling: Scheduling,
+        report: impl Fn(Input) + Send + Clone + 'static,
+    ) -> io::Result<AddressOrders> {
         let mut vips = Vips::new(groups.clone())?;
         for gone in vips.sweep()? {
             tracing::warn!("{gone} was left by an earlier life and is in no group: removed");
@@ -42,7 +47,7 @@ impl AddressOrders {
         })?;
         let (orders, inbox) = mpsc::channel::<(GroupId, Attempt, AddressOrder)>();
         std::thread::Builder::new().name("vip".into()).spawn(move || {
-            let _ = crate::host::realtime::this_thread();
+            let _ = scheduling.this_thread();
             let _alive = alive;
             for (group, attempt, order) in inbox {
                 let place = usize::from(group.0);

@@ -61,14 +61,8 @@ pub async fn all(
     let wanted = node_config.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
     let watch_on = Interfaces::new(wanted).context("interfaces cannot be watched")?;
 
-    for (what, cost, refused) in [
-        ("realtime priority", "on a busy machine the daemon may come late (CAP_SYS_NICE)", realtime::this_thread()),
-        ("locked memory", "what was swapped out may take seconds to come back (CAP_IPC_LOCK)", realtime::lock_memory()),
-    ] {
-        if let Err(error) = refused {
-            tracing::info!("{what}: {error}; goes on without: {cost}");
-        }
-    }
+    let scheduling = config.realtime.scheduling.clone();
+    realtime::take_up(&scheduling, config.realtime.lock_memory);
 
     // The gate first: while it is not known, nothing else may be believed.
     let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
@@ -103,7 +97,7 @@ pub async fn all(
             GateEvent::TableGone => Event::Input(Input::GateTableGone),
         });
     };
-    let thread = GateThread::start(any_gate, vips.len(), report).context("no thread for the gate")?;
+    let thread = GateThread::start(any_gate, vips.len(), scheduling.clone(), report).context("no thread for the gate")?;
     let orders = thread.orders();
     if let Some((table, port)) = watch {
         let damage = orders.clone();
@@ -127,7 +121,7 @@ pub async fn all(
     }
     let vip_groups = vip_groups(config, node_config);
     let vip_events = events.clone();
-    let vips = AddressOrders::start(vip_groups.clone(), move |event| {
+    let vips = AddressOrders::start(vip_groups.clone(), scheduling, move |event| {
         let _ = vip_events.send(Event::Input(event));
     })
     .context("no netlink socket for the addresses")?;

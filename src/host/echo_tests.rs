@@ -131,3 +131,71 @@ fn echoes_are_cheap() {
     println!("own echoes: {idle:?} CPU each at 10/s, {busy:?} each at 200/s; median round trip {took:?}");
     assert!(idle < Duration::from_millis(1));
 }
+
+/// ICMP messages of the gateway's about the first thirty echoes: replies without the payload, and errors that quote them.
+fn forged(own: std::net::Ipv4Addr, gateway: std::net::Ipv4Addr) -> Vec<Vec<u8>> {
+    let sealed = |mut message: Vec<u8>| {
+        let sum = pnet::util::checksum(&message, 1);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        message
+    };
+    let identifier = (std::process::id() as u16).to_be_bytes();
+    let mut all = Vec::new();
+    for number in 0..30_u16 {
+        let echo = |kind: u8| [&[kind, 0, 0, 0][..], &identifier, &number.to_be_bytes()].concat();
+        all.push(sealed([echo(0), vec![0; 8]].concat()));
+        let mut header = [&[0x45, 0, 0, 36, 0, 0, 0, 0, 64, 1, 0, 0][..], &own.octets(), &gateway.octets()].concat();
+        let sum = pnet::util::checksum(&header, 5);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        all.push(sealed([vec![3, 1, 0, 0, 0, 0, 0, 0], header, echo(8)].concat()));
+    }
+    all
+}
+
+#[test]
+fn nobody_who_does_not_see_the_echoes_answers_for_a_witness_or_ends_one() {
+    let Some(lan) = lan() else { return };
+    let config = config(V4, &[V4.gateway]);
+    let (own, gateway): (std::net::Ipv4Addr, std::net::Ipv4Addr) = (V4.own[0].parse().unwrap(), V4.gateway.parse().unwrap());
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (stop, sent) = (Arc::clone(&over), Arc::new(std::sync::atomic::AtomicU64::new(0)));
+    let count = Arc::clone(&sent);
+    // From the gateway itself: nothing but the payload tells its words from its kernel's.
+    let forger = in_ns(&lan.ns("gw"), async move {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, Type::RAW, Some(socket2::Protocol::ICMPV4)).unwrap();
+        let to = socket2::SockAddr::from(SocketAddr::from((own, 0)));
+        let messages = forged(own, gateway);
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            for message in &messages {
+                let _ = socket.send_to(message, &to);
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    });
+    let quiet = |on: u8| lan.sh("gw", &format!("sysctl -qw net.ipv4.icmp_echo_ignore_all={on}"));
+    let mut heard = Vec::new();
+    for (dark, wanted) in [(1, 0), (0, 30)] {
+        quiet(dark);
+        let config = config.clone();
+        let came = in_ns(&lan.ns("a"), async move {
+            let (replies, mut inbox) = mpsc::channel(256);
+            let mut echoes = Echoes::new(config, into(replies));
+            echoes.open().unwrap();
+            for number in 0..30 {
+                echoes.send(WitnessId(0), number).unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            let mut came = 0;
+            while inbox.try_recv().is_ok() {
+                came += 1;
+            }
+            came
+        });
+        heard.push((came.join().unwrap(), wanted));
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    forger.join().unwrap();
+    println!("{} forged messages", sent.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(heard.iter().all(|(came, wanted)| came == wanted), "heard and wanted, dark and not: {heard:?}");
+}

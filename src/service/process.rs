@@ -19,7 +19,7 @@ use super::output::Writer;
 use super::record::Record;
 use super::runner::Cancel;
 use super::unit::{Env, Failure};
-use crate::host::session::{not_inherited, own_session};
+use crate::host::session::own_session;
 
 /// A program that is started, watched and stopped here.
 #[derive(Debug)]
@@ -131,7 +131,6 @@ impl Process {
         let (program, arguments) = self.argv.split_first().ok_or("no program is configured")?;
         let mut command = Command::new(program);
         command.args(arguments).envs(env.pairs()).stdin(Stdio::null());
-        not_inherited(&mut command);
         command.stdout(self.output.stdio()).stderr(self.output.stdio());
         own_session(&mut command);
         let mut child = command.spawn().map_err(|error| format!("{program} cannot be run: {error}"))?;

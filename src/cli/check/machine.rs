@@ -11,7 +11,7 @@ use crate::core::io::InterfaceState;
 use crate::host::gate::{self, GateSupport};
 use crate::host::interfaces::{self, Interfaces};
 use crate::host::packet::PacketSocket;
-use crate::host::realtime;
+use crate::host::realtime::Scheduling;
 use crate::wire::MTU;
 
 /// A capability that the daemon uses: its bit in `linux/capability.h`, its name, and what its lack costs.
@@ -39,7 +39,7 @@ const CAPABILITIES: [Capability; 5] = [
         bit: 23,
         name: "CAP_SYS_NICE",
         level: Level::Warn,
-        cost: "no realtime priority: on a busy machine the decision may come late, and a lease may end for it",
+        cost: "no better scheduling than others have ([realtime]): on a busy machine the decision may come late, and a lease may end for it",
     },
     Capability {
         bit: 14,
@@ -66,11 +66,15 @@ pub(super) fn capabilities(config: &Config) -> Vec<Finding> {
         found.push(Finding::new(Level::Ok, "capabilities", names.join(", ")));
     }
     if held & 1 << 23 != 0
-        && let Some(why) = realtime_refused()
+        && let Some(why) = scheduling_refused(&config.realtime.scheduling)
     {
-        let text =
-            format!("CAP_SYS_NICE is there, and the kernel still refuses realtime priority: {why} (realtime group scheduling?)");
-        found.push(Finding::new(Level::Warn, "capabilities", text));
+        let wanted = &config.realtime.scheduling;
+        let cpus = wanted.cpus.as_ref().map(|cpus| format!(" on the CPUs {cpus:?}")).unwrap_or_default();
+        let text = format!(
+            "CAP_SYS_NICE is there, and the kernel still refuses {}{cpus}: {why} (realtime group scheduling? CPUs that are not there?)",
+            wanted.policy
+        );
+        found.push(Finding::new(Level::Warn, "realtime", text));
     }
     found
 }
@@ -96,9 +100,10 @@ fn missing(held: u64, port: u16, lowest: u16) -> Vec<Finding> {
     found
 }
 
-/// Tries on a thread of its own, whose priority ends with it.
-fn realtime_refused() -> Option<std::io::Error> {
-    std::thread::spawn(|| realtime::this_thread().err()).join().unwrap_or(None)
+/// Tries on a thread of its own, whose scheduling ends with it.
+fn scheduling_refused(wanted: &Scheduling) -> Option<std::io::Error> {
+    let wanted = wanted.clone();
+    std::thread::spawn(move || wanted.this_thread().err()).join().unwrap_or(None)
 }
 
 pub(super) fn gate_works(config: &Config) -> Vec<Finding> {

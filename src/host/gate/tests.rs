@@ -9,6 +9,7 @@ use super::*;
 use crate::core::id::GroupId;
 use crate::core::io::{GateOrder, GateReport};
 use crate::core::time::Mono;
+use crate::host::realtime::Scheduling;
 use crate::host::test_net::{Netns, pair};
 
 pub(super) const VIP4: &str = "10.9.0.100";
@@ -156,7 +157,7 @@ fn a_renewal_after_expiry_is_a_lapse_and_opens_nothing() {
 pub(super) fn thread(owner: &Netns, gate: Gate) -> (GateThread, Watch, Receiver<GateEvent>) {
     let (sender, events) = channel();
     let (table, port) = (gate.table().to_owned(), gate.port());
-    let thread = GateThread::start(AnyGate::Inet(gate), 1, move |event| drop(sender.send(event))).unwrap();
+    let thread = GateThread::start(AnyGate::Inet(gate), 1, Scheduling::default(), move |event| drop(sender.send(event))).unwrap();
     let orders = thread.orders();
     let watch = owner.inside(|| watch(&table, port, move |damage| orders.damage(damage)).unwrap());
     (thread, watch, events)

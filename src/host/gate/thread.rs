@@ -15,6 +15,7 @@ use super::{Damage, Gate, Renewal, WeakGate, now};
 use crate::core::id::GroupId;
 use crate::core::io::{GateOrder, GateReport};
 use crate::core::time::Mono;
+use crate::host::realtime::Scheduling;
 
 /// Whichever gate this machine has.
 pub enum AnyGate {
@@ -79,11 +80,16 @@ pub struct GateThread {
 
 impl GateThread {
     /// Starts it with an installed gate. `report` is called on the thread.
-    pub fn start(gate: AnyGate, groups: usize, report: impl FnMut(GateEvent) + Send + 'static) -> io::Result<GateThread> {
+    pub fn start(
+        gate: AnyGate,
+        groups: usize,
+        scheduling: Scheduling,
+        report: impl FnMut(GateEvent) + Send + 'static,
+    ) -> io::Result<GateThread> {
         let (sender, receiver) = channel();
         let mut worker = Worker { gate, groups: vec![Done::default(); groups], damaged: false, report };
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
-            let _ = crate::host::realtime::this_thread();
+            let _ = scheduling.this_thread();
             worker.run(&receiver);
         })?;
         Ok(GateThread { orders: Orders(sender), thread })
