@@ -74,6 +74,8 @@ clauses! {
     NoNegativeControl = "R2 †",
     /// Negative controls go out although this node's own write may still be in the witness's table.
     ControlAfterWrite = "R2",
+    /// No echo goes out in the peer's own name.
+    NoInquiry = "R2 †",
     /// A witness that failed the negative control counts all the same.
     ControlIgnored = "R2 †",
 
@@ -96,6 +98,8 @@ clauses! {
     ClaimUnchallenged = "R4.4",
     /// A challenge stands with its second echo.
     ChallengeStandsAtOnce = "R4.4",
+    /// A challenge writes although nothing shows that the witness's table is a register.
+    WriteUnproven = "R4.4 †",
     /// A challenge writes on after its first echo came back.
     ChallengeWritesOn = "R4.4 †",
     /// A challenge counts from the receipt of its first echo even when a write may still be on its way.

@@ -134,6 +134,12 @@ pub struct Register {
     pub start: Option<Mono>,
     /// The send time of the newest echo that came back after long enough.
     pub stood: Option<Mono>,
+    /// The same of the first one.
+    #[serde(default)]
+    pub stood_first: Option<Mono>,
+    /// An echo in the peer's name that was sent after that stayed away: the table was a register all the while.
+    #[serde(default)]
+    pub shown: bool,
     /// The entry was taken back: the owner lives.
     pub broken: bool,
     /// No write was ever taken.
@@ -147,13 +153,17 @@ impl Register {
         match self.start {
             None if broken(Broken::ChallengeCountsEarly) => self.start = Some(now),
             None => self.start = Some(now.max(self.written.map_or(now, |at| at + timing.delivery))),
-            Some(start) if sent >= start + needed => self.stood = self.stood.max(Some(sent)),
+            Some(start) if sent >= start + needed => {
+                self.stood_first.get_or_insert(sent);
+                self.stood = self.stood.max(Some(sent));
+            }
             Some(_) => {}
         }
     }
 
-    /// Compares with the echoes from the own address.
-    pub fn review(&mut self, now: Mono, own: &Series, timing: &Timing) {
+    /// Compares with the echoes from the own address; `away` is the send time of the newest one in the peer's name that stayed away.
+    pub fn review(&mut self, now: Mono, own: &Series, away: Option<Mono>, timing: &Timing) {
+        self.shown |= self.stood_first.is_some_and(|at| away >= Some(at)) || broken(Broken::NoInquiry);
         self.echoes.expire(now, timing.delivery);
         let pairs = self.echoes.missed_against(own);
         if self.start.is_some() {
@@ -193,9 +203,10 @@ pub enum Verdict {
 }
 
 impl Challenge {
-    /// Begins one.
-    pub fn new(now: Mono, targets: usize, needed: Span) -> Challenge {
-        Challenge { registers: vec![Register::default(); targets], needed, next: now, since: now }
+    /// Begins one at the witnesses whose tables were shown to be registers.
+    pub fn new(now: Mono, shown: &[bool], needed: Span) -> Challenge {
+        let registers = shown.iter().map(|good| Register { never_took: !good, ..Register::default() }).collect();
+        Challenge { registers, needed, next: now, since: now }
     }
 
     /// How long it may run without a verdict: four times what it must stand, and at the slow rate as many echoes as a verdict takes.
@@ -208,6 +219,11 @@ impl Challenge {
         self.registers.iter().any(|r| r.written.is_some())
     }
 
+    /// A majority stood, though it is not yet shown that all of them were registers to the end.
+    pub fn stands(&self, majority: usize) -> bool {
+        majority_time(self.registers.iter().map(|r| if r.broken || r.never_took { None } else { r.stood }), majority).is_some()
+    }
+
     /// Whether a majority stood, or no majority can any more.
     pub fn verdict(&self, majority: usize) -> Verdict {
         let majority = if broken(Broken::ChallengeWithoutMajority) { 1 } else { majority };
@@ -215,7 +231,7 @@ impl Challenge {
             return Verdict::Stood(self.next);
         }
         if let Some(at) =
-            majority_time(self.registers.iter().map(|r| if r.broken || r.never_took { None } else { r.stood }), majority)
+            majority_time(self.registers.iter().map(|r| r.stood.filter(|_| r.shown && !r.broken && !r.never_took)), majority)
         {
             return Verdict::Stood(at);
         }
@@ -282,7 +298,7 @@ mod tests {
                 own.send(at(10 * n), n);
                 own.answer(at(10 * n + 1), n, timing().delivery);
             }
-            r.review(at(1000), &own, &timing());
+            r.review(at(1000), &own, None, &timing());
             assert_eq!(r.broken, broken, "{missing} missing");
         }
     }
@@ -298,11 +314,11 @@ mod tests {
                 own.answer(at(10 * n + 1), n, timing().delivery);
             }
         }
-        r.review(at(400), &own, &timing());
+        r.review(at(400), &own, None, &timing());
         assert!(!r.broken, "seven own ones passed: the network loses most of both kinds");
         own.send(at(420), 42);
         own.answer(at(421), 42, timing().delivery);
-        r.review(at(421), &own, &timing());
+        r.review(at(421), &own, None, &timing());
         assert!(r.broken, "eight passed");
     }
 
@@ -312,7 +328,7 @@ mod tests {
         for n in 0..20 {
             r.echoes.send(at(10 * n), n);
         }
-        r.review(at(1000), &Series::default(), &timing());
+        r.review(at(1000), &Series::default(), None, &timing());
         assert!(!r.broken);
     }
 

@@ -105,7 +105,9 @@ impl Node {
             }
             Some(group) if now >= self.next_control => {
                 let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| None, now);
-                self.cx.dirty |= self.cx.witness.control_sent(now, number, &self.cx.settings.witness);
+                for target in self.cx.witness.control_sent(now, number, &self.cx.settings.witness) {
+                    self.cx.counts_again(target);
+                }
                 self.next_control =
                     now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::broken::{Broken, broken};
+use super::claim::Verdict;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
 use super::grounds::Defence;
@@ -277,20 +278,43 @@ impl Group {
                     }
                 }
             }
-            (_, EchoKind::Control(_)) if cx.witness.control_back(witness, number) => {
-                let text = format!(
-                    "witness {} answers to the sender, not to its table: it proves nothing, and is not counted",
-                    witness.saturating_add(1)
-                );
-                cx.note(Level::Warn, None, Kind::Witness, text);
-                cx.dirty = true;
+            (role, EchoKind::Control(_)) => {
+                let claim = if let Role::Standby(s) = role { s.claim.as_mut() } else { None };
+                if claim.as_ref().is_some_and(|c| c.challenge.is_some() && c.proof.knows(witness, number)) {
+                    let text = "a negative control came back late: the witness may answer to the sender";
+                    return self.challenge_broken(text.into(), cx, now);
+                }
+                if !claim.is_some_and(|c| c.proof.came_back(witness, number)) && cx.witness.control_back(witness, number) {
+                    cx.answers_to_the_sender(witness);
+                }
             }
             _ => {}
         }
     }
 
+    /// An echo in the peer's name came back: the witness answers to the sender, and no claim rests on it.
+    pub(super) fn inquiry_back(&mut self, witness: usize, cx: &mut Shared, now: Mono) {
+        let Role::Standby(s) = &mut self.role else { return };
+        let Some(claim) = s.claim.as_mut() else { return };
+        claim.proof.refuse(witness);
+        let Some(c) = claim.challenge.as_mut() else { return };
+        let Some(r) = c.registers.get_mut(witness) else { return };
+        r.never_took = true;
+        if c.verdict(cx.settings.witness.register_majority()) == Verdict::NeverTook {
+            self.challenge_broken("the witness answers to the sender, and not to its table".into(), cx, now);
+        }
+    }
+
+    /// Keeps who spoke for the address while the peer says that it serves.
+    fn owner_seen(&mut self, by: Mac, cx: &Shared, now: Mono) {
+        if matches!(self.role, Role::Standby(_)) && cx.in_touch(now) && cx.peer.group(&self.name).is_some_and(|g| g.gate_open) {
+            self.owner_mac = Some(by);
+        }
+    }
+
     /// Somebody answered a probe.
     pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
+        self.owner_seen(by, cx, now);
         let in_touch = cx.in_touch(now);
         let Role::Standby(s) = &mut self.role else { return };
         // The peer answers for what it owns; who else answers is somebody to be found.
@@ -311,6 +335,7 @@ impl Group {
 
     /// Another machine announced itself as the VIP's.
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
+        self.owner_seen(by, cx, now);
         match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(o) if broken(Broken::NoDefence) => self.role = Role::Owner(o),
             Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || broken(Broken::DefenceWithoutGate) => {

@@ -105,6 +105,8 @@ pub struct Group {
     /// A third machine that was heard to have the address, and when last, for people.
     #[serde(default)]
     pub stranger: Option<(Mac, Mono)>,
+    /// The MAC that spoke for the address while the peer served: where the witness's entry belongs.
+    pub owner_mac: Option<Mac>,
     /// The epoch that the peer was heard to serve with, and since when, for people.
     pub peer_serves: Option<(Epoch, Mono)>,
 }
@@ -155,6 +157,7 @@ impl Group {
             refusal_told: None,
             table_proved: None,
             stranger: None,
+            owner_mac: None,
             peer_serves: record.and_then(|r| r.peer_serves).filter(|(_, at)| *at <= now),
         };
         let gate = match gate.filter(|until| *until > now) {

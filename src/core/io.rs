@@ -230,8 +230,11 @@ pub enum EchoKind {
     Vip(GroupId),
     /// From the guard VIP, as a challenger. Carries the newest heartbeat.
     Challenge(GroupId),
-    /// From the guard VIP without having written: it must not come back. Carries the newest heartbeat.
+    /// From the guard VIP without having written: it must not come back. It carries no heartbeat: it is to change nothing, and an
+    /// owner that hears its peer suspects it no more, just before a challenge.
     Control(GroupId),
+    /// From the peer's own address: from a register the answer goes to the peer, which takes no notice of it.
+    Inquiry,
 }
 
 /// What happened to a gate order.
@@ -367,6 +370,15 @@ pub enum Output {
         group: GroupId,
         /// Whose table.
         witness: WitnessId,
+    },
+    /// Write "guard VIP -> the owner's MAC" into a witness's neighbour table, by unicast (SAFETY R4.4 †).
+    GiveBack {
+        /// The group.
+        group: GroupId,
+        /// Whose table.
+        witness: WitnessId,
+        /// The owner's MAC.
+        to: Mac,
     },
     /// Answer (or no longer answer) unicast ARP/NS for the guard VIP that is addressed to my own MAC, as a challenger.
     AnswerUnicast {

@@ -27,6 +27,7 @@ pub mod node;
 mod owner;
 pub mod pace;
 pub mod peer;
+pub mod proof;
 pub mod ready;
 pub mod report;
 pub mod role;

@@ -183,6 +183,13 @@ impl Node {
                         let settings = cx.settings.witness.clone();
                         cx.witness.answered(now, target, number, &settings, cx.settings.timing.delivery);
                     }
+                    EchoKind::Inquiry if broken(Broken::NoInquiry) => {}
+                    EchoKind::Inquiry => {
+                        if let Some(t) = cx.witness.targets.get_mut(target) {
+                            t.inquiries.anew();
+                        }
+                        self.groups.iter_mut().for_each(|g| g.inquiry_back(target, cx, now));
+                    }
                     EchoKind::Vip(g) | EchoKind::Challenge(g) | EchoKind::Control(g) => {
                         if let Some(group) = self.groups.get_mut(usize::from(g.0)) {
                             group.echo_reply(target, kind, number, cx, now);
@@ -361,6 +368,7 @@ impl Node {
         self.review_links(now);
         self.own_echoes(now);
         self.controls(now);
+        self.inquiries(now);
         self.persist(now);
         self.beat(now);
     }

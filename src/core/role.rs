@@ -6,6 +6,7 @@ use super::claim::{Challenge, Probes};
 use super::grounds::{Defence, Grounds};
 use super::heartbeat::{Grant, Offer};
 use super::id::{Attempt, Epoch};
+use super::proof::Proof;
 use super::time::{Mono, Span};
 use super::witness::Series;
 
@@ -36,6 +37,9 @@ pub struct Standby {
 pub struct Claim {
     /// R4.3.
     pub probes: Probes,
+    /// R4.4 †, before the challenge.
+    #[serde(default)]
+    pub proof: Proof,
     /// R4.4.
     pub challenge: Option<Challenge>,
     /// No witness took the last challenge's write.

@@ -14,7 +14,7 @@ use super::link::Link;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
-use super::witness::Witness;
+use super::witness::{AWAY_AGAIN, Witness};
 
 /// What all groups share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Shared {
     pub vips: Vec<(Name, VipSet)>,
     /// The groups that this node holds, or is about to, at this moment.
     pub holding: Vec<Name>,
+    /// How often echoes in the peer's name are wanted in this step, by who wants them most often.
+    #[serde(skip)]
+    pub inquire: Option<Span>,
     numbers: u64,
     wake: Option<Mono>,
     stepped: Mono,
@@ -91,6 +94,7 @@ impl Shared {
             acked_lease: Span::ZERO,
             vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
             holding: Vec::new(),
+            inquire: None,
             numbers: 0,
             wake: None,
             stepped: now,
@@ -133,6 +137,37 @@ impl Shared {
         self.wake = None;
         self.fast = false;
         self.echoed = false;
+        self.inquire = None;
+    }
+
+    /// Whether the tables of a majority can be used for a claim.
+    pub fn registers(&self) -> bool {
+        let settings = &self.settings.witness;
+        let count = (0..).zip(&self.witness.targets).filter(|(i, w)| w.register && settings.is_register(*i)).count();
+        count >= settings.register_majority()
+    }
+
+    /// A witness was found to answer to the sender: it proves nothing.
+    pub fn answers_to_the_sender(&mut self, witness: usize) {
+        let which = witness.saturating_add(1);
+        let text = format!("witness {which} answers to the sender, not to its table: it proves nothing, and is not counted");
+        self.note(Level::Warn, None, Kind::Witness, text);
+        self.dirty = true;
+    }
+
+    /// So many negative controls stayed away that it counts again.
+    pub fn counts_again(&mut self, witness: usize) {
+        let which = witness.saturating_add(1);
+        let text = format!(
+            "witness {which} answers to its table: {AWAY_AGAIN} negative controls in a row stayed away, and it counts again"
+        );
+        self.note(Level::Info, None, Kind::Witness, text);
+        self.dirty = true;
+    }
+
+    /// Asks for echoes in the peer's name this often.
+    pub fn inquire_every(&mut self, period: Span) {
+        self.inquire = Some(self.inquire.map_or(period, |p| p.min(period)));
     }
 
     /// Whether something that is due at `at` goes along with what is sent in this step. Not for the fast rate, whose answers

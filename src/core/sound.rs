@@ -31,7 +31,7 @@ impl Settings {
             | Input::AddressGone { group: id }
             | Input::Services { group: id, .. } => group(id),
             Input::EchoReply { witness: id, kind, .. } => witness(id).and_then(|()| match kind {
-                EchoKind::Own => Ok(()),
+                EchoKind::Own | EchoKind::Inquiry => Ok(()),
                 EchoKind::Vip(id) | EchoKind::Challenge(id) | EchoKind::Control(id) => group(id),
             }),
             Input::Start(_)

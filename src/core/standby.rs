@@ -6,10 +6,14 @@ use super::event::{Kind, Level};
 use super::grounds::Grounds;
 use super::group::{Group, Next};
 use super::io::{EchoKind, Output};
+use super::proof::Proven;
 use super::role::{Claim, Role, Standby, Why};
 use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+
+/// While a challenge runs, one echo in the peer's name goes with so many of its own.
+const INQUIRE_EACH: u64 = 4;
 
 impl Group {
     pub(super) fn step_standby(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
@@ -97,11 +101,14 @@ impl Group {
 
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
         let gap = if age <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
-        let stood = claim.challenge.as_ref().map(|c| c.verdict(cx.settings.witness.register_majority()));
+        let majority = cx.settings.witness.register_majority();
+        let early = !broken(Broken::ProbesOfAnyAge);
+        let stood =
+            claim.challenge.as_ref().map(|c| (early && c.stands(majority)) || matches!(c.verdict(majority), Verdict::Stood(_)));
         let wanted = match stood {
             None => !claim.probes.unanswered(now),
-            Some(Verdict::Stood(_)) => age + PROBES + PROBE_GAP >= dead,
-            Some(_) => false,
+            Some(true) => age + PROBES + PROBE_GAP >= dead,
+            Some(false) => false,
         };
         if wanted && cx.witness.carrier {
             let gap = if stood.is_some() { PROBE_GAP } else { gap };
@@ -119,6 +126,7 @@ impl Group {
         let dark = !cx.witness.reachable && !broken(Broken::ChallengeOutlivesWitness);
         if dark && let Some(c) = claim.challenge.take() {
             claim.probes = Default::default();
+            claim.proof = Default::default();
             self.end_challenge(&c, cx);
         }
 
@@ -128,8 +136,7 @@ impl Group {
         let quiet = claim.probes.unanswered(now) || broken(Broken::ClaimUnprobed);
         let stopping = self.cold_stopping(cx);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
-        let registers = (0..).zip(&cx.witness.targets).filter(|(i, w)| w.register && cx.settings.witness.is_register(*i)).count();
-        let pointless = registers < cx.settings.witness.register_majority() && !broken(Broken::ControlIgnored);
+        let pointless = !cx.registers() && !broken(Broken::ControlIgnored);
         if let Some(why) = cx.claim_forbidden(&self.name) {
             if !std::mem::replace(&mut claim.never_took, true) {
                 let text = format!("no claim: {why}");
@@ -138,6 +145,11 @@ impl Group {
             }
             return;
         }
+        // † Before the first write it is shown that the table is a register.
+        if claim.challenge.is_none() && cx.witness.carrier {
+            let seldom = age >= dead * 4 && (!quiet || pointless);
+            claim.proof.step(self.id, self.owner_mac, seldom, cx, now);
+        }
         if claim.challenge.is_none() && quiet && reach && pointless {
             if !std::mem::replace(&mut claim.never_took, true) {
                 let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
@@ -145,16 +157,27 @@ impl Group {
                 cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
             }
         } else if claim.challenge.is_none() && quiet && reach && !stopping {
-            claim.challenge = Some(Challenge::new(now, cx.witness.targets.len(), cx.challenge_time()));
-            claim.never_took = false;
-            cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !broken(Broken::ChallengerSilent) });
+            match claim.proof.proven(cx, now) {
+                Proven::NotYet => {}
+                Proven::Registers(good) => {
+                    claim.proof.end();
+                    claim.challenge = Some(Challenge::new(now, &good, cx.challenge_time()));
+                    claim.never_took = false;
+                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !broken(Broken::ChallengerSilent) });
+                }
+                Proven::Never => {
+                    let text = "the witness answers to the sender, or its table goes on naming this node: it shows nothing";
+                    self.stood_down(s, text.into(), cx, now);
+                    return;
+                }
+            }
         }
         let Some(c) = claim.challenge.as_mut() else {
             cx.wake(now + t.echo_period());
             return;
         };
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
-            r.review(now, &w.own, &t);
+            r.review(now, &w.own, w.inquiries.newest(), &t);
             // † A witness whose table is no register lets every challenge stand.
             r.never_took |= !w.register && !broken(Broken::ControlIgnored);
         }
@@ -180,6 +203,9 @@ impl Group {
             }
             Verdict::Running | Verdict::Stood(_) => {}
         }
+        // † To the end: the last one that counts is sent after the challenge has stood.
+        let each = if c.registers.iter().any(|r| r.stood.is_some() && !r.shown) { 1 } else { INQUIRE_EACH };
+        cx.inquire_every(t.echo_period() * each);
         if now >= c.next {
             c.next = now + t.echo_period();
             cx.echoed = true;
@@ -218,6 +244,7 @@ impl Group {
         if let Some(c) = &mut s.claim {
             c.challenge = None;
             c.probes = Default::default();
+            c.proof = Default::default();
         }
         cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
         self.challenged = self.challenged.saturating_add(1);

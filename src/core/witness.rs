@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
 use super::pace::Pace;
+use super::proof::Away;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
 
 /// So many answered echoes are remembered, to be set against missing ones of another kind.
 const PASSED_KEPT: usize = 32;
 /// Negative controls that must stay away in a row: at 30 % loss fewer would not tell a register from bad luck.
-const AWAY_ENOUGH: u32 = 8;
+pub const AWAY_ENOUGH: u32 = 8;
 /// The same for a witness that was seen to answer to the sender: it is believed again only by what 60 % loss does not bring about.
-const AWAY_AGAIN: u32 = 64;
+pub const AWAY_AGAIN: u32 = 64;
 /// So many negative controls may still come back late.
 const CONTROLS_KEPT: usize = 16;
 
@@ -133,6 +134,9 @@ pub struct Target {
     controls: VecDeque<(u64, Mono)>,
     /// Negative controls in a row that stayed away while an echo from the own address passed.
     pub away: u32,
+    /// Echoes in the peer's own name: none may come back, whatever the table says of the VIP.
+    #[serde(default)]
+    pub inquiries: Away,
 }
 
 impl Target {
@@ -175,6 +179,7 @@ impl Witness {
             pace: Pace::default(),
             controls: VecDeque::new(),
             away: 0,
+            inquiries: Away::default(),
         };
         Witness {
             targets: (0..usize::from(settings.targets)).map(target).collect(),
@@ -189,14 +194,14 @@ impl Witness {
     }
 
     /// A negative control goes out. One that does not come back may have been lost: only several in a row, each while an echo
-    /// from the own address passed, say that the table is a register. Returns whether a witness counts again.
-    pub fn control_sent(&mut self, now: Mono, number: u64, settings: &WitnessSettings) -> bool {
-        let mut news = false;
-        for (_, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
+    /// from the own address passed, say that the table is a register. Returns which witnesses count again.
+    pub fn control_sent(&mut self, now: Mono, number: u64, settings: &WitnessSettings) -> Vec<usize> {
+        let mut news = Vec::new();
+        for (target, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
             if t.controls.back().is_some_and(|(_, sent)| t.own.answered.is_some_and(|at| at >= *sent)) {
                 t.away = t.away.saturating_add(1);
-                if t.proven_register() {
-                    news |= !std::mem::replace(&mut t.register, true);
+                if t.proven_register() && !std::mem::replace(&mut t.register, true) {
+                    news.push(target);
                 }
             }
             if t.controls.len() == CONTROLS_KEPT {
@@ -252,6 +257,7 @@ impl Witness {
         let limit = if broken(Broken::NoHysteresis) { settings.interval + delivery } else { settings.witness_time(delivery) };
         for t in &mut self.targets {
             t.own.expire(now, delivery);
+            t.inquiries.review(now, &t.own, delivery);
             if t.own.missed > 0 {
                 t.slowly ^= t.streak > 0 && !t.reachable;
                 t.streak = 0;

@@ -155,7 +155,9 @@ impl Actuators {
                         let _ = self.echoes.open();
                     }
                 }
-                EchoKind::Vip(g) | EchoKind::Challenge(g) | EchoKind::Control(g) => {
+                EchoKind::Inquiry => quietly("echo in the peer's name", self.public.inquire(witness, 0)),
+                EchoKind::Control(g) => quietly("negative control", self.public.vip_echo(g, witness, kind, number, &[])),
+                EchoKind::Vip(g) | EchoKind::Challenge(g) => {
                     let frame = self.vip_paths.get(usize::from(g.0)).and_then(|path| self.outbox.seal(path)).unwrap_or_default();
                     match self.public.vip_echo(g, witness, kind, number, &frame) {
                         Ok(false) if !frame.is_empty() => self.left_out.note(clock::now(), frame.len()),
@@ -165,6 +167,7 @@ impl Actuators {
             },
             Output::Probe { group } => quietly("address probe", self.public.probe(group)),
             Output::Write { group, witness } => quietly("challenge", self.public.write(group, witness)),
+            Output::GiveBack { group, witness, to } => quietly("entry given back", self.public.give_back(group, witness, to)),
             Output::AnswerUnicast { group, on } => self.public.answer_unicast(group, on),
             Output::Announce { group } => quietly("announcement", self.public.announce(group)),
             Output::Gate { group, generation, order } => self.gate.order(group, generation, order),
@@ -229,7 +232,8 @@ impl Actuators {
             PublicEvent::Answered { group, by } => self.said.once(Input::Answered { group, by }),
             PublicEvent::Announced { group, by } => self.said.once(Input::Announced { group, by }),
             PublicEvent::WitnessAsks { group } => self.said.once(Input::WitnessAsks { group }),
-            PublicEvent::FollowsSender { .. } => None,
+            // Which of them came back is all one: the tag's secret is of this life.
+            PublicEvent::FollowsSender { witness } => Some(Input::EchoReply { witness, kind: EchoKind::Inquiry, number: 0 }),
             PublicEvent::SocketLost { interface } => {
                 tracing::debug!("packet socket on {interface} lost");
                 None

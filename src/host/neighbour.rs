@@ -128,15 +128,20 @@ pub fn gratuitous(mine: Mac, address: IpAddr) -> Vec<u8> {
 /// `to` is the target's MAC; without it the whole link (or the target's solicited-node group) hears it. None when the two
 /// addresses are of different families.
 pub fn write(mine: Mac, sender: IpAddr, target: IpAddr, to: Option<Mac>) -> Option<Vec<u8>> {
+    write_for(mine, mine, sender, target, to)
+}
+
+/// As [`write`], from this interface and for another MAC: `sender` is at `owner`.
+pub fn write_for(mine: Mac, owner: Mac, sender: IpAddr, target: IpAddr, to: Option<Mac>) -> Option<Vec<u8>> {
     match (sender, target) {
         (IpAddr::V4(sender), IpAddr::V4(target)) => {
             let to = to.unwrap_or(BROADCAST);
-            Some(Arp { from: mine, to, request: true, sender: (mine, sender), target: (NOBODY, target) }.frame())
+            Some(Arp { from: mine, to, request: true, sender: (owner, sender), target: (NOBODY, target) }.frame())
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             let group = solicited_node(target);
             let (to, destination) = to.map_or((multicast_mac(group), group), |to| (to, target));
-            Some(Solicitation { from: mine, to, source, destination, target, link: Some(mine) }.frame())
+            Some(Solicitation { from: mine, to, source, destination, target, link: Some(owner) }.frame())
         }
         _ => None,
     }

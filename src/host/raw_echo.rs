@@ -90,7 +90,7 @@ impl Purpose {
     /// The purpose of an echo of the core's; None for those from the own address, which are no raw echoes.
     pub fn of(kind: EchoKind) -> Option<Purpose> {
         match kind {
-            EchoKind::Own => None,
+            EchoKind::Own | EchoKind::Inquiry => None,
             EchoKind::Vip(group) => Some(Purpose::Vip(group)),
             EchoKind::Challenge(group) => Some(Purpose::Challenge(group)),
             EchoKind::Control(group) => Some(Purpose::Control(group)),

@@ -294,6 +294,7 @@ fn read_beat(part: Value, last: Option<&Heartbeat>) -> Result<Heartbeat, String>
 fn echo(to: &mut Vec<u8>, witness: u8, kind: EchoKind, number: u64) {
     let (letter, group) = match kind {
         EchoKind::Own => (b'o', None),
+        EchoKind::Inquiry => (b'i', None),
         EchoKind::Vip(g) => (b'v', Some(g)),
         EchoKind::Challenge(g) => (b'c', Some(g)),
         EchoKind::Control(g) => (b'n', Some(g)),
@@ -309,10 +310,13 @@ fn echo(to: &mut Vec<u8>, witness: u8, kind: EchoKind, number: u64) {
 }
 
 fn read_kind(part: &Value) -> Result<EchoKind, String> {
-    let wrong = || format!("an echo of the kind {part}; allowed: \"o\", \"v0\", \"c0\", \"n0\" and so on");
+    let wrong = || format!("an echo of the kind {part}; allowed: \"o\", \"i\", \"v0\", \"c0\", \"n0\" and so on");
     let text = part.as_str().ok_or_else(wrong)?;
     if text == "o" {
         return Ok(EchoKind::Own);
+    }
+    if text == "i" {
+        return Ok(EchoKind::Inquiry);
     }
     let (letter, group) = text.split_at_checked(1).ok_or_else(wrong)?;
     let group = GroupId(group.parse().map_err(|_| wrong())?);

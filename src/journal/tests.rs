@@ -401,7 +401,13 @@ mod any {
 
     fn kind() -> impl Strategy<Value = EchoKind> {
         let g = GroupId(0);
-        prop_oneof![Just(EchoKind::Own), Just(EchoKind::Vip(g)), Just(EchoKind::Challenge(g)), Just(EchoKind::Control(g))]
+        prop_oneof![
+            Just(EchoKind::Own),
+            Just(EchoKind::Inquiry),
+            Just(EchoKind::Vip(g)),
+            Just(EchoKind::Challenge(g)),
+            Just(EchoKind::Control(g))
+        ]
     }
 
     fn input() -> impl Strategy<Value = Input> {

@@ -31,10 +31,15 @@ impl World {
         match frame {
             Frame::Write(group) => self.named(witness, usize::from(group.0), from, false),
             Frame::Answer(group) => self.named(witness, usize::from(group.0), from, true),
+            Frame::GiveBack(group, node) => self.named(witness, usize::from(group.0), node, false),
             Frame::Lie(group) => self.named(witness, usize::from(group.0), FOREIGN, false),
             Frame::Relay(link, beat) => {
                 if self.network.relay_blocked {
                     return;
+                }
+                if self.witnesses[witness].last_hop {
+                    let input = Input::EchoReply { witness: Self::witness_id(witness), kind: EchoKind::Inquiry, number: 0 };
+                    return self.reply_of(witness, from, None, input);
                 }
                 let place = usize::from(link.0);
                 let way = self.network.path(place, from, 1 - from);
@@ -54,6 +59,11 @@ impl World {
                 let reply = Input::EchoReply { witness: Self::witness_id(witness), kind, number };
                 let group = match kind {
                     EchoKind::Own => return self.reply_of(witness, from, None, reply),
+                    // From a register it goes to the peer, which takes no notice.
+                    EchoKind::Inquiry if self.witnesses[witness].last_hop && !self.network.relay_blocked => {
+                        return self.reply_of(witness, from, None, reply);
+                    }
+                    EchoKind::Inquiry => return,
                     EchoKind::Vip(group) | EchoKind::Challenge(group) | EchoKind::Control(group) => group,
                 };
                 if self.witnesses[witness].last_hop {
@@ -65,6 +75,9 @@ impl World {
                     Some(node) => {
                         if let Some(beat) = beat {
                             self.reply_of(witness, node, None, Input::HeardByTable { group, beat });
+                        } else {
+                            // Sent all the same, and of no use to whom it reaches.
+                            self.network.send(self.now, self.pair.public(), station(witness), node);
                         }
                     }
                     None => self.ask_all(witness, usize::from(group.0)),

@@ -85,6 +85,7 @@ pub struct Network {
     /// The most bytes of a packet on the public link; the nodes' kernels refuse to send a longer one there.
     pub mtu: usize,
     rng: Rng,
+    aside: Rng,
 }
 
 impl Network {
@@ -97,6 +98,7 @@ impl Network {
             relay_blocked: false,
             mtu: 1500,
             rng: Rng::stream(seed, 1),
+            aside: Rng::stream(seed, 4),
         }
     }
 
@@ -134,8 +136,15 @@ impl Network {
 
     /// Draws what happens to one frame.
     pub fn send(&mut self, now: Moment, link: usize, from: Station, to: Station) -> Arrivals {
-        let path = &mut self.paths[link][from * self.stations + to];
-        let rng = &mut self.rng;
+        Self::draw(&mut self.paths[link][from * self.stations + to], &mut self.rng, now)
+    }
+
+    /// The same for frames that only ask, with dice of their own: more or fewer of them leave the fate of all others as it was.
+    pub fn send_aside(&mut self, now: Moment, link: usize, from: Station, to: Station) -> Arrivals {
+        Self::draw(&mut self.paths[link][from * self.stations + to], &mut self.aside, now)
+    }
+
+    fn draw(path: &mut Path, rng: &mut Rng, now: Moment) -> Arrivals {
         if path.cut {
             return [None, None];
         }

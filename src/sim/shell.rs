@@ -79,15 +79,15 @@ impl World {
             Output::Send { beat, links } => self.send_beat(node, &beat, &links),
             Output::Echo { witness, kind, number } => {
                 let beat = match kind {
-                    EchoKind::Own => None,
+                    EchoKind::Own | EchoKind::Inquiry | EchoKind::Control(_) => None,
                     _ if broken(Broken::EchoWithoutHeartbeat) => None,
-                    EchoKind::Vip(_) | EchoKind::Challenge(_) | EchoKind::Control(_) if !self.fits(node) => {
+                    EchoKind::Vip(_) | EchoKind::Challenge(_) if !self.fits(node) => {
                         if broken(Broken::LongEchoUnsent) {
                             return;
                         }
                         None
                     }
-                    EchoKind::Vip(group) | EchoKind::Challenge(group) | EchoKind::Control(group) => self.over_table(node, group),
+                    EchoKind::Vip(group) | EchoKind::Challenge(group) => self.over_table(node, group),
                 };
                 self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
             }
@@ -101,6 +101,10 @@ impl World {
                 }
             }
             Output::Write { group, witness } => self.toward_witness(node, usize::from(witness.0), Frame::Write(group)),
+            Output::GiveBack { group, witness, to } => {
+                let named = (0..2).find(|node| super::world::mac(*node) == to).unwrap_or(super::gateway::FOREIGN);
+                self.toward_witness(node, usize::from(witness.0), Frame::GiveBack(group, named));
+            }
             Output::AnswerUnicast { group, on } => self.machines[node].answers_unicast[usize::from(group.0)] = on,
             Output::Announce { group } => {
                 for witness in 0..self.witnesses.len() {
@@ -303,7 +307,10 @@ impl World {
         if !self.machines[node].carrier[public] || witness >= self.witnesses.len() {
             return;
         }
-        let [first, second] = self.network.send(self.now, public, node, station(witness));
+        let [first, second] = match frame {
+            Frame::Echo(EchoKind::Inquiry, ..) => self.network.send_aside(self.now, public, node, station(witness)),
+            _ => self.network.send(self.now, public, node, station(witness)),
+        };
         if let Some(at) = second {
             self.queue.push(at, Event::AtWitness(witness, node, frame.clone()));
         }

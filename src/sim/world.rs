@@ -39,6 +39,8 @@ pub enum Order {
 pub enum Frame {
     /// VIP -> sender's MAC.
     Write(GroupId),
+    /// VIP -> this node's MAC, in its name.
+    GiveBack(GroupId, usize),
     /// An echo request; from the VIP it carries a heartbeat.
     Echo(EchoKind, u64, Option<Beat>),
     /// A heartbeat to be passed on over this link.

@@ -124,7 +124,7 @@ enum What {
 
 enum AtGateway {
     Echo(EchoKind, u64, Option<Arc<Heartbeat>>),
-    Write,
+    Write(Option<usize>),
 }
 
 /// The whole world.
@@ -497,13 +497,17 @@ impl World {
 
     fn at_gateway(&mut self, i: usize, frame: AtGateway) {
         let (kind, number, beat) = match frame {
-            AtGateway::Write => {
-                self.entry = Some(i);
+            AtGateway::Write(owner) => {
+                self.entry = owner;
                 return;
             }
             AtGateway::Echo(kind, number, beat) => (kind, number, beat),
         };
         let reply = What::Frame(i, Input::EchoReply { witness: Default::default(), kind, number });
+        // From a register the answer to the peer's own address goes to the peer, which takes no notice.
+        if kind == EchoKind::Inquiry {
+            return;
+        }
         if kind == EchoKind::Own {
             if self.reaches_gateway(i) {
                 self.later(LATENCY, reply);
@@ -568,7 +572,7 @@ impl World {
             Output::Echo { kind, number, .. } => {
                 let gated = matches!(kind, EchoKind::Vip(_)) && !self.answers(i);
                 if self.reaches_gateway(i) && !gated {
-                    let beat = self.m[i].newest.clone();
+                    let beat = self.m[i].newest.clone().filter(|_| !matches!(kind, EchoKind::Control(_)));
                     self.later(LATENCY, What::Gateway(i, AtGateway::Echo(kind, number, beat)));
                 }
             }
@@ -579,7 +583,13 @@ impl World {
             }
             Output::Write { .. } => {
                 if self.reaches_gateway(i) {
-                    self.later(LATENCY, What::Gateway(i, AtGateway::Write));
+                    self.later(LATENCY, What::Gateway(i, AtGateway::Write(Some(i))));
+                }
+            }
+            Output::GiveBack { to, .. } => {
+                if self.reaches_gateway(i) {
+                    let owner = (0..2).find(|n| mac(*n) == to);
+                    self.later(LATENCY, What::Gateway(i, AtGateway::Write(owner)));
                 }
             }
             Output::Announce { group } => {
@@ -587,7 +597,7 @@ impl World {
                     return;
                 }
                 if self.reaches_gateway(i) {
-                    self.later(LATENCY, What::Gateway(i, AtGateway::Write));
+                    self.later(LATENCY, What::Gateway(i, AtGateway::Write(Some(i))));
                 }
                 if self.passes(LAN, i) {
                     self.later(LATENCY, What::Frame(i ^ 1, Input::Announced { group, by: mac(i) }));

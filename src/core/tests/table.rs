@@ -330,6 +330,7 @@ fn words(outputs: &[Output]) -> Vec<&'static str> {
         Output::Send { .. } | Output::Echo { .. } | Output::Note(_) => None,
         Output::Probe { .. } => Some("probes"),
         Output::Write { .. } => Some("writes the register"),
+        Output::GiveBack { .. } => Some("gives the register back"),
         Output::AnswerUnicast { on: true, .. } => Some("answers as a challenger"),
         Output::AnswerUnicast { on: false, .. } => Some("answers no more"),
         Output::Announce { .. } => Some("announces"),

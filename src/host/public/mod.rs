@@ -179,6 +179,15 @@ impl PublicSide {
         send_on(&self.links, 0, |mine| neighbour::write(mine, vip, address, Some(to)))
     }
 
+    /// Writes "guard VIP -> the owner's MAC" into one witness's table, heard by nobody else (SAFETY R4.4 †).
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn give_back(&mut self, group: GroupId, witness: WitnessId, owner: Mac) -> Result<(), SendError> {
+        let (vip, address, to) = self.guard(group, witness)?;
+        send_on(&self.links, 0, |mine| neighbour::write_for(mine, owner, vip, address, Some(to)))
+    }
+
     /// Answers, or no longer answers, a witness's questions for the group's VIPs that were addressed to my own MAC, as a
     /// challenger whose kernel does not have the address.
     pub fn answer_unicast(&mut self, group: GroupId, on: bool) {

@@ -67,6 +67,11 @@ impl View<'_> {
         let tag = &reply.tag;
         let foreign = tag.sender != node;
         match tag.purpose {
+            // One's own, come back: as an inquiry.
+            Purpose::Relay if !foreign && tag.life == life && !self.own.contains(&reply.destination) => {
+                let witness = WitnessId(u8::try_from(witness).unwrap_or(u8::MAX));
+                Some(Verdict::Seen(PublicEvent::FollowsSender { witness }))
+            }
             Purpose::Relay => (foreign && self.own.contains(&reply.destination))
                 .then(|| Verdict::Seen(PublicEvent::Relayed { frame: reply.frame.to_vec() })),
             Purpose::Inquiry => (!foreign && tag.life == life).then(|| {

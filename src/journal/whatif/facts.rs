@@ -56,7 +56,7 @@ impl Asks {
         match kind {
             EchoKind::Own => Some(Asks::Reach),
             EchoKind::Vip(g) | EchoKind::Challenge(g) => Some(Asks::Table(g.0)),
-            EchoKind::Control(_) => None,
+            EchoKind::Control(_) | EchoKind::Inquiry => None,
         }
     }
 }

@@ -313,6 +313,11 @@ impl<'a> World<'a> {
                     self.outcome.assumed.probes = self.outcome.assumed.probes.saturating_add(1);
                 }
             }
+            Output::GiveBack { group, .. } => {
+                if let Some(named) = self.named.get_mut(usize::from(group.0)) {
+                    *named = false;
+                }
+            }
             Output::Write { group, .. } | Output::Announce { group } => {
                 if let Some(named) = self.named.get_mut(usize::from(group.0)) {
                     *named = true;

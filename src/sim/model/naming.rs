@@ -66,6 +66,7 @@ fn canonical(item: &Item, out: &mut Vec<u8>, bases: &Bases) {
         }
         Item::Probe(at) => out.extend([0x03, *at as u8]),
         Item::Gateway(at, Ask::Write) => out.extend([0x04, *at as u8]),
+        Item::Gateway(at, Ask::GiveBack) => out.extend([0x07, *at as u8]),
         Item::Gateway(at, Ask::Echo(kind, number, beat)) => {
             out.extend([0x05, *at as u8]);
             out.extend(number.wrapping_sub(bases.numbers[*at]).to_le_bytes());

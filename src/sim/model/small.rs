@@ -43,6 +43,8 @@ pub enum Item {
 pub enum Ask {
     /// The VIP is the sender's.
     Write,
+    /// The VIP is the other's.
+    GiveBack,
     /// An echo.
     Echo(EchoKind, u64, Option<Beat>),
 }
@@ -287,6 +289,7 @@ impl Small {
     fn at_gateway(&mut self, from: usize, ask: Ask) {
         match ask {
             Ask::Write => self.entry = Some(from),
+            Ask::GiveBack => self.entry = Some(1 - from),
             Ask::Echo(kind, number, beat) => {
                 let reply = Input::EchoReply { witness: WitnessId(0), kind, number };
                 let to = if kind == EchoKind::Own { Some(from) } else { self.entry };
@@ -383,12 +386,16 @@ impl Small {
                 side.given[0] = number;
                 side.newest = Some(beat);
             }
+            // The gateway is a register, and the other side takes no notice.
+            Output::Echo { kind: EchoKind::Inquiry, number, .. } => self.give(at, number),
             Output::Echo { kind, number, .. } => {
                 self.give(at, number);
-                let beat = if kind == EchoKind::Own { None } else { self.sides[at].newest.clone() };
+                let beat =
+                    if matches!(kind, EchoKind::Own | EchoKind::Control(_)) { None } else { self.sides[at].newest.clone() };
                 self.to_gateway(at, Ask::Echo(kind, number, beat));
             }
             Output::Write { .. } => self.to_gateway(at, Ask::Write),
+            Output::GiveBack { .. } => self.to_gateway(at, Ask::GiveBack),
             Output::Announce { .. } => {
                 self.to_gateway(at, Ask::Write);
                 if !self.cut[at][1] {

@@ -1,0 +1,303 @@
+//! What shows that a witness's table is a register, before a challenge writes into it (SAFETY R4.4 †): negative controls of the
+//! claim's own, and echoes in the peer's own name.
+//!
+//! An unwritten VIP-sourced echo comes back from a register only when its entry names this node, and from a witness that answers
+//! to the sender always. To tell the two apart the entry is given to another MAC, and the control repeated. An echo in the peer's
+//! name comes back from no register; where the network lets none pass it shows nothing.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::broken::{Broken, broken};
+use super::id::{GroupId, Mac, WitnessId};
+use super::io::{EchoKind, Output};
+use super::node::Node;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
+
+/// Where a limit on echoes rules, a row without a gap is no luck: fewer are enough.
+const AWAY_SLOWLY: u32 = 3;
+/// The entry is given back so often: a frame may be lost.
+const GIVE_BACKS: u32 = 4;
+/// What a control has shown is good for so long.
+const AGE: Span = Span::secs(1);
+/// So many on their way are remembered.
+const KEPT: usize = 64;
+/// Between two controls once the peer has been silent for long.
+const SELDOM: Span = Span::millis(500);
+/// Nobody's MAC, locally administered: where the entry goes when nobody is known to be the owner.
+const NOBODY: Mac = Mac([0x02, 0x74, 0x62, 0, 0, 0x01]);
+
+/// Echoes to one witness that must not come back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Away {
+    pending: VecDeque<(u64, Mono)>,
+    /// The first and the last number of this row.
+    row: Option<(u64, u64)>,
+    /// When the last one went out.
+    last: Option<Mono>,
+    /// Number and send time of the newest one that stayed away.
+    counted: Option<(u64, Mono)>,
+    /// So many in a row have stayed away, each while an echo from the own address passed.
+    pub count: u32,
+}
+
+impl Away {
+    /// One goes out. After a pause of more than `pause` the row begins anew.
+    pub fn send(&mut self, now: Mono, number: u64, pause: Span) {
+        if self.last.is_none_or(|at| now.since(at) > pause) {
+            self.anew();
+        }
+        if self.pending.len() == KEPT {
+            self.pending.pop_front();
+        }
+        self.pending.push_back((number, now));
+        self.row = Some((self.row.map_or(number, |(first, _)| first), number));
+        self.last = Some(now);
+    }
+
+    /// Counts those that had their time, and by whose time an echo from the own address passed.
+    pub fn review(&mut self, now: Mono, own: &Series, delivery: Span) {
+        while let Some((_, sent)) = self.pending.front()
+            && now.since(*sent) > delivery
+            && own.answered.is_some_and(|at| at >= *sent)
+        {
+            self.counted = self.pending.pop_front();
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Whether one that came back belongs to this row, however late it is.
+    pub fn knows(&self, number: u64) -> bool {
+        self.row.is_some_and(|(first, last)| (first..=last).contains(&number))
+    }
+
+    /// When the last one went out.
+    pub fn last(&self) -> Option<Mono> {
+        self.last
+    }
+
+    /// The send time of the newest one that stayed away.
+    pub fn newest(&self) -> Option<Mono> {
+        self.counted.map(|(_, sent)| sent)
+    }
+
+    /// Something is written: those on their way may be overtaken by the write and come back.
+    pub fn end(&mut self) {
+        self.pending.clear();
+        self.row = self.row.zip(self.counted).map(|((first, _), (last, _))| (first, last));
+    }
+
+    /// The row begins anew: what is still on its way belongs to none.
+    pub fn anew(&mut self) {
+        *self = Away { last: self.last, ..Away::default() };
+    }
+
+    /// When the oldest on its way will have had its time.
+    pub fn deadline(&self, delivery: Span) -> Option<Mono> {
+        self.pending.front().map(|(_, sent)| *sent + delivery + Span(1))
+    }
+}
+
+/// The controls of one claim to one witness.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Asked {
+    away: Away,
+    /// One came back, and the entry was not yet given back for it.
+    back: bool,
+    gave_back: u32,
+    /// They come back although the entry was given back, or echoes in the peer's name do.
+    refused: bool,
+}
+
+/// The proof of one claim.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Proof {
+    asked: Vec<Asked>,
+    next: Mono,
+    /// When the first control went out.
+    since: Option<Mono>,
+}
+
+/// How far it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Proven {
+    /// Not yet.
+    NotYet,
+    /// These witnesses' tables are registers, and they are a majority.
+    Registers(Vec<bool>),
+    /// No majority can be shown.
+    Never,
+}
+
+impl Proof {
+    /// Sends what is due and counts what stayed away; `seldom` when the peer has been silent for long; `owner` is where the entry
+    /// belongs, if that is known.
+    pub fn step(&mut self, group: GroupId, owner: Option<Mac>, seldom: bool, cx: &mut Shared, now: Mono) {
+        let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
+        self.asked.resize_with(cx.witness.targets.len(), Asked::default);
+        if !cx.witness.reachable {
+            return;
+        }
+        let period = if seldom { SELDOM } else { period };
+        if now >= self.next {
+            let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
+            let (number, asked) = cx.echo_all(EchoKind::Control(group), |target| lasts.get(target).copied().flatten(), now);
+            for (_, a) in self.asked.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
+                a.away.send(now, number, AGE);
+            }
+            cx.echoed = true;
+            self.since.get_or_insert(now);
+            self.next = now + period;
+        }
+        cx.wake(self.next);
+        cx.inquire_every(period);
+        for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
+            a.away.review(now, &w.own, delivery);
+            // The entry is taken from nobody where echoes in the peer's name come back: they have their time first.
+            if a.back && w.inquiries.count >= enough(w) {
+                a.back = false;
+                a.gave_back = a.gave_back.saturating_add(1);
+                a.away.anew();
+                cx.out.push_back(Output::GiveBack { group, witness: WitnessId(i), to: owner.unwrap_or(NOBODY) });
+            }
+        }
+        if let Some(at) = self.asked.iter().filter_map(|a| a.away.deadline(delivery)).min() {
+            cx.wake(at);
+        }
+        self.believe_again(cx);
+    }
+
+    /// A witness that was struck off counts again when so many stay away as no loss of a network explains.
+    fn believe_again(&self, cx: &mut Shared) {
+        for (i, _) in self.asked.iter().enumerate().filter(|(_, a)| !a.refused && a.away.count >= AWAY_AGAIN) {
+            let register = cx.settings.witness.is_register(i);
+            if cx.witness.targets.get_mut(i).is_some_and(|w| register && !std::mem::replace(&mut w.register, true)) {
+                cx.counts_again(i);
+            }
+        }
+    }
+
+    /// A control came back. Says whether it was one of these.
+    pub fn came_back(&mut self, target: usize, number: u64) -> bool {
+        let Some(a) = self.asked.get_mut(target).filter(|a| a.away.knows(number)) else { return false };
+        a.away.anew();
+        a.back = true;
+        a.refused |= a.gave_back >= GIVE_BACKS;
+        true
+    }
+
+    /// An echo in the peer's name came back: this witness answers to the sender.
+    pub fn refuse(&mut self, target: usize) {
+        if let Some(a) = self.asked.get_mut(target) {
+            a.refused = true;
+        }
+    }
+
+    /// A challenge begins: no more controls.
+    pub fn end(&mut self) {
+        self.asked.iter_mut().for_each(|a| a.away.end());
+    }
+
+    /// Whether a control that came back belongs to it.
+    pub fn knows(&self, target: usize, number: u64) -> bool {
+        self.asked.get(target).is_some_and(|a| a.away.knows(number))
+    }
+
+    /// How far it is.
+    pub fn proven(&self, cx: &Shared, now: Mono) -> Proven {
+        let settings = &cx.settings.witness;
+        if broken(Broken::WriteUnproven) {
+            return Proven::Registers(vec![true; cx.witness.targets.len()]);
+        }
+        let (mut good, mut open) = (vec![false; cx.witness.targets.len()], 0_usize);
+        for (i, (g, w)) in good.iter_mut().zip(&cx.witness.targets).enumerate().filter(|(i, _)| settings.is_register(*i)) {
+            let Some(a) = self.asked.get(i).filter(|a| !a.refused && w.register) else { continue };
+            let fresh = a.away.last.is_some_and(|at| now.since(at) <= AGE + settings.interval);
+            if fresh && a.away.count >= enough(w) && !a.back {
+                *g = true;
+            } else if w.reachable {
+                open = open.saturating_add(1);
+            }
+        }
+        let patience = (cx.settings.timing.echo_period() * u64::from(AWAY_ENOUGH) + cx.settings.timing.delivery) * 2;
+        let waited = self.since.is_some_and(|at| now.since(at) > patience);
+        let count = good.iter().filter(|g| **g).count();
+        if count >= settings.register_majority() && (open == 0 || waited) {
+            Proven::Registers(good)
+        } else if self.asked.iter().any(|a| a.refused) && count.saturating_add(open) < settings.register_majority() {
+            Proven::Never
+        } else {
+            Proven::NotYet
+        }
+    }
+}
+
+/// So many in a row show something.
+fn enough(witness: &Target) -> u32 {
+    if witness.pace.slow_only() { AWAY_SLOWLY } else { AWAY_ENOUGH }
+}
+
+impl Node {
+    /// Echoes in the peer's own name, as often as a claim wants them: from a witness that answers to the sender they come back,
+    /// whoever asks and whomever its table names (SAFETY R4.4 †).
+    pub(super) fn inquiries(&mut self, now: Mono) {
+        let cx = &mut self.cx;
+        let delivery = cx.settings.timing.delivery;
+        let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
+        let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
+        let next = last.map_or(now, |at| at + period);
+        if now >= next {
+            let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
+            let (number, asked) = cx.echo_all(EchoKind::Inquiry, |target| lasts.get(target).copied().flatten(), now);
+            for (_, t) in cx.witness.targets.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
+                t.inquiries.send(now, number, AGE + cx.settings.witness.interval);
+            }
+        }
+        cx.wake(if now < next { next } else { now + period });
+        if let Some(at) = cx.witness.targets.iter().filter_map(|t| t.inquiries.deadline(delivery)).min() {
+            cx.wake(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIVERY: Span = Span::millis(50);
+
+    fn at(ms: u64) -> Mono {
+        Mono::ZERO + Span::millis(ms)
+    }
+
+    #[test]
+    fn only_what_an_own_echo_outlived_has_stayed_away() {
+        let (mut away, mut own) = (Away::default(), Series::default());
+        for n in 0..4 {
+            away.send(at(10 * n), n, AGE);
+        }
+        away.review(at(200), &own, DELIVERY);
+        assert_eq!(away.count, 0, "the witness answers nothing at all");
+        own.send(at(15), 0);
+        own.answer(at(16), 0, DELIVERY);
+        away.review(at(60), &own, DELIVERY);
+        assert_eq!(away.count, 1, "the second one has its time until 60 ms and a moment");
+        away.review(at(200), &own, DELIVERY);
+        assert_eq!(away.count, 2, "two were sent before the own echo that passed");
+    }
+
+    #[test]
+    fn a_row_knows_its_own_however_late_and_none_from_before_a_pause() {
+        let mut away = Away::default();
+        away.send(at(0), 7, AGE);
+        away.send(at(10), 9, AGE);
+        assert!(away.knows(7) && away.knows(9) && !away.knows(10));
+        away.send(at(2_000), 12, AGE);
+        assert!(!away.knows(9) && away.knows(12));
+        away.anew();
+        assert!(!away.knows(12));
+    }
+}
