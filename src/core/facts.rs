@@ -62,7 +62,12 @@ impl Group {
         match &mut self.role {
             Role::Opening(o) if o.generation == generation => match report {
                 GateReport::Opened | GateReport::Renewed => o.gate = true,
-                other => self.opening_failed(format!("the gate does not open: {other:?}"), cx, now),
+                other => {
+                    // As soon as the kernel makes gates again this node is as fit as before.
+                    let ends = matches!(other, GateReport::Unguarded(_)).then_some(self.unfit_until);
+                    self.opening_failed(format!("the gate does not open: {other:?}"), cx, now);
+                    self.unfit_until = ends.unwrap_or(self.unfit_until);
+                }
             },
             Role::Leaving(l) if l.generation == generation => match report {
                 GateReport::Failed(reason) => {
@@ -198,6 +203,10 @@ impl Group {
             o.refresh = now;
             return;
         }
+        if o.lacking.is_some() {
+            o.missing = true;
+            return;
+        }
         let attempt = cx.attempt();
         cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Add(lifetime(lease)) });
         o.announce_now(now);
@@ -292,6 +301,15 @@ impl Group {
     /// Somebody answered a probe.
     pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
         let in_touch = cx.in_touch(now);
+        if let Role::Owner(o) = &mut self.role
+            && let Some(probes) = &mut o.lacking
+        {
+            if probes.answered.is_none() {
+                let text = format!("not added: {by} answers for an address whose interface is back");
+                cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
+            }
+            probes.answer(now, by);
+        }
         let Role::Standby(s) = &mut self.role else { return };
         // The peer answers for what it owns; who else answers is somebody to be found.
         let peers = cx.peer.group(&self.name).is_some_and(|g| g.role != BeatRole::Standby);

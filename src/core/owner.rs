@@ -138,11 +138,12 @@ impl Group {
             o.announce = now + wait;
         }
         cx.wake(o.announce);
+        let asked_for = self.asked_for(&mut o, cx, now);
         // Put back only on a ground (R10); a lifetime is lengthened on none, the gate guards.
         if now >= o.refresh && (!o.missing || ground.is_some_and(|g| g + lease > now)) {
             let attempt = cx.attempt();
             let lifetime = lifetime(lease);
-            let order = if o.missing { AddressOrder::Add(lifetime) } else { AddressOrder::Refresh(lifetime) };
+            let order = if o.missing && asked_for { AddressOrder::Add(lifetime) } else { AddressOrder::Refresh(lifetime) };
             cx.out.push_back(Output::Address { group: self.id, attempt, order });
             o.refresh = now + lifetime / 2;
         }
