@@ -167,6 +167,7 @@ impl Group {
             },
             role => match (role, report) {
                 (Role::Owner(o), AddressReport::Partly(gone)) => {
+                    o.lacking.get_or_insert_default();
                     let known = std::mem::replace(&mut o.missing, true);
                     if !known {
                         cx.note(
@@ -178,7 +179,10 @@ impl Group {
                     }
                 }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
-                    o.missing = true;
+                    let known = std::mem::replace(&mut o.missing, true) && o.lacking.is_some();
+                    if known {
+                        return;
+                    }
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
                 }
                 (_, AddressReport::Failed(reason)) => {

@@ -85,7 +85,9 @@ impl Group {
         let states =
             links.filter_map(|link| cx.links.get(usize::from(link.0)).map(|link| (link.interface, link.interface_since)));
         let states: Vec<_> = states.collect();
-        if states.iter().any(|(state, _)| *state == InterfaceState::Missing) {
+        // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
+        let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);
+        if states.iter().any(missing) || (o.lacking.is_some() && self.missing(cx).is_some()) {
             o.lacking = Some(Probes::default());
             return false;
         }
