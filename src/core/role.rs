@@ -34,6 +34,9 @@ pub struct Standby {
 /// Evidence against a silent peer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Claim {
+    /// Since when it is gathered.
+    #[serde(default)]
+    pub begun: Option<Mono>,
     /// R4.3.
     pub probes: Probes,
     /// R4.4.
