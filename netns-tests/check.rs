@@ -296,7 +296,9 @@ fn standby_takeover_and_resume_work_from_either_node_and_say_what_they_did() {
     let Some(bench) = Bench::new() else { return };
     for verb in ["status", "standby", "takeover", "resume"] {
         let (code, text) = ask(&bench, A, &[verb]);
-        assert!(code == 1 && text.lines().count() == 1 && text.contains("no daemon answers at"), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        let [what, how] = lines[..] else { panic!("{text}") };
+        assert!(code == 1 && what.contains("no daemon answers at") && how.contains("start it: `systemctl start twinbeat`"), "{text}");
     }
     let mut daemons = [A, B].map(|node| Daemon::start(&bench.lab, &bench.site, node).unwrap());
     let settled = |node, name: &'static str| {

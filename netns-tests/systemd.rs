@@ -160,6 +160,15 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     set_up(&pair);
     println!("set up after {:?}", began.elapsed());
 
+    // Monitoring without root: a member of the group looks, and commands nothing.
+    pair.on(B).must("groupadd --system twinbeat && useradd -r -g twinbeat watcher && systemctl restart twinbeat").unwrap();
+    pair.healthy();
+    let watch = |what: &str| pair.on(B).run(&format!("runuser -u watcher -- twinbeat {what}")).unwrap();
+    assert_eq!(watch("status --json").status.code(), Some(0), "{:?}", watch("status --json"));
+    let refused = watch("takeover");
+    assert!(refused.status.code() == Some(1) && String::from_utf8_lossy(&refused.stderr).contains("be root"), "{refused:?}");
+    assert_ne!(pair.on(B).run("runuser -u nobody -- twinbeat status").unwrap().status.code(), Some(0));
+
     // In the journal with priorities, groups and kinds as fields, and no time of its own; a start warns of nothing that is just not there yet.
     for node in BOTH {
         let warnings = pair.on(node).must("journalctl -u twinbeat -p warning --no-pager -o cat").unwrap();

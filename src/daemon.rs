@@ -89,6 +89,12 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     })
 }
 
+/// For the fuzz targets alone: starts a life on the state file of a directory.
+#[cfg(fuzzing)]
+pub fn fuzzed_state(dir: &std::path::Path) -> std::io::Result<crate::core::io::Record> {
+    state::StateFile::open(dir, 7, true).map(|file| file.record().clone())
+}
+
 async fn serve(options: Options, config: Config, starts: starts::Starts, began: Mono) -> anyhow::Result<()> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     setup::signals(&events)?;

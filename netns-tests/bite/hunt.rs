@@ -2,7 +2,7 @@
 //!
 //! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --release --features bite --test bite -- --ignored --nocapture hunt` with one of
 //! `SEEDS=0..500` (explores, and makes the first findings small), `FIRST=500` (for each clause by itself the first seed that finds
-//! it) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
+//! it; `STYLE=both` with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
 //! with entry 2 and all behind it moved by each of these, several joined by `;`, and prints those that bite).
 
 use std::env::var;
@@ -14,7 +14,7 @@ use twinbeat::sim::explore::{self, Finding, Plan, shrink};
 use twinbeat::sim::files::Files;
 use twinbeat::sim::machine::real;
 use twinbeat::sim::pair::{Builtin, Pairs};
-use twinbeat::sim::schedule::draw;
+use twinbeat::sim::schedule::{Style, draw, draw_as};
 use twinbeat::sim::script::{Outcome, Scenario, Story};
 use twinbeat::sim::step::Dur;
 
@@ -33,7 +33,9 @@ fn hunt() {
     } else if let Ok(most) = var("FIRST") {
         let all = if clauses.is_empty() { Broken::ALL } else { &clauses };
         for clause in all {
-            let first = first_seed(*clause, most.parse().unwrap());
+            let both = var("STYLE").is_ok_and(|style| style == "both");
+            let story = |seed| if both { draw_as(Style::Both, seed, &[], None) } else { draw(seed) };
+            let first = first_story(*clause, most.parse().unwrap(), story);
             println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
         }
     } else {
@@ -43,8 +45,12 @@ fn hunt() {
 
 /// The first seed whose story breaks a promise without this clause.
 pub fn first_seed(clause: Broken, most: u64) -> Option<u64> {
+    first_story(clause, most, draw)
+}
+
+fn first_story(clause: Broken, most: u64, story: impl Fn(u64) -> Scenario) -> Option<u64> {
     let plan = Plan::seeds(0, 1);
-    without(&[clause], || (0..most).find(|seed| explore::run(&draw(*seed), &plan, real).0.is_some()))
+    without(&[clause], || (0..most).find(|seed| explore::run(&story(*seed), &plan, real).0.is_some()))
 }
 
 fn list(name: &str, by: char) -> Vec<String> {

@@ -106,6 +106,10 @@ fn line(progress: &Progress) -> String {
 /// # Errors
 /// A configuration that is wrong, or a small scenario that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Before hours of runs: can what they find be written?
+    let probe = args.out.join(format!(".twinbeat-{}", std::process::id()));
+    std::fs::write(&probe, "").with_context(|| format!("--out {}", args.out.display()))?;
+    let _ = std::fs::remove_file(&probe);
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let time = args.time.map(|Dur(span)| Duration::from_nanos(span.0));
     if let Some(deviations) = args.model {

@@ -22,6 +22,7 @@ use std::time::Duration;
 use clap::Args;
 
 use self::print::say;
+use crate::config::any_duration;
 use crate::control::client::ask_blocking;
 use crate::control::protocol::{Request, Response};
 use crate::core::time::Span;
@@ -67,23 +68,7 @@ fn command(run_dir: &Path, request: &Request, patience: Duration) -> u8 {
 /// A duration with its unit: `90s`, `30m`, `1.5h`, `200ms`, `2d`.
 pub fn parse_span(text: &str) -> Result<Span, String> {
     let wrong = || format!("`{text}` is not a duration: a number with a unit, one of us, ms, s, m, h, d (30m, 2s, 1.5h)");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(split);
-    let unit: u128 = match unit {
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
-        _ => return Err(wrong()),
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = u32::try_from(fraction.len()).ok().filter(|digits| (1..=9).contains(digits)).ok_or_else(wrong)?;
-    let whole: u128 = whole.parse().map_err(|_| wrong())?;
-    let fraction: u128 = fraction.parse().map_err(|_| wrong())?;
-    let total = whole.checked_mul(unit).and_then(|total| total.checked_add(fraction * unit / 10_u128.pow(digits)));
-    total.and_then(|total| u64::try_from(total).ok()).map(Span).ok_or_else(wrong)
+    any_duration(text).ok_or_else(wrong)
 }
 
 /// As the standard library has it.
@@ -105,10 +90,11 @@ mod tests {
             ("200ms", Span::millis(200)),
             ("0.25s", Span::millis(250)),
             ("1d", Span::secs(86_400)),
+            ("1 s", Span::secs(1)),
         ] {
             assert_eq!(parse_span(text).unwrap(), span, "{text}");
         }
-        for text in ["", "30", "m", "1.s", ".5s", "-1s", "1 s", "1.2.3s", "99999999999999999999d", "3w", "1.0000000001s"] {
+        for text in ["", "30", "m", "1.s", ".5s", "-1s", "1  s", "1.2.3s", "99999999999999999999d", "3w", "1.0000000001s"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
     }

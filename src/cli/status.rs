@@ -120,7 +120,7 @@ pub fn run(args: &StatusArgs) -> u8 {
             }
             Err(error) => {
                 eprintln!("{error}");
-                (String::new(), 1)
+                (if args.json { unreachable(&error.to_string()) } else { String::new() }, 1)
             }
         };
         let clear = if args.watch && terminal { "\x1b[H\x1b[2J" } else { "" };
@@ -130,6 +130,12 @@ pub fn run(args: &StatusArgs) -> u8 {
         }
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// What programs get when nobody answers.
+fn unreachable(error: &str) -> String {
+    let object = serde_json::json!({ "health": "unreachable", "error": error });
+    serde_json::to_string_pretty(&object).map(|text| text + "\n").unwrap_or_default()
 }
 
 /// The stable object of docs/OPERATIONS.md.

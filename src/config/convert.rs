@@ -372,7 +372,21 @@ fn address(source: &Source, text: &Spanned<String>) -> Result<IpAddr, ConfigErro
 }
 
 fn parse_address(text: &str) -> Result<IpAddr, &'static str> {
-    text.parse::<IpAddr>().map_err(|_| "not an IP address").and_then(unicast)
+    text.parse::<IpAddr>().map_err(|_| no_address(text)).and_then(unicast)
+}
+
+/// What is wrong with it, where that can be told.
+pub(super) fn no_address(text: &str) -> &'static str {
+    let padded = |part: &str| part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit());
+    if text.contains('%') {
+        "with a zone; the link's interface says it, leave out what begins with %"
+    } else if text.contains('.') && text.split(['.', '/']).any(padded) {
+        "a number with a leading zero, which some programs read as octal; write it without"
+    } else if text.contains('/') {
+        "with a prefix; here it is the address alone"
+    } else {
+        "not an IP address"
+    }
 }
 
 /// Refuses what no single machine can have.

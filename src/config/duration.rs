@@ -1,4 +1,4 @@
-//! Durations as they are written in the file: a number and a unit, never a bare number.
+//! Durations as people write them, in the file, on the command line and in scenarios: a number and a unit, never a bare number.
 
 use crate::core::time::Span;
 
@@ -6,12 +6,18 @@ use crate::core::time::Span;
 pub const LONGEST: Span = Span::secs(24 * 60 * 60);
 
 /// What a duration looks like, for messages.
-pub const ALLOWED: &str = "a number and a unit: us, ms, s or m, as in \"200ms\" or \"1.5s\"; at most 1440m";
+pub const ALLOWED: &str = "a number and a unit: us, ms, s, m, h or d, as in \"200ms\" or \"1.5s\"; at most 1440m";
 
-/// Reads `200ms`, `1.5s`, `90us`, `2m`; `None` for everything else, a bare number or a value above [`LONGEST`] included.
+/// Reads what the file may hold: [`any`] up to [`LONGEST`].
+pub fn parse(text: &str) -> Option<Span> {
+    any(text).filter(|span| *span <= LONGEST)
+}
+
+/// Reads `200ms`, `1.5s`, `90us`, `2m`, `1 h`, `2d`; `None` for everything else, a bare number included. The file, the command line and
+/// scenarios have this one grammar.
 ///
 /// Digits below a nanosecond are refused, not rounded.
-pub fn parse(text: &str) -> Option<Span> {
+pub fn any(text: &str) -> Option<Span> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at_checked(unit_at)?;
     let number = number.strip_suffix(' ').unwrap_or(number);
@@ -20,6 +26,8 @@ pub fn parse(text: &str) -> Option<Span> {
         "ms" => 1_000_000,
         "s" => 1_000_000_000,
         "m" => 60 * 1_000_000_000,
+        "h" => 3600 * 1_000_000_000,
+        "d" => 24 * 3600 * 1_000_000_000,
         _ => return None,
     };
     let (whole, fraction) = match number.split_once('.') {
@@ -40,7 +48,7 @@ pub fn parse(text: &str) -> Option<Span> {
         place /= 10;
         nanos = nanos.checked_add(place.checked_mul(u64::from(digit.saturating_sub(b'0')))?)?;
     }
-    Some(Span(nanos)).filter(|span| *span <= LONGEST)
+    Some(Span(nanos))
 }
 
 #[cfg(test)]
@@ -58,6 +66,8 @@ mod tests {
             ("2m", Span::secs(120)),
             ("0.5m", Span::secs(30)),
             ("2 s", Span::secs(2)),
+            ("1h", Span::secs(3600)),
+            ("1d", Span::secs(86_400)),
             ("0s", Span::ZERO),
         ] {
             assert_eq!(parse(text), Some(span), "{text}");
@@ -77,7 +87,8 @@ mod tests {
             ".5s",
             "1e3s",
             "2S",
-            "2h",
+            "2w",
+            "25h",
             "2ss",
             "2s ",
             " 2s",

@@ -49,12 +49,14 @@ pub enum Problem {
     #[error("not valid TOML: {0}")]
     Syntax(String),
     /// A key that does not exist.
-    #[error("unknown key `{key}`; allowed here: {allowed}")]
+    #[error("unknown key `{key}`{meant}; allowed here: {allowed}")]
     UnknownKey {
         /// The key.
         key: String,
         /// The keys that exist there.
         allowed: String,
+        /// The one that may have been meant, as part of the sentence; else empty.
+        meant: String,
     },
     /// A key of a planned part of twinbeat.
     #[error("`{0}` is not yet built; remove it")]

@@ -131,7 +131,8 @@ fn vip(source: &Source, raw: &RawVip, nodes: &[NodeConfig; 2]) -> Result<VipConf
     let at = raw.address.span();
     let bad = |why| source.error(at.clone(), Problem::BadVip(why));
     let (address, prefix) = raw.address.get_ref().split_once('/').ok_or_else(|| bad("it has no prefix"))?;
-    let address = address.parse::<IpAddr>().map_err(|_| bad("not an IP address")).and_then(|a| unicast(a).map_err(bad))?;
+    let address =
+        address.parse::<IpAddr>().map_err(|_| bad(super::convert::no_address(address))).and_then(|a| unicast(a).map_err(bad))?;
     if address.is_loopback() {
         return Err(bad("a loopback address"));
     }

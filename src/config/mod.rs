@@ -28,7 +28,7 @@ use std::sync::Arc;
 use ed25519_dalek::VerifyingKey;
 use serde::Serialize;
 
-pub use duration::parse as parse_duration;
+pub use duration::{any as any_duration, parse as parse_duration};
 pub use error::{ConfigError, Problem};
 pub use realtime::RealtimeConfig;
 pub use timing::margin as timing_margin;

@@ -225,6 +225,14 @@ fn not_built(path: &str) -> Option<&'static str> {
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 
+/// The allowed key that somebody may have meant, in words.
+fn meant(key: &str, allowed: &str) -> String {
+    let names = allowed.split('`').skip(1).step_by(2);
+    let near = names.map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
+    let near = near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count());
+    near.map(|(_, name)| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
 /// serde's message as a problem; and the key, when one is missing.
 fn explain(message: &str) -> (Problem, Option<String>) {
     let message = one_line(message);
@@ -234,7 +242,9 @@ fn explain(message: &str) -> (Problem, Option<String>) {
             Some((_, allowed)) => allowed.trim_start_matches("one of ").to_owned(),
             None => "nothing".to_owned(),
         };
-        return (Problem::UnknownKey { key: quoted(rest), allowed }, None);
+        let key = quoted(rest);
+        let meant = meant(&key, &allowed);
+        return (Problem::UnknownKey { key, allowed, meant }, None);
     }
     if let Some(rest) = message.strip_prefix("missing field `") {
         let key = quoted(rest);

@@ -119,7 +119,7 @@ fn the_address_lifetime_alone_asks_for_longer_times() {
 
 #[test]
 fn durations_carry_units_and_ranges() {
-    for odd in ["200", "\"200\"", "\"2h\"", "0.2", "\"\""] {
+    for odd in ["200", "\"200\"", "\"2w\"", "0.2", "\"\""] {
         refused("heartbeat = \"100ms\"", &format!("heartbeat = {odd}"), "timing.heartbeat", &["a number and a unit"]);
     }
     refused("heartbeat = \"100ms\"", "heartbeat = \"1ms\"", "timing.heartbeat", &["allowed: 10ms to 60s"]);
@@ -528,5 +528,39 @@ fn the_realtime_table_is_read() {
     ] {
         let error = with(lines).unwrap_err();
         assert!(error.key == key && error.to_string().contains(said), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn a_slip_is_answered_with_what_was_meant_and_where_it_began() {
+    let refused = |from: &str, to: &str| {
+        let text = include_str!("../../scenarios/pairs/fast.toml");
+        assert!(text.contains(from), "{from}");
+        Config::load(Path::new("t.toml"), &text.replacen(from, to, 1)).unwrap_err()
+    };
+    let error = refused("cluster =", "clsuter =").to_string();
+    assert!(error.contains("unknown key `clsuter` (did you mean `cluster`?)"), "{error}");
+    let error = refused("cluster =", "colour =").to_string();
+    assert!(!error.contains("did you mean"), "{error}");
+    // The bracket that is open, and not the line where that was noticed.
+    let text = include_str!("../../scenarios/pairs/fast.toml");
+    let line = text.lines().position(|line| line.starts_with("vips = [")).unwrap() + 1;
+    let whole = text.lines().nth(line - 1).unwrap();
+    let error = refused(whole, whole.trim_end().strip_suffix(']').unwrap());
+    assert!(error.line == line && error.to_string().contains("this bracket is not closed"), "{error}");
+    let error = refused("cluster =", "cluster = \"first\"\ncluster =");
+    let first = text.lines().position(|line| line.starts_with("cluster")).unwrap() + 1;
+    assert!(error.to_string().contains(&format!("the first one is in line {first}")), "{error}");
+    let error = refused("\"192.168.42.12\"", "\"192.168.042.12\"").to_string();
+    assert!(error.contains("leading zero"), "{error}");
+    let error =
+        Config::load(Path::new("ha.cf"), "keepalive 2\ndeadtime 30\nnode master1\nnode master2\n").unwrap_err().to_string();
+    assert!(error.contains("ha.cf of heartbeat"), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_refused_without_a_panic(text in "[a-z=\"'\\[\\]{}#\\\\ \n.,]{0,120}") {
+        let _ = Config::load(Path::new("t.toml"), &text);
     }
 }

@@ -31,8 +31,10 @@ pub enum Unreachable {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => " (is it running, and with this --run-dir?)",
-        io::ErrorKind::PermissionDenied => " (only root and the daemon's own user may)",
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "\n  start it: `systemctl start twinbeat`; does it end at once: `journalctl -u twinbeat -n 20`; another directory: --run-dir"
+        }
+        io::ErrorKind::PermissionDenied => " (root, the daemon's own user, and for `status` members of the group twinbeat may)",
         _ => "",
     }
 }

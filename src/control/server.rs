@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::fcntl::Flock;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::Uid;
+use nix::unistd::{Group, Uid, chown};
 use tokio::io::BufReader;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+/// Members of this group, where it exists, may look at the daemon without being root: for monitoring.
+const READERS: &str = "twinbeat";
 /// Clients that are turned away are told of at most this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// How long no client is taken after accepting one failed.
@@ -72,12 +74,21 @@ impl Server {
         umask(before);
         let listener = listener.with_context(|| format!("cannot listen on {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        if let Ok(Some(group)) = Group::from_name(READERS) {
+            let opened = chown(&path, None, Some(group.gid)).map_err(io::Error::from);
+            let opened = opened.and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o660)));
+            if let Err(error) = opened {
+                tracing::warn!(target: "control", "the group {READERS} cannot be let in to look: {error}");
+            }
+        }
         Ok(Server { listener, path, _lock: lock })
     }
 
     /// Accepts clients for ever; each request goes into `calls`. Ends when nobody takes the calls any more.
     pub async fn serve(self, calls: mpsc::Sender<Call>) {
         let seats = Arc::new(Semaphore::new(CLIENTS));
+        // Who may only look never keeps out who may command.
+        let readers = Arc::new(Semaphore::new(CLIENTS / 2));
         let (mut turned_away, mut said) = (0_u64, None::<Instant>);
         loop {
             let accepted = tokio::select! {
@@ -87,9 +98,9 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => match Arc::clone(&seats).try_acquire_owned() {
                     Ok(seat) => {
-                        let calls = calls.clone();
+                        let (calls, readers) = (calls.clone(), Arc::clone(&readers));
                         tokio::spawn(async move {
-                            if let Err(error) = attend(stream, calls).await {
+                            if let Err(error) = attend(stream, calls, &readers).await {
                                 tracing::debug!(target: "control", "a client: {error}");
                             }
                             drop(seat);
@@ -119,23 +130,33 @@ impl Drop for Server {
 }
 
 /// One client: who is it, what does it want, what is the answer.
-async fn attend(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+async fn attend(stream: UnixStream, calls: mpsc::Sender<Call>, readers: &Semaphore) -> io::Result<()> {
     let user = Uid::from_raw(stream.peer_cred()?.uid());
     let (from, mut to) = stream.into_split();
-    let response = if user.is_root() || user == Uid::effective() {
+    let commands = user.is_root() || user == Uid::effective();
+    let seat = if commands { None } else { readers.try_acquire().ok() };
+    let response = if commands || seat.is_some() {
         let line = timeout(PATIENCE, read_line(&mut BufReader::new(from), LINE)).await;
         match line {
             Err(_) => Response::Refused(format!("no request within {PATIENCE:?}")),
             Ok(Err(error)) => Response::Refused(format!("not a request: {error}")),
             Ok(Ok(line)) => match serde_json::from_slice(&line) {
-                Ok(request) => carry(request, &calls).await,
+                Ok(request) if commands || only_looks(&request) => carry(request, &calls).await,
+                Ok(_) => {
+                    Response::Refused(format!("user {user} may look (`twinbeat status`) and not command this daemon: be root"))
+                }
                 Err(error) => Response::Refused(format!("not a request: {error}")),
             },
         }
     } else {
-        Response::Refused(format!("user {user} may not command this daemon"))
+        Response::Refused("too many clients that may only look".into())
     };
     timeout(PATIENCE, write_line(&mut to, &response)).await?
+}
+
+/// What members of the group [`READERS`] may ask as well.
+fn only_looks(request: &Request) -> bool {
+    matches!(request, Request::Status {})
 }
 
 async fn carry(request: Request, calls: &mpsc::Sender<Call>) -> Response {
@@ -148,5 +169,23 @@ async fn carry(request: Request, calls: &mpsc::Sender<Call>) -> Response {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Response::Refused("the daemon left without an answer".into()),
         Err(_) => Response::Refused(format!("no answer within {ANSWER:?}; the command may still be carried out")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_may_look_and_do_nothing() {
+        assert!(only_looks(&Request::Status {}));
+        for request in [
+            Request::Resume { group: None },
+            Request::Takeover { group: None },
+            Request::Standby { group: None, lasting: None, reason: None },
+            Request::Why { last: 5 },
+        ] {
+            assert!(!only_looks(&request), "{request:?}");
+        }
     }
 }

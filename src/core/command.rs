@@ -6,8 +6,8 @@ use super::broken::{Broken, broken};
 use super::group::Group;
 use super::heartbeat::BeatRole;
 use super::id::GroupId;
-use super::io::{Answer, Command, Output};
-use super::role::Role;
+use super::io::{Answer, Command, Output, ServiceOrder};
+use super::role::{Role, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -205,6 +205,11 @@ impl Commands {
             return;
         }
         for g in groups.iter_mut() {
+            // Handed over, and never taken: nobody will say that the services here are not needed any more.
+            let unused = matches!(g.role, Role::Standby(_)) && over;
+            if unused && matches!(g.running, Running::Running | Running::Warm | Running::Starting) {
+                g.services(ServiceOrder::Stop, Running::Stopping, cx);
+            }
             let Some(epoch) = untaken(g) else { continue };
             // Nobody there to hand over to: leave in order.
             g.leave_now(epoch, "the daemon is being stopped and the peer cannot take over", cx, now);

@@ -63,7 +63,12 @@ impl Group {
         match &mut self.role {
             Role::Opening(o) if o.generation == generation => match report {
                 GateReport::Opened | GateReport::Renewed => o.gate = true,
-                other => self.opening_failed(format!("the gate does not open: {other:?}"), cx, now),
+                other => {
+                    // As soon as the kernel makes gates again this node is as fit as before.
+                    let ends = matches!(other, GateReport::Unguarded(_)).then_some(self.unfit_until);
+                    self.opening_failed(format!("the gate does not open: {other:?}"), cx, now);
+                    self.unfit_until = ends.unwrap_or(self.unfit_until);
+                }
             },
             Role::Leaving(l) if l.generation == generation => match report {
                 GateReport::Failed(reason) => {
@@ -163,6 +168,7 @@ impl Group {
             },
             role => match (role, report) {
                 (Role::Owner(o), AddressReport::Partly(gone)) => {
+                    o.lacking.get_or_insert_default();
                     let known = std::mem::replace(&mut o.missing, true);
                     if !known {
                         cx.note(
@@ -174,7 +180,10 @@ impl Group {
                     }
                 }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
-                    o.missing = true;
+                    let known = std::mem::replace(&mut o.missing, true) && o.lacking.is_some();
+                    if known {
+                        return;
+                    }
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
                 }
                 (_, AddressReport::Failed(reason)) => {
@@ -197,6 +206,10 @@ impl Group {
             // Put back as soon as there is a ground again.
             o.missing = true;
             o.refresh = now;
+            return;
+        }
+        if o.lacking.is_some() {
+            o.missing = true;
             return;
         }
         let attempt = cx.attempt();
@@ -316,6 +329,15 @@ impl Group {
     pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
         self.owner_seen(by, cx, now);
         let in_touch = cx.in_touch(now);
+        if let Role::Owner(o) = &mut self.role
+            && let Some(probes) = &mut o.lacking
+        {
+            if probes.answered.is_none() {
+                let text = format!("not added: {by} answers for an address whose interface is back");
+                cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
+            }
+            probes.answer(now, by);
+        }
         let Role::Standby(s) = &mut self.role else { return };
         // The peer answers for what it owns; who else answers is somebody to be found.
         let peers = cx.peer.group(&self.name).is_some_and(|g| g.role != BeatRole::Standby);

@@ -120,10 +120,17 @@ impl Shared {
         names
     }
 
-    /// One of the group's VIPs may be in another group of the peer's: only when more than one group differs, since no file has an
-    /// address twice.
+    /// One of the group's VIPs may be in another group of the other node's: only when one that differs is in both files or in the
+    /// other one, since no file has an address twice.
     fn crosswise(&self, name: &str) -> bool {
-        self.vips_differ(name) && self.differing().len() > 1
+        let theirs = |name: &str| self.peer.file.as_ref().is_some_and(|file| file.vips(name).is_some());
+        let mine = |name: &str| self.my_vips(name).is_some();
+        let may_have = |other: &str| match (mine(name), theirs(name)) {
+            (true, false) => theirs(other),
+            (false, true) => mine(other),
+            _ => true,
+        };
+        self.vips_differ(name) && self.differing().iter().any(|other| **other != *name && may_have(other))
     }
 
     /// Both files name the same witnesses, as far as is known.
@@ -193,11 +200,16 @@ impl Shared {
         }
         if !groups.is_empty() {
             let names = groups.join(", ");
-            let guards = groups.iter().any(|name| self.guard_differs(name));
-            let cost = match groups.len() {
-                1 if guards => " (no claim of it)",
-                0 | 1 => "",
-                _ => " (no claim and no move of these)",
+            let cost = if groups.iter().any(|name| self.crosswise(name)) {
+                " (no claim and no move of these)"
+            } else if groups.iter().any(|name| self.guard_differs(name)) {
+                " (no claim of it)"
+            } else if groups.iter().any(|name| self.my_vips(name).is_some() && self.peer_lacks(name)) {
+                " (in this file alone: this node alone serves it)"
+            } else if groups.iter().all(|name| self.my_vips(name).is_none()) {
+                " (in that file alone: that node alone serves it)"
+            } else {
+                ""
             };
             what.push(format!("the VIPs of {names}{cost}"));
         }

@@ -4,10 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
+use super::claim::Probes;
 use super::group::Group;
-use super::io::InterfaceState;
-use super::role::Running;
-use super::settings::{Failback, Services};
+use super::io::{InterfaceState, Output};
+use super::role::{Owner, Running};
+use super::settings::{Failback, PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -16,6 +17,11 @@ pub(super) const UNFIT: Span = Span::secs(30);
 /// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
 /// be carried back and forth.
 const MOST_UNFIT: Span = Span::secs(300);
+
+/// The sockets on an interface that came back are made within this.
+const SETTLE: Span = Span::secs(1);
+/// After somebody answered for an address that is to be added.
+const TAKEN: Span = Span::secs(5);
 
 /// A loss of the public side, or of an ownership, this long ago no longer lengthens the wait before a failback.
 const LOSS_MEMORY: Span = Span::secs(300);
@@ -70,6 +76,47 @@ impl Group {
         let vips = gone.iter().map(|(_, vip)| vip.to_string()).collect::<Vec<_>>().join(", ");
         let text = format!("the interface of link {} is missing on {}, so {vips} cannot be served there", first.name, cx.me());
         Some((text, first.interface_since))
+    }
+
+    /// Whether an owner may add what is not there: an interface that was missing came back, and nobody answered for the addresses
+    /// meanwhile; or none was missing. No address is opened that was not asked for (SAFETY R6).
+    pub(super) fn asked_for(&self, o: &mut Owner, cx: &mut Shared, now: Mono) -> bool {
+        let links = cx.settings.group(self.id).into_iter().flat_map(|group| &group.vip_links);
+        let states =
+            links.filter_map(|link| cx.links.get(usize::from(link.0)).map(|link| (link.interface, link.interface_since)));
+        let states: Vec<_> = states.collect();
+        // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
+        let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);
+        if states.iter().any(missing) || (o.lacking.is_some() && self.missing(cx).is_some()) {
+            o.lacking = Some(Probes::default());
+            return false;
+        }
+        let Some(probes) = &mut o.lacking else { return true };
+        // A question into a cable that is not plugged in goes unanswered whoever has the address; nor is one heard before the
+        // sockets on an interface are made.
+        let up = states.iter().all(|(state, _)| *state != InterfaceState::NoCarrier);
+        let settled = states.iter().map(|(_, since)| *since + SETTLE).max().unwrap_or_default();
+        if !up || now < settled {
+            cx.wake(settled);
+            return false;
+        }
+        if let Some((_, at)) = probes.answered {
+            if now < at + TAKEN {
+                cx.wake(at + TAKEN);
+                return false;
+            }
+            *probes = Probes::default();
+        }
+        if probes.unanswered(now) || broken(Broken::AddedUnprobed) {
+            (o.lacking, o.missing, o.refresh) = (None, true, now);
+            return true;
+        }
+        if now >= probes.next(PROBE_GAP) {
+            probes.send(now);
+            cx.out.push_back(Output::Probe { group: self.id });
+        }
+        cx.wake(probes.next(PROBE_GAP));
+        false
     }
 
     /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost, and an

@@ -26,7 +26,7 @@ impl Group {
     /// A standby in touch with its peer.
     pub(super) fn step_agreement(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
         let Some(g) = cx.peer.group(&self.name).cloned() else {
-            return Next::Stay(Role::Standby(s));
+            return self.step_alone(s, cx, now);
         };
         let outdated = s.wish.as_ref().and_then(|w| self.outdated(w, &g, cx, now));
         if let Some(why) = outdated {
@@ -245,7 +245,7 @@ impl Group {
         (now >= w.since + limit).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
     }
 
-    fn withdraw(&mut self, mut s: Standby, why: String, pause: Span, cx: &mut Shared, now: Mono) -> Next {
+    pub(super) fn withdraw(&mut self, mut s: Standby, why: String, pause: Span, cx: &mut Shared, now: Mono) -> Next {
         if let Some(w) = s.wish.take() {
             self.never_again(w.epoch);
         }

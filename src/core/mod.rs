@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod alone;
 pub mod broken;
 pub mod claim;
 pub mod command;

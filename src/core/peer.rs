@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
 use super::files::PeerFile;
-use super::heartbeat::{GroupBeat, Heartbeat, Verified};
+use super::heartbeat::{GroupBeat, Heartbeat, VERSION, Verified};
 use super::id::Incarnation;
 use super::time::{Mono, Span};
 
@@ -175,17 +175,22 @@ impl Peer {
             .then(|| self.met.max(self.floor))
     }
 
-    /// It says that it cannot serve (it reaches no witness, or is not fit), and its words do not show that it hears me: condition 1,
+    /// It says that it cannot serve (it reaches no witness, is not fit, or its file does not have the
+    /// group), and its words do not show that it hears me: condition 1,
     /// second form (SAFETY R4.1). Then silence is counted from the send time of my last heartbeat that it heard.
     pub fn deaf_and_unable_since(&self, group: &str) -> Option<Mono> {
         if broken(Broken::DeafCounts) {
             return None;
         }
         let said = self.said()?;
-        let g = self.group(group)?;
-        let cannot = g.role == super::heartbeat::BeatRole::Standby
-            && !g.gate_open
-            && (!said.reachable || (!g.eligible && !broken(Broken::UnfitBlocks)));
+        let cannot = match self.group(group) {
+            Some(g) => {
+                g.role == super::heartbeat::BeatRole::Standby
+                    && !g.gate_open
+                    && (!said.reachable || (!g.eligible && !broken(Broken::UnfitBlocks)))
+            }
+            None => said.version == VERSION,
+        };
         cannot.then(|| self.hears_me.unwrap_or(self.met).max(self.floor))
     }
 

@@ -181,7 +181,7 @@ impl Group {
             return Some("it is not heard".into());
         }
         let said = cx.peer.said()?;
-        let Some(g) = cx.peer.group(&self.name) else { return Some("it does not know the group".into()) };
+        let Some(g) = cx.peer.group(&self.name) else { return Some("its file does not have the group".into()) };
         if let Some(why) = cx.files_hold(&self.name) {
             return Some(why);
         }

@@ -35,6 +35,9 @@ pub struct Standby {
 /// Evidence against a silent peer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Claim {
+    /// Since when it is gathered.
+    #[serde(default)]
+    pub begun: Option<Mono>,
     /// R4.3.
     pub probes: Probes,
     /// R4.4 †, before the challenge.
@@ -164,6 +167,9 @@ pub struct Owner {
     pub refresh: Mono,
     /// The address is known to be gone: the next refresh puts it back.
     pub missing: bool,
+    /// While an interface of one of the addresses is missing, and until what came back with it was asked for.
+    #[serde(default)]
+    pub lacking: Option<Probes>,
     /// The peer is asked to take over.
     pub offer: Option<Offer>,
     /// A higher epoch, to be used as soon as it is on disk (R7).

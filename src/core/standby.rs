@@ -40,7 +40,7 @@ impl Group {
             cx.dirty = true;
         }
         self.ownerless = None;
-        self.gather(&mut s, since, dead, cx, now);
+        self.gather(&mut s, (since, warn, dead), cx, now);
         let open = self.open_points(&s, cx, now);
         if !open.is_empty() {
             return Next::Stay(Role::Standby(s));
@@ -83,11 +83,13 @@ impl Group {
         }
     }
 
-    fn gather(&mut self, s: &mut Standby, since: Mono, dead: Span, cx: &mut Shared, now: Mono) {
+    fn gather(&mut self, s: &mut Standby, (since, warn, dead): (Mono, Span, Span), cx: &mut Shared, now: Mono) {
         let t = cx.settings.timing;
         let age = now.since(since);
         let claim = s.claim.get_or_insert_with(Claim::default);
-        cx.fast |= age < dead * 4 || claim.challenge.is_some();
+        // A peer that does not hear me may serve for hours before it says that it does not: its gate is then just closing.
+        let lately = age.min(now.since(*claim.begun.get_or_insert(now)) + warn);
+        cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = self.stand_down {
             if now < until && !broken(Broken::NoStandDown) {
                 cx.wake(until);
@@ -100,7 +102,7 @@ impl Group {
         cx.wake((since + dead).back(PROBES + PROBE_GAP));
 
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
-        let gap = if age <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
+        let gap = if lately <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
         let majority = cx.settings.witness.register_majority();
         let early = !broken(Broken::ProbesOfAnyAge);
         let stood =
@@ -147,7 +149,7 @@ impl Group {
         }
         // † Before the first write it is shown that the table is a register.
         if claim.challenge.is_none() && cx.witness.carrier {
-            let seldom = age >= dead * 4 && (!quiet || pointless);
+            let seldom = lately >= dead * 4 && (!quiet || pointless);
             claim.proof.step(self.id, self.owner_mac, seldom, cx, now);
         }
         if claim.challenge.is_none() && quiet && reach && pointless {

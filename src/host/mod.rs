@@ -12,6 +12,8 @@ pub mod interfaces;
 pub mod neighbour;
 pub mod neighbour_table;
 mod netlink;
+#[cfg(fuzzing)]
+pub use netlink::fuzzed as fuzzed_netlink;
 pub mod packet;
 pub mod public;
 pub mod raw_echo;

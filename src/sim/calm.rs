@@ -5,7 +5,7 @@
 use super::cue::{Does, Time, When};
 use super::pair::Pair;
 use super::rng::Rng;
-use super::schedule::{pair_of, told};
+use super::schedule::{pair_of, some_command, some_link, told};
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
 use crate::core::time::Span;
@@ -25,7 +25,7 @@ macro_rules! acts {
 }
 
 acts! {
-    Power = 6, Kill = 2, Hang = 4, Stall = 1, Pause = 1, Restart = 2, Stop = 2, Unplug = 2, Interface = 2, Groups = 2, Deaf = 4, Filter = 2, Isolate = 2, Separate = 4,
+    Power = 6, Kill = 2, Hang = 4, Stall = 1, Pause = 1, Restart = 2, Stop = 2, Unplug = 2, Interface = 2, Groups = 3, Vips = 2, Witnesses = 1, Deaf = 4, Filter = 2, Isolate = 2, Separate = 4,
     Gateway = 2, Forgets = 1, LastHop = 2, Pins = 1, Limits = 1, Stranger = 1, SlowDisk = 3, FullDisk = 3, LoseState = 1, Commands = 4,
     Lease = 5, File = 2, Ghosts = 2, Forge = 1, ServiceDies = 1, StartFails = 1, StopFails = 1, Clock = 1, DeleteVip = 1, Flush = 1, Relay = 1,
 }
@@ -44,7 +44,7 @@ pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Sc
     let exists = |act: Act, name: &str| {
         !without.iter().any(|left_out| left_out == name)
             && act != other
-            && (fixed.is_none() || !matches!(act, Act::Lease | Act::File | Act::Groups))
+            && (fixed.is_none() || !matches!(act, Act::Lease | Act::File | Act::Groups | Act::Vips | Act::Witnesses))
     };
     let acts: Vec<Act> = ACTS
         .iter()
@@ -113,9 +113,7 @@ impl Teller<'_> {
     }
 
     fn link(&mut self) -> String {
-        let links = self.pair.settings[0].links.iter().filter(|link| !link.relay);
-        let names: Vec<String> = links.map(|link| link.name.to_string()).collect();
-        self.rng.pick(&names).cloned().unwrap_or_default()
+        some_link(&mut self.rng, self.pair)
     }
 
     fn witness(&mut self) -> Gateway {
@@ -248,12 +246,23 @@ impl Teller<'_> {
             }
             Act::Groups => {
                 // A second group comes with a rolling restart, or goes.
-                let words = if self.pair.settings[0].groups.len() == 1 { "two" } else { "one" };
-                let config = self.file(words);
-                self.changed(node, config.clone());
-                self.pause();
-                self.changed(1 - node, config);
+                let words = match self.pair.settings[0].groups.len() {
+                    1 => "two",
+                    2 => "one",
+                    _ => "two",
+                };
+                self.rolling(node, words);
             }
+            Act::Vips => {
+                // An address more, and in another group then.
+                self.rolling(node, "more");
+                if self.pair.settings[0].groups.len() > 1 && self.rng.below(2) == 0 {
+                    self.pause();
+                    let first = self.node();
+                    self.rolling(first, "moved");
+                }
+            }
+            Act::Witnesses => self.rolling(node, "other"),
             Act::Deaf => {
                 let way = self.way();
                 self.then(Step::Cut(way.clone()));
@@ -334,11 +343,7 @@ impl Teller<'_> {
                 for _ in 0..self.rng.between(1, 3) {
                     let place = self.node();
                     let on = self.on(place);
-                    let step = match self.rng.below(5) {
-                        0 | 1 => Step::Standby(on),
-                        2 | 3 => Step::Takeover(on),
-                        _ => Step::Resume(on),
-                    };
+                    let step = some_command(&mut self.rng, on);
                     self.then(step);
                     self.pause();
                 }
@@ -387,6 +392,16 @@ impl Teller<'_> {
             }
             Act::DeleteVip => self.then(Step::ForeignDeleteVip(on)),
             Act::Flush => self.then(Step::ForeignFlushRuleset(on)),
+        }
+    }
+
+    /// One node's file is another one, and mostly, some time later, the other's too.
+    fn rolling(&mut self, first: usize, words: &str) {
+        let config = self.file(words);
+        self.changed(first, config.clone());
+        if self.rng.below(4) > 0 {
+            self.pause();
+            self.changed(1 - first, config);
         }
     }
 
@@ -470,7 +485,11 @@ mod tests {
     #[test]
     fn leaving_something_out_leaves_it_out() {
         for seed in 0..300 {
-            let scenario = draw(seed, &["Lease".into(), "File".into(), "Groups".into(), "LastHop".into()], None);
+            let scenario = draw(
+                seed,
+                &["Lease".into(), "File".into(), "Groups".into(), "Vips".into(), "Witnesses".into(), "LastHop".into()],
+                None,
+            );
             let odd = |step: &Step| matches!(step, Step::Configure(_) | Step::GatewayLastHop(_));
             assert!(!scenario.timeline.iter().any(|entry| odd(&entry.step)), "{seed}");
         }

@@ -135,8 +135,25 @@ pub struct Builder {
     pub services: Services,
     /// How many groups; the first is `web`, the others `web2` and so on.
     pub groups: u8,
+    /// The groups have the longest names that are allowed.
+    pub long: bool,
+    /// One more address: in the first group, or in the last.
+    pub added: Option<Added>,
+    /// That address is on the first link and not on the public one.
+    pub second: bool,
+    /// The witnesses have other addresses.
+    pub other: bool,
     /// Island.
     pub island_hold: bool,
+}
+
+/// Which group has the additional address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Added {
+    /// The first.
+    First,
+    /// The last.
+    Last,
 }
 
 impl Default for Builder {
@@ -150,12 +167,38 @@ impl Default for Builder {
             failback: Failback::Auto,
             services: Services::Warm,
             groups: 1,
+            long: false,
+            added: None,
+            second: false,
+            other: false,
             island_hold: false,
         }
     }
 }
 
 impl Builder {
+    /// The name of a group.
+    pub fn group_name(&self, n: u8) -> String {
+        let name = if n == 0 { "web".to_string() } else { format!("web{}", n + 1) };
+        if self.long { format!("{name:-<LONGEST$}") } else { name }
+    }
+
+    /// Its addresses.
+    pub fn vips(&self, n: u8) -> Vec<String> {
+        let added = match self.added {
+            Some(Added::First) => n == 0,
+            Some(Added::Last) => n + 1 == self.groups,
+            None => false,
+        };
+        let more = added.then(|| if self.second { "10.1.1.40/24" } else { "192.168.42.40/25" }.to_string());
+        std::iter::once(format!("192.168.42.{}/25", 14 + n)).chain(more).collect()
+    }
+
+    /// The address of a witness, counted from 1.
+    pub fn witness(&self, n: u8) -> String {
+        format!("192.168.42.{}", if self.other { n + 100 } else { n })
+    }
+
     /// The pair.
     pub fn build(&self) -> Pair {
         let name = |text: &str| -> Name { Arc::from(text) };
@@ -168,11 +211,11 @@ impl Builder {
         }
         let groups = (0..self.groups)
             .map(|n| GroupSettings {
-                name: if n == 0 { name("web") } else { name(&format!("web{}", n + 1)) },
+                name: name(&self.group_name(n)),
                 preferred: self.preferred.map(NodeId),
                 failback: self.failback,
-                vips: vec![name(&format!("192.168.42.{}/25", 14 + n))],
-                vip_links: vec![public],
+                vips: self.vips(n).iter().map(|vip| name(vip)).collect(),
+                vip_links: (0..self.vips(n).len()).map(|vip| if vip > 0 && self.second { LinkId(0) } else { public }).collect(),
                 services: self.services,
             })
             .collect();
@@ -186,7 +229,7 @@ impl Builder {
                 link: public,
                 targets: self.targets,
                 arp_only: 0,
-                names: WitnessSettings::names_of((1..=self.targets).map(|n| (format!("192.168.42.{n}"), false))),
+                names: WitnessSettings::names_of((1..=self.targets).map(|n| (self.witness(n), false))),
                 interval: self.timing.heartbeat,
                 fall: 3,
                 rise: 5,
@@ -229,6 +272,12 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "three" => builder.targets = 3,
             "one" => builder.groups = 1,
             "two" => builder.groups = 2,
+            "eight" => builder.groups = 8,
+            "long" => builder.long = true,
+            "more" => builder.added = Some(Added::First),
+            "moved" => builder.added = Some(Added::Last),
+            "second" => (builder.added, builder.second) = (Some(Added::First), true),
+            "other" => builder.other = true,
             "hold" => builder.island_hold = true,
             other if millis("lease", other).or(millis("delivery", other)).is_some() => {
                 let timing = &mut builder.timing;
@@ -240,13 +289,16 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, one, two, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }
     }
     Ok(builder)
 }
+
+/// Letters of the longest name of a group.
+const LONGEST: usize = 20;
 
 /// The milliseconds of a word like `lease1500`.
 fn millis(what: &str, word: &str) -> Option<Span> {

@@ -16,6 +16,9 @@ pub fn draw_pair(seed: u64) -> String {
         pick(4, &["", "", "equal"]),
         pick(5, &["", "", "", "three"]),
         pick(6, &["", "", "", "two"]),
+        // Many groups cost as much more time: seldom.
+        pick(7, &["", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "eight-long"]),
+        pick(8, &["", "", "", "", "", "", "", "second"]),
     ];
     let name: String = words.iter().filter(|word| !word.is_empty()).map(|word| format!("-{word}")).collect();
     format!("pairs/recipe{name}.toml")
@@ -44,7 +47,7 @@ pub fn text(reference: &str) -> Result<String, String> {
         lines.push_str(&format!("lan = {{ interface = \"eth0\", address = \"192.168.42.{}\" }}\n", 11 + node));
         lines
     };
-    let targets: Vec<String> = (1..=builder.targets).map(|n| format!("\"192.168.42.{n}\"")).collect();
+    let targets: Vec<String> = (1..=builder.targets).map(|n| format!("\"{}\"", builder.witness(n))).collect();
     let relay = if builder.relay { "" } else { "relay = false\n" };
     let groups: String = (0..builder.groups).map(|n| group(&builder, n)).collect();
     Ok(format!(
@@ -67,7 +70,13 @@ const KEYS: [&str; 2] =
     ["ed25519:EmRIap77Ag0r371OXcjG4jmcrMWKlG7lFCaYnqoYXcw=", "ed25519:h9RH5Ftx7hugvdnKqw7gEHpsJKAEkjSTJlbjlRPSKDA="];
 
 fn group(builder: &Builder, n: u8) -> String {
-    let name = if n == 0 { "web".to_string() } else { format!("web{}", n + 1) };
+    let name = builder.group_name(n);
+    let vip = |(place, vip): (usize, &String)| {
+        let label = if place == 0 { format!(", label = \"{n}\"") } else { String::new() };
+        let link = if place > 0 && builder.second { builder.links[0] } else { "lan" };
+        format!("{{ address = \"{vip}\", link = \"{link}\"{label} }}")
+    };
+    let vips = builder.vips(n).iter().enumerate().map(vip).collect::<Vec<_>>().join(", ");
     let preferred = if builder.preferred.is_some() { "preferred = \"master1\"\n" } else { "" };
     let failback = match builder.failback {
         Failback::Auto => "\"auto\"",
@@ -82,8 +91,7 @@ fn group(builder: &Builder, n: u8) -> String {
     };
     format!(
         "\n[[groups]]\nname = \"{name}\"\n{preferred}failback = {failback}\n\
-         vips = [{{ address = \"192.168.42.{}/25\", link = \"lan\", label = \"{n}\" }}]\n{services}",
-        14 + n
+         vips = [{vips}]\n{services}"
     )
 }
 

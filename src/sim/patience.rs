@@ -26,8 +26,7 @@ impl World {
         let majority = machine.in_force.witness.majority();
         let good = (0..self.targets()).filter(|witness| self.good_way(node, *witness)).count();
         machine.power == Power::On
-            // Where one file alone names a group, its peer agrees to nothing: nobody need serve it until the files are the same again.
-            && self.machines.iter().all(|machine| group < machine.in_force.groups.len())
+            && machine.in_force.groups.get(group).is_some_and(|of| of.vip_links.iter().all(|link| !machine.missing[usize::from(link.0)]))
             && machine.process == Process::Running
             && !machine.stopping
             && !machine.disk.fails

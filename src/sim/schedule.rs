@@ -35,8 +35,6 @@ kinds! {
 pub const HELD_BACK: &[(&str, &str)] = &[
     ("LastHop", "a witness that changes its kind while the nodes are separated: both keep a return path (docs/ROADMAP.md)"),
     ("Limits", "a witness that answers 20 or 40 echoes a second: the fast profile finds no rate that it bears (docs/ROADMAP.md)"),
-    ("Groups", "a group that one file alone names is served by nobody, and whether it should be is open (docs/ROADMAP.md)"),
-    ("Interface", "an interface that is missing on one node: what is served without it is open (docs/ROADMAP.md)"),
 ];
 
 /// Which generator tells the story of a seed.
@@ -146,6 +144,21 @@ pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) 
     }
 }
 
+/// A command of a person's.
+pub(super) fn some_command(rng: &mut Rng, on: On) -> Step {
+    match rng.below(5) {
+        0 | 1 => Step::Standby(on),
+        2 | 3 => Step::Takeover(on),
+        _ => Step::Resume(on),
+    }
+}
+
+/// The name of a link, the relay aside.
+pub(super) fn some_link(rng: &mut Rng, pair: &Pair) -> String {
+    let links: Vec<String> = pair.settings[0].links.iter().filter(|link| !link.relay).map(|link| link.name.to_string()).collect();
+    rng.pick(&links).cloned().unwrap_or_default()
+}
+
 /// Microseconds are fine enough, and readable.
 fn micros(at: Moment) -> Dur {
     Dur(Span(at.0 / 1_000 * 1_000))
@@ -179,9 +192,7 @@ impl Drawer<'_> {
     }
 
     fn link(&mut self) -> String {
-        let links: Vec<String> =
-            self.pair.settings[0].links.iter().filter(|link| !link.relay).map(|link| link.name.to_string()).collect();
-        self.rng.pick(&links).cloned().unwrap_or_default()
+        some_link(&mut self.rng, self.pair)
     }
 
     fn public(&self) -> String {
@@ -280,11 +291,7 @@ impl Drawer<'_> {
                 for _ in 0..self.rng.between(1, 4) {
                     let place = self.node();
                     let on = self.on(place);
-                    let step = match self.rng.below(5) {
-                        0 | 1 => Step::Standby(on),
-                        2 | 3 => Step::Takeover(on),
-                        _ => Step::Resume(on),
-                    };
+                    let step = some_command(&mut self.rng, on);
                     self.add(then, step);
                     then = then + self.span(self.pair.timing().dead * 4);
                 }

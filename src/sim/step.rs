@@ -19,26 +19,8 @@ impl Dur {
     /// # Errors
     /// What is allowed.
     pub fn parse(text: &str) -> Result<Dur, String> {
-        let wrong = || format!("{text:?} is not a length of time; allowed: a number with us, ms, s, m or h, as in \"150ms\"");
-        let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let (number, unit) = text.split_at(unit);
-        let scale: u64 = match unit {
-            "us" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return Err(wrong()),
-        };
-        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-        let whole: u64 = whole.parse().map_err(|_| wrong())?;
-        let mut ns = whole.checked_mul(scale).ok_or_else(wrong)?;
-        let mut place = scale;
-        for digit in part.chars() {
-            place /= 10;
-            ns = ns.saturating_add(place * u64::from(digit.to_digit(10).ok_or_else(wrong)?));
-        }
-        Ok(Dur(Span(ns)))
+        let wrong = || format!("{text:?} is not a length of time; allowed: a number with us, ms, s, m, h or d, as in \"150ms\"");
+        crate::config::any_duration(text).map(Dur).ok_or_else(wrong)
     }
 }
 

@@ -253,7 +253,9 @@ impl World {
             return;
         }
         let machine = &self.machines[node];
-        if !machine.runs() || link.is_some_and(|link| !machine.carrier[link]) {
+        // The gate thread tried in vain.
+        let vain = machine.kernel.refuses && matches!(input, Input::Gate { .. });
+        if !machine.runs() || vain || link.is_some_and(|link| !machine.carrier[link]) {
             return;
         }
         if let Input::Heard { link, beat } = &input {

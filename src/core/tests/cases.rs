@@ -366,6 +366,27 @@ fn an_interface_that_is_made_anew_moves_nothing_and_one_that_stays_away_moves_th
 }
 
 #[test]
+fn an_address_whose_interface_comes_back_is_asked_for_before_it_is_added() {
+    let mut w = World::settled();
+    w.power_off(B);
+    w.run(Span::secs(5));
+    w.set_missing(A, true);
+    w.run(Span::secs(20));
+    let adds = w.m[A].adds;
+    w.set_missing(A, false);
+    // The sockets on it are made, and the first question is out.
+    w.run(Span::millis(1010));
+    w.stranger_answers(A);
+    w.run(Span::secs(4));
+    assert!(w.log().contains("not added: "), "{}", w.log());
+    assert_eq!(w.m[A].adds, adds, "{}", w.log());
+    // Asked again, and nobody answers any more.
+    w.run(Span::secs(3));
+    assert_eq!(w.m[A].adds, adds + 1, "{}", w.log());
+    w.only(A);
+}
+
+#[test]
 fn two_nodes_without_the_interface_serve_what_they_can() {
     let mut w = World::dark(Failback::Auto);
     w.set_missing(A, true);

@@ -99,6 +99,8 @@ pub struct Machine {
     pub gate: Option<Mono>,
     table: bool,
     address: Option<Mono>,
+    /// How often its addresses were ordered to be added.
+    pub adds: usize,
     running: bool,
     record: Record,
     life: u64,
@@ -160,6 +162,7 @@ impl World {
             gate: None,
             table: true,
             address: None,
+            adds: 0,
             running: false,
             record: Record::default(),
             life: 0,
@@ -290,6 +293,11 @@ impl World {
     pub fn set_missing(&mut self, i: usize, missing: bool) {
         self.m[i].missing = missing;
         self.cable(i);
+    }
+
+    /// A third machine answers a probe for the address.
+    pub fn stranger_answers(&mut self, i: usize) {
+        self.give(i, Input::Answered { group: GroupId(0), by: mac(7) });
     }
 
     fn cable(&mut self, i: usize) {
@@ -613,6 +621,7 @@ impl World {
                 let report = match order {
                     AddressOrder::Add(life) => {
                         m.address = Some(now + whole(life));
+                        m.adds += 1;
                         AddressReport::Added
                     }
                     AddressOrder::Refresh(life) => {

@@ -1,0 +1,82 @@
+//! A group that the living peer's file does not name (SAFETY R11): the peer swept it at its start and cannot hold it, so there is
+//! nobody to agree with. The address is asked for as before any first claim.
+
+use super::broken::{Broken, broken};
+use super::grounds::Grounds;
+use super::group::{Group, Next};
+use super::heartbeat::VERSION;
+use super::io::Output;
+use super::role::{Role, Stage, Standby, Why, Wish};
+use super::settings::PROBE_GAP;
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+/// After somebody answered for the address.
+const TAKEN: Span = Span::secs(5);
+
+impl Shared {
+    /// The peer's present life says, in words that this version reads whole, that its file does not have the group.
+    pub fn peer_lacks(&self, name: &str) -> bool {
+        let said = self.peer.said().filter(|beat| beat.version == VERSION);
+        said.is_some_and(|beat| beat.groups.iter().all(|group| *group.name != *name))
+    }
+}
+
+impl Group {
+    /// A standby in touch with a peer that does not know the group.
+    pub(super) fn step_alone(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
+        // What was granted to a life of the peer that is over can be nobody's any more; to the present one it may be.
+        let lives = |granted| cx.peer.incarnation.is_none_or(|life| life <= granted);
+        let given = self.released.is_some_and(|(grant, ..)| lives(grant.incarnation));
+        let may = cx.in_touch(now) && cx.peer_lacks(&self.name) && !given && cx.move_forbidden(&self.name).is_none();
+        let may = may && self.eligible(cx, now);
+        // An intent that the peer was told goes with the peer's knowledge of the group.
+        if let Some(told) = s.wish.take_if(|wish| !may || matches!(wish.stage, Stage::Ask | Stage::Warm(_))) {
+            self.never_again(told.epoch);
+            cx.dirty = true;
+        }
+        if !may {
+            return Next::Stay(Role::Standby(s));
+        }
+        if let Some(at) = self.wish_after.filter(|at| now < *at) {
+            cx.wake(at);
+            return Next::Stay(Role::Standby(s));
+        }
+        let since = *self.ownerless.get_or_insert(now);
+        let patience = since + cx.settings.timing.dead * 2;
+        if !cx.witness.reachable && now < patience {
+            cx.wake(patience);
+            return Next::Stay(Role::Standby(s));
+        }
+        let wish = s.wish.get_or_insert_with(|| {
+            cx.dirty = true;
+            let (epoch, attempt) = (cx.next_epoch(self.seen), cx.attempt());
+            Wish { epoch, attempt, why: Why::First, stage: Stage::Reserve, probes: Default::default(), since: now, told: now }
+        });
+        if self.durable < wish.epoch && !broken(Broken::EpochNotDurable) {
+            return Next::Stay(Role::Standby(s));
+        }
+        wish.stage = Stage::Probe;
+        if let Some((by, _)) = wish.probes.answered {
+            return self.withdraw(s, format!("no first claim: {by} answers for the address"), TAKEN, cx, now);
+        }
+        if !wish.probes.unanswered(now) && !broken(Broken::FirstClaimUnprobed) {
+            if now >= wish.probes.next(PROBE_GAP) {
+                wish.probes.send(now);
+                cx.out.push_back(Output::Probe { group: self.id });
+            }
+            cx.wake(wish.probes.next(PROBE_GAP));
+            return Next::Stay(Role::Standby(s));
+        }
+        let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
+            cx.ask = true;
+            cx.urgent = true;
+            cx.wake(now + cx.settings.timing.echo_period());
+            return Next::Stay(Role::Standby(s));
+        };
+        let epoch = wish.epoch;
+        let evidence = format!("; the file of {} does not have the group", cx.peer_name());
+        let grounds = Grounds { peer: Some(ground), ..Grounds::default() };
+        self.open(epoch, Why::First, grounds, None, evidence, cx, now)
+    }
+}
