@@ -298,7 +298,10 @@ fn standby_takeover_and_resume_work_from_either_node_and_say_what_they_did() {
         let (code, text) = ask(&bench, A, &[verb]);
         let lines: Vec<&str> = text.lines().collect();
         let [what, how] = lines[..] else { panic!("{text}") };
-        assert!(code == 1 && what.contains("no daemon answers at") && how.contains("start it: `systemctl start twinbeat`"), "{text}");
+        assert!(
+            code == 1 && what.contains("no daemon answers at") && how.contains("start it: `systemctl start twinbeat`"),
+            "{text}"
+        );
     }
     let mut daemons = [A, B].map(|node| Daemon::start(&bench.lab, &bench.site, node).unwrap());
     let settled = |node, name: &'static str| {
