@@ -44,6 +44,16 @@ impl Bench {
     fn signal(&mut self, node: NodeId, signal: Signal) {
         assert!(self.daemons[node.index()].as_mut().unwrap().signal(signal));
     }
+
+    /// The owner is told to restart and cannot: the peer serves at once, and it ends. What the next start says and exits with.
+    fn hands_over_in_place_of_a_restart(&mut self, from: Duration) -> (Option<i32>, String) {
+        self.signal(A, Signal::SIGUSR2);
+        self.serves(B);
+        self.ends(A);
+        let seen = self.probe.outcome(from, self.probe.now());
+        assert!(seen.gap < DEAD && seen.two_owners == Duration::ZERO, "{seen:#?}\n{}", self.logs());
+        self.try_again(A)
+    }
 }
 
 #[test]
@@ -53,12 +63,7 @@ fn a_restart_that_could_not_begin_hands_over_at_once_and_the_start_says_so_by_it
     let from = bench.probe.now();
     let whole = std::fs::read_to_string(bench.site.config(A)).unwrap();
     bench.rewrite(A, "[witness]", "[witness");
-    bench.signal(A, Signal::SIGUSR2);
-    bench.serves(B);
-    bench.ends(A);
-    let seen = bench.probe.outcome(from, bench.probe.now());
-    assert!(seen.gap < DEAD && seen.two_owners == Duration::ZERO, "{seen:#?}\n{}", bench.logs());
-    let (code, said) = bench.try_again(A);
+    let (code, said) = bench.hands_over_in_place_of_a_restart(from);
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("the configuration cannot be used") && said.contains("master1.toml"), "{said}");
 
@@ -71,12 +76,7 @@ fn a_restart_that_could_not_begin_hands_over_at_once_and_the_start_says_so_by_it
     std::fs::rename(&state, state.with_extension("aside")).unwrap();
     std::fs::write(&state, "a file").unwrap();
     let from = bench.probe.now();
-    bench.signal(A, Signal::SIGUSR2);
-    bench.serves(B);
-    bench.ends(A);
-    let seen = bench.probe.outcome(from, bench.probe.now());
-    assert!(seen.gap < DEAD && seen.two_owners == Duration::ZERO, "{seen:#?}\n{}", bench.logs());
-    let (code, said) = bench.try_again(A);
+    let (code, said) = bench.hands_over_in_place_of_a_restart(from);
     assert_eq!(code, Some(73), "{said}");
     assert!(said.contains("the state directory cannot be written"), "{said}");
 }
