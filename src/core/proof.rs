@@ -21,6 +21,8 @@ use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
 const AWAY_SLOWLY: u32 = 3;
 /// The entry is given back so often: a frame may be lost.
 const GIVE_BACKS: u32 = 4;
+/// So far apart: a Linux machine takes no other MAC within a second of the last change (`locktime`).
+const GIVE_BACK_GAP: Span = Span::millis(350);
 /// What a control has shown is good for so long.
 const AGE: Span = Span::secs(1);
 /// So many on their way are remembered.
@@ -74,6 +76,11 @@ impl Away {
         self.row.is_some_and(|(first, last)| (first..=last).contains(&number))
     }
 
+    /// How many of this row went out.
+    fn asked(&self) -> usize {
+        self.pending.len().saturating_add(self.count as usize)
+    }
+
     /// When the last one went out.
     pub fn last(&self) -> Option<Mono> {
         self.last
@@ -108,6 +115,9 @@ struct Asked {
     /// One came back, and the entry was not yet given back for it.
     back: bool,
     gave_back: u32,
+    /// When it was given back last.
+    #[serde(default)]
+    given: Option<Mono>,
     /// They come back although the entry was given back, or echoes in the peer's name do.
     refused: bool,
 }
@@ -141,7 +151,13 @@ impl Proof {
         if !cx.witness.reachable {
             return;
         }
-        let period = if seldom { SELDOM } else { period };
+        // The first ones are close together: where the owner's gate has just closed the challenge waits for them.
+        let young = self.asked.iter().any(|a| !a.refused && a.away.asked() < AWAY_ENOUGH as usize);
+        let period = match seldom {
+            true => SELDOM,
+            false if young => period / 2,
+            false => period,
+        };
         if now >= self.next {
             let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
             let (number, asked) = cx.echo_all(EchoKind::Control(group), |target| lasts.get(target).copied().flatten(), now);
@@ -154,17 +170,22 @@ impl Proof {
         }
         cx.wake(self.next);
         cx.inquire_every(period);
+        let mut again: Option<Mono> = None;
         for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
             a.away.review(now, &w.own, delivery);
             // The entry is taken from nobody where echoes in the peer's name come back: they have their time first.
-            if a.back && w.inquiries.count >= enough(w) {
+            let next = a.given.map_or(Mono::ZERO, |at| at + GIVE_BACK_GAP);
+            if a.back && now < next {
+                again = Some(again.map_or(next, |at| at.min(next)));
+            } else if a.back && w.inquiries.count >= enough(w) {
                 a.back = false;
+                a.given = Some(now);
                 a.gave_back = a.gave_back.saturating_add(1);
                 a.away.anew();
                 cx.out.push_back(Output::GiveBack { group, witness: WitnessId(i), to: owner.unwrap_or(NOBODY) });
             }
         }
-        if let Some(at) = self.asked.iter().filter_map(|a| a.away.deadline(delivery)).min() {
+        if let Some(at) = self.asked.iter().filter_map(|a| a.away.deadline(delivery)).chain(again).min() {
             cx.wake(at);
         }
         self.believe_again(cx);
