@@ -75,14 +75,7 @@ impl Group {
         // peer is suspected, a challenge is seen as soon as may be.
         let rival = o.rival.is_some_and(|at| now.since(at) < lease);
         let silent = cx.peer.heard.map(|_| now.since(cx.peer.silent_since()));
-        let mut suspected = silent.is_some_and(|s| s > t.warn && s < t.dead * 4);
-        static X5: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-        if *X5.get_or_init(|| std::env::var_os("X5").is_some()) {
-            for last in [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me].into_iter().flatten() {
-                suspected |= now.since(last) > t.warn && now.since(last) < t.dead * 4;
-                cx.wake(last + t.warn + Span(1));
-            }
-        }
+        let suspected = silent.is_some_and(|s| s > t.warn && s < t.dead * 4);
         let fast = (stale || missing || rival || suspected) && !broken(Broken::NoFastEvidence);
         cx.fast |= fast;
         let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
