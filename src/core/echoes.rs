@@ -94,8 +94,11 @@ impl Node {
         // What this node wrote is still in the table until the owner has announced again, and says so: before that a control comes
         // back from any witness.
         let announced = |g: &Group, ack: u64| ack >= g.challenged || broken(Broken::ControlAfterWrite);
+        // By files that differ here the owner lives by another address or witness: this node's own old entry may stand for ever.
         let served = |g: &&Group| {
-            g.quiet_standby() && cx.peer.group(&g.name).is_some_and(|b| b.gate_open && announced(g, b.challenge_ack))
+            g.quiet_standby()
+                && cx.peer.group(&g.name).is_some_and(|b| b.gate_open && announced(g, b.challenge_ack))
+                && cx.claim_forbidden(&g.name).is_none()
         };
         let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
         match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {

@@ -23,6 +23,7 @@ use crate::picture::Verdict as Line;
 use crate::sim::files::Files;
 use crate::sim::pair::{Pair as Settings, Pairs};
 use crate::sim::script::{ConfigRef, Story};
+use crate::sim::step::Step;
 
 /// Both nodes' settings out of a configuration that was read already, whatever a scenario names.
 struct Given<'a>(&'a Config);
@@ -107,7 +108,10 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let configs = [config(0)?, config(1)?];
     let written = |config: &Config| std::fs::read_to_string(config.file()).with_context(|| config.file().display().to_string());
     let texts = [written(&configs[0])?, written(&configs[1])?];
-    Ok(Script { story, configs, texts, folder: own.is_none().then(|| folder.to_owned()) })
+    let steps = own.is_none().then(|| story.entries()).into_iter().flatten();
+    let named = steps.filter_map(|step| if let Step::Configure(on) = step { on.config.as_ref() } else { None });
+    let later = named.map(|file| Config::read(&folder.join(file))).collect::<Result<Vec<_>, _>>()?;
+    Ok(Script { story, configs, texts, later, folder: own.is_none().then(|| folder.to_owned()) })
 }
 
 /// One scenario on the real kernel, weighed against virtual time.

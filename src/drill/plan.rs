@@ -80,6 +80,21 @@ pub struct GroupPlan {
     pub warm: bool,
     /// Its addresses with the cable each is on, the guard VIP first.
     pub vips: Vec<(Address, CableId)>,
+    /// Those of them that are the guard VIP by another file of the story.
+    pub other_guards: Vec<IpAddr>,
+}
+
+/// A configuration's groups.
+fn groups(config: &Config) -> Vec<GroupPlan> {
+    let group = |group: &crate::config::GroupConfig| GroupPlan {
+        name: group.name.to_string(),
+        preferred: group.preferred,
+        returns: group.failback != crate::core::settings::Failback::Manual,
+        warm: group.services.iter().all(|service| service.warm),
+        vips: group.vips.iter().map(|vip| ((vip.address, vip.prefix), CableId(vip.link.0))).collect(),
+        other_guards: Vec::new(),
+    };
+    config.groups.iter().map(group).collect()
 }
 
 /// Names cables: by their place, or by their part in the recipe.
@@ -117,7 +132,14 @@ impl Plan {
         };
         let cables = Cable::ALL.map(|c| CablePlan { link: c.link().into(), ends: BOTH.map(|node| end(c, node)) });
         let vip = ((lab::VIP.into(), lab::VIP_PREFIX), CableId(2));
-        let group = GroupPlan { name: "web".into(), preferred: Some(NodeId(0)), returns: true, warm: true, vips: vec![vip] };
+        let group = GroupPlan {
+            name: "web".into(),
+            preferred: Some(NodeId(0)),
+            returns: true,
+            warm: true,
+            vips: vec![vip],
+            other_guards: Vec::new(),
+        };
         let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
         Plan {
             nodes: lab::NODES.map(str::to_owned),
@@ -139,6 +161,17 @@ impl Plan {
     /// # Errors
     /// A public network without room for the lab's own machines; no free network for the client.
     pub fn of(config: &Config) -> Result<Plan> {
+        Plan::of_all([config])
+    }
+
+    /// The pair of several configurations, for a story about files that differ or change: its machines and cables are the first one's; it has the groups,
+    /// the VIPs and the witnesses of all.
+    ///
+    /// # Errors
+    /// As [`Plan::of`]; when there is no configuration at all.
+    pub fn of_all<'a>(configs: impl IntoIterator<Item = &'a Config>) -> Result<Plan> {
+        let mut configs = configs.into_iter();
+        let config = configs.next().context("no configuration")?;
         let public = config.witness.link;
         let place = |link: usize| if link == usize::from(public.0) { 0 } else { link as u8 + 1 };
         let mac = |link: usize, node: NodeId| Mac([2, 0, 0, 0, place(link), 0x12 + node.0]);
@@ -155,13 +188,6 @@ impl Plan {
             };
             cables.push(CablePlan { link: of.name.to_string(), ends: [end(NodeId(0), one), end(NodeId(1), two)] });
         }
-        let groups = config.groups.iter().map(|group| GroupPlan {
-            name: group.name.to_string(),
-            preferred: group.preferred,
-            returns: group.failback != crate::core::settings::Failback::Manual,
-            warm: group.services.iter().all(|service| service.warm),
-            vips: group.vips.iter().map(|vip| ((vip.address, vip.prefix), CableId(vip.link.0))).collect(),
-        });
         let mut plan = Plan {
             nodes: config.nodes.each_ref().map(|node| node.name.to_string()),
             cables,
@@ -169,12 +195,13 @@ impl Plan {
             witnesses: config.witness.targets.iter().map(|target| vec![(*target, 0)]).collect(),
             observer: Vec::new(),
             outside: Vec::new(),
-            groups: groups.collect(),
+            groups: groups(config),
             port: config.port,
             timing: config.timing,
             witness_time: config.witness.interval * u64::from(config.witness.fall) + config.timing.delivery,
             assumed: Vec::new(),
         };
+        configs.for_each(|other| plan.know(other));
         for v4 in [true, false] {
             plan.settle_public(v4)?;
         }
@@ -183,25 +210,23 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Knows the VIPs of another configuration of the same pair as well: the story is about files that differ.
-    pub fn with_vips_of(mut self, other: &Config) -> Plan {
-        for (group, theirs) in other
-            .groups
-            .iter()
-            .filter_map(|theirs| {
-                let place = self.groups.iter().position(|g| *g.name == *theirs.name)?;
-                Some((place, theirs))
-            })
-            .collect::<Vec<_>>()
-        {
-            for vip in &theirs.vips {
-                let vip = ((vip.address, vip.prefix), CableId(vip.link.0));
-                if !self.groups[group].vips.contains(&vip) {
-                    self.groups[group].vips.push(vip);
-                }
+    /// What another configuration of the same pair has more than those before it.
+    fn know(&mut self, other: &Config) {
+        for theirs in groups(other) {
+            let Some(ours) = self.groups.iter_mut().find(|ours| ours.name == theirs.name) else {
+                self.groups.push(theirs);
+                continue;
+            };
+            let guard = theirs.vips.first().filter(|vip| Some(*vip) != ours.vips.first()).map(|(vip, _)| vip.0);
+            ours.other_guards.extend(guard.filter(|vip| !ours.other_guards.contains(vip)));
+            let more: Vec<_> = theirs.vips.into_iter().filter(|vip| !ours.vips.contains(vip)).collect();
+            ours.vips.extend(more);
+        }
+        for target in &other.witness.targets {
+            if !self.witnesses.iter().flatten().any(|(ip, _)| ip == target) {
+                self.witnesses.push(vec![(*target, 0)]);
             }
         }
-        self
     }
 
     /// All cables.

@@ -43,6 +43,26 @@ pub struct Record {
     pub pages: Vec<Asked>,
 }
 
+impl Record {
+    /// As if one question had gone to this probe's VIP and to the other one's: what the first left open is answered where the other was, asked at that
+    /// time. For a group whose guard VIP is another one by another file.
+    pub fn or(mut self, other: &Record) -> Record {
+        let [first, second] = &mut self.nodes;
+        for (mine, theirs, period) in [
+            (&mut self.client, &other.client, CLIENT_PERIOD),
+            (first, &other.nodes[0], LAN_PERIOD),
+            (second, &other.nodes[1], LAN_PERIOD),
+        ] {
+            for one in mine.iter_mut().filter(|one| one.answer.is_none()) {
+                let next = theirs.partition_point(|a| a.sent + period < one.sent);
+                let near = theirs[next..].iter().take_while(|a| a.sent <= one.sent + period);
+                one.answer = near.filter_map(|a| a.answer).next();
+            }
+        }
+        self
+    }
+}
+
 /// The answering machines on both nodes; several probes may share them.
 #[derive(Debug)]
 pub struct Responders {

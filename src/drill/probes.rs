@@ -1,5 +1,6 @@
 //! The probes of all VIPs of a pair: one clock, one pair of answering machines, and each group's outcome.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::lab::Lab;
-use super::probe::{Outcome, Probe, Responders};
+use super::probe::{Outcome, Probe, Record, Responders};
 use super::timeline::At;
 use crate::core::id::NodeId;
 
@@ -69,6 +70,12 @@ impl Probes {
     /// The probe of a group's guard VIP.
     pub fn guard(&self, group: usize) -> Option<&Probe> {
         self.of(group).next()
+    }
+
+    /// What was asked of a group's guard VIP and answered, by whichever of the files it is that.
+    pub fn record(&self, group: usize, other_guards: &[IpAddr]) -> Option<Record> {
+        let others = self.of(group).filter(|probe| other_guards.contains(&probe.vip));
+        Some(others.fold(self.guard(group)?.record(), |record, other| record.or(&other.record())))
     }
 
     /// All probes of a group.

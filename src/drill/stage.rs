@@ -42,6 +42,8 @@ pub struct Script {
     pub configs: [Config; 2],
     /// Each node's configuration as it was written.
     pub texts: [String; 2],
+    /// The configurations that steps put in their place, in the order of the story.
+    pub later: Vec<Config>,
     /// Where further configurations are that its steps name; none: those of the caller take the place of all.
     pub folder: Option<PathBuf>,
 }
@@ -72,8 +74,10 @@ impl Played {
 /// A line of a log: its time of day (UTC) against the scenario's, and its words.
 fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
     let (stamp, rest) = line.split_once(' ')?;
-    let (_, target_and_text) = rest.trim_start().split_once(' ')?;
-    let (target, text) = target_and_text.trim_start().split_once(": ")?;
+    let (level, text) = rest.trim_start().split_once(' ')?;
+    if !["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level) {
+        return None;
+    }
     let mut parts = stamp.split_once('T')?.1.trim_end_matches('Z').splitn(3, ':');
     let (hours, minutes): (u64, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let seconds: f64 = parts.next()?.parse().ok()?;
@@ -82,12 +86,13 @@ fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
     let at = of_day.checked_sub(began).unwrap_or_else(|| (of_day + DAY).saturating_sub(began));
     // A line from a moment before the beginning is no line of tomorrow.
     let at = if at > DAY / 2 { Duration::ZERO } else { at };
-    let text = text.trim_end();
+    let text = text.trim();
+    let (refused, text) = text.strip_prefix("refused: ").map_or((false, text), |text| (true, text));
     let text = match text.rsplit_once(" group=") {
         Some((text, group)) => format!("{}: {text}", group.trim_matches('"')),
         None => text.to_owned(),
     };
-    Some((at, if target == "refused" { format!("{}{text}", super::weigh::REFUSED) } else { text }))
+    Some((at, if refused { format!("{}{text}", super::weigh::REFUSED) } else { text }))
 }
 
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
@@ -142,12 +147,12 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
 /// # Errors
 /// When the lab cannot be built or a step cannot be done; and when `stop` was raised.
 pub fn play(binary: &Path, script: &Script, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Played> {
-    let Script { story, configs, texts, folder } = script;
+    let Script { story, configs, texts, later, folder } = script;
     let acts = || story.acts.iter().flat_map(|(_, _, acts)| acts);
     let stubborn: BTreeSet<usize> =
         acts().filter_map(|act| if let Act::StopFails(_, g, _) = act { Some(*g) } else { None }).collect();
-    let mut pair =
-        Pair::build(binary, Plan::of(&configs[0])?.with_vips_of(&configs[1]), texts.each_ref().map(String::as_str), &stubborn)?;
+    let plan = Plan::of_all(configs.iter().chain(later))?;
+    let mut pair = Pair::build(binary, plan, texts.each_ref().map(String::as_str), &stubborn)?;
     pair.observe()?;
     let tap = if acts().any(|act| matches!(act, Act::PlayBack(..))) { Some(Tap::start(&pair.lab)?) } else { None };
     let mut stage = Stage { pair, tap, stranger: None };
@@ -366,8 +371,8 @@ mod tests {
     #[test]
     fn a_line_of_the_log_tells_when_it_was_said_and_of_which_group() {
         let began = Duration::from_secs(12 * 3600);
-        let (at, text) = logged("2026-01-02T12:00:01.500Z INFO  twinbeat::x: master1 SERVES group=\"web\"", began).unwrap();
-        assert_eq!((at, text.as_str()), (Duration::from_millis(1500), "web: master1 SERVES"));
+        let (at, text) = logged("2026-01-02T12:00:01.500Z INFO  master1 SERVES, epoch 2: alone group=\"web\"", began).unwrap();
+        assert_eq!((at, text.as_str()), (Duration::from_millis(1500), "web: master1 SERVES, epoch 2: alone"));
         let (_, text) = logged("2026-01-02T12:00:01.500Z WARN  refused: no first claim: 02:00 answers group=web", began).unwrap();
         assert_eq!(text, "refused: web: no first claim: 02:00 answers");
         let (at, _) = logged("2026-01-03T00:00:01.000Z INFO  x: y", Duration::from_secs(86_399)).unwrap();

@@ -67,8 +67,8 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
     let plain = story.run(machine::real, false);
     let mut groups = Vec::new();
     for (group, of) in pair.lab.plan.groups.iter().enumerate() {
-        let (Some(outcome), Some(record)) = (pair.probes.outcome(group, from, to), pair.probes.guard(group).map(|p| p.record()))
-        else {
+        let record = pair.probes.record(group, &of.other_guards);
+        let (Some(outcome), Some(record)) = (pair.probes.outcome(group, from, to), record) else {
             weighed.notes.push(format!("{}: nobody watches it", of.name));
             groups.push(None);
             continue;

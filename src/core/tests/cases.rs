@@ -397,3 +397,24 @@ fn two_nodes_without_the_interface_serve_what_they_can() {
     w.only(A);
     assert_eq!(w.moves(), 1, "{}", w.log());
 }
+
+/// The old owner's entry for the old guard VIP stands as long as it likes: it says nothing of the gateway.
+#[test]
+fn a_gateway_is_not_struck_off_for_the_entry_of_a_guard_vip_that_the_owners_file_no_longer_names() {
+    let mut w = World::settled();
+    w.m[B].edited = true;
+    w.kill(B);
+    w.start(B);
+    w.run(Span::secs(2));
+    w.command(A, 1, standby());
+    w.run(Span::secs(30));
+    w.only(B);
+    assert!(!w.log().contains("answers to the sender"), "{}", w.log());
+    w.m[A].edited = true;
+    w.kill(A);
+    w.start(A);
+    w.run(Span::secs(30));
+    w.power_off(B);
+    let took = w.until_serves(A, Span::secs(5));
+    assert!(took <= bound(), "{took}\n{}", w.log());
+}

@@ -95,6 +95,8 @@ pub struct Machine {
     pub carrier: bool,
     /// The cable's interface does not exist.
     pub missing: bool,
+    /// Its file names another guard VIP; in force from the next start on.
+    pub edited: bool,
     /// Open until.
     pub gate: Option<Mono>,
     table: bool,
@@ -141,7 +143,8 @@ pub struct World {
     pub cut: [[bool; 2]; 2],
     /// The path between this node and the gateway is cut, silently.
     pub gateway_cut: [bool; 2],
-    entry: Option<usize>,
+    /// Of the guard VIP, and of the one that edited files name.
+    entry: [Option<usize>; 2],
     failback: Failback,
     seq: u64,
     queue: BTreeMap<(Mono, u64), What>,
@@ -159,6 +162,7 @@ impl World {
             power: false,
             carrier: true,
             missing: false,
+            edited: false,
             gate: None,
             table: true,
             address: None,
@@ -179,7 +183,7 @@ impl World {
             gateway: true,
             cut: [[false; 2]; 2],
             gateway_cut: [false; 2],
-            entry: None,
+            entry: [None; 2],
             failback,
             seq: 0,
             queue: BTreeMap::new(),
@@ -231,7 +235,11 @@ impl World {
         m.life += 1;
         m.daemon = Daemon::Runs;
         m.inbox.clear();
-        m.node = Node::new(settings(i, failback), now);
+        let mut settings = settings(i, failback);
+        if m.edited {
+            settings.groups[0].vips[0] = "192.0.2.11".into();
+        }
+        m.node = Node::new(settings, now);
         m.ticked = Mono::ZERO;
         let start = Start {
             incarnation: Incarnation(m.life),
@@ -504,9 +512,10 @@ impl World {
     }
 
     fn at_gateway(&mut self, i: usize, frame: AtGateway) {
+        let vip = usize::from(self.m[i].edited);
         let (kind, number, beat) = match frame {
             AtGateway::Write(owner) => {
-                self.entry = owner;
+                self.entry[vip] = owner;
                 return;
             }
             AtGateway::Echo(kind, number, beat) => (kind, number, beat),
@@ -522,16 +531,17 @@ impl World {
             }
             return;
         }
-        if self.entry.is_none() {
+        if self.entry[vip].is_none() {
             // It asks everybody, and whose kernel answers is written down.
             for n in 0..2 {
                 if self.reaches_gateway(n) {
                     self.later(LATENCY, What::Frame(n, Input::WitnessAsks { group: GROUP }));
                 }
             }
-            self.entry = (0..2).find(|n| self.reaches_gateway(*n) && self.answers(*n));
+            let has = |n: &usize| self.m[*n].edited == self.m[i].edited;
+            self.entry[vip] = (0..2).find(|n| has(n) && self.reaches_gateway(*n) && self.answers(*n));
         }
-        match self.entry {
+        match self.entry[vip] {
             Some(n) if self.reaches_gateway(n) && n == i => self.later(LATENCY, reply),
             Some(n) if self.reaches_gateway(n) => {
                 if let Some(beat) = beat {
