@@ -34,7 +34,7 @@ pub struct Args {
     /// Which stories: wild (many faults at any instant), calm (few, right behind state changes), or both in turn
     #[arg(long, value_name = "STYLE", value_parser = style, default_value = "both")]
     style: Style,
-    /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn, as in +LastHop
+    /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn, as in +Limits
     #[arg(long, value_delimiter = ',', value_name = "KINDS", value_parser = kind)]
     without: Vec<String>,
     /// Explore the pair of this configuration file, and not one that each run draws.
