@@ -7,6 +7,7 @@ mod actuators;
 mod addresses;
 mod beats;
 mod bonds;
+mod cards;
 mod earlier;
 mod fault;
 mod said;
@@ -31,6 +32,7 @@ use crate::core::io::{Answer, Command, Input};
 use crate::core::time::Mono;
 use crate::core::view::View;
 use crate::host::clock;
+use crate::host::interfaces::Told;
 use crate::journal::Recorded;
 
 /// What the command line says of a daemon.
@@ -52,6 +54,8 @@ pub enum Event {
     Input(Input),
     /// A link's socket is open (again): the next heartbeat should not wait.
     Opened(LinkId),
+    /// Interfaces or addresses are different.
+    Interfaces(Told),
     /// A person's command, to be answered.
     Command(Command, oneshot::Sender<Answer>),
     /// A person looks.
@@ -124,6 +128,12 @@ async fn serve(options: Options, config: Config, starts: starts::Starts, began: 
         match event {
             Event::Input(input) => node.handle(clock::now(), input),
             Event::Opened(_) => node.handle(clock::now(), Input::Tick),
+            Event::Interfaces(told) => {
+                for input in act.interfaces(told) {
+                    node.handle(clock::now(), input);
+                    act.carry_out(&mut node);
+                }
+            }
             Event::Command(command, answer) => {
                 if command == Command::Shutdown {
                     act.ending(true);
@@ -137,6 +147,7 @@ async fn serve(options: Options, config: Config, starts: starts::Starts, began: 
                 act.labels.put(&mut view);
                 view.problems.extend(act.left_out.problem(clock::now()));
                 view.problems.extend(successor.problem());
+                view.problems.extend(act.cards.problems(clock::now()));
                 let _ = answer.send(view);
             }
             Event::Recorded(dir, answer) => {
@@ -164,10 +175,7 @@ async fn serve(options: Options, config: Config, starts: starts::Starts, began: 
             }
         }
         act.carry_out(&mut node);
-        if let Some(lost) = act.carrier.lost(clock::now()) {
-            node.handle(clock::now(), lost);
-            act.carry_out(&mut node);
-        }
+        act.cards.turned(clock::now());
         match act.exit {
             Some(false) => break,
             Some(true) => {

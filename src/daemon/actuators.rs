@@ -11,17 +11,18 @@ use super::Event;
 use super::addresses::AddressOrders;
 use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
+use super::cards::Cards;
 use super::said::Said;
 use crate::core::event::{Event as Noted, Kind, Level};
 use crate::core::heartbeat::Heartbeat;
 use crate::core::id::{LinkId, Name};
-use crate::core::io::{Answer, EchoKind, Input, InterfaceState, Output, Record, ServiceReport};
+use crate::core::io::{Answer, EchoKind, Input, Output, Record, ServiceReport};
 use crate::core::time::{Mono, Span};
 use crate::core::view::View;
 use crate::host::clock;
 use crate::host::echo::Echoes;
 use crate::host::gate::{GateThread, Orders};
-use crate::host::interfaces::Carrier;
+use crate::host::interfaces::Told;
 use crate::host::public::{PublicEvent, PublicSide, SendError};
 use crate::journal::Recorded;
 use crate::log::ReopenHandle;
@@ -31,7 +32,7 @@ use crate::wire::{MOST_IN_ECHO, MTU, Path};
 /// How a link is sent on.
 pub enum Way {
     /// Through its own socket.
-    Socket(Slot),
+    Socket(Rc<Slot>),
     /// Through the witness.
     Relay,
 }
@@ -74,8 +75,8 @@ pub struct Actuators {
     pub logs: Option<ReopenHandle>,
     /// The core has finished; and whether gate, addresses and services stay.
     pub exit: Option<bool>,
-    /// The public interface, and its carrier as it was seen last.
-    pub carrier: PublicCarrier,
+    /// This machine's interfaces.
+    pub cards: Cards,
     /// What the bonds below the links look like: for a person only.
     pub bonds: BondBoard,
     /// The witnesses that are asked by ARP, one bit each.
@@ -234,6 +235,10 @@ impl Actuators {
             PublicEvent::WitnessAsks { group } => self.said.once(Input::WitnessAsks { group }),
             // Which of them came back is all one: the tag's secret is of this life.
             PublicEvent::FollowsSender { witness } => Some(Input::EchoReply { witness, kind: EchoKind::Inquiry, number: 0 }),
+            PublicEvent::OwnAddress { by } => {
+                self.cards.taken(by, clock::now());
+                None
+            }
             PublicEvent::SocketLost { interface } => {
                 tracing::debug!("packet socket on {interface} lost");
                 None
@@ -241,6 +246,18 @@ impl Actuators {
             PublicEvent::SocketOpened { interface } => {
                 tracing::debug!("packet socket on {interface} open");
                 None
+            }
+        }
+    }
+
+    /// What the watcher of interfaces tells: whoever is bound to one renews, and what concerns the core is returned.
+    pub fn interfaces(&mut self, told: Told) -> Vec<Input> {
+        match told {
+            Told::NoCarrier => self.cards.no_carrier().into_iter().collect(),
+            Told::Seen(seen) => {
+                self.public.renew(&seen);
+                self.echoes.renew(&seen);
+                self.cards.seen(&seen)
             }
         }
     }
@@ -284,40 +301,6 @@ impl Actuators {
     }
 }
 
-/// The public interface's carrier, read as the loop turns: the kernel's event may come up to 0.7 s late.
-pub struct PublicCarrier {
-    /// The link.
-    pub link: LinkId,
-    /// Its interface.
-    pub interface: String,
-    /// Reads.
-    pub carrier: Carrier,
-    /// As it was.
-    pub last: Option<bool>,
-    /// When it was read.
-    pub at: Mono,
-    /// Has the watcher look again.
-    pub look: Rc<tokio::sync::Notify>,
-}
-
-impl PublicCarrier {
-    /// A fact, when the carrier was lost since the last look. Its return is the watcher's to tell: it looks at the address too.
-    /// The turns of one burst of frames share a look.
-    pub fn lost(&mut self, now: Mono) -> Option<Input> {
-        if now.since(self.at) < CARRIER_EVERY {
-            return None;
-        }
-        self.at = now;
-        let carrier = self.carrier.read(&self.interface);
-        let before = std::mem::replace(&mut self.last, carrier);
-        if carrier == before {
-            return None;
-        }
-        self.look.notify_one();
-        (carrier == Some(false)).then_some(Input::Link { link: self.link, state: InterfaceState::NoCarrier })
-    }
-}
-
 fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
     if let Err(error) = result {
         tracing::trace!("{what}: {error}");
@@ -326,9 +309,6 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
 
 /// The shortest time between two lines about heartbeats that are too long; `status` names them for as long.
 const LEFT_OUT_EVERY: Span = Span::secs(60);
-
-/// The shortest time between two looks at the carrier: each takes the kernel's lock of all interfaces.
-const CARRIER_EVERY: Span = Span::millis(5);
 
 /// How long a life that comes back waits for its log: the lease is running.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(20);

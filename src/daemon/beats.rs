@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Event;
@@ -95,7 +96,12 @@ impl Inbox {
 }
 
 /// One link's socket, there or not.
-pub type Slot = Rc<RefCell<Option<Rc<LinkSocket>>>>;
+#[derive(Default)]
+pub struct Slot {
+    socket: RefCell<Option<Rc<LinkSocket>>>,
+    /// Interfaces or addresses are different, or a frame could not be sent: the socket may be bound to what is no more.
+    pub renew: Notify,
+}
 
 /// Where a link goes.
 #[derive(Clone)]
@@ -113,18 +119,18 @@ pub struct Wiring {
 }
 
 /// Opens a link's socket, if it can be opened now: the first heartbeat shall not wait for a task to be run.
-pub fn open(wiring: &Wiring) -> Slot {
+pub fn open(wiring: &Wiring) -> Rc<Slot> {
     let socket = LinkSocket::open(&wiring.interface, wiring.local, wiring.peer);
-    Rc::new(RefCell::new(socket.ok().map(Rc::new)))
+    Rc::new(Slot { socket: RefCell::new(socket.ok().map(Rc::new)), renew: Notify::new() })
 }
 
 /// Keeps a link's socket open and hands on what it receives. Runs until the daemon ends.
-pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events: UnboundedSender<Event>) {
+pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, events: UnboundedSender<Event>) {
     let path = Path::Link(wiring.name.clone());
     let mut buffer = vec![0; BUFFER];
     let mut told = String::new();
     loop {
-        let there = slot.borrow().clone();
+        let there = slot.socket.borrow().clone();
         let opened = there.map_or_else(|| LinkSocket::open(&wiring.interface, wiring.local, wiring.peer).map(Rc::new), Ok);
         let socket = match opened {
             Ok(socket) => socket,
@@ -134,14 +140,15 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
                     tracing::warn!("link {}: {text}; waiting for it", wiring.name);
                     told = text;
                 }
-                tokio::time::sleep(RETRY).await;
+                // The address comes after its interface, and the word of either at once.
+                let _ = tokio::time::timeout(RETRY, slot.renew.notified()).await;
                 continue;
             }
         };
         told.clear();
-        *slot.borrow_mut() = Some(Rc::clone(&socket));
+        *slot.socket.borrow_mut() = Some(Rc::clone(&socket));
         let _ = events.send(Event::Opened(wiring.link));
-        let mut gone = false;
+        let (mut gone, mut failed) = (false, false);
         let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();
         while !gone {
@@ -162,20 +169,27 @@ pub async fn tend(wiring: Wiring, slot: Slot, inbox: Rc<RefCell<Inbox>>, events:
                 RecvEvent::Down => down = true,
                 RecvEvent::Gone => gone = true,
             });
-            if received.await.is_err() {
-                gone = true;
-            }
+            let renew = tokio::select! {
+                received = received => {
+                    failed = received.is_err();
+                    gone |= failed;
+                    false
+                }
+                // Nothing comes over an interface that is no more, and no error either.
+                () = slot.renew.notified() => true,
+            };
             if down {
-                tokio::time::sleep(RETRY).await;
+                let _ = tokio::time::timeout(RETRY, slot.renew.notified()).await;
             }
-            // A renamed or replaced interface is told by an error or a failed send; this look is for what neither tells.
-            if down || looked.elapsed() > RETRY {
+            if renew || down || looked.elapsed() > RETRY {
                 looked = Instant::now();
                 gone |= socket.is_stale();
             }
         }
-        *slot.borrow_mut() = None;
-        tokio::time::sleep(RETRY).await;
+        *slot.socket.borrow_mut() = None;
+        if failed {
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 
@@ -206,9 +220,13 @@ impl Outbox {
 
     /// Sends the newest heartbeat over a link's socket, if it is there. Returns whether the peer's port had refused one.
     pub fn send(&self, slot: &Slot, path: &Path) -> bool {
-        let socket = slot.borrow();
+        let socket = slot.socket.borrow();
         let (Some(socket), Some(frame)) = (socket.as_ref(), self.seal(path)) else { return false };
-        matches!(socket.try_send(&frame), Sent::YesAfterRefusal)
+        let sent = socket.try_send(&frame);
+        if matches!(sent, Sent::Gone) {
+            slot.renew.notify_one();
+        }
+        matches!(sent, Sent::YesAfterRefusal)
     }
 }
 

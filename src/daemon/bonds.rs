@@ -3,8 +3,7 @@
 //! Nothing of this reaches the core: a bond's word is no evidence, only received heartbeats are (docs/SAFETY.md, R4). So a journal replays the same with
 //! and without bonds.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::core::view::{BondView, SlaveView, View};
@@ -12,34 +11,38 @@ use crate::host::bond::{Bond, Bonds};
 
 /// What the bonds were last seen to be, by link; empty where they cannot be watched.
 #[derive(Clone, Default, Debug)]
-pub struct BondBoard(Rc<RefCell<Vec<Option<Bond>>>>);
+pub struct BondBoard(Arc<Mutex<Vec<Option<Bond>>>>);
 
 impl BondBoard {
-    /// Begins to watch the bonds under these links (name, interface), on the current task set. Without netlink nothing is shown, and that is said.
+    /// Begins to watch the bonds under these links (name, interface), on a thread of its own: each look waits for the kernel's lock of all
+    /// interfaces. Without netlink nothing is shown, and that is said.
     pub fn watch(links: Vec<(String, String)>) -> BondBoard {
         let board = BondBoard::default();
-        let mut bonds = match Bonds::new(links.iter().map(|(_, interface)| interface.clone()).collect()) {
-            Ok(bonds) => bonds,
-            Err(error) => {
+        let seen = board.clone();
+        let work = move || {
+            let run = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Err(error) = run.and_then(|runtime| runtime.block_on(seen.follow(&links))) {
                 tracing::warn!("bonds cannot be watched: {error}");
-                return board;
             }
         };
-        let seen = board.clone();
-        let none = vec![None; links.len()];
-        tokio::task::spawn_local(async move {
-            seen.note(&links, &none, bonds.now());
-            loop {
-                match bonds.changed().await {
-                    Ok(before) => seen.note(&links, &before, bonds.now()),
-                    Err(error) => {
-                        tracing::warn!("bonds: {error}");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
+        if let Err(error) = std::thread::Builder::new().name("bonds".into()).spawn(work) {
+            tracing::warn!("bonds cannot be watched: {error}");
+        }
+        board
+    }
+
+    async fn follow(&self, links: &[(String, String)]) -> std::io::Result<()> {
+        let mut bonds = Bonds::new(links.iter().map(|(_, interface)| interface.clone()).collect())?;
+        self.note(links, &vec![None; links.len()], bonds.now());
+        loop {
+            match bonds.changed().await {
+                Ok(before) => self.note(links, &before, bonds.now()),
+                Err(error) => {
+                    tracing::warn!("bonds: {error}");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
-        });
-        board
+        }
     }
 
     fn note(&self, links: &[(String, String)], before: &[Option<Bond>], now: &[Option<Bond>]) {
@@ -50,12 +53,12 @@ impl BondBoard {
                 None => {}
             }
         }
-        *self.0.borrow_mut() = now.to_vec();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now.to_vec();
     }
 
     /// Adds each link's bond, and what is wrong with it to the problems. What the core says of links, groups and readiness stays as it is.
     pub fn join(&self, view: &mut View) {
-        for (link, bond) in view.links.iter_mut().zip(self.0.borrow().iter()) {
+        for (link, bond) in view.links.iter_mut().zip(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter()) {
             let Some(bond) = bond else { continue };
             link.bond = Some(shown(bond));
             view.problems.extend(bond.trouble().map(|trouble| format!("link {}: {trouble}", link.name)));

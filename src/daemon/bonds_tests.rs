@@ -52,7 +52,7 @@ fn view(state: &str) -> View {
 }
 
 fn joined(state: &str, bond: Bond) -> View {
-    let board = BondBoard(Rc::new(RefCell::new(vec![None, Some(bond)])));
+    let board = BondBoard(Arc::new(Mutex::new(vec![None, Some(bond)])));
     let mut view = view(state);
     board.join(&mut view);
     view

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::actuators::{Actuators, Labels, LeftOut, PublicCarrier, Way};
+use super::actuators::{Actuators, Labels, LeftOut, Way};
 use super::addresses::AddressOrders;
 use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
+use super::cards::Cards;
 use super::earlier::{record_here, remove_old_tables};
 use super::said::Said;
 use super::state::{self, StateFile};
@@ -27,7 +28,7 @@ use crate::core::time::Mono;
 use crate::host::clock;
 use crate::host::echo::{EchoConfig, EchoReply, Echoes};
 use crate::host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
-use crate::host::interfaces::{Carrier, Change, Interfaces};
+use crate::host::interfaces::{Told, Watcher};
 use crate::host::public::{PublicConfig, PublicSide};
 use crate::host::realtime;
 use crate::host::vip;
@@ -58,8 +59,10 @@ pub async fn all(
     let mut keep: Vec<Box<dyn std::any::Any>> = Vec::new();
 
     let node_config = &config.nodes[me.index()];
-    let wanted = node_config.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
-    let watch_on = Interfaces::new(wanted).context("interfaces cannot be watched")?;
+    let (public_name, _) = public_link(config, me)?;
+    let told = events.clone();
+    let tell = move |what| drop(told.send(Event::Interfaces(what)));
+    let (watcher, seen) = Watcher::start(&public_name, tell).context("interfaces cannot be watched")?;
 
     let scheduling = config.realtime.scheduling.clone();
     realtime::take_up(&scheduling, config.realtime.lock_memory);
@@ -155,19 +158,7 @@ pub async fn all(
         }
     }
     let echoes = echoes(config, me, &events);
-    let (public_name, _) = public_link(config, me)?;
-    let look = Rc::new(tokio::sync::Notify::new());
-    let states = watch_on.states().to_vec();
-    watch_interfaces(watch_on, Rc::clone(&look), &events);
-    let carrier = Carrier::new().context("no socket to read the carrier with")?;
-    let carrier = PublicCarrier {
-        link: config.witness.link,
-        last: carrier.read(&public_name),
-        at: clock::now(),
-        interface: public_name,
-        carrier,
-        look,
-    };
+    let cards = cards(config, me, watcher, &links);
     let recorded = std::path::absolute(options.state_dir.join(journal::DIR)).context("the state directory")?;
     serve_control(lock, config, recorded.clone(), &events)?;
 
@@ -199,7 +190,7 @@ pub async fn all(
         events,
         logs: Some(logs),
         exit: None,
-        carrier,
+        cards,
         bonds: BondBoard::watch(node_config.links.iter().map(|l| (l.name.to_string(), l.interface.to_string())).collect()),
         arp_only: config.witness.arp_only,
         delivery: Duration::from_nanos(config.timing.delivery.0),
@@ -209,13 +200,14 @@ pub async fn all(
     };
     node.handle(clock::now(), Input::Start(start));
     act.carry_out(&mut node);
-    for (link, state) in (0..).map(LinkId).zip(states) {
+    for own in &node_config.links {
+        let state = seen.state(&own.interface, own.address);
         if state != InterfaceState::Up {
-            let own = node_config.links.get(usize::from(link.0));
-            let (name, interface) = own.map_or(("?", "?"), |l| (&*l.name, &*l.interface));
-            tracing::warn!("link {name}: {interface} {}; waiting for it", state.words());
+            tracing::warn!("link {}: {} {}; waiting for it", own.name, own.interface, state.words());
         }
-        node.handle(clock::now(), Input::Link { link, state });
+    }
+    for input in act.interfaces(Told::Seen(seen)) {
+        node.handle(clock::now(), input);
         act.carry_out(&mut node);
     }
     let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
@@ -394,6 +386,18 @@ fn links(config: &Config, me: NodeId, inbox: &Rc<RefCell<Inbox>>, events: &Unbou
     all
 }
 
+fn cards(config: &Config, me: NodeId, watcher: Watcher, ways: &[(Path, Way)]) -> Cards {
+    let (mine, theirs) = (&config.nodes[me.index()], &config.nodes[me.other().index()]);
+    let links = mine.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
+    let slot = |(_, way): &(Path, Way)| match way {
+        Way::Socket(slot) => Some(Rc::clone(slot)),
+        Way::Relay => None,
+    };
+    let names = [theirs.name.to_string(), mine.name.to_string()];
+    let addresses = theirs.links.iter().map(|l| l.address).collect();
+    Cards::new(watcher, links, config.witness.link, names, addresses, ways.iter().filter_map(slot).collect())
+}
+
 fn public_link(config: &Config, node: NodeId) -> anyhow::Result<(String, IpAddr)> {
     let link = config.link(node, config.witness.link).context("the witness's link is not configured")?;
     Ok((link.interface.to_string(), link.address))
@@ -431,37 +435,6 @@ fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoe
         tracing::warn!("{error}; waiting for it");
     }
     echoes
-}
-
-/// Tells how each link's interface is whenever that changes.
-fn watch_interfaces(mut watch: Interfaces, look: Rc<tokio::sync::Notify>, events: &UnboundedSender<Event>) {
-    let state = |index: usize, state| Event::Input(Input::Link { link: LinkId(index as u8), state });
-    let events = events.clone();
-    tokio::task::spawn_local(async move {
-        loop {
-            let change = tokio::select! {
-                change = watch.next() => change,
-                () = look.notified() => {
-                    if let Err(error) = watch.refresh() {
-                        tracing::warn!("interfaces: {error}");
-                    }
-                    continue;
-                }
-            };
-            let event = match change {
-                Ok(Change::State { index, state: now }) => state(index, now),
-                Err(error) => {
-                    tracing::warn!("interfaces: {error}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    let _ = watch.refresh();
-                    continue;
-                }
-            };
-            if events.send(event).is_err() {
-                return;
-            }
-        }
-    });
 }
 
 pub(super) fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {

@@ -15,12 +15,12 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::net::if_::if_nametoindex;
 use socket2::{SockFilter, SockRef, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, Pinger};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use super::interfaces::{Seen, index_of};
 use crate::core::id::WitnessId;
 
 /// Which echoes to send.
@@ -115,7 +115,7 @@ impl Echoes {
     /// The first that was met; sockets of the other family are open all the same.
     pub fn open(&mut self) -> Result<(), EchoError> {
         (self.v4, self.v6) = (None, None);
-        self.scope = if_nametoindex(self.config.interface.as_str()).unwrap_or(0);
+        self.scope = index_of(&self.config.interface).unwrap_or(0);
         let v4 = self.client(ICMP::V4).map(|client| self.v4 = client);
         let v6 = self.client(ICMP::V6).map(|client| self.v6 = client);
         v4.and(v6)
@@ -133,7 +133,19 @@ impl Echoes {
 
     /// Whether the sockets are bound to the interface that has the configured name now.
     pub fn is_current(&self) -> bool {
-        if_nametoindex(self.config.interface.as_str()).is_ok_and(|index| index == self.scope)
+        index_of(&self.config.interface).is_ok_and(|index| index == self.scope)
+    }
+
+    /// To be called when interfaces or addresses are different: opens anew what is bound to an interface that is no more, and what could
+    /// not be opened.
+    pub fn renew(&mut self, seen: &Seen) {
+        let Some(card) = seen.card(&self.config.interface) else { return self.close() };
+        let lacks = |address: &IpAddr| self.client_for(address).is_none();
+        if (card.index != self.scope || self.config.witnesses.iter().any(lacks))
+            && let Err(error) = self.open()
+        {
+            tracing::debug!("{error}");
+        }
     }
 
     /// Sends one echo and returns at once; the answer, if one comes, is reported. Needs a tokio runtime.

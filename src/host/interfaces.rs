@@ -1,102 +1,269 @@
-//! Interfaces: existence, carrier, addresses; followed by events, and asked directly when something is suspected.
+//! Interfaces: existence, index, MAC, carrier, addresses; followed by events, on a thread of its own.
 //!
-//! Events only say *when* to look (link events of rtnetlink(7), address events of if-watch); what is true is read from
-//! the kernel each time, so that a lost or late event changes nothing for long. It decides nothing.
+//! A question about any of them waits for the kernel's one lock of network configuration. A machine that removes some hundreds of
+//! interfaces holds it for seconds, and the decision's thread must not stand still for so long: it is told what was seen, and when.
+//! Events only say *when* to look; what is true is read from the kernel each time, so that a lost or late event changes nothing for
+//! long. It decides nothing.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use netlink_packet_core::NetlinkMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use tokio::io::unix::AsyncFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::clock;
 use super::netlink::{Channel, Heard};
+use crate::core::id::Mac;
 use crate::core::io::InterfaceState;
+use crate::core::time::{Mono, Span};
 
-/// What has changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// One of the watched interfaces.
-    State {
-        /// Its place in the list given.
-        index: usize,
-        /// What it is now.
-        state: InterfaceState,
-    },
+/// An interface. Made anew under the same name it has another index, and nothing that is bound to the old one works on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Card {
+    /// The kernel's number.
+    pub index: u32,
+    /// Its Ethernet address; none where it is no Ethernet.
+    pub mac: Option<Mac>,
+    /// Up, and with carrier.
+    pub carrier: bool,
 }
 
-/// Watches interfaces, and the addresses that they should have.
-pub struct Interfaces {
-    wanted: Vec<(String, IpAddr)>,
-    states: Vec<InterfaceState>,
-    ask: Channel,
-    links: AsyncFd<Channel>,
-    addresses: Option<if_watch::tokio::IfWatcher>,
-    pending: std::collections::VecDeque<Change>,
+/// All interfaces and their addresses, as the kernel told them at one time.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When the kernel was asked.
+    pub at: Mono,
+    cards: BTreeMap<String, Card>,
+    addresses: BTreeSet<(u32, IpAddr)>,
 }
 
-impl Interfaces {
-    /// Starts to watch; needs a tokio runtime with IO. What is now is in [`states`](Self::states);
-    /// [`next`](Self::next) tells changes from there on.
-    pub fn new(wanted: Vec<(String, IpAddr)>) -> io::Result<Interfaces> {
-        let links = Channel::listen(netlink_sys::protocols::NETLINK_ROUTE, &[RTNLGRP_LINK])?;
-        #[expect(unsafe_code, reason = "the channel owns its descriptor and names the same one for as long as it lives")]
-        let links = unsafe { AsyncFd::register(links) }?;
-        let addresses = Some(if_watch::tokio::IfWatcher::new()?);
-        let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
-        let states = look(&mut ask, &wanted)?;
-        Ok(Interfaces { wanted, states, ask, links, addresses, pending: std::collections::VecDeque::new() })
+impl PartialEq for Seen {
+    fn eq(&self, other: &Seen) -> bool {
+        self.cards == other.cards && self.addresses == other.addresses
+    }
+}
+
+impl Seen {
+    /// Asks the kernel now. Waits for its lock.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn now() -> io::Result<Seen> {
+        look(&mut Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?)
     }
 
-    /// The state of each interface watched, as last told.
-    pub fn states(&self) -> &[InterfaceState] {
-        &self.states
+    /// The interface of that name.
+    pub fn card(&self, name: &str) -> Option<Card> {
+        self.cards.get(name).copied()
     }
 
-    /// The next change. Cancel-safe.
-    pub async fn next(&mut self) -> io::Result<Change> {
-        loop {
-            if let Some(change) = self.pending.pop_front() {
-                return Ok(change);
-            }
-            self.wait().await?;
-            self.refresh()?;
+    /// Whether the interface of that name has the address.
+    pub fn has(&self, name: &str, address: IpAddr) -> bool {
+        self.card(name).is_some_and(|card| self.addresses.contains(&(card.index, address)))
+    }
+
+    /// Whether any interface has the address.
+    pub fn anywhere(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(_, there)| *there == address)
+    }
+
+    /// What an interface is to a link with that address.
+    pub fn state(&self, name: &str, address: IpAddr) -> InterfaceState {
+        match self.card(name) {
+            None => InterfaceState::Missing,
+            Some(card) if !card.carrier => InterfaceState::NoCarrier,
+            Some(_) if self.has(name, address) => InterfaceState::Up,
+            Some(_) => InterfaceState::NoAddress,
         }
     }
 
-    /// Looks now, without waiting for an event (SAFETY R10); what has changed comes out of [`next`](Self::next).
-    pub fn refresh(&mut self) -> io::Result<()> {
-        let states = look(&mut self.ask, &self.wanted)?;
-        let changed = states.iter().zip(&self.states).enumerate().filter(|(_, (new, old))| new != old);
-        self.pending.extend(changed.map(|(index, (state, _))| Change::State { index, state: *state }));
-        self.states = states;
-        Ok(())
+    /// The Ethernet addresses of all interfaces: Linux answers ARP for any local address on any of them.
+    pub fn macs(&self) -> Vec<Mac> {
+        let macs: BTreeSet<Mac> = self.cards.values().filter_map(|card| card.mac).filter(|mac| mac.0 != [0; 6]).collect();
+        macs.into_iter().collect()
     }
 
-    async fn wait(&mut self) -> io::Result<()> {
-        let links = &mut self.links;
-        let addresses = async {
-            match &mut self.addresses {
-                Some(watcher) => watcher.next().await.is_none_or(|event| event.is_err()),
-                None => std::future::pending().await,
+    /// Whether an event says what is not known yet. A refreshed lifetime, a counter, a neighbour's state do not.
+    fn news(&self, event: &RouteNetlinkMessage) -> bool {
+        match event {
+            RouteNetlinkMessage::NewLink(link) => card(link).is_none_or(|(name, new)| self.card(&name) != Some(new)),
+            RouteNetlinkMessage::NewAddress(message) => addresses(message).any(|address| !self.addresses.contains(&address)),
+            _ => true,
+        }
+    }
+}
+
+/// What the watcher tells.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// Something is different.
+    Seen(Arc<Seen>),
+    /// The interface whose carrier is asked for lost it. The kernel's event may come up to 0.7 s later.
+    NoCarrier,
+}
+
+/// Watches all interfaces of the network namespace in which it was started; ends when it is dropped.
+pub struct Watcher {
+    wake: PipeWriter,
+    woken: Arc<AtomicBool>,
+    /// Since when the kernel owes an answer; 0 when it owes none.
+    waits: Arc<AtomicU64>,
+}
+
+impl Watcher {
+    /// Starts to watch. What is now is returned; `report` is called on the thread, with what changes from there on. `carrier` names
+    /// the interface whose carrier is asked for with each [`look`](Self::look).
+    ///
+    /// # Errors
+    /// When there is no netlink socket or no thread.
+    pub fn start(carrier: &str, mut report: impl FnMut(Told) + Send + 'static) -> io::Result<(Watcher, Arc<Seen>)> {
+        let groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
+        let events = Channel::listen(netlink_sys::protocols::NETLINK_ROUTE, &groups)?;
+        let (read, wake) = io::pipe()?;
+        let (woken, waits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
+        let seen = Arc::new(look(&mut ask)?);
+        let mut thread = Thread {
+            events,
+            ask,
+            read,
+            woken: Arc::clone(&woken),
+            waits: Arc::clone(&waits),
+            reader: Carrier::new()?,
+            interface: carrier.to_owned(),
+            carrier: seen.card(carrier).map(|card| card.carrier),
+            seen: Arc::clone(&seen),
+            stale: false,
+        };
+        let work = move || {
+            while let Ok(true) = thread.wait() {
+                thread.turn(&mut report);
             }
         };
-        tokio::select! {
-            ready = links.readable_mut() => {
-                let mut ready = ready?;
-                while !matches!(ready.get_inner_mut().hear_now::<RouteNetlinkMessage>()?, Heard::Nothing) {}
-                ready.clear_ready();
-            }
-            ended = addresses => if ended {
-                self.addresses = None; // link events and refresh() go on; the loop must not spin
-            },
+        std::thread::Builder::new().name("interfaces".into()).spawn(work)?;
+        Ok((Watcher { wake, woken, waits }, seen))
+    }
+
+    /// Has the watcher look at the carrier. Never waits.
+    pub fn look(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            // At most one byte is in the pipe.
+            let _ = (&self.wake).write(&[0]);
         }
-        Ok(())
+    }
+
+    /// For how long the kernel has owed an answer: so old may be what was told last.
+    pub fn waits(&self, now: Mono) -> Span {
+        match self.waits.load(Ordering::Acquire) {
+            0 => Span::ZERO,
+            since => now.since(Mono(since)),
+        }
+    }
+}
+
+struct Thread {
+    events: Channel,
+    ask: Channel,
+    read: PipeReader,
+    woken: Arc<AtomicBool>,
+    waits: Arc<AtomicU64>,
+    reader: Carrier,
+    interface: String,
+    carrier: Option<bool>,
+    seen: Arc<Seen>,
+    /// A look failed: the next one is not left to events.
+    stale: bool,
+}
+
+impl Thread {
+    /// Until there is something to do; false when nobody wants it any more.
+    fn wait(&mut self) -> io::Result<bool> {
+        let timeout = if self.stale { PollTimeout::from(AGAIN) } else { PollTimeout::NONE };
+        let mut fds = [PollFd::new(self.events.as_fd(), PollFlags::POLLIN), PollFd::new(self.read.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, timeout) {
+            Err(nix::errno::Errno::EINTR) => return Ok(true),
+            other => other?,
+        };
+        let [_, asked] = fds;
+        if asked.any() == Some(true) {
+            let mut bytes = [0; 8];
+            if self.read.read(&mut bytes)? == 0 {
+                return Ok(false);
+            }
+            self.woken.store(false, Ordering::Release);
+        }
+        Ok(true)
+    }
+
+    fn turn(&mut self, report: &mut impl FnMut(Told)) {
+        let began = clock::now();
+        self.waits.store(began.0, Ordering::Release);
+        let carrier = self.reader.read(&self.interface);
+        let turned = std::mem::replace(&mut self.carrier, carrier) != carrier;
+        if turned && carrier == Some(false) {
+            report(Told::NoCarrier);
+        }
+        if self.heard() || turned || self.stale {
+            match look(&mut self.ask) {
+                Ok(seen) => {
+                    self.stale = false;
+                    // A loss was told without it, so its end must be.
+                    if seen != *self.seen || turned {
+                        self.seen = Arc::new(seen);
+                        report(Told::Seen(Arc::clone(&self.seen)));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("the interfaces cannot be looked at: {error}");
+                    self.stale = true;
+                }
+            }
+        }
+        self.waits.store(0, Ordering::Release);
+        // Others want the kernel's lock as well: never more than half of the time.
+        let took = Duration::from_nanos(clock::now().since(began).0);
+        if took > SHORT {
+            std::thread::sleep(took.min(MOST_REST));
+        }
+    }
+
+    /// Takes what events there are; whether one of them says something new.
+    fn heard(&mut self) -> bool {
+        let mut news = false;
+        loop {
+            match self.events.hear_now::<RouteNetlinkMessage>() {
+                Ok(Heard::Messages(messages)) => news |= messages.iter().any(|(_, event)| self.seen.news(event)),
+                Ok(Heard::Lost) => news = true,
+                Ok(Heard::Nothing | Heard::Ended) => return news,
+                Err(_) => {
+                    self.stale = true;
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// The kernel's number of an interface. Neither its lock nor a search for a driver of that name is waited for, as if_nametoindex(3)
+/// may.
+///
+/// # Errors
+/// No such interface, or no right to bind to one.
+pub fn index_of(interface: &str) -> io::Result<u32> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    socket.bind_device(Some(interface.as_bytes()))?;
+    match socket.device_index_v4() {
+        Ok(Some(index)) => Ok(index.get()),
+        // Before Linux 5.1.
+        _ => Ok(nix::net::if_::if_nametoindex(interface)?),
     }
 }
 
@@ -160,109 +327,54 @@ struct EthtoolRequest {
     padding: [u8; 16],
 }
 
-fn look(ask: &mut Channel, wanted: &[(String, IpAddr)]) -> io::Result<Vec<InterfaceState>> {
-    let mut links = BTreeMap::new();
+fn look(ask: &mut Channel) -> io::Result<Seen> {
+    let at = clock::now();
+    let mut cards = BTreeMap::new();
     for answer in ask.dump(NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default())))? {
-        let RouteNetlinkMessage::NewLink(link) = answer else { continue };
-        let name =
-            link.attributes.iter().find_map(|a| if let LinkAttribute::IfName(name) = a { Some(name.clone()) } else { None });
-        let carrier = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
-        if let Some(name) = name {
-            links.insert(name, (link.header.index, carrier));
+        if let RouteNetlinkMessage::NewLink(link) = answer {
+            cards.extend(card(&link));
         }
     }
-    let mut addresses = Vec::new();
+    let mut all = BTreeSet::new();
     for answer in ask.dump(NetlinkMessage::from(RouteNetlinkMessage::GetAddress(AddressMessage::default())))? {
-        let RouteNetlinkMessage::NewAddress(address) = answer else { continue };
-        addresses.extend(address.attributes.iter().filter_map(|a| match a {
-            AddressAttribute::Address(ip) | AddressAttribute::Local(ip) => Some((address.header.index, *ip)),
-            _ => None,
-        }));
+        if let RouteNetlinkMessage::NewAddress(message) = answer {
+            all.extend(addresses(&message));
+        }
     }
-    let state = |(name, address): &(String, IpAddr)| match links.get(name) {
-        None => InterfaceState::Missing,
-        Some((_, false)) => InterfaceState::NoCarrier,
-        Some((index, true)) if addresses.contains(&(*index, *address)) => InterfaceState::Up,
-        Some(_) => InterfaceState::NoAddress,
-    };
-    Ok(wanted.iter().map(state).collect())
+    Ok(Seen { at, cards, addresses: all })
+}
+
+fn card(link: &LinkMessage) -> Option<(String, Card)> {
+    let (mut name, mut mac) = (None, None);
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Address(bytes) => mac = bytes.as_slice().try_into().ok().map(Mac),
+            _ => {}
+        }
+    }
+    let carrier = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
+    Some((name?, Card { index: link.header.index, mac, carrier }))
+}
+
+fn addresses(message: &AddressMessage) -> impl Iterator<Item = (u32, IpAddr)> {
+    message.attributes.iter().filter_map(|a| match a {
+        AddressAttribute::Address(ip) | AddressAttribute::Local(ip) => Some((message.header.index, *ip)),
+        _ => None,
+    })
 }
 
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const ETHTOOL_GLINK: u32 = 0x0000_000a;
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
+/// After a look that failed, in milliseconds.
+const AGAIN: u16 = 1000;
+/// A look at a machine with few interfaces takes less.
+const SHORT: Duration = Duration::from_millis(2);
+const MOST_REST: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
-    use std::time::{Duration, Instant};
-
-    use super::*;
-    use crate::host::test_net::{Netns, pair};
-
-    async fn settle(watch: &mut Interfaces, index: usize, wanted: InterfaceState) {
-        let reached = async {
-            while watch.states()[index] != wanted {
-                watch.next().await.unwrap();
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(3), reached).await.unwrap_or_else(|_| panic!("never {wanted:?}"));
-    }
-
-    #[test]
-    fn an_interface_that_leaves_loses_carrier_or_its_address_is_told() {
-        let Some((netns, peer)) = pair(1) else { return };
-        netns.inside(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let own = ("eth0".to_owned(), "10.9.0.1".parse().unwrap());
-                let late = ("late0".to_owned(), "10.9.7.1".parse().unwrap());
-                let mut watch = Interfaces::new(vec![own, late]).unwrap();
-                settle(&mut watch, 0, InterfaceState::Up).await;
-                assert_eq!(watch.states()[1], InterfaceState::Missing);
-                peer.run("ip link set eth0 down");
-                settle(&mut watch, 0, InterfaceState::NoCarrier).await;
-                peer.run("ip link set eth0 up");
-                settle(&mut watch, 0, InterfaceState::Up).await;
-                netns.run("ip addr del 10.9.0.1/24 dev eth0");
-                settle(&mut watch, 0, InterfaceState::NoAddress).await;
-                netns.run("ip addr add 10.9.0.1/24 dev eth0");
-                settle(&mut watch, 0, InterfaceState::Up).await;
-                netns.run("ip link add late0 type veth peer name late1");
-                settle(&mut watch, 1, InterfaceState::NoCarrier).await;
-                netns.run("ip link del late0");
-                settle(&mut watch, 1, InterfaceState::Missing).await;
-            });
-        });
-    }
-
-    #[test]
-    fn carrier_is_read_in_the_namespace_of_the_socket() {
-        let Some((netns, peer)) = pair(1) else { return };
-        let carrier: Carrier = netns.inside(|| Carrier::new().unwrap());
-        assert_eq!(carrier.read("eth0"), Some(true));
-        peer.run("ip link set eth0 down");
-        assert_eq!(carrier.read("eth0"), Some(false));
-        assert_eq!(carrier.read("none0"), None);
-        assert_eq!(carrier.read("a-name-that-is-too-long"), None);
-    }
-
-    #[test]
-    #[ignore = "a measurement: run it alone, in release"]
-    fn measure_carrier() {
-        let Some((netns, _peer)): Option<(Netns, Netns)> = pair(1) else { return };
-        let carrier = netns.inside(|| Carrier::new().unwrap());
-        let start = Instant::now();
-        for _ in 0..100_000 {
-            assert_eq!(carrier.read("eth0"), Some(true));
-        }
-        println!("carrier: {} ns a call", start.elapsed().as_nanos() / 100_000);
-        let mut ask = netns.inside(|| Channel::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap());
-        let start = Instant::now();
-        for _ in 0..1000 {
-            look(&mut ask, &[]).unwrap();
-        }
-        println!("look at everything: {} us a call", start.elapsed().as_micros() / 1000);
-    }
-}
+#[path = "interfaces_tests.rs"]
+mod tests;

@@ -12,15 +12,15 @@ use std::future::poll_fn;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
-use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::interfaces::index_of;
 use crate::core::id::Mac;
 
 /// The mark (`SO_MARK`) on every frame that the daemon itself makes ("tb"): the gate of an earlier version let only such frames out.
@@ -72,23 +72,32 @@ pub struct PacketSocket {
     mac: Mac,
 }
 
-impl PacketSocket {
-    /// Opens one that takes ARP and neighbour discovery about `addresses` and echo replies with [`ECHO_MAGIC`].
-    ///
-    /// IPv6 addresses among them have their solicited-node groups (RFC 4291 2.7.1) joined on the network card, so that the
-    /// questions for an address that this node does not have are heard. Must be called inside a tokio runtime.
+/// A socket that is ready and not watched yet: made on another thread, since memberships wait for the kernel's lock.
+#[derive(Debug)]
+pub struct Prepared {
+    socket: Socket,
+    interface: String,
+    index: u32,
+    mac: Mac,
+}
+
+impl Prepared {
+    /// Makes one; see [`PacketSocket::open`]. It also takes what is said in the name of the addresses `own`.
     ///
     /// # Errors
-    /// [`PacketError`]; [`PacketError::Missing`] is to be retried when the interface appears.
-    pub fn open(interface: &str, addresses: &[IpAddr]) -> Result<Self, PacketError> {
+    /// As there.
+    pub fn make(interface: &str, addresses: &[IpAddr], own: &[IpAddr]) -> Result<Prepared, PacketError> {
         let refused =
             |step: &'static str| move |source: io::Error| PacketError::Refused { interface: interface.to_owned(), step, source };
-        let index = index_of(interface).ok_or_else(|| PacketError::Missing { interface: interface.to_owned() })?;
+        let index = index_of(interface).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENODEV | libc::EINVAL) => PacketError::Missing { interface: interface.to_owned() },
+            _ => refused("interface")(error),
+        })?;
         // Protocol 0: nothing is received before the bind below names one.
         let socket =
             Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(0))).map_err(refused("socket"))?;
         socket.set_mark(DAEMON_MARK).map_err(refused("mark"))?;
-        socket.attach_filter(&filter(addresses)).map_err(refused("filter"))?;
+        socket.attach_filter(&filter(addresses, own)).map_err(refused("filter"))?;
         // Since Linux 4.20; before that the filter's look at the packet type does the same, later.
         let _ = set_packet_option(&socket, libc::PACKET_IGNORE_OUTGOING, &1_i32);
         for address in addresses {
@@ -101,8 +110,37 @@ impl PacketSocket {
         // Changes nothing for a packet socket, but the kernel can then be asked what the interface of that number is called.
         let _ = socket.bind_device_by_index_v4(NonZeroU32::new(index)); // since Linux 5.1
         let mac = mac_of(&socket).ok_or_else(|| PacketError::NotEthernet { interface: interface.to_owned() })?;
-        let fd = register(socket).map_err(refused("register"))?;
-        Ok(Self { fd, interface: interface.to_owned(), index, mac })
+        Ok(Prepared { socket, interface: interface.to_owned(), index, mac })
+    }
+
+    /// Has it watched. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`PacketError::Refused`].
+    pub fn register(self) -> Result<PacketSocket, PacketError> {
+        let Prepared { socket, interface, index, mac } = self;
+        match register(socket) {
+            Ok(fd) => Ok(PacketSocket { fd, interface, index, mac }),
+            Err(source) => Err(PacketError::Refused { interface, step: "register", source }),
+        }
+    }
+}
+
+impl PacketSocket {
+    /// Opens one that takes ARP and neighbour discovery about `addresses` and echo replies with [`ECHO_MAGIC`].
+    ///
+    /// IPv6 addresses among them have their solicited-node groups (RFC 4291 2.7.1) joined on the network card, so that the
+    /// questions for an address that this node does not have are heard. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`PacketError`]; [`PacketError::Missing`] is to be retried when the interface appears.
+    pub fn open(interface: &str, addresses: &[IpAddr]) -> Result<Self, PacketError> {
+        Prepared::make(interface, addresses, &[])?.register()
+    }
+
+    /// No longer watched, to be closed where one may wait: the kernel lets its last readers finish first.
+    pub fn into_closing(self) -> OwnedFd {
+        self.fd.into_inner().into()
     }
 
     /// The interface's name.
@@ -119,7 +157,7 @@ impl PacketSocket {
     pub fn is_current(&self) -> bool {
         let named = match self.fd.get_ref().device() {
             Ok(Some(name)) => name == self.interface.as_bytes(),
-            _ => index_of(&self.interface) == Some(self.index),
+            _ => index_of(&self.interface).ok() == Some(self.index),
         };
         named && mac_of(self.fd.get_ref()) == Some(self.mac)
     }
@@ -164,11 +202,6 @@ fn register(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     // SAFETY: a Socket owns its descriptor, names the same one for all its life, and is given away nowhere: it stays open
     // until the AsyncFd that owns it from here on is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
-}
-
-/// The index of an interface in the caller's network namespace.
-fn index_of(interface: &str) -> Option<u32> {
-    if_nametoindex(interface).ok()
 }
 
 /// The address of the interface that the socket is bound to; the kernel reads it anew on each call.
@@ -235,30 +268,28 @@ fn set_packet_option<T: Copy>(socket: &Socket, option: libc::c_int, value: &T) -
 /// The classic BPF program: what of the interface's traffic reaches the daemon at all.
 ///
 /// - nothing outgoing, nothing of another VLAN (its tag is beside the frame by now, so the frame itself would look like ours);
-/// - ARP whose sender or target is one of the addresses;
-/// - neighbour solicitations and advertisements whose target or source ends like one of them;
+/// - ARP whose sender or target is one of the addresses, or whose sender is an own one;
+/// - neighbour solicitations and advertisements whose target or source ends like one of them, or whose source ends like an own one;
 /// - ICMP and ICMPv6 echo replies, unfragmented, whose payload begins with [`ECHO_MAGIC`].
-fn filter(addresses: &[IpAddr]) -> Vec<SockFilter> {
+fn filter(addresses: &[IpAddr], own: &[IpAddr]) -> Vec<SockFilter> {
     let magic = u32::from_be_bytes(ECHO_MAGIC);
-    let tails: Vec<u32> = addresses
-        .iter()
-        .map(|address| match address {
-            IpAddr::V4(v4) => u32::from(*v4),
-            IpAddr::V6(v6) => (u128::from(*v6) & 0xffff_ffff) as u32,
-        })
-        .take(FILTER_ADDRESSES_MAX)
-        .collect();
-    let one_of = |offset: u32, program: &mut Vec<SockFilter>| {
+    let tail = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => u32::from(*v4),
+        IpAddr::V6(v6) => (u128::from(*v6) & 0xffff_ffff) as u32,
+    };
+    let tails: Vec<u32> = addresses.iter().map(tail).take(FILTER_ADDRESSES_MAX).collect();
+    let own: Vec<u32> = own.iter().map(tail).take(FILTER_ADDRESSES_MAX).collect();
+    let one_of = |offset: u32, own: &[u32], program: &mut Vec<SockFilter>| {
         program.push(op(LD_W, 0, 0, offset));
         if addresses.len() > FILTER_ADDRESSES_MAX {
             program.push(op(RET, 0, 0, WHOLE));
         }
-        program.extend(tails.iter().flat_map(|tail| [op(JEQ, 0, 1, *tail), op(RET, 0, 0, WHOLE)]));
+        program.extend(tails.iter().chain(own).flat_map(|tail| [op(JEQ, 0, 1, *tail), op(RET, 0, 0, WHOLE)]));
     };
 
     let mut arp = Vec::new();
-    one_of(28, &mut arp); // the sender's protocol address
-    one_of(38, &mut arp); // the target's
+    one_of(28, &own, &mut arp); // the sender's protocol address
+    one_of(38, &[], &mut arp); // the target's
     arp.push(op(RET, 0, 0, 0));
 
     let v4 = vec![
@@ -292,8 +323,8 @@ fn filter(addresses: &[IpAddr]) -> Vec<SockFilter> {
         op(JEQ, 1, 0, 136),
         op(RET, 0, 0, 0),
     ];
-    one_of(74, &mut v6); // the end of the target
-    one_of(34, &mut v6); // the end of the source
+    one_of(74, &[], &mut v6); // the end of the target
+    one_of(34, &own, &mut v6); // the end of the source
     v6.push(op(RET, 0, 0, 0));
 
     let mut program = vec![

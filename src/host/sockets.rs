@@ -11,11 +11,11 @@
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 
-use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::interfaces::index_of;
 use crate::wire::{Budget, MAX_FRAME};
 
 /// A buffer of this size shows whether a datagram is longer than a frame may be.
@@ -105,16 +105,11 @@ impl LinkSocket {
         if local.is_ipv4() != peer.is_ipv4() {
             return Err(OpenError::Family { local, peer });
         }
-        let missing = |_| OpenError::NoInterface(interface.to_owned());
-        let index = if_nametoindex(interface).map_err(missing)?;
+        let index = index_of(interface).map_err(|error| unbound(interface, error))?;
         let socket = Socket::new(Domain::for_address(local), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         // Between bind and connect anybody's datagram would be queued: deaf until both are done.
         socket.attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)])?;
-        socket.bind_device(Some(interface.as_bytes())).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENODEV) => OpenError::NoInterface(interface.to_owned()),
-            Some(libc::EPERM) => OpenError::Denied(error),
-            _ => OpenError::Other(error),
-        })?;
+        socket.bind_device(Some(interface.as_bytes())).map_err(|error| unbound(interface, error))?;
         set_options(&socket, local.is_ipv4())?;
         socket.bind(&local.into()).map_err(|error| match error.raw_os_error() {
             Some(libc::EADDRNOTAVAIL) => OpenError::NoAddress(local.ip()),
@@ -239,6 +234,15 @@ impl LinkSocket {
     /// The kernel's number of the interface that this socket is bound to.
     pub const fn interface_index(&self) -> u32 {
         self.index
+    }
+}
+
+fn unbound(interface: &str, error: io::Error) -> OpenError {
+    match error.raw_os_error() {
+        // A name that is too long is nobody's.
+        Some(libc::ENODEV | libc::EINVAL) => OpenError::NoInterface(interface.to_owned()),
+        Some(libc::EPERM) => OpenError::Denied(error),
+        _ => OpenError::Other(error),
     }
 }
 

@@ -89,13 +89,27 @@ pub(super) fn fast_period(config: &Config) -> Duration {
     std_of(config.timing.echo_period() / (1 + config.groups.len() as u64)).max(Duration::from_millis(1))
 }
 
+/// The fewest echoes a second that a witness must answer, both nodes together: while they are separated each asks from its own address, the owner
+/// and the challenger from each group's VIP too, and the challenger in the peer's name, once an interval; half as many again leave room for what comes
+/// at one instant.
+pub(super) fn least_a_second(config: &Config) -> u64 {
+    let kinds = 2 * (1 + config.groups.len() as u64) + 1;
+    (kinds * 1_500_000_000).div_ceil(config.witness.interval.0.max(1))
+}
+
+/// How many of the fast echoes were answered, by the second.
+fn per_second(fast: &Tally, apart: Duration) -> u64 {
+    let took = apart * fast.sent.max(1);
+    (f64::from(fast.answered) / took.as_secs_f64().max(0.001)).round() as u64
+}
+
 /// One target's line.
 fn said(config: &Config, target: &Target, asked_fast: bool) -> Finding {
     let subject = format!("witness {}", target.address);
     let Target { slow, mac, .. } = target;
     let level = |level, text: String| Finding::new(level, subject.clone(), text);
     let slowly = Span::millis(std_of(config.witness.interval).min(SLOW_AT_MOST).as_millis() as u64);
-    let quickly = fast_period(config);
+    let (quickly, least) = (fast_period(config), least_a_second(config));
     if target.arp_only {
         return match mac {
             Some(mac) => level(Level::Ok, format!("answers ARP ({mac}); {ARP_ONLY}")),
@@ -132,9 +146,22 @@ fn said(config: &Config, target: &Target, asked_fast: bool) -> Finding {
         Some(fast) if fast.run >= BROKEN_AFTER && slow.answered == slow.sent => level(
             Level::Fail,
             format!(
-                "answers the SLOW rate only: all {} echoes {slowly} apart, but {} of {} at {:?} apart (asked no further). A limit on ICMP? \
-                 Challenges would break on it, so this node could not take over: lift the limit for both nodes, or name other hosts",
-                slow.sent, fast.answered, fast.sent, quickly
+                "answers the SLOW rate only: all {} echoes {slowly} apart, but {} of {} at {quickly:?} apart (asked no further). A limit on \
+                 ICMP? A pair with this file needs {least} a second, both nodes together: with less nobody may serve once the nodes are \
+                 separated. Lift the limit for both nodes, lengthen witness.interval, or name other hosts",
+                slow.sent, fast.answered, fast.sent
+            ),
+        ),
+        Some(fast) if slow.answered == slow.sent && per_second(fast, quickly) < least => level(
+            Level::Fail,
+            format!(
+                "answers all {} echoes {slowly} apart and {} of {} at {quickly:?} apart: about {} a second. A limit on ICMP? A pair with this \
+                 file needs {least} a second, both nodes together: with less nobody may serve once the nodes are separated. Lift the \
+                 limit for both nodes, lengthen witness.interval, or name other hosts",
+                slow.sent,
+                fast.answered,
+                fast.sent,
+                per_second(fast, quickly)
             ),
         ),
         Some(fast) if slow.answered < slow.sent || fast.answered < fast.sent => level(

@@ -33,6 +33,8 @@ fn line(target: &Target) -> (Level, String) {
 #[test]
 fn each_state_of_a_witness_has_its_own_words() {
     let slow_only = Target { fast: Some(tally(40, 12, 9)), ..target() };
+    let limited = Target { fast: Some(tally(200, 50, 4)), ..target() };
+    let lossy_fast = Target { fast: Some(tally(200, 120, 7)), ..target() };
     let lossy = Target { slow: tally(5, 4, 1), fast: Some(tally(200, 120, 9)), ..target() };
     let silent = Target { slow: tally(5, 0, 5), fast: Some(tally(200, 0, 200)), ..target() };
     let gone = Target { mac: None, ..silent.clone() };
@@ -42,6 +44,8 @@ fn each_state_of_a_witness_has_its_own_words() {
     for (target, level, words) in [
         (target(), Level::Ok, "answers 5 echoes 100ms apart and 200 at 5ms apart"),
         (slow_only, Level::Fail, "answers the SLOW rate only"),
+        (limited, Level::Fail, "about 50 a second. A limit on ICMP? A pair with this file needs 75 a second"),
+        (lossy_fast, Level::Warn, "loses echoes: 0 of 5 at 100ms apart, 80 of 200"),
         (lossy, Level::Warn, "loses echoes: 1 of 5 at 100ms apart, 80 of 200"),
         (silent, Level::Fail, "none of 5 echoes"),
         (gone, Level::Fail, "does not answer ARP"),

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::core::id::NodeId;
 use crate::core::io::InterfaceState;
 use crate::host::gate::{self, GateSupport};
-use crate::host::interfaces::{self, Interfaces};
+use crate::host::interfaces::{self, Seen};
 use crate::host::packet::PacketSocket;
 use crate::host::realtime::Scheduling;
 use crate::wire::MTU;
@@ -151,11 +151,8 @@ const WEAK: &str = "Address lifetimes alone guard: a hung daemon's address stays
 
 pub(super) fn links_are_there(config: &Config, me: NodeId) -> Vec<Finding> {
     let Some(node) = config.nodes.get(me.index()) else { return Vec::new() };
-    let wanted: Vec<(String, IpAddr)> = node.links.iter().map(|l| (l.interface.to_string(), l.address)).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let states = runtime.and_then(|r| r.block_on(async { Interfaces::new(wanted).map(|i| i.states().to_vec()) }));
-    let states = match states {
-        Ok(states) => states,
+    let states = match Seen::now() {
+        Ok(seen) => node.links.iter().map(|link| seen.state(&link.interface, link.address)).collect::<Vec<_>>(),
         Err(error) => return vec![Finding::new(Level::Fail, "link", format!("the interfaces cannot be read: {error}"))],
     };
     let words = |state| match state {

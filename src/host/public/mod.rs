@@ -1,12 +1,16 @@
 //! The public side: every raw frame about the VIPs, in and out, in one place.
 //!
 //! Life cycle: [`PublicSide::new`] knows the addresses and opens what it can; [`PublicSide::next`] yields what is seen and, on
-//! the way, keeps the witnesses' MACs known and opens sockets of interfaces that come later or changed their MAC (twice a
-//! second; [`PublicSide::rebuild`] does it at once). The orders send a frame or two each and never wait.
+//! the way, keeps the witnesses' MACs known and has sockets opened of interfaces that come later, are made anew or changed their MAC
+//! (twice a second; [`PublicSide::renew`] does it at once). The orders send a frame or two each. Nothing waits after the start.
+//!
+//! Nothing is said in the name of an address that the public interface does not have now (SAFETY R12): not in that of the own one, and a
+//! challenge, a control and a relayed heartbeat only where that is there. A daemon under its peer's name says nothing here.
 //!
 //! The guard VIP of a group is its first one on the public interface; for a witness of the other family it is the first one
 //! of that family. It refuses to decide: what a frame means for ownership is the core's to say.
 
+mod keeper;
 mod types;
 mod watch;
 mod witness;
@@ -20,12 +24,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use self::keeper::{Keeper, Kept};
 pub use self::types::{PublicConfig, PublicEvent, SendError};
 use self::watch::{Verdict, View, Vip};
 use self::witness::{Named, Witness};
 use super::neighbour::{self, Neighbour};
-use super::neighbour_table;
-use super::packet::{PacketError, PacketSocket};
+use super::packet::PacketSocket;
 use super::raw_echo::{self, Purpose, Route, Tag, parse_reply, same_family};
 use crate::core::id::{GroupId, Mac, WitnessId};
 use crate::core::io::EchoKind;
@@ -41,6 +45,11 @@ pub struct PublicSide {
     witnesses: Vec<Witness>,
     /// The MACs of all of this node's interfaces: a frame from one of them is no stranger's.
     mine: Vec<Mac>,
+    /// The public interface has the own addresses.
+    own_here: bool,
+    keeper: Keeper,
+    /// Something was told while the keeper was looking.
+    again: bool,
     buffer: Vec<u8>,
     seen: VecDeque<PublicEvent>,
     ticker: Option<Interval>,
@@ -60,13 +69,14 @@ enum Woke {
     Judge,
     Frame(usize, usize),
     Failed(usize),
+    Kept(Kept),
 }
 
 impl PublicSide {
     /// Opens the sockets of the interfaces that are there. Needs a tokio runtime with IO and time.
     ///
     /// # Errors
-    /// Only when the system has no random numbers.
+    /// Only when the system has no random numbers or no thread.
     pub fn new(config: PublicConfig) -> io::Result<Self> {
         let life = getrandom::u64().map_err(io::Error::other)?;
         let mut links = vec![Link { interface: config.interface.clone(), addresses: config.witnesses.clone(), socket: None }];
@@ -84,49 +94,26 @@ impl PublicSide {
             vips.push(Vip { address: *address, group: GroupId(group), link, answering: false, probed: None });
         }
         let witnesses = config.witnesses.iter().map(|address| Witness::new(*address)).collect();
-        let (mine, buffer, seen) = (Vec::new(), vec![0; BUFFER], VecDeque::new());
-        let mut side =
-            Self { config, life, relay_number: 0, links, vips, witnesses, mine, buffer, seen, ticker: None, ticks: 0, turn: 0 };
+        let keeper = Keeper::start(&config.interface)?;
+        let mut side = Self {
+            config,
+            life,
+            relay_number: 0,
+            links,
+            vips,
+            witnesses,
+            mine: Vec::new(),
+            own_here: false,
+            keeper,
+            again: false,
+            buffer: vec![0; BUFFER],
+            seen: VecDeque::new(),
+            ticker: None,
+            ticks: 0,
+            turn: 0,
+        };
         let _ = side.rebuild();
         Ok(side)
-    }
-
-    /// Opens what is missing and what is no longer the interface that it was, and asks for the witnesses' MACs. Cheap when
-    /// nothing changed. To be called when an interface appears or changes its MAC; [`next`](Self::next) calls it as well.
-    ///
-    /// # Errors
-    /// Why the sockets that are still missing are missing; the others work.
-    pub fn rebuild(&mut self) -> Result<(), Vec<PacketError>> {
-        let mut missing = Vec::new();
-        let mut opened = false;
-        for link in &mut self.links {
-            if link.socket.as_ref().is_some_and(|socket| !socket.is_current()) {
-                link.socket = None;
-                self.seen.push_back(PublicEvent::SocketLost { interface: link.interface.clone() });
-            }
-            if link.socket.is_none() {
-                match PacketSocket::open(&link.interface, &link.addresses) {
-                    Ok(socket) => {
-                        link.socket = Some(socket);
-                        opened = true;
-                        self.seen.push_back(PublicEvent::SocketOpened { interface: link.interface.clone() });
-                    }
-                    Err(why) => missing.push(why),
-                }
-            }
-        }
-        if opened || self.ticks.is_multiple_of(MACS_EVERY) {
-            self.mine = own_macs();
-            let pinned = pinned(&self.config.interface);
-            for witness in &mut self.witnesses {
-                witness.pin(pinned.iter().find(|(address, _)| *address == witness.address).map(|(_, mac)| *mac));
-            }
-        }
-        if opened {
-            self.witnesses.iter_mut().for_each(Witness::forget_asking);
-        }
-        self.ask_for_witnesses();
-        if missing.is_empty() { Ok(()) } else { Err(missing) }
     }
 
     /// The witness's MAC, learnt from its answer to our own ARP request or solicitation.
@@ -175,6 +162,7 @@ impl PublicSide {
     /// # Errors
     /// [`SendError::Unresolved`] until the witness has answered our own ARP: a broadcast would divert the LAN.
     pub fn write(&mut self, group: GroupId, witness: WitnessId) -> Result<(), SendError> {
+        self.may_speak()?;
         let (vip, address, to) = self.guard(group, witness)?;
         send_on(&self.links, 0, |mine| neighbour::write(mine, vip, address, Some(to)))
     }
@@ -209,6 +197,10 @@ impl PublicSide {
         number: u64,
         frame: &[u8],
     ) -> Result<bool, SendError> {
+        // An owner's kernel has the VIP itself.
+        if !matches!(kind, EchoKind::Vip(_)) {
+            self.may_speak()?;
+        }
         let (source, address, to) = self.guard(group, witness)?;
         let purpose = Purpose::of(kind).ok_or(SendError::Impossible)?;
         let tag = Tag { purpose, sender: self.config.node, life: self.life, number };
@@ -244,6 +236,7 @@ impl PublicSide {
     /// # Errors
     /// [`SendError::NoWitness`] when none is known, [`SendError::TooLong`] when it does not fit.
     pub fn relay(&mut self, frame: &[u8]) -> Result<WitnessId, SendError> {
+        self.may_speak()?;
         let now = Instant::now();
         let mut known: Vec<_> = (0..)
             .zip(&self.witnesses)
@@ -272,6 +265,7 @@ impl PublicSide {
     /// # Errors
     /// [`SendError`]; [`SendError::NoWitness`] when the peer has no address of the witness's family.
     pub fn inquire(&mut self, id: WitnessId, size: usize) -> Result<(), SendError> {
+        self.may_speak()?;
         let witness = self.witnesses.get(usize::from(id.0)).ok_or(SendError::NoWitness)?;
         let to = witness.mac.ok_or(SendError::Unresolved(id))?;
         let address = witness.address;
@@ -288,6 +282,7 @@ impl PublicSide {
     /// # Errors
     /// [`SendError`]; [`SendError::NoWitness`] when this node has no address of the witness's family.
     pub fn ask(&mut self, id: WitnessId, number: u64, patience: Duration) -> Result<(), SendError> {
+        self.may_speak()?;
         let witness = self.witnesses.get_mut(usize::from(id.0)).ok_or(SendError::NoWitness)?;
         let own = *self.config.own.iter().find(|own| same_family(own, &witness.address)).ok_or(SendError::NoWitness)?;
         witness.number(number, Instant::now(), patience);
@@ -304,7 +299,11 @@ impl PublicSide {
             match self.woken().await {
                 Woke::Tick => {
                     self.ticks = self.ticks.wrapping_add(1);
-                    let _ = self.rebuild();
+                    let wanted = self.wanted();
+                    if !self.keeper.is_busy() && (!wanted.is_empty() || self.ticks.is_multiple_of(LOOK_EVERY)) {
+                        self.keeper.look(wanted);
+                    }
+                    self.ask_for_witnesses();
                 }
                 Woke::Judge => {
                     let now = Instant::now();
@@ -317,13 +316,13 @@ impl PublicSide {
                         }
                     }
                 }
-                Woke::Failed(link) => {
-                    // Down (the socket works again when it is up) or deleted.
-                    if let Some(link) =
-                        self.links.get_mut(link).filter(|link| !link.socket.as_ref().is_some_and(PacketSocket::is_current))
-                    {
-                        link.socket = None;
-                        self.seen.push_back(PublicEvent::SocketLost { interface: link.interface.clone() });
+                // Down (the socket works again when it is up) or deleted.
+                Woke::Failed(link) => self.close_unless_current(link),
+                Woke::Kept(kept) => {
+                    let _ = self.keep(kept);
+                    let wanted = if std::mem::take(&mut self.again) { self.wanted() } else { Vec::new() };
+                    if !wanted.is_empty() {
+                        self.keeper.look(wanted);
                     }
                 }
                 Woke::Frame(link, length) => {
@@ -336,7 +335,7 @@ impl PublicSide {
     }
 
     async fn woken(&mut self) -> Woke {
-        let Self { links, buffer, ticker, turn, witnesses, .. } = self;
+        let Self { links, buffer, ticker, turn, witnesses, keeper, .. } = self;
         let ticker = ticker.get_or_insert_with(|| {
             let mut ticker = interval(TICK);
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -347,6 +346,9 @@ impl PublicSide {
         let woken = poll_fn(|cx| {
             if ticker.poll_tick(cx).is_ready() {
                 return Poll::Ready(Woke::Tick);
+            }
+            if let Poll::Ready(kept) = keeper.poll(cx) {
+                return Poll::Ready(Woke::Kept(kept));
             }
             // A flood on one interface does not keep the others waiting.
             for step in 0..links.len() {
@@ -389,6 +391,7 @@ impl PublicSide {
                 None
             }
             Verdict::Answer(frame) => {
+                self.may_speak().ok()?;
                 let _ = send_on(&self.links, link, |_| Some(frame));
                 None
             }
@@ -418,6 +421,9 @@ impl PublicSide {
 
     /// Two MACs are said to be a witness's: each is asked, by a question and by an echo, both from the own address.
     fn ask_both(&self, index: usize, both: [(Mac, u64); 2]) {
+        if self.may_speak().is_err() {
+            return;
+        }
         let Some(witness) = self.witnesses.get(index).map(|witness| witness.address) else { return };
         let Some(source) = self.config.own.iter().copied().find(|own| same_family(own, &witness)) else { return };
         for (to, number) in both {
@@ -429,6 +435,9 @@ impl PublicSide {
 
     /// Asks, from the own address, for the MACs that are unknown or due to be asked for again.
     fn ask_for_witnesses(&mut self) {
+        if self.may_speak().is_err() {
+            return;
+        }
         let now = Instant::now();
         for witness in &mut self.witnesses {
             let Some(own) = self.config.own.iter().find(|own| same_family(own, &witness.address)) else { continue };
@@ -436,6 +445,11 @@ impl PublicSide {
                 let _ = send_on(&self.links, 0, |mine| neighbour::write(mine, *own, witness.address, to));
             }
         }
+    }
+
+    /// Nothing is said in the name of an address that is not there.
+    fn may_speak(&self) -> Result<(), SendError> {
+        if self.own_here { Ok(()) } else { Err(SendError::NotMine(self.config.interface.clone())) }
     }
 
     /// The guard VIP for a witness, the witness's address and its MAC.
@@ -453,25 +467,10 @@ fn send_on(links: &[Link], link: usize, make: impl FnOnce(Mac) -> Option<Vec<u8>
     Ok(socket.send(&frame)?)
 }
 
-/// The Ethernet addresses of all interfaces: Linux answers ARP for any local address on any of them.
-fn own_macs() -> Vec<Mac> {
-    let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    let mut macs: Vec<Mac> =
-        all.filter_map(|one| one.address?.as_link_addr()?.addr().map(Mac)).filter(|mac| mac.0 != [0; 6]).collect();
-    macs.sort();
-    macs.dedup();
-    macs
-}
-
-/// The permanent neighbour entries of an interface: the administrator's own word on who is where.
-fn pinned(interface: &str) -> Vec<(IpAddr, Mac)> {
-    neighbour_table::permanent(interface).unwrap_or_default()
-}
-
 const BUFFER: usize = 2048;
 const TICK: Duration = Duration::from_millis(500);
-/// In ticks: how often the node's MACs are read again.
-const MACS_EVERY: u64 = 10;
+/// In ticks: how often the machine is looked at again.
+const LOOK_EVERY: u64 = 10;
 
 #[cfg(test)]
 pub(in crate::host) mod lab;

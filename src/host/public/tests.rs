@@ -249,7 +249,7 @@ fn an_interface_that_comes_later_or_changes_its_mac_is_found() {
     lan.ip("sw", "link del pb");
     let b = Node::start(&lan.ns("b"), config(1, V4));
     assert!(!b.call(|side| side.is_open()));
-    assert!(matches!(b.call(|side| side.write(G, W)), Err(SendError::Unresolved(_))));
+    assert!(matches!(b.call(|side| side.write(G, W)), Err(SendError::NotMine(_))));
     assert!(matches!(b.call(|side| side.probe(G)), Err(SendError::NoSocket(_))));
     let come = |mac: &str| {
         lan.plug("b", mac);

@@ -68,6 +68,11 @@ pub enum PublicEvent {
         /// The announcing machine.
         by: Mac,
     },
+    /// Somebody spoke in the name of this node's own address.
+    OwnAddress {
+        /// The speaking machine.
+        by: Mac,
+    },
     /// A witness asks everybody for a VIP.
     WitnessAsks {
         /// The group.
@@ -91,6 +96,10 @@ pub enum SendError {
     /// The interface is missing.
     #[error("no packet socket is open on {0}")]
     NoSocket(String),
+    /// The public interface does not have this node's own address now: nothing is said in its name, nor for an address that only this
+    /// node might take.
+    #[error("{0} does not have this node's own address now")]
+    NotMine(String),
     /// There is no such witness, or none can carry this.
     #[error("there is no such witness")]
     NoWitness,

@@ -113,6 +113,12 @@ impl View<'_> {
         }
     }
 
+    /// Another machine uses this node's own address.
+    fn in_my_name(&self, sender: &IpAddr, mac: Mac) -> Option<Verdict> {
+        let mine = self.link != 0 || !self.own.contains(sender) || self.mine.contains(&mac);
+        (!mine).then_some(Verdict::Seen(PublicEvent::OwnAddress { by: mac }))
+    }
+
     fn judge_arp(&self, arp: &Arp) -> Option<Verdict> {
         let (mac, sender) = (arp.sender.0, IpAddr::V4(arp.sender.1));
         let target = IpAddr::V4(arp.target.1);
@@ -124,6 +130,9 @@ impl View<'_> {
             // for somebody else writes.
             let answer = !arp.request && arp.to == self.my && sender != target;
             return Some(Verdict::Seen(spoken_for(vip.group, mac, answer)));
+        }
+        if let Some(taken) = self.in_my_name(&sender, mac) {
+            return Some(taken);
         }
         if let Some(vip) = self.vip(&target).filter(|_| arp.request) {
             self.witness(&sender, &mac)?;
@@ -143,6 +152,9 @@ impl View<'_> {
             // Without the option it writes nothing, and is still sent by one who uses the address.
             return (!self.mine.contains(&mac)).then(|| Verdict::Seen(spoken_for(vip.group, mac, false)));
         }
+        if let Some(taken) = self.in_my_name(&source, mac) {
+            return Some(taken);
+        }
         let vip = self.vip(&target)?;
         // A probe for the VIP by the peer has no source, and is no question of the witness's.
         self.witness(&source, &ns.from).filter(|_| !ns.source.is_unspecified())?;
@@ -159,6 +171,9 @@ impl View<'_> {
             // The answer to a probe, which has no source, goes to all nodes and looks like an announcement (RFC 4861 7.2.4).
             let probed = vip.probed.is_some_and(|at| now.duration_since(at) < PROBE_ANSWER);
             return Some(Verdict::Seen(spoken_for(vip.group, mac, probed || (na.solicited && na.to == self.my))));
+        }
+        if let Some(taken) = self.in_my_name(&target, mac) {
+            return Some(taken);
         }
         let witness = self.witness_at(&target)?;
         if na.solicited && na.to == self.my && self.own.contains(&IpAddr::V6(na.destination)) {
