@@ -71,11 +71,14 @@ impl Group {
             }
         }
         let missing = o.paths.iter().any(|p| p.missed > 0);
-        // While another owner is there, the echoes tell it so: one of them is sent while the table names it (R2 †, R7). While the
-        // peer is suspected, a challenge is seen as soon as may be.
+        // While another owner is there, the echoes tell it so: one of them is sent while the table names it (R2 †, R7). While one node
+        // suspects the other, a challenge is seen as soon as may be.
         let rival = o.rival.is_some_and(|at| now.since(at) < lease);
-        let silent = cx.peer.heard.map(|_| now.since(cx.peer.silent_since()));
-        let suspected = silent.is_some_and(|s| s > t.warn && s < t.dead * 4);
+        let mut suspected = false;
+        for last in [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me].into_iter().flatten() {
+            suspected |= now.since(last) > t.warn && now.since(last) < t.dead * 4;
+            cx.wake(last + t.warn + Span(1));
+        }
         let fast = (stale || missing || rival || suspected) && !broken(Broken::NoFastEvidence);
         cx.fast |= fast;
         let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
