@@ -87,6 +87,10 @@ impl View<'_> {
                     return None;
                 }
                 if foreign {
+                    // A control bears no heartbeat, and neither does what one did not fit into.
+                    if reply.frame.is_empty() {
+                        return None;
+                    }
                     return Some(Verdict::Seen(PublicEvent::TableDelivered { group, frame: reply.frame.to_vec() }));
                 }
                 let kind = tag.purpose.kind().filter(|_| tag.life == life)?;

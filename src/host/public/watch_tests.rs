@@ -106,6 +106,8 @@ fn an_echo_that_was_not_delivered_to_this_interface_proves_nothing() {
     assert_eq!(judge(Reply { tag: Tag { life: 8, ..tag }, ..reply.clone() }), None, "of another life");
     let delivered = Some(Verdict::Seen(PublicEvent::TableDelivered { group: G, frame: b"beat".to_vec() }));
     assert_eq!(judge(Reply { tag: Tag { sender: NodeId(1), ..tag }, ..reply.clone() }), delivered);
+    let bare = Tag { purpose: Purpose::Control(G), sender: NodeId(1), ..tag };
+    assert_eq!(judge(Reply { tag: bare, frame: b"", ..reply.clone() }), None, "a control bears no heartbeat to be refused");
     let relay = Tag { purpose: Purpose::Relay, sender: NodeId(1), ..tag };
     let relayed = Some(Verdict::Seen(PublicEvent::Relayed { frame: b"beat".to_vec() }));
     assert_eq!(judge(Reply { tag: relay, destination: ip("192.0.2.2"), ..reply.clone() }), relayed);
