@@ -1,8 +1,8 @@
 //! Looks for stories: what random faults or a moved step do to a build without some clauses. Nothing here runs by itself.
 //!
 //! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --release --features bite --test bite -- --ignored --nocapture hunt` with one of
-//! `SEEDS=0..500` (explores, and makes the first findings small), `FIRST=500` (for each clause by itself the first seed that finds
-//! it; `STYLE=both` with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
+//! `SEEDS=0..500` (explores with all of the clauses taken out, and makes the first findings small), `FIRST=500` (for each clause by itself the
+//! first seed that finds it; `STYLE=both`: either with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
 //! with entry 2 and all behind it moved by each of these, several joined by `;`, and prints those that bite).
 
 use std::env::var;
@@ -33,14 +33,18 @@ fn hunt() {
     } else if let Ok(most) = var("FIRST") {
         let all = if clauses.is_empty() { Broken::ALL } else { &clauses };
         for clause in all {
-            let both = var("STYLE").is_ok_and(|style| style == "both");
-            let story = |seed| if both { draw_as(Style::Both, seed, &[], None) } else { draw(seed) };
+            let story = |seed| if both() { draw_as(Style::Both, seed, &[], None) } else { draw(seed) };
             let first = first_story(*clause, most.parse().unwrap(), story);
             println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
         }
     } else {
         panic!("STORY, SEEDS or FIRST");
     }
+}
+
+/// The stories of both generators, not of the wild one alone.
+fn both() -> bool {
+    var("STYLE").is_ok_and(|style| style == "both")
 }
 
 /// The first seed whose story, of both generators in turn, breaks a promise without this clause.
@@ -65,7 +69,7 @@ fn seeds_that_find(clauses: &[Broken], from: u64, to: u64) {
     let plan = Plan::seeds(0, 1);
     let mut found = 0;
     for seed in from..to {
-        let scenario = draw(seed);
+        let scenario = if both() { draw_as(Style::Both, seed, &[], None) } else { draw(seed) };
         let Some(violation) = without(clauses, || explore::run(&scenario, &plan, real).0) else { continue };
         found += 1;
         println!("seed {seed}: {:?}: {}", violation.promise, violation.text);

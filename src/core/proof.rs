@@ -21,7 +21,7 @@ use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
 const AWAY_SLOWLY: u32 = 3;
 /// The entry is given back so often: a frame may be lost.
 const GIVE_BACKS: u32 = 4;
-/// So far apart: a Linux machine takes no other MAC within a second of the last change (`locktime`).
+/// So far apart: a witness that is slow to take it has its time. (Linux takes a question to itself at once.)
 const GIVE_BACK_GAP: Span = Span::millis(350);
 /// What a control has shown is good for so long.
 const AGE: Span = Span::secs(1);
