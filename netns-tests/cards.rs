@@ -340,3 +340,68 @@ fn a_kernel_that_is_busy_with_other_interfaces_moves_nothing() {
     }
     assert!(still, "{seen:#?}\n{}", rig.logs());
 }
+
+const LAST_VIP: &str = "label = \"0\"\nlink = \"lan\"\n";
+const WITH_IPV6: &str = "label = \"0\"\nlink = \"lan\"\n\n[[groups.vips]]\naddress = \"fd42::14/64\"\nlink = \"lan\"\n";
+
+fn run(inside: &Namespace, command: &str) -> String {
+    let words: Vec<&str> = command.split(' ').collect();
+    let done = inside.run(|| Ok(Command::new(words[0]).args(&words[1..]).output()?)).unwrap();
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+fn switch_ipv6(rig: &Rig, node: NodeId, off: bool) {
+    let value = if off { "1" } else { "0" };
+    rig.lab.node(node).run(|| Ok(std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", value)?)).unwrap();
+}
+
+#[test]
+fn an_ipv6_address_is_no_source_and_a_node_without_ipv6_says_so_and_serves_the_rest() {
+    let Some(mut rig) = Rig::start(|text| text.replace(LAST_VIP, WITH_IPV6)) else { return };
+    rig.until(A, MENDED, "whole", owner_by_both);
+    // Its own connections into the address's own network, now and when the lifetime was refreshed.
+    for _ in 0..8 {
+        let addresses = run(rig.lab.node(A), "ip -6 addr show dev eth0");
+        assert!(addresses.contains("fd42::14/128"), "{addresses}");
+        let route = run(rig.lab.node(A), "ip -6 route get fd42::1");
+        assert!(route.contains("src fd42::12"), "{route}{addresses}");
+        let line = addresses.lines().find(|line| line.contains("fd42::14/128")).unwrap();
+        assert!(line.contains("deprecated"), "{addresses}");
+        thread::sleep(Duration::from_millis(500));
+    }
+    // Switched off on the standby.
+    let from = rig.probe.now();
+    switch_ipv6(&rig, B, true);
+    let ready = |view: &Value| view["groups"][0]["takeover_ready"].clone();
+    rig.until(B, MENDED, "not ready", |view| {
+        ready(view)["ready"] == false && view["problems"].to_string().contains("IPv6 is switched off")
+    });
+    rig.until(A, MENDED, "not ready", |view| ready(view)["ready"] == false && ready(view).to_string().contains("IPv6"));
+    // Alone it serves the rest, and says once what it does not.
+    assert!(rig.daemons[A.index()].as_mut().unwrap().signal(Signal::SIGKILL));
+    rig.serves(B);
+    thread::sleep(Duration::from_secs(4));
+    let said = rig.site.log_tail(B, 10_000);
+    assert_eq!(said.matches("not served, IPv6 is switched off on its interface: fd42::14").count(), 1, "{said}");
+    assert!(said.matches("address: ").count() <= 1, "{said}");
+    assert!(run(rig.lab.node(B), "ip addr show dev eth0").contains("192.168.42.14/32"));
+    // And with IPv6 all of it.
+    switch_ipv6(&rig, B, false);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !run(rig.lab.node(B), "ip -6 addr show dev eth0").contains("fd42::14/128") {
+        assert!(Instant::now() < until, "{}", rig.logs());
+        thread::sleep(Duration::from_millis(100));
+    }
+    // Off under the owner, and on the other node as well: it keeps what it can.
+    switch_ipv6(&rig, A, true);
+    switch_ipv6(&rig, B, true);
+    rig.daemons[A.index()] = Some(Daemon::start(&rig.lab, &rig.site, A).unwrap());
+    for node in BOTH {
+        rig.until(node, MENDED, "not ready", |view| ready(view)["ready"] == false && ready(view).to_string().contains("IPv6"));
+    }
+    let before = rig.site.log_tail(B, 10_000).lines().count();
+    thread::sleep(Duration::from_secs(3));
+    let more = rig.site.log_tail(B, 10_000).lines().count() - before;
+    assert!(more <= 6, "{more} lines in three seconds\n{}", rig.logs());
+    rig.one_owner("IPv6 switched off", from);
+}

@@ -152,6 +152,74 @@ fn a_ruleset_flushed_under_a_running_pair_is_made_again_at_once_and_nothing_move
     rig.judge("and its end", from, 2, dead + SLACK);
 }
 
+/// What the tables consist of, the times of their elements left out.
+fn contents(rules: &str) -> String {
+    let words: Vec<&str> = rules.split_whitespace().collect();
+    let time = |at: usize| at.checked_sub(1).is_some_and(|before| matches!(words[before], "timeout" | "expires"));
+    words.iter().enumerate().filter(|(at, _)| !time(*at)).map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn whatever_a_foreign_hand_does_inside_the_tables_is_seen_and_made_again_under_a_running_pair() {
+    if !ready() {
+        return;
+    }
+    let rig = Rig::start(VIP.into(), |text| text);
+    pause(SETTLED);
+    let from = rig.probe.now();
+    let nft = |node: NodeId, order: &str| {
+        let run = || Ok(Command::new("nft").arg("-a").arg(order).output()?);
+        let done = rig.lab.node(node).run(run).unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    let mut slowest = Duration::ZERO;
+    for node in BOTH {
+        let whole = contents(&rig.ruleset(node));
+        let table = whole.split(' ').find(|word| word.starts_with("twinbeat_")).unwrap().to_owned();
+        // A rule that is made again has another number.
+        let first_drop = || {
+            let chain = nft(node, &format!("list chain inet {table} input")).1;
+            let rule = chain.lines().find(|line| line.contains("drop") && line.contains("# handle ")).unwrap();
+            rule.split("# handle ").nth(1).unwrap().trim().to_owned()
+        };
+        let mut hands = vec![
+            format!("flush set inet {table} vip4"),
+            format!("delete element arp {table} vip4 {{ {VIP} }}"),
+            format!("flush chain inet {table} output"),
+            format!("delete rule inet {table} input handle HANDLE"),
+            format!("insert rule inet {table} input accept"),
+            format!("delete chain arp {table} input"),
+            format!("flush table inet {table}"),
+            format!("add table inet {table} {{ flags dormant; }}"),
+        ];
+        if node == A {
+            hands.push(format!("flush set inet {table} open4"));
+            hands.push(format!("delete element arp {table} open4 {{ {VIP} }}"));
+        } else {
+            hands.push(format!("add element inet {table} open4 {{ {VIP} timeout 1h }}"));
+        }
+        for hand in hands {
+            let hand = if hand.contains("HANDLE") { hand.replace("HANDLE", &first_drop()) } else { hand };
+            assert!(nft(node, &hand).0, "{hand}: {}", rig.ruleset(node));
+            let done = Instant::now();
+            while contents(&rig.ruleset(node)) != whole {
+                assert!(
+                    done.elapsed() < Duration::from_secs(2),
+                    "not made again after `{hand}`: {}\n{}",
+                    rig.ruleset(node),
+                    rig.logs()
+                );
+            }
+            slowest = slowest.max(done.elapsed());
+            pause(Duration::from_millis(250));
+        }
+        let said = rig.site.log_tail(node, 10_000);
+        assert!(said.contains("foreign hand"), "{said}");
+    }
+    println!("seen whole again by `nft list ruleset` after {slowest:?} at the most");
+    rig.judge("foreign hands inside the tables", from, 0, SLACK);
+}
+
 #[test]
 fn a_node_whose_kernel_makes_no_gate_says_so_hands_over_and_comes_back() {
     if !ready() {

@@ -23,6 +23,8 @@ const STOP_AGAIN: Span = Span::secs(10);
 
 /// While the kernel does not make the gate that is said again after this.
 const UNGUARDED_AGAIN: Span = Span::secs(60);
+/// So often it is said that an address cannot be put or kept there.
+const SAY_EVERY: Span = Span::secs(60);
 
 impl Shared {
     /// Whether the kernel makes the gate, by its newest word (SAFETY R1).
@@ -155,7 +157,7 @@ impl Group {
                 AddressReport::Added => o.address = true,
                 AddressReport::Partly(gone) => {
                     o.address = true;
-                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, its interface is missing: {gone}"));
+                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, {gone}"));
                 }
                 other => self.opening_failed(format!("the address cannot be added: {other:?}"), cx, now),
             },
@@ -171,26 +173,23 @@ impl Group {
                     o.lacking.get_or_insert_default();
                     let known = std::mem::replace(&mut o.missing, true);
                     if !known {
-                        cx.note(
-                            Level::Warn,
-                            Some(&self.name),
-                            Kind::Host,
-                            format!("not served, its interface is missing: {gone}"),
-                        );
+                        cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, {gone}"));
                     }
                 }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
                     let known = std::mem::replace(&mut o.missing, true) && o.lacking.is_some();
-                    if known {
+                    // Each refresh tries again, and fails again.
+                    if known || o.failed.is_some_and(|at| now < at + SAY_EVERY) {
                         return;
                     }
+                    o.failed = Some(now);
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
                 }
                 (_, AddressReport::Failed(reason)) => {
                     cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
                 }
                 (Role::Owner(o), AddressReport::Added) if o.missing => {
-                    o.missing = false;
+                    (o.missing, o.failed) = (false, None);
                     o.announce_now(now);
                 }
                 _ => {}

@@ -64,26 +64,29 @@ impl Group {
         self.running == Running::Stopping && cx.services(self.id) != Services::Warm
     }
 
-    /// What cannot be served here because its interface does not exist, in words, and since when; none when all can.
+    /// What cannot be served here because its interface does not exist or has no IPv6, in words, and since when; none when all can.
     pub fn missing(&self, cx: &Shared) -> Option<(String, Mono)> {
         let settings = cx.settings.groups.get(usize::from(self.id.0))?;
         let gone = settings.vip_links.iter().zip(&settings.vips).filter_map(|(link, vip)| {
-            let link = cx.links.get(usize::from(link.0)).filter(|link| link.interface == InterfaceState::Missing)?;
+            let link = cx.links.get(usize::from(link.0)).filter(|link| link.place_for(vip) == InterfaceState::Missing)?;
             Some((link, vip))
         });
         let gone: Vec<_> = gone.collect();
         let (first, _) = gone.first()?;
         let vips = gone.iter().map(|(_, vip)| vip.to_string()).collect::<Vec<_>>().join(", ");
-        let text = format!("the interface of link {} is missing on {}, so {vips} cannot be served there", first.name, cx.me());
-        Some((text, first.interface_since))
+        let why = match first.interface {
+            InterfaceState::Missing => format!("the interface of link {} is missing on {}", first.name, cx.me()),
+            _ => format!("IPv6 is switched off on the interface of link {} on {}", first.name, cx.me()),
+        };
+        Some((format!("{why}, so {vips} cannot be served there"), first.interface_since))
     }
 
     /// Whether an owner may add what is not there: an interface that was missing came back, and nobody answered for the addresses
     /// meanwhile; or none was missing. No address is opened that was not asked for (SAFETY R6).
     pub(super) fn asked_for(&self, o: &mut Owner, cx: &mut Shared, now: Mono) -> bool {
-        let links = cx.settings.group(self.id).into_iter().flat_map(|group| &group.vip_links);
-        let states =
-            links.filter_map(|link| cx.links.get(usize::from(link.0)).map(|link| (link.interface, link.interface_since)));
+        let vips = cx.settings.group(self.id).into_iter().flat_map(|group| group.vip_links.iter().zip(&group.vips));
+        let states = vips
+            .filter_map(|(link, vip)| cx.links.get(usize::from(link.0)).map(|link| (link.place_for(vip), link.interface_since)));
         let states: Vec<_> = states.collect();
         // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
         let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);

@@ -359,6 +359,7 @@ impl Group {
             announce: now,
             refresh: now + lifetime(cx.lease()) / 2,
             missing: false,
+            failed: None,
             lacking: None,
             offer: None,
             raising: None,

@@ -44,6 +44,13 @@ pub enum Input {
         /// Its interface's state.
         state: InterfaceState,
     },
+    /// Whether IPv6 is switched off on a link's own interface: an IPv6 address can then not be had there.
+    Ipv6Off {
+        /// Which link.
+        link: LinkId,
+        /// It is.
+        off: bool,
+    },
     /// A witness answered an echo.
     EchoReply {
         /// Which witness.
@@ -259,7 +266,7 @@ pub enum GateReport {
 pub enum AddressReport {
     /// All of the group's addresses are there.
     Added,
-    /// The first is there; these are not, since their interface is missing.
+    /// The first is there; others are not: why, and which.
     Partly(String),
     /// None of them is there.
     Removed,

@@ -55,6 +55,9 @@ pub struct Link {
     /// Since when it has been so.
     #[serde(default)]
     pub interface_since: Mono,
+    /// IPv6 is switched off on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ipv6_off: bool,
     /// The judgement that was last told.
     pub state: LinkState,
     /// When a heartbeat came over it last.
@@ -79,6 +82,7 @@ impl Link {
             relay: settings.relay,
             interface: InterfaceState::Missing,
             interface_since: now,
+            ipv6_off: false,
             state: LinkState::Unheard,
             heard: None,
             number: 0,
@@ -93,6 +97,18 @@ impl Link {
     /// Whether frames can be sent on it at all.
     pub fn usable(&self) -> bool {
         self.interface == InterfaceState::Up
+    }
+
+    /// What its interface is to an address: without IPv6 there is no place for an IPv6 address.
+    pub fn place_for(&self, vip: &str) -> InterfaceState {
+        if self.ipv6_off && vip.contains(':') { InterfaceState::Missing } else { self.interface }
+    }
+
+    /// IPv6 was switched off or on.
+    pub fn set_ipv6_off(&mut self, now: Mono, off: bool) {
+        if std::mem::replace(&mut self.ipv6_off, off) != off {
+            self.interface_since = now;
+        }
     }
 
     /// A heartbeat with a new number came over it.

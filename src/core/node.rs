@@ -176,6 +176,11 @@ impl Node {
                 }
             }
             Input::Link { link, state } => self.interface(link, state, now),
+            Input::Ipv6Off { link, off } => {
+                if let Some(link) = self.cx.links.get_mut(usize::from(link.0)) {
+                    link.set_ipv6_off(now, off);
+                }
+            }
             Input::EchoReply { witness, kind, number } => {
                 let target = usize::from(witness.0);
                 match kind {

@@ -57,7 +57,7 @@ impl Unfit {
             WhyUnfit::DidNotOpen => "could not make gate and address",
             WhyUnfit::Disk => "cannot write its state directory",
             WhyUnfit::Gate => "has a kernel that makes no gate",
-            WhyUnfit::Interface => "lacks the interface of one of the addresses",
+            WhyUnfit::Interface => "lacks the interface of one of the addresses, or IPv6 on it",
         };
         match self.left.as_millis().div_ceil(1000) {
             0 => format!("{what}, until that is mended"),

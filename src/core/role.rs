@@ -167,6 +167,9 @@ pub struct Owner {
     pub refresh: Mono,
     /// The address is known to be gone: the next refresh puts it back.
     pub missing: bool,
+    /// When it was last said that an address cannot be put or kept there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Mono>,
     /// While an interface of one of the addresses is missing, and until what came back with it was asked for.
     #[serde(default)]
     pub lacking: Option<Probes>,

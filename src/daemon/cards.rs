@@ -24,6 +24,7 @@ pub struct Cards {
     theirs: Vec<IpAddr>,
     /// As the core was told.
     told: Vec<Option<InterfaceState>>,
+    ipv6_off: Vec<bool>,
     slots: Vec<Rc<Slot>>,
     /// When the carrier was asked for.
     asked: Mono,
@@ -45,9 +46,9 @@ impl Cards {
         theirs: Vec<IpAddr>,
         slots: Vec<Rc<Slot>>,
     ) -> Cards {
-        let told = vec![None; links.len()];
+        let (told, ipv6_off) = (vec![None; links.len()], vec![false; links.len()]);
         let (asked, slow, mistaken, taken) = (Mono::ZERO, false, false, None);
-        Cards { watcher, links, public, names, theirs, told, slots, asked, slow, mistaken, taken }
+        Cards { watcher, links, public, names, theirs, told, ipv6_off, slots, asked, slow, mistaken, taken }
     }
 
     /// What is different for the core, after the heartbeat sockets were told.
@@ -64,6 +65,12 @@ impl Cards {
             let state = seen.state(interface, *address);
             if told.replace(state) != Some(state) {
                 inputs.push(Input::Link { link: LinkId(place), state });
+            }
+        }
+        for ((place, (interface, _)), told) in (0..).zip(&self.links).zip(&mut self.ipv6_off) {
+            let off = seen.ipv6_off(interface);
+            if std::mem::replace(told, off) != off {
+                inputs.push(Input::Ipv6Off { link: LinkId(place), off });
             }
         }
         inputs

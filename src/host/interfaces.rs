@@ -16,7 +16,7 @@ use std::time::Duration;
 use netlink_packet_core::NetlinkMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::clock;
@@ -34,6 +34,8 @@ pub struct Card {
     pub mac: Option<Mac>,
     /// Up, and with carrier.
     pub carrier: bool,
+    /// It can have IPv6 addresses.
+    pub ipv6: bool,
 }
 
 /// All interfaces and their addresses, as the kernel told them at one time.
@@ -83,6 +85,11 @@ impl Seen {
             Some(_) if self.has(name, address) => InterfaceState::Up,
             Some(_) => InterfaceState::NoAddress,
         }
+    }
+
+    /// Whether an interface is there and can have no IPv6 address.
+    pub fn ipv6_off(&self, name: &str) -> bool {
+        self.card(name).is_some_and(|card| !card.ipv6)
     }
 
     /// The Ethernet addresses of all interfaces: Linux answers ARP for any local address on any of them.
@@ -211,13 +218,15 @@ impl Thread {
         if turned && carrier == Some(false) {
             report(Told::NoCarrier);
         }
-        if self.heard() || turned || self.stale {
+        // IPv6 is switched on and off without an event of its own.
+        if self.heard() || turned || self.stale || began.since(self.seen.at) >= NOW_AND_THEN {
             match look(&mut self.ask) {
                 Ok(seen) => {
                     self.stale = false;
                     // A loss was told without it, so its end must be.
-                    if seen != *self.seen || turned {
-                        self.seen = Arc::new(seen);
+                    let news = seen != *self.seen || turned;
+                    self.seen = Arc::new(seen);
+                    if news {
                         report(Told::Seen(Arc::clone(&self.seen)));
                     }
                 }
@@ -345,16 +354,23 @@ fn look(ask: &mut Channel) -> io::Result<Seen> {
 }
 
 fn card(link: &LinkMessage) -> Option<(String, Card)> {
-    let (mut name, mut mac) = (None, None);
+    let (mut name, mut mac, mut ipv6) = (None, None, false);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::AfSpecUnspec(families) => ipv6 = families.iter().any(has_ipv6),
             LinkAttribute::Address(bytes) => mac = bytes.as_slice().try_into().ok().map(Mac),
             _ => {}
         }
     }
     let carrier = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
-    Some((name?, Card { index: link.header.index, mac, carrier }))
+    Some((name?, Card { index: link.header.index, mac, carrier, ipv6 }))
+}
+
+/// An interface without IPv6 says nothing of it (ipv6.disable, an MTU below 1280), or that it is switched off (disable_ipv6).
+fn has_ipv6(family: &AfSpecUnspec) -> bool {
+    let AfSpecUnspec::Inet6(parts) = family else { return false };
+    parts.iter().any(|part| matches!(part, AfSpecInet6::DevConf(settings) if settings.disable_ipv6 == 0))
 }
 
 fn addresses(message: &AddressMessage) -> impl Iterator<Item = (u32, IpAddr)> {
@@ -369,6 +385,8 @@ const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const ETHTOOL_GLINK: u32 = 0x0000_000a;
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
+/// What makes no event is seen within this.
+const NOW_AND_THEN: Span = Span::secs(5);
 /// After a look that failed, in milliseconds.
 const AGAIN: u16 = 1000;
 /// A look at a machine with few interfaces takes less.

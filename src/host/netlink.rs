@@ -9,7 +9,7 @@ use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
@@ -147,8 +147,26 @@ impl Channel {
         Ok(replies)
     }
 
-    /// Asks for everything of a kind.
+    /// Asks for everything of a kind; again when something of it was changed meanwhile, since such an answer may lack what is there or
+    /// name what is not (`NLM_F_DUMP_INTR`). Where it changes all the time the last answer is taken.
     pub fn dump<I>(&mut self, mut message: NetlinkMessage<I>) -> io::Result<Vec<I>>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable,
+    {
+        let mut data = Vec::new();
+        for _ in 0..MOST_DUMPS {
+            data.clear();
+            let mut torn = false;
+            self.begin_dump(&mut message)?;
+            while !self.dumped(&mut data, &mut torn)? {}
+            if !torn {
+                break;
+            }
+        }
+        Ok(data)
+    }
+
+    fn begin_dump<I>(&mut self, message: &mut NetlinkMessage<I>) -> io::Result<()>
     where
         I: NetlinkSerializable + NetlinkDeserializable,
     {
@@ -161,20 +179,25 @@ impl Channel {
         self.out.resize(message.buffer_len(), 0);
         message.serialize(&mut self.out);
         self.socket.send_to(&self.out, &SocketAddr::new(0, 0), 0)?;
-        let mut data = Vec::new();
-        loop {
-            for part in self.receive::<I>(0)?.unwrap_or_default() {
-                match part.payload {
-                    NetlinkPayload::InnerMessage(inner) => data.push(inner),
-                    NetlinkPayload::Done(_) => return Ok(data),
-                    NetlinkPayload::Error(error) => {
-                        let errno = error.code.map_or(0, |code| code.get().saturating_abs());
-                        return Err(io::Error::from_raw_os_error(errno));
-                    }
-                    _ => {}
+        Ok(())
+    }
+
+    /// Takes the next datagram of a dump; whether it was the last one. `torn` is set when the kernel says that the dump is none of
+    /// one instant.
+    fn dumped<I: NetlinkDeserializable>(&mut self, data: &mut Vec<I>, torn: &mut bool) -> io::Result<bool> {
+        for part in self.receive::<I>(0)?.unwrap_or_default() {
+            *torn |= part.header.flags & NLM_F_DUMP_INTR != 0;
+            match part.payload {
+                NetlinkPayload::InnerMessage(inner) => data.push(inner),
+                NetlinkPayload::Done(_) => return Ok(true),
+                NetlinkPayload::Error(error) => {
+                    let errno = error.code.map_or(0, |code| code.get().saturating_abs());
+                    return Err(io::Error::from_raw_os_error(errno));
                 }
+                _ => {}
             }
         }
+        Ok(false)
     }
 
     /// Waits for events; no longer than until the other end of this pipe is closed.
@@ -257,6 +280,8 @@ impl AsRawFd for Channel {
 
 /// The kernel makes dump parts of up to 32 KiB when the reader offers as much.
 const BUFFER: usize = 32 << 10;
+/// So often a dump that something was changed under is asked for.
+const MOST_DUMPS: usize = 8;
 /// The length of a message's header (netlink(7)).
 const HEADER: usize = 16;
 /// Where nlmsg_pid stands in a message's header (include/uapi/linux/netlink.h).

@@ -75,3 +75,47 @@ fn what_the_kernel_says_of_rules_and_elements_is_still_read() {
         assert_eq!(split::<NetfilterMessage>(&framed(kind, &body)).len(), 1, "{kind:x}");
     }
 }
+
+/// A real kernel's dump of many addresses, one of which is taken away between two of its datagrams.
+#[test]
+fn a_dump_that_something_was_changed_under_is_known_and_asked_for_again() {
+    use netlink_packet_route::address::AddressMessage;
+    let Some(netns) = crate::host::test_net::Netns::new() else { return };
+    let file = std::env::temp_dir().join(&netns.name);
+    let many: String = (0..1200).map(|n| format!("addr add 10.78.{}.{}/32 dev lo\n", n / 200, n % 200 + 1)).collect();
+    std::fs::write(&file, many).unwrap();
+    netns.run(&format!("ip -batch {}", file.display()));
+    std::fs::remove_file(file).unwrap();
+    netns.inside(|| {
+        let mut channel = Channel::open(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
+        let question = || NetlinkMessage::from(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
+        let ours = |all: &[RouteNetlinkMessage]| all.len() >= 1200;
+        let (mut data, mut torn, mut parts) = (Vec::new(), false, 1);
+        channel.begin_dump(&mut question()).unwrap();
+        assert!(
+            !channel.dumped::<RouteNetlinkMessage>(&mut data, &mut torn).unwrap(),
+            "one datagram holds all: nothing is shown"
+        );
+        netns.run("ip addr add 10.78.100.1/32 dev lo");
+        while !channel.dumped(&mut data, &mut torn).unwrap() {
+            parts += 1;
+        }
+        assert!(torn, "{parts} datagrams, {} addresses, and not a word of the change between them", data.len());
+        // A whole one is not torn, and all is in it.
+        let all = channel.dump(question()).unwrap();
+        assert!(ours(&all), "{}", all.len());
+        // While an address comes and goes all the time, none of the others is missing.
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    netns.run("ip addr add 10.78.101.1/32 dev lo");
+                    netns.run("ip addr del 10.78.101.1/32 dev lo");
+                }
+            });
+            let short = (0..100).filter(|_| !ours(&channel.dump(question()).unwrap())).count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(short, 0);
+        });
+    });
+}

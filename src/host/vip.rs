@@ -91,9 +91,16 @@ impl Vips {
         let addresses = self.addresses()?;
         let mut orders = Vec::new();
         let mut routes = Vec::new();
-        let mut missing = Vec::new();
+        let (mut missing, mut without) = (Vec::new(), Vec::new());
         for (place, vip) in vips.iter().enumerate() {
             let index = match index(&vip.interface) {
+                Ok(_) if vip.address.is_ipv6() && ipv6_off(&vip.interface) => {
+                    if place == 0 {
+                        return Err(io::Error::other(format!("IPv6 is switched off on {}", vip.interface)));
+                    }
+                    without.push(vip.address.to_string());
+                    continue;
+                }
                 Ok(index) => index,
                 Err(error) if place == 0 => return Err(error),
                 Err(_) => {
@@ -110,7 +117,10 @@ impl Vips {
         }
         self.send(orders, NLM_F_CREATE | NLM_F_REPLACE, &[])?;
         self.send(routes, NLM_F_CREATE, &[libc::EEXIST])?;
-        Ok(if missing.is_empty() { AddressReport::Added } else { AddressReport::Partly(missing.join(", ")) })
+        let why = [("its interface is missing", missing), ("IPv6 is switched off on its interface", without)];
+        let why = why.iter().filter(|(_, all)| !all.is_empty()).map(|(why, all)| format!("{why}: {}", all.join(", ")));
+        let why = why.collect::<Vec<_>>().join("; ");
+        Ok(if why.is_empty() { AddressReport::Added } else { AddressReport::Partly(why) })
     }
 
     fn refresh(&mut self, group: usize, lifetime: Span) -> io::Result<AddressReport> {
@@ -232,7 +242,10 @@ impl VipWatch {
 fn wanted(vip: &Vip, index: u32, lifetime: Span) -> AddressMessage {
     let seconds = u32::try_from(lifetime.0.div_ceil(1_000_000_000)).unwrap_or(u32::MAX - 1).max(2);
     let mut cache = CacheInfo::default();
-    (cache.ifa_preferred, cache.ifa_valid) = (seconds, seconds);
+    // Deprecated from the start (RFC 4862): in IPv6 an address that is preferred becomes the source of this node's own connections
+    // into its network, and they end when it moves.
+    cache.ifa_preferred = if vip.address.is_ipv4() { seconds } else { 0 };
+    cache.ifa_valid = seconds;
     let mut message = AddressMessage::default();
     message.header.family = family(vip.address);
     message.header.prefix_len = bits(vip.address);
@@ -304,6 +317,11 @@ fn address_of(message: &AddressMessage) -> Option<IpAddr> {
 
 fn index(interface: &str) -> io::Result<u32> {
     nix::net::if_::if_nametoindex(interface).map_err(|_| io::Error::other(format!("there is no interface {interface}")))
+}
+
+/// Whether the interface can have no IPv6 address.
+fn ipv6_off(interface: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")).map_or(true, |text| text.trim() != "0")
 }
 
 fn family(address: IpAddr) -> AddressFamily {

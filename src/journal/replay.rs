@@ -298,6 +298,7 @@ pub fn words(input: &Input, settings: &Settings) -> String {
         }
         Input::PortRefused { link: id } => format!("{peer}'s kernel refused a heartbeat on {}", link(id.0)),
         Input::Link { link: id, state } => format!("{}: {state:?}", link(id.0)),
+        Input::Ipv6Off { link: id, off } => format!("{}: IPv6 {}", link(id.0), if *off { "off" } else { "on" }),
         Input::EchoReply { witness, kind, number } => {
             format!("witness {} answered echo {number} ({kind:?})", u16::from(witness.0).saturating_add(1))
         }

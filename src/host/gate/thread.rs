@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{Damage, Gate, Renewal, WeakGate, now};
 use crate::core::id::GroupId;
 use crate::core::io::{GateOrder, GateReport};
-use crate::core::time::Mono;
+use crate::core::time::{Mono, Span};
 use crate::host::realtime::Scheduling;
 
 /// Whichever gate this machine has.
@@ -87,7 +87,7 @@ impl GateThread {
         report: impl FnMut(GateEvent) + Send + 'static,
     ) -> io::Result<GateThread> {
         let (sender, receiver) = channel();
-        let mut worker = Worker { gate, groups: vec![Done::default(); groups], damaged: false, report };
+        let mut worker = Worker { gate, groups: vec![Done::default(); groups], damaged: false, said: None, report };
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
             let _ = scheduling.this_thread();
             worker.run(&receiver);
@@ -120,6 +120,8 @@ struct Worker<R> {
     gate: AnyGate,
     groups: Vec<Done>,
     damaged: bool,
+    /// When it was last said that closed tables were made again.
+    said: Option<Mono>,
     report: R,
 }
 
@@ -240,6 +242,11 @@ impl<R: FnMut(GateEvent)> Worker<R> {
         let known = std::mem::replace(&mut self.damaged, true);
         if repair && !self.groups.iter().any(|group| group.until.is_some()) {
             self.repair();
+            // Of an open gate the decision says it.
+            if !self.damaged && self.said.is_none_or(|at| now().since(at) >= SAY_EVERY) {
+                self.said = Some(now());
+                tracing::warn!("a foreign hand changed the gate's tables: made again, closed");
+            }
         }
         if !known {
             (self.report)(GateEvent::TableGone);
@@ -295,5 +302,7 @@ fn superseded(group: GroupId, order: GateOrder, queue: &VecDeque<Work>) -> bool 
             .any(|work| matches!(work, Work::Order(other, _, later) if *other == group && !matches!(later, GateOrder::Renew(_))))
 }
 
+/// The shortest time between two lines about a foreign hand at closed tables.
+const SAY_EVERY: Span = Span::secs(60);
 /// Between two attempts to make tables that could not be made.
 const AGAIN: Duration = Duration::from_secs(1);
