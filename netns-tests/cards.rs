@@ -405,3 +405,29 @@ fn an_ipv6_address_is_no_source_and_a_node_without_ipv6_says_so_and_serves_the_r
     assert!(more <= 6, "{more} lines in three seconds\n{}", rig.logs());
     rig.one_owner("IPv6 switched off", from);
 }
+
+#[test]
+fn an_owner_whose_address_the_network_does_not_let_through_is_not_healthy() {
+    let Some(rig) = Rig::start(|text| text) else { return };
+    rig.until(A, MENDED, "whole", owner_by_both);
+    // Port security: the switch lets the address's frames pass for the first node alone.
+    let port = rig.lab.plan.port(Cable::Lan.select(&rig.lab.plan)[0], B);
+    let rules = format!(
+        "table bridge guard {{ chain f {{ type filter hook forward priority 0; iifname {port} ip saddr {VIP} drop; iifname {port} arp saddr ip {VIP} drop; }}; }}"
+    );
+    assert!(rig.lab.switch.run(|| Ok(Command::new("nft").arg(&rules).status()?)).unwrap().success());
+    let moved = rig.site.ask(&rig.lab, A, &["standby"]).unwrap();
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    let words = "the answer of the witness to the address never came since it took the address";
+    let took = rig.until(B, MENDED, "named", |view| view["problems"].to_string().contains(words));
+    println!("named after {took:?}");
+    let status = rig.site.ask(&rig.lab, B, &["status"]).unwrap();
+    assert_eq!(status.status.code(), Some(10), "{}", String::from_utf8_lossy(&status.stdout));
+    // The network is mended, and with it the word.
+    assert!(
+        rig.lab.switch.run(|| Ok(Command::new("nft").args(["delete", "table", "bridge", "guard"]).status()?)).unwrap().success()
+    );
+    rig.until(B, MENDED, "silent again", |view| {
+        !view["problems"].to_string().contains("the answer of the witness to the address")
+    });
+}

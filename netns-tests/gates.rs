@@ -152,11 +152,13 @@ fn a_ruleset_flushed_under_a_running_pair_is_made_again_at_once_and_nothing_move
     rig.judge("and its end", from, 2, dead + SLACK);
 }
 
-/// What the tables consist of, the times of their elements left out.
-fn contents(rules: &str) -> String {
+/// What the tables consist of: the times of their elements left out, and the order, which chains that are made again change.
+fn contents(rules: &str) -> Vec<&str> {
     let words: Vec<&str> = rules.split_whitespace().collect();
     let time = |at: usize| at.checked_sub(1).is_some_and(|before| matches!(words[before], "timeout" | "expires"));
-    words.iter().enumerate().filter(|(at, _)| !time(*at)).map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+    let mut kept: Vec<&str> = words.iter().enumerate().filter(|(at, _)| !time(*at)).map(|(_, word)| *word).collect();
+    kept.sort_unstable();
+    kept
 }
 
 #[test]
@@ -174,8 +176,9 @@ fn whatever_a_foreign_hand_does_inside_the_tables_is_seen_and_made_again_under_a
     };
     let mut slowest = Duration::ZERO;
     for node in BOTH {
-        let whole = contents(&rig.ruleset(node));
-        let table = whole.split(' ').find(|word| word.starts_with("twinbeat_")).unwrap().to_owned();
+        let before = rig.ruleset(node);
+        let whole = contents(&before);
+        let table = before.split_whitespace().find(|word| word.starts_with("twinbeat_")).unwrap().to_owned();
         // A rule that is made again has another number.
         let first_drop = || {
             let chain = nft(node, &format!("list chain inet {table} input")).1;

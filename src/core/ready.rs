@@ -78,6 +78,9 @@ struct Side {
     unfit: Option<Unfit>,
 }
 
+/// Echoes from the address that stay away in a row before a person is told.
+const PATH_MISSED: u32 = 3;
+
 impl Group {
     /// Why this node is not fit, or may not be; none when nothing is known against it.
     pub fn unfit(&self, cx: &Shared, now: Mono) -> Option<Unfit> {
@@ -159,6 +162,29 @@ impl Group {
             planned.push(text);
         }
         TakeoverReady::of(crash, planned)
+    }
+
+    /// An owner whose echoes from the address stay away while its own ones are answered, for longer than a move takes: nothing that is
+    /// sent to the address may reach it, although the peer's word keeps it the owner.
+    pub(super) fn pathless(&self, cx: &Shared, now: Mono) -> Option<String> {
+        let Role::Owner(o) = &self.role else { return None };
+        let registers = cx.witness.targets.iter().filter(|w| w.register).count();
+        let asked = o.paths.iter().any(|path| path.missed >= PATH_MISSED);
+        let proven = o.grounds.path.unwrap_or(o.since).max(o.since);
+        let long = now.since(proven) > cx.settings.timing.dead + cx.settings.witness.interval * 3;
+        let tells = cx.witness.reachable && cx.path_counts() && registers >= cx.settings.witness.register_majority();
+        (tells && asked && long).then(|| {
+            let words = match o.grounds.path {
+                None => "never came since it took the address".to_string(),
+                Some(at) => format!("has stayed away for {} s", now.since(at).as_millis().div_euclid(1000)),
+            };
+            format!(
+                "{}: the answer of the witness to the address {words}, while {} itself is answered: clients may not reach it (does the network let the address's frames pass for the other node alone?); `twinbeat standby` on {} moves it away",
+                self.name,
+                cx.me(),
+                cx.me()
+            )
+        })
     }
 
     /// A third machine that was heard to have the address, while that is news.

@@ -96,6 +96,7 @@ impl Node {
             witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
         );
         problems.extend(self.groups.iter().filter_map(|g| g.stranger_words(now)));
+        problems.extend(self.groups.iter().filter_map(|g| g.pathless(cx, now)));
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
         problems.extend(cx.unguarded.as_ref().map(|(r, _)| format!("{UNGUARDED}: {r}")));
