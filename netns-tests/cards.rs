@@ -104,6 +104,20 @@ impl Rig {
         assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
     }
 
+    /// Never two owners since `from`; and no move and no gap, unless the machine or a daemon was not let run for a while: the probe knows
+    /// of the one, the daemon's own log tells of the other.
+    fn nothing_moved(&self, what: &str, from: Duration) {
+        let seen = self.probe.outcome(from, self.probe.now());
+        println!("{what}: gap {:?}, moves {}, lateness {:?}", seen.gap, seen.moves(), seen.lateness);
+        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
+        let held_up = seen.lateness > STALL || BOTH.iter().any(|n| self.site.log_tail(*n, 10).contains("the decision loop came"));
+        if (seen.moves() > 0 || seen.gap > SLACK) && held_up {
+            println!("{what}: NOT JUDGED further, the machine itself stood still");
+            return;
+        }
+        assert!(seen.moves() == 0 && seen.gap <= SLACK, "{what}: {seen:#?}\n{}", self.logs());
+    }
+
     /// Deletes a node's card and makes it again, with the same name, MAC and addresses: in one go, between two looks of whoever watches.
     fn make_anew(&self, node: NodeId, cable: Cable) {
         let plan = &self.lab.plan;
@@ -168,8 +182,7 @@ fn whatever_is_bound_to_a_card_is_renewed_when_the_card_is_made_anew() {
         println!("{cable:?} of the standby made anew: whole after {took:?}");
     }
     rig.until(A, MENDED, "whole", owner_by_both);
-    let seen = rig.probe.outcome(from, rig.probe.now());
-    assert_eq!((seen.moves(), seen.two_owners), (0, Duration::ZERO), "{seen:#?}\n{}", rig.logs());
+    rig.nothing_moved("cards of the standby made anew", from);
     // The standby asks, challenges and announces over the new card, and nobody helps it.
     let from = rig.probe.now();
     assert!(rig.daemons[A.index()].as_mut().unwrap().signal(Signal::SIGKILL));
@@ -249,9 +262,7 @@ fn a_daemon_under_its_peers_name_says_nothing_in_the_peers_name_and_says_why() {
     assert!(view["problems"].to_string().contains(words), "{view:#}");
     assert_eq!(view["groups"][0]["role"], "standby", "{view:#}");
     drop(wrong);
-    let seen = rig.probe.outcome(from, rig.probe.now());
-    assert_eq!((seen.moves(), seen.two_owners), (0, Duration::ZERO), "{seen:#?}\n{}", rig.logs());
-    assert!(seen.lateness > STALL || seen.gap <= SLACK, "{seen:#?}\n{}", rig.logs());
+    rig.nothing_moved("a daemon under its peer's name", from);
     // A copy of this machine, or its address given twice: whoever speaks in its name is named, once, and moves nothing.
     let from = rig.probe.now();
     let mut socket = packet_socket(&rig.lab.lanclient, "eth0").unwrap();
@@ -263,8 +274,7 @@ fn a_daemon_under_its_peers_name_says_nothing_in_the_peers_name_and_says_why() {
     let words = format!("another machine, {LANCLIENT_MAC}, uses {own}, the own address of master1");
     assert!(rig.view(A)["problems"].to_string().contains(&words), "{:#}", rig.view(A));
     assert_eq!(rig.site.log_tail(A, 10_000).matches(&words).count(), 1, "{}", rig.logs());
-    let seen = rig.probe.outcome(from, rig.probe.now());
-    assert_eq!((seen.moves(), seen.two_owners), (0, Duration::ZERO), "{seen:#?}\n{}", rig.logs());
+    rig.nothing_moved("another machine in the owner's name", from);
 }
 
 /// A namespace beside the lab, of this process's own.
