@@ -162,7 +162,7 @@ impl Proof {
             let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
             let (number, asked) = cx.echo_all(EchoKind::Control(group), |target| lasts.get(target).copied().flatten(), now);
             for (_, a) in self.asked.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
-                a.away.send(now, number, AGE);
+                a.away.send(now, number, AGE + cx.settings.witness.interval);
             }
             cx.echoed = true;
             self.since.get_or_insert(now);
