@@ -25,19 +25,35 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
-# Real bonds need a kernel that has them: User Mode Linux, unpacked here and not installed (netns-tests/bonds.rs).
-if [ ! -e target/uml/usr/bin/linux.uml ] && ! { command -v linux.uml && [ -e /bin/busybox ]; } > /dev/null; then
+# Machines with kernels of their own (netns-tests/qemu): QEMU and kernels, unpacked here and not installed, so that nothing of this machine is replaced.
+fetch_machines() {
+    local kernels names package
+    # The distribution's own kernel, and a newer one where it has one beside it.
+    kernels=$(apt-cache depends linux-image-cloud-amd64 linux-image-6.12-cloud-amd64 | awk '/Depends: linux-image/ { print $2 }')
+    names=$(apt-get -s install --no-install-recommends qemu-system-x86 | awk '/^Inst/ { print $2 }')
+    # shellcheck disable=SC2086
+    (cd "$1" && timeout 600 apt-get download busybox-static $names $kernels) || return 1
+    mkdir -p target/qemu
+    for package in "$1"/*.deb; do dpkg -x "$package" target/qemu || return 1; done
+    # Later releases have everything below usr.
+    cp -an target/qemu/usr/lib/modules target/qemu/lib/ 2> /dev/null || true
+    [ -e target/qemu/bin/busybox ] || cp target/qemu/usr/bin/busybox target/qemu/bin/
+    find target/qemu/lib/modules -name '*.ko.xz' -exec xz -d {} +
+    for package in target/qemu/lib/modules/*; do
+        target/qemu/bin/busybox depmod -b "$PWD/target/qemu" "${package##*/}" || return 1
+    done
+    touch target/qemu/complete
+}
+if [ ! -e target/qemu/complete ]; then
     if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null && command -v dpkg > /dev/null; then
         fetched=$(mktemp -d)
-        if (cd "$fetched" && { apt-get download user-mode-linux busybox-static || { apt-get update && apt-get download user-mode-linux busybox-static; }; }) < /dev/null; then
-            mkdir -p target/uml
-            for package in "$fetched"/*.deb; do dpkg -x "$package" target/uml; done
-        else
-            echo "user-mode-linux and busybox-static cannot be fetched; what needs them says so" >&2
-        fi
+        rm -rf target/qemu
+        mkdir -p target/qemu/bin target/qemu/lib
+        fetch_machines "$fetched" < /dev/null || { apt-get update < /dev/null && fetch_machines "$fetched" < /dev/null; } ||
+            { rm -rf target/qemu; echo "QEMU and kernels cannot be fetched; what needs them says so" >&2; }
         rm -rf "$fetched"
     else
-        echo "not installed and not installable from here: user-mode-linux busybox-static; what needs them says so" >&2
+        echo "not installed and not installable from here: QEMU and kernels; what needs them says so" >&2
     fi
 fi
 

@@ -274,6 +274,8 @@ impl Gate {
             let replies = self.channel.exchange(batch(messages), last)?;
             let expired = |error: &(usize, i32)| *error == (last, libc::ENOENT);
             match replies.errors.iter().find(|error| !expired(error)) {
+                // Held up for so long that what the batch itself had made expired before its end.
+                Some((_, libc::ENOENT)) if now() >= until.back(early) => return Err(too_late(until)),
                 Some((_, errno)) => return Err(io::Error::from_raw_os_error(*errno)),
                 None if !replies.errors.is_empty() => {}
                 None => {

@@ -5,6 +5,8 @@
 //! before left it; a [`GateThread`] carries out orders one after the other; [`watch`] tells when a foreign hand changed or
 //! removed anything of it. It refuses to open for less than [`SHORTEST`]: so short a timeout is none at all in a coarse kernel clock.
 
+#[cfg(test)]
+mod carriers_tests;
 mod foreign;
 mod kernel;
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::*;
 use crate::core::id::GroupId;
 use crate::core::io::{GateOrder, GateReport};
@@ -28,8 +30,7 @@ pub(super) fn world(cables: usize) -> Option<(Netns, Netns, Gate)> {
     let gate = owner.inside(|| {
         let own: Vec<IpAddr> = vec!["10.9.0.1".parse().unwrap(), "fd09::1".parse().unwrap()];
         for address in vips().into_iter().chain(own) {
-            let socket = UdpSocket::bind((address, 7)).unwrap();
-            std::thread::spawn(move || echo(&socket));
+            serve_at(address, None);
         }
         let mut gate = Gate::new("twinbeat_t_a", vec![vips()]).unwrap();
         gate.install().unwrap();
@@ -38,9 +39,18 @@ pub(super) fn world(cables: usize) -> Option<(Netns, Netns, Gate)> {
     Some((owner, client, gate))
 }
 
+/// Answers datagrams to this address, in the routing table of this device; on a thread of its own, in the namespace of the caller.
+pub(super) fn serve_at(address: IpAddr, device: Option<&[u8]>) {
+    let socket = Socket::new(Domain::for_address((address, 7).into()), Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind_device(device).unwrap();
+    socket.bind(&SocketAddr::new(address, 7).into()).unwrap();
+    std::thread::spawn(move || echo(&socket.into()));
+}
+
 pub(super) fn echo(socket: &UdpSocket) {
     let mut buffer = [0; 64];
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     while let Ok((length, from)) = socket.recv_from(&mut buffer) {
         let _ = socket.send_to(&buffer[..length], from);
     }
@@ -140,14 +150,15 @@ fn it_closes_by_itself_and_never_late() {
 #[test]
 fn a_renewal_after_expiry_is_a_lapse_and_opens_nothing() {
     let Some((_owner, client, mut gate)) = world(1) else { return };
-    gate.open(0, now() + Span::millis(100)).unwrap();
+    // Four times the lease in all, and each renewal long before its end, on a busy machine as well.
+    gate.open(0, now() + Span::millis(500)).unwrap();
     for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(30));
-        assert_eq!(gate.renew(0, now() + Span::millis(100)).unwrap(), Renewal::Renewed);
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(gate.renew(0, now() + Span::millis(500)).unwrap(), Renewal::Renewed);
     }
     let open = gate.read(0).unwrap().expect("it is open");
-    assert!(open <= now() + Span::millis(100));
-    std::thread::sleep(Duration::from_millis(120));
+    assert!(open <= now() + Span::millis(500));
+    std::thread::sleep(Duration::from_millis(520));
     assert_eq!(gate.renew(0, now() + Span::secs(5)).unwrap(), Renewal::Lapsed);
     assert!(!answers(&client, VIP4, 200));
     assert!(gate.open(0, now() + Span::millis(3)).is_err(), "too short a timeout would never end");
@@ -183,13 +194,13 @@ fn a_flushed_ruleset_is_told_from_a_lapse_and_repaired() {
     // A renewal that meets the damage makes the tables again by itself: the instant in force has not passed.
     owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    orders.order(GroupId(0), 3, GateOrder::Renew(now() + Span::millis(300)));
+    orders.order(GroupId(0), 3, GateOrder::Renew(now() + Span::secs(2)));
     assert_eq!(next(), report(3, GateReport::Opened));
-    assert!(answers(&client, VIP4, 200));
+    assert!(answers(&client, VIP4, 500));
     // When it has passed, that is a lapse, and the gate is made closed.
     owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(2));
     orders.order(GroupId(0), 4, GateOrder::Renew(now() + Span::secs(5)));
     assert_eq!(next(), report(4, GateReport::Lapsed));
     orders.order(GroupId(0), 5, GateOrder::Close);
@@ -248,7 +259,7 @@ fn a_weak_gate_lapses_like_a_strong_one() {
 #[test]
 #[ignore = "a measurement: run it alone, in release"]
 fn measure_renewals() {
-    let Some((owner, client, mut gate)) = world(1) else { return };
+    let Some((_owner, client, mut gate)) = world(1) else { return };
     gate.open(0, now() + Span::secs(5)).unwrap();
     assert!(answers(&client, VIP4, 500));
     let mut firsts: Vec<u64> = client.inside(|| {
@@ -267,15 +278,35 @@ fn measure_renewals() {
     });
     firsts.sort_unstable();
     println!("opening to first answer: median {} us, p99 {} us, max {} us", firsts[500], firsts[990], firsts[999]);
-    let mut costs: Vec<u64> = (0..20_000)
-        .map(|_| {
+    // All the while the client asks, again as soon as it has its answer.
+    let (stop, client) = (std::sync::atomic::AtomicBool::new(false), &client);
+    let mut costs: Vec<u64> = std::thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            client.inside(|| {
+                let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                socket.connect((VIP4, 7)).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+                let (mut asked, mut lost) = (0, 0);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    asked += 1;
+                    lost += u32::from(socket.send(b"?").is_err() || socket.recv(&mut [0; 8]).is_err());
+                }
+                (asked, lost)
+            })
+        });
+        let renew = |_| {
             let start = now();
             let renewal = gate.renew(0, start + Span::secs(5)).unwrap();
             assert_eq!(renewal, Renewal::Renewed, "after {}", now().since(start));
             now().since(start).as_micros()
-        })
-        .collect();
+        };
+        let costs = (0..20_000).map(renew).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let (asked, lost): (u32, u32) = asks.join().unwrap();
+        println!("20,000 renewals: {asked} questions of a client meanwhile, {lost} without an answer");
+        assert_eq!(lost, 0);
+        costs
+    });
     costs.sort_unstable();
     println!("renew, two VIPs: median {} us, p99 {} us, max {} us", costs[10_000], costs[19_800], costs[19_999]);
-    println!("{}", owner.run("nft list ruleset"));
 }
