@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use qemu::Kernel;
 use twinbeat::drill::ns::{self, Namespace, Prefix};
 
-/// Which, as their program's arguments; `TWINBEAT_KERNEL_TESTS` names others, as for a measurement. A thousand addresses are too many for an emulated processor:
-/// a batch must not take longer than 64 ms.
-const TESTS: &str = "host::gate --skip a_thousand_addresses";
+/// Which, as their program's arguments; `TWINBEAT_KERNEL_TESTS` names others, as for a measurement. Left out is what measures milliseconds of an emulated
+/// processor that may itself wait for its turn, and a thousand addresses, whose batch must not take longer than 64 ms.
+const TESTS: &str =
+    "host::gate --skip a_thousand_addresses --skip it_closes_by_itself --skip an_order_that_is_held_up --skip a_weak_gate";
 /// Emulated, they take some minutes of processor time; a machine that is busy otherwise takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -65,6 +66,6 @@ fn unit_tests() -> PathBuf {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let said = String::from_utf8(done.stdout).unwrap();
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let program = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+    let program = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
     program.filter(|path: &PathBuf| Path::new(path).is_file()).expect("the tests' program")
 }
