@@ -15,8 +15,8 @@ use twinbeat::drill::ns::{self, Namespace, Prefix};
 
 /// Which, as their program's arguments; `TWINBEAT_KERNEL_TESTS` names others, as for a measurement. Left out is what measures milliseconds of an emulated
 /// processor that may itself wait for its turn, and a thousand addresses, whose batch must not take longer than 64 ms.
-const TESTS: &str =
-    "host::gate --skip a_thousand_addresses --skip it_closes_by_itself --skip an_order_that_is_held_up --skip a_weak_gate";
+const TESTS: &str = "host::gate --skip a_thousand_addresses --skip it_closes_by_itself --skip an_order_that_is_held_up \
+    --skip a_weak_gate --skip a_flushed_ruleset --skip under_load";
 /// Emulated, they take some minutes of processor time; a machine that is busy otherwise takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
 

@@ -303,7 +303,7 @@ fn questions_to_the_unicast_address_and_for_a_proxied_one_go_unanswered() {
 fn whatever_a_foreign_hand_takes_or_adds_is_made_again() {
     let Some((owner, client, gate)) = world(1) else { return };
     let (thread, _watch, events) = thread(&owner, gate);
-    let next = |what: &str| events.recv_timeout(Duration::from_secs(2)).unwrap_or_else(|_| panic!("no event: {what}"));
+    let next = |what: &str| events.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| panic!("no event: {what}"));
     let orders = thread.orders();
     let mut generation = 0;
     let mut order = |order| {

@@ -194,13 +194,13 @@ fn a_flushed_ruleset_is_told_from_a_lapse_and_repaired() {
     // A renewal that meets the damage makes the tables again by itself: the instant in force has not passed.
     owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    orders.order(GroupId(0), 3, GateOrder::Renew(now() + Span::secs(2)));
+    orders.order(GroupId(0), 3, GateOrder::Renew(now() + Span::millis(500)));
     assert_eq!(next(), report(3, GateReport::Opened));
-    assert!(answers(&client, VIP4, 500));
+    assert!(answers(&client, VIP4, 200));
     // When it has passed, that is a lapse, and the gate is made closed.
     owner.run("nft flush ruleset");
     assert_eq!(next(), GateEvent::TableGone);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_millis(500));
     orders.order(GroupId(0), 4, GateOrder::Renew(now() + Span::secs(5)));
     assert_eq!(next(), report(4, GateReport::Lapsed));
     orders.order(GroupId(0), 5, GateOrder::Close);
