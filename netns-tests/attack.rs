@@ -8,7 +8,6 @@ mod common;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -119,9 +118,7 @@ fn no_flood_moves_an_address_or_delays_a_heartbeat_beyond_warn() {
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let pair = common::serving(Path::new(env!("CARGO_BIN_EXE_twinbeat")));
     let cable = Tap::start(&pair.lab.switch, &port(&pair, Cable::Heartbeat, NodeId(1)), PORT).unwrap();
     let mut failures = Vec::new();
     for node in BOTH {
@@ -192,9 +189,7 @@ fn whoever_speaks_for_the_address_or_the_gateway_moves_nothing() {
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let mut pair = common::serving(Path::new(env!("CARGO_BIN_EXE_twinbeat")));
     let mut failures = Vec::new();
     let mut weigh = |what: &str, seen: Outcome, serving: &[NodeId]| {
         println!(
@@ -273,9 +268,7 @@ fn no_icmp_error_closes_a_link() {
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let pair = common::serving(Path::new(env!("CARGO_BIN_EXE_twinbeat")));
     thread::sleep(Duration::from_secs(2));
     let changes = |pair: &Pair| BOTH.map(|n| pair.site.log_tail(n, usize::MAX).matches("link lan:").count());
     let before = changes(&pair);
@@ -305,10 +298,8 @@ fn a_second_daemon_of_the_same_node_does_not_start_wherever_it_keeps_its_files()
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
     let binary = Path::new(env!("CARGO_BIN_EXE_twinbeat"));
-    let mut pair = Pair::start(binary).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let pair = common::serving(binary);
     let from = pair.probes.first().now();
     let own = pair.site.node_dir(NodeId(1));
     for (run, state, said) in [("run-2", "state-2", "in this network namespace"), ("run-2", "state", "state directory")] {
@@ -357,9 +348,7 @@ fn services_inherit_neither_the_init_systems_sockets_nor_the_daemons_scheduling(
     );
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(&program).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let _pair = common::serving(&program);
     let (daemons, services) = marked(&mark);
     assert!(daemons.len() == 2 && !services.is_empty(), "{daemons:?} {services:?}");
     let read = |pid: u32, what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap();
@@ -411,9 +400,7 @@ fn a_long_kernel_section_beside_a_pair_moves_nothing() {
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
-    pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
+    let pair = common::serving(Path::new(env!("CARGO_BIN_EXE_twinbeat")));
     let file = pair.site.dir().join("long.nft");
     let elements: Vec<String> = (0..400_000).map(|n| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)).collect();
     let set =

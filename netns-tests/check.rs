@@ -7,7 +7,6 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -17,7 +16,7 @@ use twinbeat::drill::daemon::Daemon;
 use twinbeat::drill::lab::{Cable, LANCLIENT, Lab, VIP, node_name};
 use twinbeat::drill::node::Site;
 use twinbeat::drill::ns::Namespace;
-use twinbeat::drill::pair::Pair;
+use twinbeat::drill::plan::Select;
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
@@ -31,8 +30,7 @@ impl Bench {
     /// A lab with both nodes' files and no daemon.
     fn new() -> Option<Bench> {
         common::ready().then(|| {
-            let lab = Lab::build().unwrap();
-            let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+            let (lab, site) = common::files();
             Bench { site, lab }
         })
     }
@@ -145,6 +143,36 @@ fn the_probe_writes_the_table_only_when_nobody_answers_and_finds_a_pinned_one() 
     run(bench.lab.node(B), &format!("ip addr add {VIP}/32 dev eth0"));
     let (_, text) = bench.check(A, &["--probe-witness"]);
     assert!(line(&text, "table 192.168.42.1").contains("not probed: 02:00:00:00:00:13 answers"), "{text}");
+}
+
+#[test]
+fn crossed_cables_and_the_address_on_another_machine_are_named() {
+    let Some(bench) = Bench::new() else { return };
+    // On the second node, where no daemon runs; then on a third machine.
+    run(bench.lab.node(B), &format!("ip addr add {VIP}/32 dev eth0"));
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("master2 answers for 192.168.42.14 (02:00:00:00:00:13) and no daemon runs there"), "{text}");
+    run(bench.lab.node(B), &format!("ip addr del {VIP}/32 dev eth0"));
+    run(&bench.lab.lanclient, &format!("ip addr add {VIP}/32 dev eth0"));
+
+    // One end's cables are exchanged: the first node's port of one link is on the other link's wire.
+    let switch = &bench.lab.switch;
+    let plan = &bench.lab.plan;
+    let [heartbeat, bond] = [Cable::Heartbeat, Cable::Bond].map(|cable| cable.select(plan)[0]);
+    run(switch, &format!("ip link set {} master {}", plan.port(heartbeat, A), plan.bridge(bond)));
+    run(switch, &format!("ip link set {} master {}", plan.port(bond, A), plan.bridge(heartbeat)));
+    let _peer = Daemon::start(&bench.lab, &bench.site, B).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let (code, text) = bench.check(A, &[]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("a third machine: find it"), "{text}");
+    for (link, other) in [("heartbeat", "eth2"), ("bond", "eth1")] {
+        let crossed = |line: &str| {
+            line.starts_with("FAIL") && line.contains(&format!("link {link}")) && line.contains("cables are crossed")
+        };
+        assert!(text.lines().any(|line| crossed(line) && line.contains(&format!("arrive on {other}"))), "{link}: {text}");
+    }
 }
 
 #[test]
@@ -372,9 +400,7 @@ fn while_the_pair_serves_check_names_the_relay_and_the_last_move() {
     if !common::ready() {
         return;
     }
-    let never = AtomicBool::new(false);
-    let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
-    pair.wait_for(A, Duration::from_secs(30), &never).unwrap();
+    let pair = common::serving(Path::new(env!("CARGO_BIN_EXE_twinbeat")));
     std::thread::sleep(Duration::from_secs(3));
     let (code, text) = check(&pair.lab, &pair.site, A, &["--probe-witness"]);
     assert_eq!(code, 0, "{text}");

@@ -8,7 +8,6 @@ mod common;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -53,8 +52,7 @@ impl Rig {
     /// Starts both daemons with the recipe's configuration as `change` leaves it; waits until master1 serves `vip`.
     fn start(vip: IpAddr, change: impl Fn(String) -> String) -> Rig {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let lab = Lab::build().unwrap();
-        let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+        let (lab, site) = common::files();
         for file in BTreeSet::from(BOTH.map(|node| site.config(node))) {
             let text = std::fs::read_to_string(&file).unwrap();
             std::fs::write(&file, change(text)).unwrap();

@@ -10,6 +10,7 @@ mod bonds;
 mod cards;
 mod earlier;
 mod fault;
+mod found;
 mod said;
 mod setup;
 mod starts;
@@ -111,6 +112,7 @@ async fn serve(options: Options, config: Config, starts: starts::Starts, began: 
         starts.lasted();
     });
     let mut successor = successor::Successor::default();
+    let read = config.text_hash();
     loop {
         alarm.set(node.deadline()).context("the timer cannot be set")?;
         let event = tokio::select! {
@@ -148,7 +150,9 @@ async fn serve(options: Options, config: Config, starts: starts::Starts, began: 
                 view.problems.extend(act.left_out.problem(clock::now()));
                 view.problems.extend(successor.problem());
                 view.problems.extend(act.cards.problems(clock::now()));
-                let _ = answer.send(view);
+                view.problems.extend(node.trouble());
+                let found = found::Found::ask(&act, &options.config, read);
+                tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }
             Event::Recorded(dir, answer) => {
                 node.hurry();

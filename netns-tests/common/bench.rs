@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,8 +35,7 @@ impl Bench {
     pub fn new() -> Option<Bench> {
         common::ready().then(|| {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-            let lab = Lab::build().unwrap();
-            let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
+            let (lab, site) = common::files();
             let probe = Probe::start(&lab, VIP).unwrap();
             Bench { daemons: [None, None], probe, site, lab, _alone }
         })

@@ -1,9 +1,16 @@
 //! What the tests in namespaces share: a lab, or a clear line why there is none.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use twinbeat::core::id::NodeId;
+use twinbeat::drill::lab::Lab;
+use twinbeat::drill::node::Site;
 use twinbeat::drill::ns;
+use twinbeat::drill::pair::Pair;
 
 /// Set in a process that has already tried to become root of a user namespace.
 const ENTERED: &str = "TWINBEAT_LAB_ENTERED";
@@ -22,4 +29,20 @@ pub fn ready() -> bool {
     }
     eprintln!("SKIPPED: needs root, or a kernel that lets ordinary users make user namespaces");
     false
+}
+
+/// The recipe's lab with both nodes' files, and no daemon.
+#[allow(dead_code, reason = "each test takes what it needs")]
+pub fn files() -> (Lab, Site) {
+    let lab = Lab::build().expect("a lab");
+    let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").expect("its files");
+    (lab, site)
+}
+
+/// The recipe's pair with daemons of this program, the first node serving.
+#[allow(dead_code, reason = "each test takes what it needs")]
+pub fn serving(program: &Path) -> Pair {
+    let mut pair = Pair::start(program).expect("a pair");
+    pair.wait_for(NodeId(0), Duration::from_secs(30), &AtomicBool::new(false)).expect("the first node serves");
+    pair
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod bonds;
+mod cables;
 mod here;
 mod machine;
 mod nginx;
@@ -118,6 +119,7 @@ pub fn findings(args: &Args) -> Vec<Finding> {
     if args.offline {
         found.push(Finding::new(Level::Warn, "witness", "not asked (--offline)"));
     } else if reachable && frames.is_empty() {
+        found.extend(cables::crossed(&config, me, daemon.view()));
         found.extend(witness::ask(&config, me, daemon.view(), args.probe_witness));
     } else {
         found.push(Finding::new(Level::Fail, "witness", format!("cannot be asked: see {public} and frames")));
@@ -133,7 +135,10 @@ pub fn findings(args: &Args) -> Vec<Finding> {
 fn on_file(args: &Args) -> (Option<Config>, Option<NodeId>, Vec<Finding>) {
     let config = match Config::read(&args.config) {
         Ok(config) => config,
-        Err(error) => return (None, None, vec![Finding::new(Level::Fail, "file", error.to_string())]),
+        Err(error) => {
+            let found = error.split().iter().map(|error| Finding::new(Level::Fail, "file", error.to_string())).collect();
+            return (None, None, found);
+        }
     };
     let text = format!(
         "{} is valid; cluster {}, digest {:016x} (the same on both nodes)",

@@ -41,6 +41,7 @@ fn healthy() -> View {
             table_proved_ms: Some(80),
             service: "running".into(),
             services: vec!["nginx".into()],
+            services_here: vec![],
             standby_held: None,
             last_change: Some(Change {
                 ago_ms: 1_000,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ed25519_dalek::VerifyingKey;
 use serde::Serialize;
 use toml::Spanned;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawConfig, RawDuration, RawJournal, RawLink, RawLog, RawNode, RawWitness};
-use super::source::Source;
+use super::source::{At, Source};
 use super::{
     Config, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, realtime,
     size, timing,
@@ -28,23 +29,31 @@ pub const MOST_TARGETS: usize = 9;
 
 /// Converts the whole file.
 pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, ConfigError> {
-    let cluster = name(&source, "cluster", &raw.cluster)?;
-    let port = match &raw.port {
-        Some(port) => whole(&source, port, 1, 65_535)? as u16,
-        None => DEFAULT_PORT,
+    let mut found = Found::default();
+    let cluster = found.keep(name(&source, "cluster", &raw.cluster));
+    let port = found.keep(raw.port.as_ref().map_or(Ok(DEFAULT_PORT.into()), |port| whole(&source, port, 1, 65_535)));
+    let nodes = nodes(&source, &raw.nodes, &mut found);
+    let timing = found.keep(timing::convert(&source, raw.timing.as_ref()));
+    let witness = found.keep(witness(&source, &raw.witness, nodes.as_ref(), timing.as_ref()));
+    let groups = found.keep(groups::convert(&source, &raw.groups, nodes.as_ref(), witness.as_ref()));
+    let log = found.keep(log(&source, raw.log.as_ref()));
+    let journal = found.keep(journal(&source, raw.journal.as_ref()));
+    let realtime = found.keep(realtime::convert(&source, raw.realtime.as_ref()));
+    if let (Some(nodes), Some(witness)) = (&nodes, &witness) {
+        found.keep(room_in_a_heartbeat(&source, nodes, witness, raw.groups.len()));
+        if let Some(groups) = &groups {
+            found.keep(targets_against_vips(&source, &raw.witness, witness, groups));
+            found.keep(names_in_a_heartbeat(&source, nodes, groups));
+        }
+    }
+    let whole = || {
+        let (cluster, port, nodes, witness, timing, groups) = (cluster?, port? as u16, nodes?, witness?, timing?, groups?);
+        let digest = digest(&cluster, port, &nodes, &witness, &timing, &groups)?;
+        let (log, journal, realtime) = (log?, journal?, realtime?);
+        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, digest, source })
     };
-    let nodes = nodes(&source, &raw.nodes)?;
-    let timing = timing::convert(&source, raw.timing.as_ref())?;
-    let witness = witness(&source, &raw.witness, &nodes, &timing)?;
-    room_in_a_heartbeat(&source, &nodes, &witness, raw.groups.len())?;
-    let groups = groups::convert(&source, &raw.groups, &nodes, &witness)?;
-    targets_against_vips(&source, &raw.witness, &witness, &groups)?;
-    let log = log(&source, raw.log.as_ref())?;
-    let journal = journal(&source, raw.journal.as_ref())?;
-    let realtime = realtime::convert(&source, raw.realtime.as_ref())?;
-    names_in_a_heartbeat(&source, &nodes, &groups)?;
-    let digest = digest(&source, &cluster, port, &nodes, &witness, &timing, &groups)?;
-    Ok(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, digest, source })
+    let config = whole();
+    found.done(config)
 }
 
 /// Whatever there will be to say of so many links and groups fits into one echo.
@@ -59,7 +68,7 @@ fn room_in_a_heartbeat(
     let bytes = wire::longest_frame(links, groups.min(wire::MOST_IN_ECHO));
     if bytes > wire::MOST_IN_ECHO {
         let problem = Problem::HeartbeatTooLong { links, groups, bytes, most: wire::MOST_IN_ECHO };
-        return Err(source.missing("groups", problem));
+        return Err(source.missing(&format!("groups[{}].name", groups.saturating_sub(1)), problem));
     }
     Ok(())
 }
@@ -77,18 +86,48 @@ fn names_in_a_heartbeat(source: &Source, nodes: &[NodeConfig; 2], groups: &[Grou
     Ok(())
 }
 
-/// `[nodes]`: exactly two, with the same links.
-fn nodes(source: &Source, raw: &BTreeMap<Spanned<String>, Spanned<RawNode>>) -> Result<[NodeConfig; 2], ConfigError> {
-    let found: Vec<_> = raw.iter().collect();
-    let &[(first, one), (second, two)] = found.as_slice() else {
+/// `[nodes]`: exactly two, with the same links. What is wrong goes into `found`; nothing comes back where the rest of the file cannot be judged by
+/// them. A node whose public key alone is wrong has another one in its place.
+fn nodes(source: &Source, raw: &BTreeMap<Spanned<String>, Spanned<RawNode>>, found: &mut Found) -> Option<[NodeConfig; 2]> {
+    let all: Vec<_> = raw.iter().collect();
+    let &[(first, one), (second, two)] = all.as_slice() else {
         let names = raw.keys().map(|name| name.get_ref().as_str()).collect::<Vec<_>>().join(", ");
-        return Err(source.missing("nodes", Problem::NotTwoNodes { found: raw.len(), names }));
+        let problem = Problem::NotTwoNodes { found: raw.len(), names };
+        // The one too many in the file's order, or the only one.
+        let mut places: Vec<At> = raw.keys().map(Spanned::span).collect();
+        places.sort_by_key(|at| at.start);
+        found.add(match places.get(2).or(places.last()) {
+            Some(at) => source.error(at.clone(), problem),
+            None => source.missing("nodes", problem),
+        });
+        return None;
     };
-    let nodes = [node(source, first, one.get_ref())?, node(source, second, two.get_ref())?];
-    if nodes[0].public_key == nodes[1].public_key {
-        return Err(source.error(two.get_ref().public_key.span(), Problem::SameKey(nodes[0].name.to_string())));
+    let keys = [one, two].map(|raw| {
+        let key = &raw.get_ref().public_key;
+        found.keep(keys::parse_public(key.get_ref()).map_err(|why| source.error(key.span(), Problem::BadPublicKey(why))))
+    });
+    if keys[0].is_some() && keys[0] == keys[1] {
+        found.add(source.error(two.get_ref().public_key.span(), Problem::SameKey(first.get_ref().clone())));
     }
-    let links = [&one.get_ref().links, &two.get_ref().links];
+    let nodes = [(first, one, keys[0]), (second, two, keys[1])]
+        .map(|(name, raw, key)| found.keep(node(source, name, raw.get_ref(), key.unwrap_or_else(nobodys_key))));
+    let [Some(mine), Some(theirs)] = nodes else { return None };
+    let nodes = [mine, theirs];
+    found.keep(links_agree(source, &nodes, [&one.get_ref().links, &two.get_ref().links]))?;
+    Some(nodes)
+}
+
+/// Stands for one that is wrong, which the file is refused for.
+fn nobodys_key() -> VerifyingKey {
+    ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key()
+}
+
+/// The same links on both nodes, no address twice, one family for a link.
+fn links_agree(
+    source: &Source,
+    nodes: &[NodeConfig; 2],
+    links: [&BTreeMap<Spanned<String>, Spanned<RawLink>>; 2],
+) -> Result<(), ConfigError> {
     for (mine, (other, theirs)) in [(links[0], (&nodes[1], links[1])), (links[1], (&nodes[0], links[0]))] {
         if let Some(link) = mine.keys().find(|link| !theirs.contains_key(*link)) {
             let has = theirs.keys().map(|l| l.get_ref().as_str()).collect::<Vec<_>>().join(", ");
@@ -96,14 +135,12 @@ fn nodes(source: &Source, raw: &BTreeMap<Spanned<String>, Spanned<RawNode>>) -> 
             return Err(source.error(link.span(), problem));
         }
     }
-    addresses(source, &nodes, links)?;
-    Ok(nodes)
+    addresses(source, nodes, links)
 }
 
-fn node(source: &Source, key: &Spanned<String>, raw: &RawNode) -> Result<NodeConfig, ConfigError> {
-    let node_name = name(source, "node", key)?;
-    let public_key = keys::parse_public(raw.public_key.get_ref())
-        .map_err(|why| source.error(raw.public_key.span(), Problem::BadPublicKey(why)))?;
+fn node(source: &Source, key: &Spanned<String>, raw: &RawNode, public_key: VerifyingKey) -> Result<NodeConfig, ConfigError> {
+    let mut found = Found::default();
+    let node_name = found.keep(name(source, "node", key));
     if raw.links.len() < 2 {
         return Err(source.error(key.span(), Problem::TooFewLinks { found: raw.links.len() }));
     }
@@ -112,27 +149,31 @@ fn node(source: &Source, key: &Spanned<String>, raw: &RawNode) -> Result<NodeCon
     }
     let mut links: Vec<LinkConfig> = Vec::new();
     for (key, raw) in &raw.links {
-        let link = link(source, key, raw.get_ref())?;
+        let Some(link) = found.keep(link(source, key, raw.get_ref())) else { continue };
         if let Some(other) = links.iter().find(|other| other.interface == link.interface) {
             let problem = Problem::SharedInterface { other: other.name.to_string() };
-            return Err(source.error(raw.get_ref().interface.span(), problem));
+            found.add(source.error(raw.get_ref().interface.span(), problem));
         }
         links.push(link);
     }
-    Ok(NodeConfig { name: node_name, public_key, links })
+    let node = node_name.map(|name| NodeConfig { name, public_key, links });
+    found.done(node)
 }
 
 fn link(source: &Source, key: &Spanned<String>, raw: &RawLink) -> Result<LinkConfig, ConfigError> {
-    let name = name(source, "link", key)?;
-    if &*name == RELAY {
-        return Err(source.error(key.span(), Problem::ReservedLink));
+    let mut found = Found::default();
+    let name = found.keep(name(source, "link", key));
+    if name.as_deref() == Some(RELAY) {
+        found.add(source.error(key.span(), Problem::ReservedLink));
     }
     let interface = raw.interface.get_ref();
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
     if interface.is_empty() || interface.len() > 15 || interface.contains(odd) || matches!(interface.as_str(), "." | "..") {
-        return Err(source.error(raw.interface.span(), Problem::BadInterface));
+        found.add(source.error(raw.interface.span(), Problem::BadInterface));
     }
-    Ok(LinkConfig { name, interface: interface.as_str().into(), address: address(source, &raw.address)? })
+    let address = found.keep(address(source, &raw.address));
+    let link = name.zip(address).map(|(name, address)| LinkConfig { name, interface: interface.as_str().into(), address });
+    found.done(link)
 }
 
 /// No address twice, and one family for a link.
@@ -141,12 +182,14 @@ fn addresses(
     nodes: &[NodeConfig; 2],
     raw: [&BTreeMap<Spanned<String>, Spanned<RawLink>>; 2],
 ) -> Result<(), ConfigError> {
+    let mut found = Found::default();
     let mut seen: Vec<(IpAddr, String)> = Vec::new();
     for (node, raw) in nodes.iter().zip(raw) {
         for (link, raw) in node.links.iter().zip(raw.values()) {
             let at = raw.get_ref().address.span();
             if let Some((_, other)) = seen.iter().find(|(address, _)| *address == link.address) {
-                return Err(source.error(at, Problem::DuplicateAddress { other: other.clone() }));
+                found.add(source.error(at, Problem::DuplicateAddress { other: other.clone() }));
+                continue;
             }
             seen.push((link.address, format!("link `{}` of {} ({})", link.name, node.name, source.place(&at))));
         }
@@ -158,81 +201,83 @@ fn addresses(
                 node: nodes[0].name.to_string(),
                 other: one.address.to_string(),
             };
-            return Err(source.error(raw.get_ref().address.span(), problem));
+            found.add(source.error(raw.get_ref().address.span(), problem));
         }
     }
-    Ok(())
+    found.done(Some(()))
 }
 
-/// `[witness]`.
+/// `[witness]`; what depends on nodes that are not known is not judged.
 fn witness(
     source: &Source,
     raw: &Spanned<RawWitness>,
-    nodes: &[NodeConfig; 2],
-    timing: &Timing,
+    nodes: Option<&[NodeConfig; 2]>,
+    timing: Option<&Timing>,
 ) -> Result<WitnessConfig, ConfigError> {
     let raw = raw.get_ref();
-    let link = link_id(source, &raw.link, nodes)?;
-    let ends: Vec<&LinkConfig> = nodes.iter().filter_map(|node| node.links.get(usize::from(link.0))).collect();
-    let wants_v4 = ends.iter().any(|end| end.address.is_ipv4());
+    let mut found = Found::default();
+    let link = nodes.and_then(|nodes| found.keep(link_id(source, &raw.link, nodes)));
+    let nodes = nodes.map_or(&[][..], |nodes| nodes);
+    let ends = link.map(|link| nodes.iter().filter_map(move |node| node.links.get(usize::from(link.0))));
+    let wants_v4 = ends.map(|mut ends| ends.any(|end| end.address.is_ipv4()));
     let listed = raw.targets.get_ref();
     if listed.is_empty() {
-        return Err(source.error(raw.targets.span(), Problem::NoTargets));
+        found.add(source.error(raw.targets.span(), Problem::NoTargets));
     }
     if listed.len() > MOST_TARGETS {
         let problem = Problem::TooMany { what: "targets", found: listed.len(), most: MOST_TARGETS };
-        return Err(source.error(raw.targets.span(), problem));
+        found.add(source.error(raw.targets.span(), problem));
     }
     let mut targets = Vec::new();
     let mut arp_only: u16 = 0;
-    for (place, text) in listed.iter().enumerate() {
-        let target = parse_address(&text.get_ref().address).map_err(|why| source.error(text.span(), Problem::BadAddress(why)))?;
+    for (place, text) in listed.iter().enumerate().take(MOST_TARGETS) {
+        let target = parse_address(&text.get_ref().address).map_err(|why| source.error(text.span(), Problem::BadAddress(why)));
         match text.get_ref().by.as_ref().map(|by| (by.get_ref().as_str(), by.span())) {
             None | Some(("echo", _)) => {}
             Some(("arp", _)) => arp_only |= 1 << place,
-            Some((_, at)) => return Err(source.error(at, Problem::Allowed("\"echo\", \"arp\"".to_owned()))),
+            Some((_, at)) => found.add(source.error(at, Problem::Allowed("\"echo\", \"arp\"".to_owned()))),
         }
-        if target.is_ipv4() != wants_v4 {
-            let problem = Problem::TargetFamily { link: raw.link.get_ref().clone(), family: family(wants_v4) };
-            return Err(source.error(text.span(), problem));
+        let Some(target) = found.keep(target) else { continue };
+        if let Some(v4) = wants_v4.filter(|v4| target.is_ipv4() != *v4) {
+            let problem = Problem::TargetFamily { link: raw.link.get_ref().clone(), family: family(v4) };
+            found.add(source.error(text.span(), problem));
         }
         let own = nodes.iter().flat_map(|node| node.links.iter().map(move |link| (node, link)));
         if let Some((node, link)) = own.into_iter().find(|(_, link)| link.address == target) {
             let problem = Problem::TargetIsOurs(format!("the address of {} on link `{}`", node.name, link.name));
-            return Err(source.error(text.span(), problem));
+            found.add(source.error(text.span(), problem));
         }
         if targets.contains(&target) {
             let problem = Problem::Duplicate { what: format!("target {target}"), other: source.place(&raw.targets.span()) };
-            return Err(source.error(text.span(), problem));
+            found.add(source.error(text.span(), problem));
         }
         targets.push(target);
     }
-    if arp_only.count_ones() as usize == targets.len() {
-        return Err(source.error(raw.targets.span(), Problem::NoRegister));
+    if !listed.is_empty() && arp_only.count_ones() as usize == listed.len() {
+        found.add(source.error(raw.targets.span(), Problem::NoRegister));
     }
     let interval = match &raw.interval {
-        Some(value) => duration(source, value, Span::millis(10), Span::secs(60))?,
-        None => timing.heartbeat,
+        Some(value) => found.keep(duration(source, value, Span::millis(10), Span::secs(60))),
+        None => timing.map(|timing| timing.heartbeat),
     };
-    let count = |value: &Option<Spanned<i64>>, default: u32| match value {
-        Some(value) => whole(source, value, 1, 100).map(|n| n as u32),
-        None => Ok(default),
+    let mut count = |value: &Option<Spanned<i64>>, default: u32| match value {
+        Some(value) => found.keep(whole(source, value, 1, 100).map(|n| n as u32)),
+        None => Some(default),
     };
+    let (fall, rise) = (count(&raw.fall, 3), count(&raw.rise, 5));
     let island = match raw.island.as_ref().map(|word| (word.get_ref().as_str(), word.span())) {
         None | Some(("release", _)) => Island::Release,
         Some(("hold", _)) => Island::Hold,
-        Some((_, at)) => return Err(source.error(at, Problem::Allowed("\"release\", \"hold\"".to_owned()))),
+        Some((_, at)) => {
+            found.add(source.error(at, Problem::Allowed("\"release\", \"hold\"".to_owned())));
+            Island::Release
+        }
     };
-    Ok(WitnessConfig {
-        link,
-        targets,
-        arp_only,
-        relay: raw.relay.unwrap_or(true),
-        interval,
-        fall: count(&raw.fall, 3)?,
-        rise: count(&raw.rise, 5)?,
-        island,
-    })
+    let relay = raw.relay.unwrap_or(true);
+    let whole =
+        || Some(WitnessConfig { link: link?, targets, arp_only, relay, interval: interval?, fall: fall?, rise: rise?, island });
+    let witness = whole();
+    found.done(witness)
 }
 
 /// A witness is a third machine, and holds a neighbour entry for each guard VIP.
@@ -262,6 +307,7 @@ fn targets_against_vips(
 fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> {
     let none = RawLog::default();
     let raw = raw.unwrap_or(&none);
+    let mut found = Found::default();
     let level = match raw.level.as_ref().map(|word| (word.get_ref().as_str(), word.span())) {
         None | Some(("info", _)) => tracing::Level::INFO,
         Some(("error", _)) => tracing::Level::ERROR,
@@ -270,7 +316,8 @@ fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> 
         Some(("trace", _)) => tracing::Level::TRACE,
         Some((_, at)) => {
             let allowed = "\"error\", \"warn\", \"info\", \"debug\", \"trace\"".to_owned();
-            return Err(source.error(at, Problem::Allowed(allowed)));
+            found.add(source.error(at, Problem::Allowed(allowed)));
+            tracing::Level::INFO
         }
     };
     let path = |value: &Option<Spanned<String>>| match value {
@@ -282,11 +329,15 @@ fn log(source: &Source, raw: Option<&RawLog>) -> Result<LogConfig, ConfigError> 
         None => None,
         Some(word) => match FACILITIES.into_iter().find(|facility| facility == word.get_ref()) {
             Some(facility) => Some(facility),
-            None => return Err(source.error(word.span(), Problem::Allowed(FACILITIES.join(", ")))),
+            None => {
+                found.add(source.error(word.span(), Problem::Allowed(FACILITIES.join(", "))));
+                None
+            }
         },
     };
-    let (file, debug_file) = (path(&raw.file)?, path(&raw.debug_file)?);
-    Ok(LogConfig { level, file, debug_file, syslog, journald: raw.journald })
+    let (file, debug_file) = (found.keep(path(&raw.file)), found.keep(path(&raw.debug_file)));
+    let log = file.zip(debug_file);
+    found.done(log.map(|(file, debug_file)| LogConfig { level, file, debug_file, syslog, journald: raw.journald }))
 }
 
 /// `[journal]`.
@@ -300,14 +351,13 @@ fn journal(source: &Source, raw: Option<&RawJournal>) -> Result<JournalConfig, C
 
 /// blake3 over a canonical form (JSON, fields in the order written here), first eight bytes.
 fn digest(
-    source: &Source,
     cluster: &Name,
     port: u16,
     nodes: &[NodeConfig; 2],
     witness: &WitnessConfig,
     timing: &Timing,
     groups: &[GroupConfig],
-) -> Result<u64, ConfigError> {
+) -> Option<u64> {
     #[derive(Serialize)]
     struct Canonical<'a> {
         format: &'static str,
@@ -320,9 +370,9 @@ fn digest(
     }
     let nodes = nodes.iter().map(|node| (&node.name, node.public_key.to_bytes(), node.links.as_slice())).collect();
     let canonical = Canonical { format: "twinbeat configuration 1", cluster, port, nodes, witness, timing, groups };
-    let bytes = serde_json::to_vec(&canonical).map_err(|e| source.missing("", Problem::Unreadable(e.to_string())))?;
+    let bytes = serde_json::to_vec(&canonical).ok()?;
     let hash = blake3::hash(&bytes);
-    Ok(hash.as_bytes().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte)))
+    Some(hash.as_bytes().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte)))
 }
 
 /// A name, or the refusal.

@@ -19,7 +19,74 @@ pub struct ConfigError {
     pub value: String,
     /// What is wrong with it.
     pub problem: Box<Problem>,
+    /// What else is wrong in the file, in the order of its lines.
+    pub others: Vec<ConfigError>,
 }
+
+impl ConfigError {
+    /// Each thing that is wrong by itself, in the order of the lines.
+    pub fn split(mut self) -> Vec<ConfigError> {
+        let others = std::mem::take(&mut self.others);
+        std::iter::once(self).chain(others).collect()
+    }
+}
+
+/// What is wrong so far. The file is read on to its end, so that a person mends it once.
+#[derive(Default)]
+pub(super) struct Found(Vec<ConfigError>);
+
+impl Found {
+    /// The value, or nothing and one more mistake.
+    pub fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(error);
+                None
+            }
+        }
+    }
+
+    /// One more, with all that it carries.
+    pub fn add(&mut self, error: ConfigError) {
+        self.0.extend(error.split().into_iter().filter(|error| *error.problem != Problem::Follows));
+    }
+
+    /// All of another reading.
+    pub fn append(&mut self, other: Found) {
+        self.0.extend(other.0);
+    }
+
+    /// Forgets what follows from something else.
+    pub fn only(&mut self, wanted: impl Fn(&ConfigError) -> bool) {
+        self.0.retain(wanted);
+    }
+
+    /// The value, if nothing is wrong.
+    pub fn done<T>(self, value: Option<T>) -> Result<T, ConfigError> {
+        let mut all = self.0;
+        all.sort_by_key(|error| error.line);
+        all.dedup();
+        all.truncate(MOST_SHOWN);
+        let mut all = all.into_iter();
+        match (all.next(), value) {
+            (Some(first), _) => Err(ConfigError { others: all.collect(), ..first }),
+            (None, Some(value)) => Ok(value),
+            // It could not be made of what was refused elsewhere.
+            (None, None) => Err(ConfigError {
+                file: PathBuf::new(),
+                line: 0,
+                key: String::new(),
+                value: String::new(),
+                problem: Box::new(Problem::Follows),
+                others: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// The most mistakes that are told at once.
+const MOST_SHOWN: usize = 50;
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +100,8 @@ impl fmt::Display for ConfigError {
             (true, false) => write!(f, ": {}", self.value)?,
             (true, true) => {}
         }
-        write!(f, ": {}", self.problem)
+        write!(f, ": {}", self.problem)?;
+        self.others.iter().try_for_each(|other| write!(f, "\n{other}"))
     }
 }
 
@@ -45,6 +113,9 @@ pub enum Problem {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// Nothing of its own: what it depends on is wrong.
+    #[error("what it depends on is wrong")]
+    Follows,
     /// Not TOML.
     #[error("not valid TOML: {0}")]
     Syntax(String),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::convert::{duration, family, link_id, name, unicast};
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
 use super::source::{At, Source};
 use super::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
@@ -29,61 +29,67 @@ struct Taken {
     services: Vec<(ServiceKind, At)>,
 }
 
-/// All groups.
+/// All groups. Where nodes or witness are not known, what depends on them is not judged, and no group comes of it.
 pub(super) fn convert(
     source: &Source,
     raw: &[Spanned<RawGroup>],
-    nodes: &[NodeConfig; 2],
-    witness: &WitnessConfig,
+    nodes: Option<&[NodeConfig; 2]>,
+    witness: Option<&WitnessConfig>,
 ) -> Result<Vec<GroupConfig>, ConfigError> {
     if raw.is_empty() {
-        return Err(source.missing("groups", Problem::NoGroups));
+        return Err(source.at_end("groups", Problem::NoGroups));
     }
-    let mut taken = Taken::default();
-    raw.iter().map(|raw| group(source, raw.get_ref(), nodes, witness, &mut taken)).collect()
+    let (mut taken, mut found) = (Taken::default(), Found::default());
+    let groups: Vec<_> =
+        raw.iter().filter_map(|raw| found.keep(group(source, raw.get_ref(), nodes, witness, &mut taken))?).collect();
+    found.done(Some(groups))
 }
 
 fn group(
     source: &Source,
     raw: &RawGroup,
-    nodes: &[NodeConfig; 2],
-    witness: &WitnessConfig,
+    nodes: Option<&[NodeConfig; 2]>,
+    witness: Option<&WitnessConfig>,
     taken: &mut Taken,
-) -> Result<GroupConfig, ConfigError> {
+) -> Result<Option<GroupConfig>, ConfigError> {
+    let mut found = Found::default();
     let at = raw.name.span();
-    let name = name(source, "group", &raw.name)?;
-    take(source, &mut taken.names, name.clone(), at.clone(), || format!("group `{name}`"))?;
-    for (what, found) in [("vips", raw.vips.len()), ("services", raw.services.len())] {
-        if found > MOST_EACH {
-            return Err(source.error(at, Problem::TooMany { what, found, most: MOST_EACH }));
+    let name = found.keep(name(source, "group", &raw.name));
+    if let Some(name) = &name {
+        found.keep(take(source, &mut taken.names, name.clone(), at.clone(), || format!("group `{name}`")));
+    }
+    for (what, number) in [("vips", raw.vips.len()), ("services", raw.services.len())] {
+        if number > MOST_EACH {
+            found.add(source.error(at.clone(), Problem::TooMany { what, found: number, most: MOST_EACH }));
+            return found.done(None);
         }
     }
     if raw.vips.is_empty() {
-        return Err(source.error(at, Problem::NoVips));
+        found.add(source.error(at, Problem::NoVips));
     }
     let mut vips = Vec::new();
-    for raw in &raw.vips {
-        let vip = vip(source, raw.get_ref(), nodes)?;
+    for (place, raw) in raw.vips.iter().enumerate() {
+        let Some(vip) = found.keep(vip(source, raw.get_ref(), nodes)).flatten() else { continue };
         let at = raw.get_ref().address.span();
-        take(source, &mut taken.vips, vip.address, at.clone(), || format!("the VIP {}", vip.address))?;
-        if vips.is_empty() {
-            guard(source, &vip, at, nodes, witness)?;
+        found.keep(take(source, &mut taken.vips, vip.address, at.clone(), || format!("the VIP {}", vip.address)));
+        if let (0, Some(nodes), Some(witness)) = (place, nodes, witness) {
+            found.keep(guard(source, &vip, at, nodes, witness));
         }
         vips.push(vip);
     }
     let mut services = Vec::new();
     for raw in &raw.services {
-        let service = service(source, raw)?;
-        take(source, &mut taken.services, service.kind.clone(), raw.span(), || format!("the service {}", service.kind))?;
+        let Some(service) = found.keep(service(source, raw)) else { continue };
+        found.keep(take(source, &mut taken.services, service.kind.clone(), raw.span(), || {
+            format!("the service {}", service.kind)
+        }));
         services.push(service);
     }
-    Ok(GroupConfig {
-        name,
-        preferred: preferred(source, raw.preferred.as_ref(), nodes)?,
-        failback: failback(source, raw.failback.as_ref())?,
-        vips,
-        services,
-    })
+    let preferred = nodes.and_then(|nodes| found.keep(preferred(source, raw.preferred.as_ref(), nodes)));
+    let failback = found.keep(failback(source, raw.failback.as_ref()));
+    let whole = || Some(GroupConfig { name: name?, preferred: preferred?, failback: failback?, vips, services });
+    let group = whole();
+    found.done(Some(group))
 }
 
 /// Notes something that may stand in the file once, or says where it stands already.
@@ -126,8 +132,8 @@ fn failback(source: &Source, raw: Option<&Spanned<RawFailback>>) -> Result<Failb
 }
 
 /// A VIP's prefix is always written, so its network is known. In the link's own family the network must hold the address of both
-/// nodes there; in the other family the file knows no address of theirs, and the written prefix is taken.
-fn vip(source: &Source, raw: &RawVip, nodes: &[NodeConfig; 2]) -> Result<VipConfig, ConfigError> {
+/// nodes there; in the other family the file knows no address of theirs, and the written prefix is taken. `None` while the nodes are not known.
+fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result<Option<VipConfig>, ConfigError> {
     let at = raw.address.span();
     let bad = |why| source.error(at.clone(), Problem::BadVip(why));
     let (address, prefix) = raw.address.get_ref().split_once('/').ok_or_else(|| bad("it has no prefix"))?;
@@ -141,6 +147,7 @@ fn vip(source: &Source, raw: &RawVip, nodes: &[NodeConfig; 2]) -> Result<VipConf
     let prefix = prefix.parse::<u8>().ok().filter(|p| digits && (1..=most).contains(p));
     let prefix =
         prefix.ok_or_else(|| bad(if most == 32 { "the prefix is not 1 to 32" } else { "the prefix is not 1 to 128" }))?;
+    let Some(nodes) = nodes else { return Ok(None) };
     let link = link_id(source, &raw.link, nodes)?;
     for node in nodes {
         for own in &node.links {
@@ -166,7 +173,7 @@ fn vip(source: &Source, raw: &RawVip, nodes: &[NodeConfig; 2]) -> Result<VipConf
         }
     }
     let label = raw.label.as_ref().map(|label| self::label(source, label, address, link.0, nodes)).transpose()?;
-    Ok(VipConfig { address, prefix, link, label })
+    Ok(Some(VipConfig { address, prefix, link, label }))
 }
 
 /// `0` means `eth0:0` where the link's interface is `eth0`; the kernel takes 15 bytes in all (IFNAMSIZ less its zero).

@@ -12,6 +12,7 @@ mod duration;
 mod error;
 mod groups;
 pub mod keys;
+mod mend;
 mod raw;
 mod realtime;
 mod size;
@@ -33,6 +34,7 @@ pub use error::{ConfigError, Problem};
 pub use realtime::RealtimeConfig;
 pub use timing::margin as timing_margin;
 
+use self::error::Found;
 use crate::core::id::{LinkId, Name, NodeId};
 use crate::core::settings::{self, Failback, GroupSettings, LinkSettings, Settings, Timing, WitnessSettings};
 use crate::core::time::Span;
@@ -210,11 +212,16 @@ pub struct JournalConfig {
 }
 
 impl Config {
-    /// Makes a configuration of a file's text; `path` is for messages only.
+    /// Makes a configuration of a file's text; `path` is for messages only. The error has all that is wrong, as far as it can be told.
     pub fn load(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let mut found = Found::default();
         let source = Arc::new(source::Source::parse(path, text)?);
-        let raw = raw::RawConfig::parse(&source)?;
-        convert::convert(source, &raw)
+        let Some(read) = mend::read(source, &mut found) else { return found.done(None) };
+        let mut meaning = Found::default();
+        let config = meaning.keep(convert::convert(read.source.clone(), &read.raw));
+        meaning.only(|error| !read.follows(error));
+        found.append(meaning);
+        found.done(config)
     }
 
     /// Reads and loads a file.
@@ -227,6 +234,7 @@ impl Config {
             key: String::new(),
             value: String::new(),
             problem: Box::new(Problem::Unreadable(why)),
+            others: Vec::new(),
         };
         // Not blocking, so that a fifo in the place of the file does not hang the start.
         let mut options = std::fs::OpenOptions::new();
@@ -244,6 +252,11 @@ impl Config {
             unreadable(format!("byte {} is not UTF-8; allowed: one TOML file, which is UTF-8 text", at.saturating_add(1)))
         })?;
         Config::load(path, &text)
+    }
+
+    /// A hash of the file's text as it was read, other bytes and comments included.
+    pub fn text_hash(&self) -> [u8; 32] {
+        *blake3::hash(self.source.text().as_bytes()).as_bytes()
     }
 
     /// The file that this came from.

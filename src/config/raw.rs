@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
 use super::realtime::RawRealtime;
-use super::source::{Source, one_line};
+use super::source::{At, Source, one_line};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -195,20 +195,21 @@ pub enum RawFailback {
 }
 
 impl RawConfig {
-    /// Reads the text's shape.
-    pub fn parse(source: &Source) -> Result<RawConfig, ConfigError> {
+    /// Reads the text's shape; with the first mistake comes where it is.
+    pub fn parse(source: &Source) -> Result<RawConfig, Box<(ConfigError, At)>> {
         for (path, at) in source.paths() {
             if let Some(name) = not_built(path) {
-                return Err(source.error(at, Problem::NotBuilt(name)));
+                return Err(Box::new((source.error(at.clone(), Problem::NotBuilt(name)), at)));
             }
         }
         toml::from_str(source.text()).map_err(|error| {
             let at = error.span().unwrap_or(0..0);
             let (problem, missing) = explain(error.message());
-            match missing {
+            let error = match missing {
                 Some(key) if at.is_empty() || at.len() >= source.text().trim_end().len() => source.missing(&key, problem),
-                _ => source.error(at, problem),
-            }
+                _ => source.error(at.clone(), problem),
+            };
+            Box::new((error, at))
         })
     }
 }
@@ -225,12 +226,16 @@ fn not_built(path: &str) -> Option<&'static str> {
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 
-/// The allowed key that somebody may have meant, in words.
-fn meant(key: &str, allowed: &str) -> String {
+/// The allowed key that somebody may have meant.
+pub(super) fn nearest<'a>(key: &str, allowed: &'a str) -> Option<&'a str> {
     let names = allowed.split('`').skip(1).step_by(2);
     let near = names.map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
-    let near = near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count());
-    near.map(|(_, name)| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count()).map(|(_, name)| name)
+}
+
+/// The same in words.
+fn meant(key: &str, allowed: &str) -> String {
+    nearest(key, allowed).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
 }
 
 /// serde's message as a problem; and the key, when one is missing.

@@ -84,6 +84,7 @@ impl Source {
             key: shown(&key),
             value: shown(value),
             problem: Box::new(problem),
+            others: Vec::new(),
         }
     }
 
@@ -95,6 +96,7 @@ impl Source {
             key: path.to_owned(),
             value: String::new(),
             problem: Box::new(problem),
+            others: Vec::new(),
         }
     }
 
@@ -103,8 +105,21 @@ impl Source {
         format!("line {}", self.line(at.start))
     }
 
-    /// The line of the closest table around `path`.
+    /// An error about something that the file does not hold, and that would stand at its end.
+    pub fn at_end(&self, path: &str, problem: Problem) -> ConfigError {
+        ConfigError { line: self.text.lines().count().max(1), ..self.missing(path, problem) }
+    }
+
+    /// The path, the key and the value of the narrowest entry around `at`; and whether it is a table.
+    pub fn entry(&self, at: &At) -> Option<(&str, At, At, bool)> {
+        self.entry_at(at).map(|entry| (entry.path.as_str(), entry.key.clone(), entry.value.clone(), entry.table))
+    }
+
+    /// The line of `path`, or of the closest table around it.
     fn find_nearest(&self, path: &str) -> usize {
+        if let Some(at) = self.find(path) {
+            return self.line(at.start);
+        }
         let mut path = path;
         while let Some((parent, _)) = path.rsplit_once('.') {
             if let Some(at) = self.find(parent) {

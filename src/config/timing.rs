@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::convert::duration;
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawDuration, RawTiming};
 use super::source::{At, Source};
 use crate::core::settings::{PROBES, Timing};
@@ -39,22 +39,25 @@ pub(super) fn convert(source: &Source, raw: Option<&RawTiming>) -> Result<Timing
         Some(value) => duration(source, value, Span::millis(1), super::duration::LONGEST),
         None => Ok(default),
     };
+    let mut found = Found::default();
     let heartbeat = match &raw.heartbeat {
-        Some(value) => duration(source, value, Span::millis(10), Span::secs(60))?,
-        None => heartbeat,
+        Some(value) => found.keep(duration(source, value, Span::millis(10), Span::secs(60))),
+        None => Some(heartbeat),
     };
-    let timing = Timing {
-        heartbeat,
-        warn: take(&raw.warn, warn)?,
-        lease: take(&raw.lease, lease)?,
-        dead: take(&raw.dead, dead)?,
-        init_dead: take(&raw.init_dead, init_dead)?,
-        delivery: take(&raw.delivery, (heartbeat / 2).min(LONGEST_DEFAULT_DELIVERY))?,
-        rate: rate(source, raw.rate_bound.as_ref())?,
-        weak_gate: false,
+    let mut take = |value, default| found.keep(take(value, default));
+    let (warn, lease, dead) = (take(&raw.warn, warn), take(&raw.lease, lease), take(&raw.dead, dead));
+    let init_dead = take(&raw.init_dead, init_dead);
+    let delivery = take(&raw.delivery, (heartbeat.unwrap_or_default() / 2).min(LONGEST_DEFAULT_DELIVERY));
+    let rate = found.keep(rate(source, raw.rate_bound.as_ref()));
+    let whole = || {
+        let (heartbeat, warn, lease, dead, init_dead) = (heartbeat?, warn?, lease?, dead?, init_dead?);
+        Some(Timing { heartbeat, warn, lease, dead, init_dead, delivery: delivery?, rate: rate?, weak_gate: false })
     };
-    check(source, &timing)?;
-    Ok(timing)
+    let timing = whole();
+    if let Some(timing) = &timing {
+        found.keep(check(source, timing));
+    }
+    found.done(timing)
 }
 
 /// 1000 x (1 + rate bound), rounded up to the safe side.

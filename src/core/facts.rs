@@ -232,6 +232,13 @@ impl Group {
                 if let Some(f) = self.failure.as_mut().filter(|_| runs) {
                     f.runs_again = true;
                 }
+                if let Some(since) = self.away.take_if(|_| !warm) {
+                    let gap = now.since(since);
+                    cx.note(Level::Info, Some(&self.name), kind, format!("the services run; clients saw {gap}"));
+                    if let Some(change) = &mut self.last_change {
+                        change.gap = Some(gap);
+                    }
+                }
             }
             ServiceReport::Stopped => self.running = Running::Stopped,
             ServiceReport::StopFailed { service, reason } => {

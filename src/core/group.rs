@@ -66,8 +66,11 @@ pub struct Group {
     pub stop_again: Option<Mono>,
     /// The attempt of the newest service order.
     pub service_attempt: Attempt,
-    /// What was released to the peer, until it owns.
-    pub released: Option<(Grant, Mono, Mono)>,
+    /// What was released to the peer, until it owns; since when the gate is closed, none when this node had not served; and when it was released.
+    pub released: Option<(Grant, Option<Mono>, Mono)>,
+    /// Since when clients were not served, in a move whose services are still being started here.
+    #[serde(default)]
+    pub away: Option<Mono>,
     /// The peer's intent that this node will not grant.
     pub refused: Option<Refused>,
     /// How often this node challenged the peer, or left without handing over: what it wrote may be in the witness's table. And what of
@@ -140,6 +143,7 @@ impl Group {
             stop_again: None,
             service_attempt: Attempt(0),
             released: None,
+            away: None,
             refused: None,
             challenged: 0,
             challenge_ack: 0,
@@ -198,10 +202,6 @@ impl Group {
             _ => {
                 if address {
                     cx.note(Level::Warn, Some(&group.name), Kind::Host, "an address of an earlier life was still there: removed");
-                }
-                if running {
-                    let text = "a service runs although this node does not own: stopped";
-                    cx.note(Level::Warn, Some(&group.name), Kind::Service(id), text);
                 }
                 let role = group.closing(epoch, None, false, cx, now);
                 group.role = Role::Leaving(role);
@@ -306,7 +306,7 @@ impl Group {
             intent: None,
             granted: None,
             released: self.released.map(|(g, ..)| g),
-            closed_for: self.released.map(|(_, closed, _)| now.since(closed).min(MOST_AGE)),
+            closed_for: self.released.and_then(|(_, closed, _)| closed).map(|closed| now.since(closed).min(MOST_AGE)),
             refused: self.refused,
             challenged: self.challenged,
             challenge_ack: self.challenge_ack,
@@ -414,7 +414,14 @@ impl Group {
             return Next::Stay(Role::Opening(o));
         }
         let gap = o.closed_for.map(|c| c + now.since(o.since));
-        let seen = gap.map(|g| format!("; clients saw {g}")).unwrap_or_default();
+        // What does not run yet refuses clients: for them it is over with the services' start.
+        let runs = cx.services(self.id) == Services::None || matches!(self.running, Running::Warm | Running::Running);
+        self.away = gap.filter(|_| !runs).map(|gap| now.back(gap));
+        let seen = gap.map(|gap| match runs {
+            true => format!("; clients saw {gap}"),
+            false => format!("; the address was away for {gap}, the services start now"),
+        });
+        let (gap, seen) = (gap.filter(|_| runs), seen.unwrap_or_default());
         let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), std::mem::take(&mut o.evidence));
         cx.note(Level::Info, Some(&self.name), Kind::Owner(self.id, o.epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap });
@@ -441,6 +448,7 @@ impl Group {
         let text = format!("{} LEAVES, epoch {epoch}: {why}", cx.me());
         cx.note(level, Some(&self.name), Kind::Left(self.id, epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap: None });
+        self.away = None;
         if level == Level::Error {
             self.driven_out.push_back(now);
             if self.driven_out.len() > 8 {
@@ -473,7 +481,7 @@ impl Group {
             if let Some(grant) = l.to {
                 // R6 †: only after the kernel's own word.
                 self.seen = self.seen.max(grant.epoch);
-                self.released = Some((grant, l.since, now));
+                self.released = Some((grant, Some(l.since), now));
             }
             return Next::Change(Role::Standby(Standby::default()));
         }

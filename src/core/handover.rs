@@ -304,7 +304,7 @@ impl Group {
             }
         }
         self.seen = self.seen.max(intent.epoch);
-        self.released = Some((grant, now, now));
+        self.released = Some((grant, None, now));
         self.refused = None;
         self.take_hold(intent, cx, now);
         cx.urgent = true;
@@ -336,10 +336,17 @@ impl Group {
             return;
         }
         self.released = None;
-        let gap = now.since(closed);
-        let text = format!("{} -> {}, epoch {}: handed over", cx.me(), cx.peer_name(), g.epoch);
-        self.last_change = Some(LastChange { at: now, text: text.clone(), gap: Some(gap) });
-        cx.note(Level::Info, Some(&self.name), Kind::Move(self.id), format!("{text}; clients saw {gap} at the most"));
+        let text = match closed.map(|closed| now.since(closed)) {
+            None => format!("{} took it, epoch {}: nobody had served", cx.peer_name(), g.epoch),
+            Some(gap) => {
+                let text = format!("{} -> {}, epoch {}: handed over", cx.me(), cx.peer_name(), g.epoch);
+                let cold = cx.services(self.id) == Services::Cold;
+                self.last_change = Some(LastChange { at: now, text: text.clone(), gap: Some(gap).filter(|_| !cold) });
+                let saw = if cold { "the address was away for" } else { "clients saw" };
+                format!("{text}; {saw} {gap} at the most")
+            }
+        };
+        cx.note(Level::Info, Some(&self.name), Kind::Move(self.id), text);
         if self.running != Running::Stopped {
             self.services(ServiceOrder::Stop, Running::Stopping, cx);
         }

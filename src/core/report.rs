@@ -257,6 +257,7 @@ impl Group {
             table_proved_ms: self.table_proved.map(|at| now.since(at).as_millis()),
             service,
             services: Vec::new(),
+            services_here: Vec::new(),
             standby_held: self.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
             standby_left_ms: self.hold.as_ref().and_then(|h| h.until).map(|until| until.since(now).as_millis()),
             failback: self.failback_waits(cx, peer_owns, now),

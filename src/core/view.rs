@@ -63,6 +63,9 @@ pub struct GroupView {
     pub service: String,
     /// Each service by its name, in the order in which they start; filled in by the daemon.
     pub services: Vec<String>,
+    /// Each service as it was found when it was asked just now; filled in by the daemon, empty while an order to them is being carried out.
+    #[serde(default)]
+    pub services_here: Vec<ServiceView>,
     /// Standby by command, with its reason.
     pub standby_held: Option<String>,
     /// Milliseconds until it ends by itself; none when it does not, or none is in force.
@@ -73,6 +76,17 @@ pub struct GroupView {
     pub last_change: Option<Change>,
     /// While this node is standby: each point of the claim's checklist that is open, with its reason.
     pub claim_open: Vec<String>,
+}
+
+/// One service on this node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// It may run on a standby.
+    pub warm: bool,
+    /// `running`, `stopped`, `unknown: …`.
+    pub state: String,
 }
 
 impl GroupView {

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -166,6 +166,20 @@ impl StateFile {
     /// As the disk says; or that the record has grown beyond the file's size.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
         self.stored.record = record;
+        // A file without a name keeps nothing for the next life.
+        if self.file.metadata()?.nlink() == 0 {
+            tracing::error!("{} was removed by another hand: it is written anew", self.path.display());
+            if let Some(dir) = self.path.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            self.file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+            self.overwrite()?;
+            self.settle()?;
+            if let Some(dir) = self.path.parent() {
+                File::open(dir)?.sync_all()?;
+            }
+            return Ok(());
+        }
         self.overwrite()?;
         self.settle()
     }

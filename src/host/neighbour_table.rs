@@ -1,4 +1,4 @@
-//! The kernel's own neighbour table: the entries that somebody made permanent (ip-neighbour(8)).
+//! The kernel's own neighbour table (ip-neighbour(8)): all of it, and the entries that somebody made permanent.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,12 +15,24 @@ use crate::core::id::Mac;
 /// # Errors
 /// No such interface, or a kernel that does not answer.
 pub fn permanent(interface: &str) -> io::Result<Vec<(IpAddr, Mac)>> {
+    entries(interface, |state| state == NeighbourState::Permanent)
+}
+
+/// Every entry of an interface that has a hardware address.
+///
+/// # Errors
+/// As [`permanent`].
+pub fn known(interface: &str) -> io::Result<Vec<(IpAddr, Mac)>> {
+    entries(interface, |state| !matches!(state, NeighbourState::Failed | NeighbourState::Incomplete | NeighbourState::Noarp))
+}
+
+fn entries(interface: &str, wanted: impl Fn(NeighbourState) -> bool) -> io::Result<Vec<(IpAddr, Mac)>> {
     let index = nix::net::if_::if_nametoindex(interface)?;
     let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
     let all = ask.dump(NetlinkMessage::from(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default())))?;
     let entry = |message: RouteNetlinkMessage| {
         let RouteNetlinkMessage::NewNeighbour(entry) = message else { return None };
-        if entry.header.ifindex != index || entry.header.state != NeighbourState::Permanent {
+        if entry.header.ifindex != index || !wanted(entry.header.state) {
             return None;
         }
         let address = entry.attributes.iter().find_map(|a| match a {

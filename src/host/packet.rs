@@ -143,6 +143,23 @@ impl PacketSocket {
         self.fd.into_inner().into()
     }
 
+    /// Opens one that takes every frame which arrives: for a look of a moment, not for a daemon. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for_all(interface: &str) -> Result<Self, PacketError> {
+        let refused =
+            |step: &'static str| move |source: io::Error| PacketError::Refused { interface: interface.to_owned(), step, source };
+        let index = index_of(interface).map_err(refused("interface"))?;
+        let socket =
+            Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(0))).map_err(refused("socket"))?;
+        let _ = set_packet_option(&socket, libc::PACKET_IGNORE_OUTGOING, &1_i32);
+        bind(&socket, index).map_err(refused("bind"))?;
+        let mac = mac_of(&socket).ok_or_else(|| PacketError::NotEthernet { interface: interface.to_owned() })?;
+        let fd = register(socket).map_err(refused("register"))?;
+        Ok(Self { fd, interface: interface.to_owned(), index, mac })
+    }
+
     /// The interface's name.
     pub fn interface(&self) -> &str {
         &self.interface

@@ -39,6 +39,8 @@ struct State {
 #[derive(Clone, Default)]
 pub struct Queue {
     shared: Arc<(Mutex<State>, Condvar, Condvar)>,
+    /// Why the disk does not take anything; for people.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// How a line was taken.
@@ -155,6 +157,16 @@ impl Queue {
             self.shared.2.notify_all();
         }
         Work { chunks: std::mem::take(&mut state.chunks), end: state.end }
+    }
+
+    /// The writer says why nothing is written, or that it is again.
+    pub fn tell(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Why nothing is written.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The writer asks for a new file.

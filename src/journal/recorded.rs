@@ -126,6 +126,16 @@ impl Recorded {
         self.recorder.lost
     }
 
+    /// Why what is decided now is not on the disk, in words; none when it is.
+    pub fn trouble(&self) -> Option<String> {
+        let behind = || {
+            let lost = self.recorder.lost;
+            let words = || format!("{} its disk as fast as it is told: {lost} lines are lost so far", writer::CANNOT);
+            (lost > 0 && self.recorder.blind.is_some()).then(words)
+        };
+        self.recorder.queue.trouble().or_else(behind)
+    }
+
     /// What waits will be written in a moment: somebody is about to read.
     pub fn hurry(&self) {
         self.recorder.queue.hurry();

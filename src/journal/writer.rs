@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// The largest single file: what a command that explains has to read at once.
 const LARGEST: u64 = 8 * 1024 * 1024;
 
+/// What the words for a recorder that is lost begin with.
+pub const CANNOT: &str = "the flight recorder cannot write to";
+
 /// The files.
 struct Files {
     dir: PathBuf,
@@ -29,6 +32,7 @@ struct Files {
     lost: u64,
     asked: bool,
     refused: Option<Instant>,
+    queue: Queue,
 }
 
 /// Starts the thread. Nothing on the disk is touched before the first head comes.
@@ -36,7 +40,7 @@ struct Files {
 /// # Errors
 /// When no thread can be made.
 pub fn start(dir: PathBuf, keep: u64, queue: Queue) -> io::Result<()> {
-    let mut files = Files { dir, keep, open: None, lost: 0, asked: false, refused: None };
+    let mut files = Files { dir, keep, open: None, lost: 0, asked: false, refused: None, queue: queue.clone() };
     std::thread::Builder::new().name("flight-recorder".into()).stack_size(256 * 1024).spawn(move || {
         loop {
             let work = queue.take(PAUSE);
@@ -61,6 +65,7 @@ impl Files {
             match self.begin(*head) {
                 Ok(()) => {
                     if self.refused.take().is_some() {
+                        self.queue.tell(None);
                         tracing::info!("the flight recorder writes again");
                     }
                 }
@@ -71,7 +76,11 @@ impl Files {
             self.lost = self.lost.saturating_add(chunk.lines);
             return;
         };
-        match file.write_all(&chunk.bytes) {
+        // What is written into a file without a name is lost as well.
+        let there = file
+            .metadata()
+            .and_then(|meta| if meta.nlink() > 0 { Ok(()) } else { Err(io::Error::other("its file was removed")) });
+        match there.and_then(|()| file.write_all(&chunk.bytes)) {
             Ok(()) => *size = size.saturating_add(chunk.bytes.len() as u64),
             Err(error) => {
                 self.lost = self.lost.saturating_add(chunk.lines);
@@ -130,12 +139,11 @@ impl Files {
     }
 
     fn refuse(&mut self, error: &io::Error) {
+        let words = format!("{CANNOT} {}: {error}", self.dir.display());
         if self.refused.replace(Instant::now()).is_none() {
-            tracing::warn!(
-                "the flight recorder cannot write to {}: {error}; decisions go on, their record does not",
-                self.dir.display()
-            );
+            tracing::warn!("{words}; decisions go on, their record does not");
         }
+        self.queue.tell(Some(words));
         self.open = None;
     }
 }

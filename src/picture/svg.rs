@@ -9,15 +9,19 @@ const LEFT: f64 = 178.0;
 const WIDTH: f64 = 1000.0;
 const RIGHT: f64 = 34.0;
 const ROW: f64 = 20.0;
-const MAIN_ROW: f64 = 44.0;
+/// A main lane without what stands under it.
+const MAIN_ROW: f64 = 32.0;
+/// A row of lengths under a main lane, and the most of them.
+const LENGTH: f64 = 12.0;
+const MOST_LENGTHS: usize = 5;
 const FLAG: f64 = 16.0;
 /// A character's width at the size of flags and bars, on the safe side.
 const CHAR: f64 = 6.1;
 /// More rows of flags than this, and they carry numbers, with the words below the lanes.
 const MOST_FLAGS: usize = 9;
 
-/// Marks nearer than this share a number.
-const NEAR: f64 = 18.0;
+/// Marks nearer than this share a number, where numbers would still need too many rows without.
+const NEAR: [f64; 5] = [0.0, 2.0, 5.0, 10.0, 18.0];
 /// Letters that stay readable on whatever lies under them.
 const HALO: &str = "paint-order=\"stroke\" stroke=\"white\" stroke-width=\"4\"";
 
@@ -224,14 +228,15 @@ impl Sheet {
             "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{height}\" rx=\"2\" fill=\"{}\"/>",
             fill(lane.rest)
         ));
-        let mut free = LEFT;
+        // In each row under the lane: from where on there is room.
+        let mut free: Vec<f64> = Vec::new();
         for bar in &lane.bars {
             self.bar(bar, top, height, base);
             if lane.main && bar.tone == Tone::Bad {
-                free = self.length(bar, top + height + 12.0, free);
+                self.length(bar, top + height + LENGTH, &mut free);
             }
         }
-        self.y += if lane.main { MAIN_ROW } else { ROW };
+        self.y += if lane.main { MAIN_ROW + LENGTH * free.len().max(1) as f64 } else { ROW };
     }
 
     fn bar(&mut self, bar: &Bar, top: f64, height: f64, base: f64) {
@@ -262,20 +267,30 @@ impl Sheet {
         }
     }
 
-    /// Under a broken bar how long it was; says from where on there is room for the next.
-    fn length(&mut self, bar: &Bar, y: f64, free: f64) -> f64 {
-        let text = format!("{} {}", bar.what, words(bar.to.saturating_sub(bar.from)));
-        let wide = CHAR * text.len() as f64;
+    /// Under a broken bar how long it was, in the first row with room; where many stand close together, without words.
+    fn length(&mut self, bar: &Bar, y: f64, free: &mut Vec<f64>) {
         let middle = (self.x(bar.from) + self.x(bar.to)) / 2.0;
-        let x = (middle - wide / 2.0).clamp(LEFT, LEFT + WIDTH - wide);
-        if x < free {
-            return free;
+        let length = words(bar.to.saturating_sub(bar.from));
+        let texts = [(format!("{} {length}", bar.what), MOST_LENGTHS / 2), (length, MOST_LENGTHS)];
+        for (text, most) in texts {
+            let wide = CHAR * text.chars().count() as f64;
+            let x = (middle - wide / 2.0).clamp(LEFT, LEFT + WIDTH - wide);
+            let row = free.iter().position(|free| x >= *free).unwrap_or(free.len());
+            if row >= most {
+                continue;
+            }
+            if row == free.len() {
+                free.push(LEFT);
+            }
+            free[row] = x + wide + 8.0;
+            let y = y + row as f64 * LENGTH;
+            let _ = writeln!(
+                self.above,
+                "<text x=\"{x:.1}\" y=\"{y}\" fill=\"#c53030\" font-size=\"10\" font-weight=\"bold\" {HALO}>{}</text>",
+                escape(&text)
+            );
+            return;
         }
-        let _ = writeln!(
-            self.above,
-            "<text x=\"{x:.1}\" y=\"{y}\" fill=\"#c53030\" font-size=\"10\" font-weight=\"bold\" {HALO}>{text}</text>"
-        );
-        x + wide + 8.0
     }
 
     fn flags(&mut self, marks: &[Mark], flags: &Flags, first: f64, top: f64, bottom: f64) {
@@ -330,10 +345,22 @@ impl Flags {
         if flags.rows <= MOST_FLAGS {
             return flags;
         }
+        let mut flags = flags;
+        for near in NEAR {
+            flags = Flags { numbered: true, ..Flags::stack(sheet, marks, Flags::numbers(sheet, marks, near)) };
+            if flags.rows <= MOST_FLAGS {
+                break;
+            }
+        }
+        flags
+    }
+
+    /// A number for each mark, or for those together that stand nearer than this.
+    fn numbers(sheet: &Sheet, marks: &[Mark], near: f64) -> Vec<(usize, usize, String)> {
         let mut together: Vec<(usize, usize)> = Vec::new();
         for (n, mark) in marks.iter().enumerate() {
             match together.last_mut() {
-                Some((_, last)) if sheet.x(mark.at) - sheet.x(marks[*last].at) < NEAR => *last = n,
+                Some((_, last)) if sheet.x(mark.at) - sheet.x(marks[*last].at) < near => *last = n,
                 _ => together.push((n, n)),
             }
         }
@@ -341,8 +368,7 @@ impl Flags {
             0 => format!("{}", first + 1),
             _ => format!("{} to {}", first + 1, last + 1),
         };
-        let numbers = together.into_iter().map(|range| (range.0, range.1, text(range))).collect();
-        Flags { numbered: true, ..Flags::stack(sheet, marks, numbers) }
+        together.into_iter().map(|range| (range.0, range.1, text(range))).collect()
     }
 
     /// Above each other where they would not fit beside each other.
@@ -425,62 +451,5 @@ fn wrap(text: &str, most: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn mark(at: u64, text: &str) -> Mark {
-        Mark { at: Duration::from_secs(at), text: text.into(), kind: MarkKind::Fault }
-    }
-
-    fn sheet() -> Sheet {
-        let picture = Picture { length: Duration::from_secs(100), ..Picture::default() };
-        Sheet { axis: Axis::of(&picture), y: 0.0, body: String::new(), above: String::new() }
-    }
-
-    #[test]
-    fn words_of_marks_at_one_time_stand_above_each_other() {
-        let flags = Flags::place(&sheet(), &[mark(10, "one thing"), mark(10, "another"), mark(80, "far away")]);
-        let places: Vec<_> = flags.all.iter().map(|flag| (flag.row, flag.left)).collect();
-        assert_eq!(places, [(0, false), (1, false), (0, false)]);
-    }
-
-    #[test]
-    fn words_that_would_leave_the_sheet_stand_left_of_their_mark() {
-        let flags = Flags::place(&sheet(), &[mark(99, "the cable of master1 is cut")]);
-        assert_eq!(flags.all.iter().map(|flag| (flag.row, flag.left)).collect::<Vec<_>>(), [(0, true)]);
-    }
-
-    #[test]
-    fn a_crowd_of_marks_is_numbered_and_its_words_stand_below() {
-        let crowd: Vec<Mark> = (30..70).map(|n| mark(n, "something that takes many words to be said")).collect();
-        let text = draw(&Picture { length: Duration::from_secs(100), marks: crowd, ..Picture::default() });
-        assert!(text.contains("40.  69.000 s  something") && text.contains(">1 to 40<"), "{text}");
-    }
-
-    #[test]
-    fn what_a_file_says_cannot_break_the_picture() {
-        let text = draw(&Picture { title: "<script>\"&".into(), length: Duration::from_secs(1), ..Picture::default() });
-        assert!(text.contains("&lt;script&gt;&quot;&amp;") && !text.contains("<script>"));
-    }
-
-    #[test]
-    fn a_gap_of_a_millisecond_in_a_minute_is_seen_and_says_its_length() {
-        let bar = |from: u64, to: u64, tone| Bar {
-            from: Duration::from_millis(from),
-            to: Duration::from_millis(to),
-            what: "x".into(),
-            tone,
-        };
-        let lane = Lane {
-            name: "served by".into(),
-            rest: Tone::Faint,
-            main: true,
-            bars: vec![bar(0, 30_000, Tone::First), bar(30_000, 30_001, Tone::Bad), bar(30_001, 60_000, Tone::Second)],
-        };
-        let section = Section { heading: "clients".into(), tone: Tone::Faint, lanes: vec![lane] };
-        let text = draw(&Picture { length: Duration::from_secs(60), sections: vec![section], ..Picture::default() });
-        assert!(text.contains("width=\"2.0\"") && text.contains(">x 1.0 ms</text>"), "{text}");
-    }
-}
+#[path = "svg_tests.rs"]
+mod tests;

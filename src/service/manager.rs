@@ -56,11 +56,16 @@ impl ServiceManager {
         let _ = self.letters.send(Letter::Ending(ending));
     }
 
-    /// The state of each service now; empty when the manager is gone.
-    pub async fn state(&self) -> Vec<NamedState> {
+    /// Asks for the state of each service now; it is told behind the orders that were given before.
+    pub fn ask(&self) -> oneshot::Receiver<Vec<NamedState>> {
         let (answer, states) = oneshot::channel();
         let _ = self.letters.send(Letter::State(answer));
-        states.await.unwrap_or_default()
+        states
+    }
+
+    /// The state of each service now; empty when the manager is gone.
+    pub async fn state(&self) -> Vec<NamedState> {
+        self.ask().await.unwrap_or_default()
     }
 
     /// For [`Start::running`](crate::core::io::Start::running): whether any service of the group runs. What cannot be found out
@@ -252,7 +257,12 @@ impl Manager {
             }
             let Manager { units, env, inbox, .. } = &mut *self;
             let unit = &mut units[index];
+            // Only a sweep asks: what is stopped otherwise ran for a reason.
+            let ran = order == ServiceOrder::StopCold && inbox.during(unit.state(env), |_| {}).await? == State::Running;
             let stopped = inbox.during(unit.stop(env), |_| {}).await?;
+            if ran && stopped.is_ok() {
+                tracing::warn!(target: "service", "{}/{} ran although this node does not own: stopped", env.group, unit.name);
+            }
             self.watched[index].stuck = stopped.is_err();
             if let Err(reason) = stopped {
                 let (env, unit) = (&self.env, &self.units[index]);

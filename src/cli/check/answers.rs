@@ -59,6 +59,10 @@ pub(super) struct Answers {
     /// How late this process's timers were at worst, over how many.
     pub(super) late: (Duration, u32),
     pub(super) probed: Vec<(GroupId, usize, Probed)>,
+    /// Who answers for an address that the peer is not known to serve.
+    pub(super) held: Vec<(GroupId, Mac)>,
+    /// The peer's hardware address on the public link, and whether its daemon may run.
+    pub(super) peer: Option<(Option<Mac>, bool)>,
 }
 
 /// All the lines. `wanted`: `--probe-witness` was given.
@@ -71,6 +75,7 @@ pub(super) fn findings(config: &Config, me: NodeId, daemon: Option<&View>, answe
         None => {}
     }
     found.extend(answers.targets.iter().filter_map(shared_address));
+    found.extend(answers.held.iter().filter_map(|(group, by)| held(config, me, daemon, answers.peer, *group, *by)));
     found.push(timers(config, answers.late));
     found.push(relay(config, me, daemon, answers));
     if wanted && daemon.is_none() {
@@ -82,6 +87,42 @@ pub(super) fn findings(config: &Config, me: NodeId, daemon: Option<&View>, answe
         found.extend(table(config, daemon, wanted));
     }
     found
+}
+
+/// Somebody answers for an address: the peer, which may serve it where no daemon of this node knows, or has it by hand; or a third machine.
+fn held(
+    config: &Config,
+    me: NodeId,
+    daemon: Option<&View>,
+    peer: Option<(Option<Mac>, bool)>,
+    group: GroupId,
+    by: Mac,
+) -> Option<Finding> {
+    let group = config.groups.get(usize::from(group.0))?;
+    let (vip, name) = (group.vips.first()?, &config.nodes.get(me.other().index())?.name);
+    let is_peer = peer.is_some_and(|(mac, _)| mac == Some(by));
+    let runs = peer.is_some_and(|(_, runs)| runs);
+    Some(match (is_peer, daemon.is_some() || !runs) {
+        (true, true) => {
+            let why = if runs { "and does not serve it" } else { "and no daemon runs there" };
+            let text = format!(
+                "group `{}`: {name} answers for {} ({by}) {why}: it is configured there by another hand; there: `ip addr | grep {}`, `ip addr del`, and take it out of \
+                 the network configuration",
+                group.name, vip.address, vip.address
+            );
+            Finding::new(Level::Fail, "vip", text)
+        }
+        (true, false) => {
+            Finding::new(Level::Ok, "vip", format!("group `{}`: {name} answers for {} ({by})", group.name, vip.address))
+        }
+        (false, _) => {
+            let text = format!(
+                "group `{}`: {by} answers for {}, a third machine: find it (the switch's table of addresses, `arping`) and take the address from it",
+                group.name, vip.address
+            );
+            Finding::new(Level::Fail, "vip", text)
+        }
+    })
 }
 
 /// How fast a witness is asked in earnest: from the own address, and from the VIP of each group.

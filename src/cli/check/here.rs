@@ -140,6 +140,11 @@ fn known_by(view: &View, config: &Config) -> Vec<Finding> {
             .filter(|p| p.contains("says that it has the address"))
             .map(|problem| Finding::new(Level::Fail, "vip", problem.clone())),
     );
+    found.extend(view.problems.iter().filter_map(|problem| {
+        let lost = problem.starts_with("the flight recorder").then_some((Level::Warn, "journal"));
+        let (level, subject) = lost.or(problem.starts_with("the state directory cannot").then_some((Level::Fail, "state")))?;
+        Some(Finding::new(level, subject, format!("{problem}: `df -h`, `dmesg`")))
+    }));
     let (relay, wires): (Vec<_>, Vec<_>) = view.links.iter().partition(|link| link.name == RELAY);
     let silent = |state: &str| matches!(state, "lost" | "unheard" | "one-way");
     if relay.iter().any(|link| link.state == "ok") && !wires.is_empty() && wires.iter().all(|link| silent(&link.state)) {

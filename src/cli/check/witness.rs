@@ -5,6 +5,7 @@
 //! whose source is the peer's. The fast test ends at the first sign that it is too fast: an owner may live by the same
 //! witness's answers.
 
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, channel};
@@ -19,16 +20,23 @@ use crate::core::io::EchoKind;
 use crate::core::view::View;
 use crate::daemon::public_config;
 use crate::host::echo::{EchoConfig, EchoReply, Echoes};
+use crate::host::neighbour_table::known;
 use crate::host::public::{PublicEvent, PublicSide};
 use crate::host::raw_echo::PAYLOAD_BESIDE;
 use crate::wire::{Opener, Pair, Path};
 
 /// Asks, and says what was found.
 pub(super) fn ask(config: &Config, me: NodeId, daemon: Option<&View>, probe: bool) -> Vec<Finding> {
+    // Who may answer for an address: the peer, where this node's daemon says that it serves.
+    let others = (0u8..).zip(&config.groups).filter(|(_, group)| {
+        let owner = daemon.and_then(|view| view.groups.iter().find(|g| g.name == *group.name)).and_then(|g| g.owner.as_deref());
+        owner.is_none_or(|owner| daemon.is_some_and(|view| view.node == owner))
+    });
+    let asked: Vec<GroupId> = others.map(|(id, _)| GroupId(id)).collect();
     let fast = daemon.is_none_or(|view| !lives_by_the_witness(view));
     let probe_now = probe && daemon.is_none();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answers = runtime.map_err(anyhow::Error::from).and_then(|r| r.block_on(inquire(config, me, fast, probe_now)));
+    let answers = runtime.map_err(anyhow::Error::from).and_then(|r| r.block_on(inquire(config, me, fast, probe_now, &asked)));
     let answers = match answers {
         Ok(answers) => answers,
         Err(error) => return vec![Finding::new(Level::Fail, "witness", format!("cannot be asked: {error:#}"))],
@@ -42,7 +50,7 @@ fn lives_by_the_witness(view: &View) -> bool {
         || view.groups.iter().any(|g| g.role == "owner" && !g.grounds.iter().any(|ground| ground == "peer"))
 }
 
-async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow::Result<Answers> {
+async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool, asked: &[GroupId]) -> anyhow::Result<Answers> {
     let public = public_config(config, me)?;
     let timing = &config.timing;
     let delivery = std_of(timing.delivery);
@@ -95,8 +103,11 @@ async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool) -> anyhow
     });
     let listed = listed.collect();
     let relayed = (relayed(config, me, &look.seen), begun.elapsed());
+    let peer = Peer::call(config, me);
+    let held = look.held(asked).await;
+    let peer = peer.map(|peer| (peer.mac(config, me), peer.runs()));
     let probed = if probe { look.probe_all(config, targets).await } else { Vec::new() };
-    Ok(Answers { targets: listed, asked_fast: fast, relayed, late: (look.late, look.ticks), probed })
+    Ok(Answers { targets: listed, asked_fast: fast, relayed, late: (look.late, look.ticks), probed, held, peer })
 }
 
 /// The peer's heartbeats among what came through the witness.
@@ -201,6 +212,24 @@ impl Look {
         all
     }
 
+    /// Who answers for, or speaks as, one of these groups' VIPs.
+    async fn held(&mut self, groups: &[GroupId]) -> Vec<(GroupId, Mac)> {
+        self.seen.clear();
+        for _ in 0..3 {
+            for group in groups {
+                let _ = self.side.probe(*group);
+            }
+            self.listen(Duration::from_millis(20)).await;
+        }
+        self.listen(self.delivery.max(Duration::from_millis(200))).await;
+        let said = self.seen.iter().filter_map(|event| match event {
+            PublicEvent::Answered { group, by } | PublicEvent::Announced { group, by } => Some((*group, *by)),
+            _ => None,
+        });
+        let all: std::collections::BTreeSet<_> = said.filter(|(group, _)| groups.contains(group)).collect();
+        all.into_iter().collect()
+    }
+
     /// Who answers for, or speaks as, one of the group's VIPs.
     async fn taken(&mut self, group: GroupId) -> Option<Mac> {
         self.seen.clear();
@@ -239,6 +268,34 @@ impl Look {
             }
         }
         Probed::Pinned
+    }
+}
+
+/// The peer's end of the public link: asked for its hardware address, and whether its daemon listens.
+struct Peer {
+    address: IpAddr,
+    socket: UdpSocket,
+}
+
+impl Peer {
+    /// An empty datagram, for which the kernel needs the hardware address; a daemon's socket takes none from this port.
+    fn call(config: &Config, me: NodeId) -> Option<Peer> {
+        let (own, peer) = (config.link(me, config.witness.link)?, config.link(me.other(), config.witness.link)?);
+        let socket = UdpSocket::bind((own.address, 0)).ok()?;
+        socket.connect((peer.address, config.port)).ok()?;
+        socket.set_nonblocking(true).ok()?;
+        let _ = socket.send(&[]);
+        Some(Peer { address: peer.address, socket })
+    }
+
+    fn mac(&self, config: &Config, me: NodeId) -> Option<Mac> {
+        let known = known(&config.link(me, config.witness.link)?.interface).unwrap_or_default();
+        known.into_iter().find(|(address, _)| *address == self.address).map(|(_, mac)| mac)
+    }
+
+    /// Its kernel has not said that nobody listens there.
+    fn runs(&self) -> bool {
+        !matches!(self.socket.take_error(), Ok(Some(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused)
     }
 }
 

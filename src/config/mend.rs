@@ -1,0 +1,130 @@
+//! Reads on behind a mistake in the file's shape, so that a person hears of all of them at once: what is wrong is told, mended in a copy as it may
+//! have been meant, and what only follows from that is not told.
+
+use std::sync::Arc;
+
+use super::error::{ConfigError, Found, Problem};
+use super::raw::{RawConfig, nearest};
+use super::source::{At, Source};
+
+/// The shape of the file, perhaps of a mended copy of it.
+pub(super) struct Read {
+    /// What the raw values' places refer to.
+    pub source: Arc<Source>,
+    /// The shape.
+    pub raw: RawConfig,
+    /// The keys that were left out or given another value.
+    changed: Vec<String>,
+}
+
+impl Read {
+    /// Whether a mistake is told already, or may be one only because something was left out.
+    pub fn follows(&self, error: &ConfigError) -> bool {
+        let relation = matches!(*error.problem, Problem::Relation { .. } | Problem::DeadTooShort { .. });
+        let lacks = matches!(*error.problem, Problem::NoVips | Problem::TooFewLinks { .. } | Problem::BadService(_));
+        let parent = |path: &'_ str| path.rsplit_once('.').map(|(parent, _)| parent.to_owned());
+        self.changed.iter().any(|path| {
+            within(&error.key, path)
+                || (lacks && (within(path, &error.key) || parent(path) == parent(&error.key)))
+                || (relation && path.starts_with("timing."))
+        })
+    }
+}
+
+/// Whether a key is another one or lies in it.
+fn within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Reads the shape. Each mistake goes into `found`; nothing comes back where reading on would mean guessing.
+pub(super) fn read(source: Arc<Source>, found: &mut Found) -> Option<Read> {
+    let (mut source, mut changed) = (source, Vec::new());
+    for _ in 0..MOST {
+        let (error, at) = match RawConfig::parse(&source) {
+            Ok(raw) => return Some(Read { source, raw, changed }),
+            Err(mistake) => *mistake,
+        };
+        // What was left out is missing.
+        if matches!(*error.problem, Problem::Missing(_)) && !changed.is_empty() {
+            return None;
+        }
+        let mended = mended(&source, &at, &error, &mut changed);
+        let file = source.file().to_owned();
+        found.add(error);
+        source = Arc::new(Source::parse(&file, &mended?).ok()?);
+    }
+    None
+}
+
+/// The text without this mistake; line breaks stay where they are.
+fn mended(source: &Source, at: &At, error: &ConfigError, changed: &mut Vec<String>) -> Option<String> {
+    let (path, key, value, table) = source.entry(at)?;
+    let text = source.text();
+    match &*error.problem {
+        Problem::UnknownKey { key: name, allowed, .. } => {
+            let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let meant = nearest(name, allowed)
+                .map(|meant| (meant, if parent.is_empty() { meant.to_owned() } else { format!("{parent}.{meant}") }));
+            match meant.filter(|(_, path)| source.find(path).is_none()) {
+                Some((meant, _)) => replaced(text, &key, meant),
+                None => without(text, &key, &value, table),
+            }
+        }
+        Problem::Type(words) if words.ends_with("a text in quotes") && !table => {
+            changed.push(path.to_owned());
+            replaced(text, &value, "\"?\"")
+        }
+        Problem::Type(_) => {
+            changed.push(path.to_owned());
+            without(text, &key, &value, table)
+        }
+        Problem::NotBuilt(_) => without(text, &key, &value, table),
+        _ => None,
+    }
+}
+
+/// The text with another word at one place.
+fn replaced(text: &str, at: &At, word: &str) -> Option<String> {
+    let breaks = text.get(at.clone())?.matches('\n').count();
+    Some(format!("{}{word}{}{}", text.get(..at.start)?, "\n".repeat(breaks), text.get(at.end..)?))
+}
+
+/// The text without an entry: a key and its value, an item of a list, or a table with its header.
+fn without(text: &str, key: &At, value: &At, table: bool) -> Option<String> {
+    let line = text.get(..key.start)?.rfind('\n').map_or(0, |at| at.saturating_add(1));
+    if text.get(line..)?.trim_start().starts_with('[') {
+        let name = text.get(key.clone())?;
+        let mut end = line;
+        for (n, next) in text.get(line..)?.split_inclusive('\n').enumerate() {
+            let header = next.trim_start().trim_start_matches('[').trim_start();
+            if n > 0 && next.trim_start().starts_with('[') && !header.starts_with(name) {
+                break;
+            }
+            end = end.saturating_add(next.len());
+        }
+        return table.then(|| blank(text, &(line..end)))?;
+    }
+    let end = value.end.max(key.end);
+    let behind = text.get(end..)?;
+    let comma =
+        behind.trim_start().starts_with(',').then(|| end.saturating_add(behind.find(',').unwrap_or_default()).saturating_add(1));
+    let before = text.get(..key.start)?.trim_end();
+    let start = match comma {
+        None if before.ends_with(',') => before.len().saturating_sub(1),
+        _ => key.start,
+    };
+    blank(text, &(start..comma.unwrap_or(end)))
+}
+
+/// Spaces in the place of everything but line breaks.
+fn blank(text: &str, at: &At) -> Option<String> {
+    let gone: String = text.get(at.clone())?.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+    Some(format!("{}{gone}{}", text.get(..at.start)?, text.get(at.end..)?))
+}
+
+/// More than anybody reads.
+const MOST: usize = 50;
+
+#[cfg(test)]
+#[path = "mend_tests.rs"]
+mod tests;
