@@ -71,7 +71,8 @@ pub struct Link {
     /// One bit for each of the peer's last 64 numbers: did it come over this link?
     got: u64,
     steady: u32,
-    usable_since: Mono,
+    /// Since when mine can have arrived there: the interface is up, and the peer lives this life.
+    asked_since: Mono,
 }
 
 impl Link {
@@ -90,7 +91,7 @@ impl Link {
             rtt: None,
             got: 0,
             steady: 0,
-            usable_since: now,
+            asked_since: now,
         }
     }
 
@@ -124,10 +125,11 @@ impl Link {
         self.steady = self.steady.saturating_add(1);
     }
 
-    /// The peer restarted: its numbers begin anew.
-    pub fn forget_numbers(&mut self) {
+    /// The peer restarted: its numbers begin anew, and it has yet to hear of mine.
+    pub fn forget_numbers(&mut self, now: Mono) {
         self.number = 0;
         self.arrived = None;
+        self.asked_since = now;
         self.got = !0;
     }
 
@@ -145,7 +147,7 @@ impl Link {
             self.interface_since = now;
         }
         if news && state == InterfaceState::Up {
-            self.usable_since = now;
+            self.asked_since = now;
         }
         self.interface = state;
         news
@@ -164,7 +166,7 @@ impl Link {
         if age > timing.warn {
             return LinkState::Late;
         }
-        let arrived = self.arrived.unwrap_or(self.usable_since).max(self.usable_since);
+        let arrived = self.arrived.unwrap_or(self.asked_since).max(self.asked_since);
         if now.since(arrived) > timing.dead {
             return LinkState::OneWay;
         }

@@ -262,7 +262,7 @@ impl Node {
         let before = (cx.peer.lease, cx.peer.file.clone());
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
-            cx.links.iter_mut().for_each(super::link::Link::forget_numbers);
+            cx.links.iter_mut().for_each(|link| link.forget_numbers(now));
             // Its count of challenges begins anew.
             self.groups.iter_mut().for_each(|g| g.challenge_ack = 0);
             cx.note(Level::Info, None, Kind::Peer, format!("heard {} (incarnation {})", cx.peer_name(), beat.get().incarnation));
