@@ -144,7 +144,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         let meta = event.metadata();
         let ours = meta.target().starts_with("twinbeat") || OURS.contains(&meta.target());
         // other libraries' chatter is nobody's evidence
-        if *meta.level() > self.most || (!ours && *meta.level() > Level::WARN) {
+        // (a full netlink buffer of if-watch's included: the watcher of interfaces has a socket of its own, which says what it lost)
+        let most = if meta.target().starts_with("netlink_proto") { Level::ERROR } else { Level::WARN };
+        if *meta.level() > self.most || (!ours && *meta.level() > most) {
             return;
         }
         let mut text = Text::default();

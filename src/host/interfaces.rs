@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use netlink_packet_core::NetlinkMessage;
@@ -19,6 +20,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::addresses::{self, Ear};
 use super::clock;
 use super::netlink::{Channel, Heard};
 use crate::core::id::Mac;
@@ -119,10 +121,25 @@ pub enum Told {
 
 /// Watches all interfaces of the network namespace in which it was started; ends when it is dropped.
 pub struct Watcher {
-    wake: PipeWriter,
-    woken: Arc<AtomicBool>,
+    bell: Arc<Bell>,
+    _ear: Ear,
     /// Since when the kernel owes an answer; 0 when it owes none.
     waits: Arc<AtomicU64>,
+}
+
+/// Wakes the watcher's thread; which ends when nobody has it any more.
+struct Bell {
+    wake: PipeWriter,
+    woken: Arc<AtomicBool>,
+}
+
+impl Bell {
+    /// Never waits: at most one byte is in the pipe.
+    fn ring(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            let _ = (&self.wake).write(&[0]);
+        }
+    }
 }
 
 impl Watcher {
@@ -137,12 +154,20 @@ impl Watcher {
         let (read, wake) = io::pipe()?;
         let (woken, waits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut ask = Channel::open(netlink_sys::protocols::NETLINK_ROUTE)?;
+        let bell = Arc::new(Bell { wake, woken: Arc::clone(&woken) });
+        let (say, addresses) = channel();
+        let ring = Arc::downgrade(&bell);
+        let ear = addresses::listen(move |address, there| {
+            let _ = say.send((address, there));
+            ring.upgrade().iter().for_each(|bell| bell.ring());
+        })?;
         let seen = Arc::new(look(&mut ask)?);
         let mut thread = Thread {
             events,
             ask,
+            addresses,
             read,
-            woken: Arc::clone(&woken),
+            woken,
             waits: Arc::clone(&waits),
             reader: Carrier::new()?,
             interface: carrier.to_owned(),
@@ -156,15 +181,12 @@ impl Watcher {
             }
         };
         std::thread::Builder::new().name("interfaces".into()).spawn(work)?;
-        Ok((Watcher { wake, woken, waits }, seen))
+        Ok((Watcher { bell, _ear: ear, waits }, seen))
     }
 
     /// Has the watcher look at the carrier. Never waits.
     pub fn look(&self) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
-            // At most one byte is in the pipe.
-            let _ = (&self.wake).write(&[0]);
-        }
+        self.bell.ring();
     }
 
     /// For how long the kernel has owed an answer: so old may be what was told last.
@@ -179,6 +201,8 @@ impl Watcher {
 struct Thread {
     events: Channel,
     ask: Channel,
+    /// What if-watch heard: an address, and whether it is there now.
+    addresses: Receiver<(IpAddr, bool)>,
     read: PipeReader,
     woken: Arc<AtomicBool>,
     waits: Arc<AtomicU64>,
@@ -246,7 +270,7 @@ impl Thread {
 
     /// Takes what events there are; whether one of them says something new.
     fn heard(&mut self) -> bool {
-        let mut news = false;
+        let mut news = self.addresses.try_iter().fold(false, |news, (ip, there)| news | (self.seen.anywhere(ip) != there));
         loop {
             match self.events.hear_now::<RouteNetlinkMessage>() {
                 Ok(Heard::Messages(messages)) => news |= messages.iter().any(|(_, event)| self.seen.news(event)),

@@ -3,6 +3,7 @@
 // Bytes, journals and states from outside: nothing indexes or overflows unchecked.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod addresses;
 pub mod bond;
 pub mod clock;
 pub mod echo;
