@@ -34,6 +34,8 @@ const LEASE: Duration = Duration::from_secs(3);
 const DEAD: Duration = Duration::from_secs(9);
 /// For answers that were under way, and for late processes.
 const SLACK: Duration = Duration::from_millis(500);
+/// Between netem's shortest and longest delay, and as much for a busy host; once for each of two moves.
+const JITTER: Duration = Duration::from_millis(80);
 /// netem's delay there and back with its jitter, and as much for an answer that waits behind others.
 const DELAYED: Duration = Duration::from_millis(250);
 
@@ -144,7 +146,9 @@ fn bonds_vlans_delays_pulled_cables_and_a_pause_that_no_clock_sees() {
     pair.machines[0].run("twinbeat resume --run-dir /run/twinbeat").unwrap();
     pair.served_by(0, "and back");
     pair.wait("calm again", calm);
-    pair.never_two(from, "delay and jitter");
+    // The old owner's last answers may be under way for longer than the new one's first ones.
+    let both = pair.observer.both(from);
+    assert!(both <= JITTER * 2, "delay and jitter: two owners for {both:?}\n{}", [pair.log(0), pair.log(1)].join("\n---\n"));
 
     // The owner's machine stands still, and its clock with it, until the other one has taken over; then it goes on with the rest of its lease.
     let from = Instant::now();
