@@ -309,7 +309,7 @@ impl Node {
             }
         }
         if public {
-            cx.witness.set_carrier(state == InterfaceState::Up);
+            cx.witness.set_carrier(state == InterfaceState::Up, now);
         }
     }
 

@@ -276,17 +276,25 @@ impl Witness {
             self.lost_at = None;
         } else {
             self.lost_at = Some(now);
-            self.losses.push_back(now);
-            if self.losses.len() > 8 {
-                self.losses.pop_front();
-            }
+            self.note_loss(now);
         }
         true
     }
 
+    fn note_loss(&mut self, now: Mono) {
+        self.losses.push_back(now);
+        if self.losses.len() > 8 {
+            self.losses.pop_front();
+        }
+    }
+
     /// The interface lost or got its carrier. Lost carrier counts at once.
-    pub fn set_carrier(&mut self, up: bool) {
-        self.carrier = up;
+    pub fn set_carrier(&mut self, up: bool, now: Mono) {
+        let lost = std::mem::replace(&mut self.carrier, up) && !up;
+        if lost && !self.reachable {
+            // A cable that flaps faster than a witness comes back is no better than one that flaps slowly.
+            self.note_loss(now);
+        }
         if !up {
             for t in &mut self.targets {
                 t.reachable = false;

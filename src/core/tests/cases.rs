@@ -418,3 +418,19 @@ fn a_gateway_is_not_struck_off_for_the_entry_of_a_guard_vip_that_the_owners_file
     let took = w.until_serves(A, Span::secs(5));
     assert!(took <= bound(), "{took}\n{}", w.log());
 }
+
+/// Each time before the witness counts as reachable again: five losses all the same, and 2^5 times as long before the failback.
+#[test]
+fn a_cable_that_flaps_faster_than_the_witness_comes_back_makes_the_failback_wait_for_each_flap() {
+    let mut w = World::settled();
+    for _ in 0..5 {
+        w.set_carrier(A, false);
+        w.run(Span::millis(100));
+        w.set_carrier(A, true);
+        w.run(Span::millis(4));
+    }
+    w.run(Span::secs(12));
+    w.only(B);
+    w.run(Span::secs(10));
+    w.only(A);
+}
