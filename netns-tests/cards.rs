@@ -5,10 +5,8 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,12 +58,7 @@ impl Rig {
             return None;
         }
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let lab = Lab::build().unwrap();
-        let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").unwrap();
-        for file in BTreeSet::from(BOTH.map(|node| site.config(node))) {
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, change(text)).unwrap();
-        }
+        let (lab, site) = common::changed_files(change);
         let probe = Probe::start(&lab, VIP).unwrap();
         Some(Rig { probe, daemons: [None, None], lab, site, _alone })
     }

@@ -5,7 +5,6 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -52,11 +51,7 @@ impl Rig {
     /// Starts both daemons with the recipe's configuration as `change` leaves it; waits until master1 serves `vip`.
     fn start(vip: IpAddr, change: impl Fn(String) -> String) -> Rig {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let (lab, site) = common::files();
-        for file in BTreeSet::from(BOTH.map(|node| site.config(node))) {
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, change(text)).unwrap();
-        }
+        let (lab, site) = common::changed_files(change);
         let probe = Probe::start(&lab, vip).unwrap();
         let daemons = BOTH.map(|node| Some(Daemon::start(&lab, &site, node).unwrap()));
         let rig = Rig { probe, daemons, lab, site, _alone };

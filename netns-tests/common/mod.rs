@@ -1,5 +1,6 @@
 //! What the tests in namespaces share: a lab, or a clear line why there is none.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::Lab;
+use twinbeat::drill::lab::{BOTH, Lab};
 use twinbeat::drill::node::Site;
 use twinbeat::drill::ns;
 use twinbeat::drill::pair::Pair;
@@ -36,6 +37,17 @@ pub fn ready() -> bool {
 pub fn files() -> (Lab, Site) {
     let lab = Lab::build().expect("a lab");
     let site = Site::prepare(&lab, Path::new(env!("CARGO_BIN_EXE_twinbeat")), "\"auto\"").expect("its files");
+    (lab, site)
+}
+
+/// The same, each file as `change` leaves it.
+#[allow(dead_code, reason = "each test takes what it needs")]
+pub fn changed_files(change: impl Fn(String) -> String) -> (Lab, Site) {
+    let (lab, site) = files();
+    for file in BTreeSet::from(BOTH.map(|node| site.config(node))) {
+        let text = std::fs::read_to_string(&file).expect("a file");
+        std::fs::write(&file, change(text)).expect("written");
+    }
     (lab, site)
 }
 

@@ -91,6 +91,11 @@ pub struct StateFile {
     place: usize,
 }
 
+/// The file, made where there is none.
+fn opened(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 impl StateFile {
     /// Opens or makes it, and begins a new life: one more than the last, at least the wall clock's seconds, so that a lost
     /// file does not lead below an earlier life.
@@ -104,7 +109,7 @@ impl StateFile {
     pub fn open(dir: &Path, wall_seconds: u64, hot: bool) -> io::Result<StateFile> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join("state.json");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let mut file = opened(&path)?;
         let mut bytes = Vec::new();
         (&mut file).take(2 * SIZE as u64).read_to_end(&mut bytes)?;
         let (first, second) = bytes.split_at_checked(SIZE).unwrap_or((&bytes, &[]));
@@ -172,7 +177,7 @@ impl StateFile {
             if let Some(dir) = self.path.parent() {
                 std::fs::create_dir_all(dir)?;
             }
-            self.file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+            self.file = opened(&self.path)?;
             self.overwrite()?;
             self.settle()?;
             if let Some(dir) = self.path.parent() {
