@@ -82,6 +82,7 @@ const ROWS: &[(Broken, &[Broken], &str)] = &[
     (StoppingEligible, &[], "standby-while-the-peer-is-still-stopping"),
     (ColdNotAwaited, &[], "cold-service-stops-slowly"),
     (FirstClaimUnprobed, &[], "lesson-third-machine"),
+    (MoveUnproven, &[], "port-security-takeover"),
     (LowerStays, &[], "paused-owner-wakes"),
     (HigherSilent, &[], "found-owners-in-step"),
     (EpochNotRaised, &[], "intent-withdrawn-then-gateway-lost"),

@@ -413,24 +413,58 @@ fn an_ipv6_address_is_no_source_and_a_node_without_ipv6_says_so_and_serves_the_r
 fn an_owner_whose_address_the_network_does_not_let_through_is_not_healthy() {
     let Some(rig) = Rig::start(|text| text) else { return };
     rig.until(A, MENDED, "whole", owner_by_both);
-    // Port security: the switch lets the address's frames pass for the first node alone.
-    let port = rig.lab.plan.port(Cable::Lan.select(&rig.lab.plan)[0], B);
-    let rules = format!(
-        "table bridge guard {{ chain f {{ type filter hook forward priority 0; iifname {port} ip saddr {VIP} drop; iifname {port} arp saddr ip {VIP} drop; }}; }}"
-    );
-    assert!(rig.lab.switch.run(|| Ok(Command::new("nft").arg(&rules).status()?)).unwrap().success());
-    let moved = rig.site.ask(&rig.lab, A, &["standby"]).unwrap();
-    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
-    let words = "the answer of the witness to the address never came since it took the address";
-    let took = rig.until(B, MENDED, "named", |view| view["problems"].to_string().contains(words));
+    // Port security: from now on the switch drops the address's frames of the owner.
+    rig.lab.guard_port(A, true).unwrap();
+    let words = "the answer of the witness to the address has stayed away";
+    let took = rig.until(A, MENDED, "named", |view| view["problems"].to_string().contains(words));
     println!("named after {took:?}");
-    let status = rig.site.ask(&rig.lab, B, &["status"]).unwrap();
+    let status = rig.site.ask(&rig.lab, A, &["status"]).unwrap();
     assert_eq!(status.status.code(), Some(10), "{}", String::from_utf8_lossy(&status.stdout));
     // The network is mended, and with it the word.
-    assert!(
-        rig.lab.switch.run(|| Ok(Command::new("nft").args(["delete", "table", "bridge", "guard"]).status()?)).unwrap().success()
-    );
-    rig.until(B, MENDED, "silent again", |view| {
+    rig.lab.guard_port(A, false).unwrap();
+    rig.until(A, MENDED, "silent again", |view| {
         !view["problems"].to_string().contains("the answer of the witness to the address")
     });
+}
+
+#[test]
+fn a_move_whose_return_path_does_not_come_is_taken_back_and_says_why() {
+    let Some(rig) = Rig::start(|text| text) else { return };
+    rig.until(A, MENDED, "whole", owner_by_both);
+    // Port security: the switch lets the address's frames pass for the first node alone.
+    rig.lab.guard_port(B, true).unwrap();
+    let ask = |node: NodeId, verb: &str| {
+        let begun = Instant::now();
+        let done = rig.site.ask(&rig.lab, node, &[verb]).unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        println!("{verb} on {node}: {:?} after {:?}: {text}", done.status.code(), begun.elapsed());
+        (done.status.success(), text)
+    };
+    let from = rig.probe.now();
+    let (moved, why) = ask(A, "standby");
+    assert!(!moved && why.contains("the answer of the witness to the address never came"), "{why}\n{}", rig.logs());
+    rig.serves(A);
+    // All is as it was: no standby in force, and the witness, whose entry had named A all the while, is a register for it.
+    rig.until(A, MENDED, "whole again", |view| owner_by_both(view) && view["groups"][0]["standby"].is_null());
+    let register = &rig.view(A)["witness"]["targets"][0]["register"];
+    assert_ne!(register, false, "{}", rig.logs());
+    for node in BOTH {
+        let ready = rig.view(node)["groups"][0]["takeover_ready"]["planned"].clone();
+        assert!(ready["ready"] == false && ready.to_string().contains("no return path"), "{node}: {ready:#}");
+    }
+    // Asked again it is refused before anything moves.
+    let epoch = rig.view(A)["groups"][0]["epoch"].clone();
+    let (moved, why) = ask(A, "standby");
+    assert!(!moved && why.contains("no return path"), "{why}");
+    assert_eq!(rig.view(A)["groups"][0]["epoch"], epoch, "{}", rig.logs());
+    // Who asks on the other node has a reason to: it is tried, and told the same.
+    let (moved, why) = ask(B, "takeover");
+    assert!(!moved && why.contains("never came since"), "{why}\n{}", rig.logs());
+    rig.serves(A);
+    rig.lab.guard_port(B, false).unwrap();
+    rig.until(A, MENDED, "whole once more", owner_by_both);
+    let (moved, why) = ask(B, "takeover");
+    assert!(moved, "{why}\n{}", rig.logs());
+    rig.until(B, MENDED, "healthy", |view| owner_by_both(view) && view["problems"].to_string() == "[]");
+    rig.one_owner("port security", from);
 }

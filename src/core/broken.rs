@@ -165,6 +165,8 @@ clauses! {
     ColdNotAwaited = "R6",
     /// A first claim does not probe the address.
     FirstClaimUnprobed = "R6",
+    /// A move is done with the gate: whether the new owner's return path comes is not looked at.
+    MoveUnproven = "R6",
 
     /// Of two owners that meet the lower epoch stays.
     LowerStays = "R7",

@@ -68,7 +68,7 @@ impl Commands {
                 }
                 for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
                     g.put_in_standby(lasting, reason.clone(), cx, now);
-                    g.takeover = false;
+                    (g.takeover, g.last_refusal) = (false, None);
                 }
                 self.pending.push(Pending { id, want: Want::Standby, groups: chosen, since: now });
             }
@@ -141,18 +141,26 @@ impl Commands {
             let mine: Vec<&Group> = groups.iter().filter(|g| p.groups.contains(&g.id)).collect();
             let answer = match p.want {
                 Want::Standby => standby_answer(&mine, p, cx, now),
-                Want::Takeover => takeover_answer(&mine, p, now),
+                Want::Takeover => takeover_answer(&mine, p, cx, now),
             };
             if let Some(answer) = answer {
-                done.push((p.id, p.want, p.groups.clone(), answer));
+                done.push((p.id, p.want, p.groups.clone(), p.since, answer));
                 return false;
             }
             cx.wake(p.since + LIMIT);
             true
         });
-        for (id, want, ids, answer) in done {
-            if want == Want::Takeover && matches!(answer, Answer::Refused(_)) {
-                groups.iter_mut().filter(|g| ids.contains(&g.id)).for_each(|g| g.takeover = false);
+        for (id, want, ids, since, answer) in done {
+            if matches!(answer, Answer::Refused(_)) {
+                for g in groups.iter_mut().filter(|g| ids.contains(&g.id)) {
+                    match want {
+                        Want::Takeover => g.takeover = false,
+                        // What came back stays: else it would be offered again as soon as the peer takes anything.
+                        Want::Standby if g.given_back.is_some_and(|at| at >= since) => g.hold = None,
+                        Want::Standby => {}
+                    }
+                }
+                cx.dirty = true;
             }
             reply(cx, id, answer);
         }
@@ -254,10 +262,13 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
     let there = |g: &&Group| {
         matches!(g.role, Role::Standby(_))
             && g.released.is_none()
-            && cx.peer.group(&g.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open)
+            && cx.peer.group(&g.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open && !b.unproven)
     };
     if groups.iter().all(there) {
         return Some(Answer::Done(words(groups, p.since, &format!("{} serves", cx.peer_name()))));
+    }
+    if groups.iter().any(|g| g.given_back.is_some_and(|at| at >= p.since)) {
+        return Some(Answer::Refused(refusals(groups)));
     }
     if let Some(g) = groups.iter().find(|g| g.hold.is_none()) {
         return Some(Answer::Refused(format!("{}: the standby ended before the move was finished", g.name)));
@@ -266,11 +277,16 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
         .then(|| Answer::Refused(format!("not finished after {LIMIT}; the standby stays in force. {}", refusals(groups))))
 }
 
-fn takeover_answer(groups: &[&Group], p: &Pending, now: Mono) -> Option<Answer> {
-    if groups.iter().all(|g| matches!(g.role, Role::Owner(_))) {
+fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
+    if groups.iter().all(|g| matches!(g.role, Role::Owner(_)) && !g.unproven(cx)) {
         return Some(Answer::Done(words(groups, p.since, "this node serves")));
     }
-    let stopped = groups.iter().any(|g| !g.takeover && matches!(g.role, Role::Standby(_)));
+    let stopped = groups.iter().any(|g| match &g.role {
+        Role::Standby(_) => !g.takeover,
+        // Nobody to give it back to.
+        Role::Owner(o) => g.never_arrived(o) && o.offer.is_none(),
+        Role::Opening(_) | Role::Leaving(_) => false,
+    });
     (stopped || now >= p.since + LIMIT).then(|| Answer::Refused(refusals(groups)))
 }
 

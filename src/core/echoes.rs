@@ -101,12 +101,14 @@ impl Node {
                 && cx.claim_forbidden(&g.name).is_none()
         };
         let good = cx.in_touch(now) && cx.witness.reachable && !broken(Broken::NoNegativeControl);
-        match self.groups.iter().find(served).filter(|_| good).map(|g| g.id) {
+        // Nor before the owner's return path has come: where the network keeps its frames from the gateway the entry is still this node's.
+        let arrived = |g: &Group| cx.peer.group(&g.name).is_none_or(|b| !b.unproven || broken(Broken::MoveUnproven));
+        match self.groups.iter().find(served).filter(|_| good).map(|g| (g.id, arrived(g))) {
             None => {
                 self.next_control = self.next_control.max(now + CONTROL_SOON);
                 self.cx.witness.controls_end();
             }
-            Some(group) if now >= self.next_control => {
+            Some((group, true)) if now >= self.next_control => {
                 let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| None, now);
                 for target in self.cx.witness.control_sent(now, number, &self.cx.settings.witness) {
                     self.cx.counts_again(target);

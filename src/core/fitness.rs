@@ -16,7 +16,7 @@ use super::time::{Mono, Span};
 pub(super) const UNFIT: Span = Span::secs(30);
 /// After failures in a row it accepts no move for twice as long each time, up to this: a service that does not run here must not
 /// be carried back and forth.
-const MOST_UNFIT: Span = Span::secs(300);
+pub(super) const MOST_UNFIT: Span = Span::secs(300);
 
 /// The sockets on an interface that came back are made within this.
 const SETTLE: Span = Span::secs(1);
@@ -128,6 +128,12 @@ impl Group {
         self.missing(cx).is_none()
             && self.eligible(cx, now)
             && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+            && self.no_return_until().is_none_or(|at| now >= at)
+    }
+
+    /// Whether it may be tried here although it was to wait: a person who asks for it has a reason to.
+    pub(super) fn tries(&self, cx: &Shared, now: Mono) -> bool {
+        self.missing(cx).is_none() && self.eligible(cx, now)
     }
 
     fn recent_losses(&self, cx: &Shared, now: Mono) -> usize {
@@ -144,16 +150,25 @@ impl Group {
             return Some(format!("manual: `twinbeat takeover` on {} brings it back", cx.me()));
         };
         let Some(fit) = self.fit_since else { return Some(format!("waits until {} is fit", cx.me())) };
-        let due = fit.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
+        let due = self.failback_due(fit, stable);
         if let Some(at) = self.wish_after.filter(|at| now < *at && due <= *at) {
             let why = self.last_refusal.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             return Some(format!("asks again in {} s{why}", seconds(at.since(now))));
         }
         let losses = match (self.recent_losses(cx, now), cx.failback(self.id)) {
+            _ if self.no_return.is_some() => {
+                ", since the answer of the witness to the address never came here the last time".to_string()
+            }
             (0, _) | (_, Failback::After(_)) => String::new(),
             (n, _) => format!(", twice as long for each of {n} losses in the last {} min", seconds(LOSS_MEMORY).div_euclid(60)),
         };
         (now < due).then(|| format!("in {} s: {} has to be fit for {stable}{losses}", seconds(due.since(now)), cx.me()))
+    }
+
+    /// When a failback of a node that has been fit since `fit` is due.
+    pub(super) fn failback_due(&self, fit: Mono, stable: Span) -> Mono {
+        let due = fit.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
+        due.max(self.no_failback_until().unwrap_or_default())
     }
 
     /// How long this node must have been fit before a failback; none when there is none. Each loss of the public side, and

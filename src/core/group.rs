@@ -8,13 +8,12 @@ use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
-use super::heartbeat::{BeatRole, Grant, GroupBeat, Intent, MOST_AGE, Refused};
+use super::heartbeat::{Grant, Offer, Refused};
 use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Mac, Name};
 use super::io::{AddressOrder, GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
 use super::owner::lifetime;
-use super::ready::Unfit;
-use super::role::{Leaving, Opening, Owner, Role, Running, Stage, Standby, Why};
+use super::role::{Leaving, Opening, Owner, Role, Running, Standby, Why};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
@@ -90,6 +89,15 @@ pub struct Group {
     pub failure: Option<Failure>,
     /// No wish before this: one was refused, or the address is somebody's.
     pub wish_after: Option<Mono>,
+    /// The newest move to this node whose return path never came, until one does (SAFETY R6).
+    #[serde(default)]
+    pub no_return: Option<Failure>,
+    /// When the peer gave back what it had taken and could not serve.
+    #[serde(default)]
+    pub given_back: Option<Mono>,
+    /// The standby by command came with a takeover on the peer.
+    #[serde(default)]
+    pub held_by_move: bool,
     /// A person asked for a takeover here.
     pub takeover: bool,
     /// Since when nobody has owned although both nodes are in touch.
@@ -152,6 +160,9 @@ impl Group {
             fit_since: None,
             unfit_until: None,
             failure: None,
+            no_return: None,
+            given_back: None,
+            held_by_move: false,
             wish_after: None,
             takeover: false,
             ownerless: None,
@@ -177,7 +188,7 @@ impl Group {
             (Some(until), Some(owned)) => {
                 // R10, hot restart: the open gate is the proof; it is renewed by new grounds only.
                 let mut o = group.owner(owned, Grounds::default(), until, cx, now);
-                o.hot = true;
+                (o.hot, o.proven) = (true, true);
                 if cx.next_epoch(owned) == epoch {
                     // What is on disk above it was reserved and not used: the next one is still that one. Were it taken for seen, the
                     // peer's next intent would be refused for an epoch that nobody ever said.
@@ -289,46 +300,6 @@ impl Group {
         }
     }
 
-    /// What this node says of the group.
-    pub fn beat(&self, cx: &Shared, now: Mono) -> GroupBeat {
-        let mut beat = GroupBeat {
-            name: self.name.clone(),
-            vips: cx.vips.get(usize::from(self.id.0)).map(|(_, vips)| *vips).unwrap_or_default(),
-            role: BeatRole::Standby,
-            epoch: self.seen,
-            gate_open: false,
-            eligible: self.accepts(cx, now),
-            claims: self.eligible(cx, now),
-            unfit: self.unfit(cx, now).map(|u| Unfit { left: Span::secs(u.left.as_millis().div_ceil(1000)), ..u }),
-            standby_held: self.hold.is_some(),
-            told: self.hold.as_ref().map_or(self.told, |h| h.told),
-            offer: None,
-            intent: None,
-            granted: None,
-            released: self.released.map(|(g, ..)| g),
-            closed_for: self.released.and_then(|(_, closed, _)| closed).map(|closed| now.since(closed).min(MOST_AGE)),
-            refused: self.refused,
-            challenged: self.challenged,
-            challenge_ack: self.challenge_ack,
-        };
-        match &self.role {
-            Role::Standby(s) => {
-                beat.intent = s.wish.as_ref().filter(|w| w.stage == Stage::Ask).map(|w| Intent {
-                    epoch: w.epoch,
-                    attempt: w.attempt,
-                    commanded: w.why == Why::Takeover,
-                });
-            }
-            Role::Opening(o) => (beat.role, beat.epoch) = (BeatRole::Owner, o.epoch),
-            Role::Owner(o) => {
-                (beat.role, beat.epoch, beat.offer) = (BeatRole::Owner, o.epoch, o.offer);
-                beat.gate_open = o.armed > now;
-            }
-            Role::Leaving(l) => (beat.role, beat.epoch, beat.granted) = (BeatRole::Leaving, l.epoch, l.to),
-        }
-        beat
-    }
-
     /// Orders the services, unless there are none.
     pub(super) fn services(&mut self, order: ServiceOrder, next: Running, cx: &mut Shared) {
         if cx.services(self.id) == Services::None {
@@ -365,6 +336,9 @@ impl Group {
             raising: None,
             rival: None,
             hot: false,
+            proven: false,
+            awaited: false,
+            former: None,
         })
     }
 
@@ -413,7 +387,7 @@ impl Group {
         if !(o.gate && o.address) {
             return Next::Stay(Role::Opening(o));
         }
-        let gap = o.closed_for.map(|c| c + now.since(o.since));
+        let gap = self.back_after(o.why, now).or(o.closed_for.map(|c| c + now.since(o.since)));
         // What does not run yet refuses clients: for them it is over with the services' start.
         let runs = cx.services(self.id) == Services::None || matches!(self.running, Running::Warm | Running::Running);
         self.away = gap.filter(|_| !runs).map(|gap| now.back(gap));
@@ -425,13 +399,18 @@ impl Group {
         let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), std::mem::take(&mut o.evidence));
         cx.note(Level::Info, Some(&self.name), Kind::Owner(self.id, o.epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap });
-        if o.why == Why::Takeover {
-            self.hold = None;
-        }
         self.takeover = false;
         self.services(ServiceOrder::Start(o.epoch), Running::Starting, cx);
         cx.dirty = true;
-        let owner = self.owner(o.epoch, o.grounds, o.armed, cx, now);
+        let mut owner = self.owner(o.epoch, o.grounds, o.armed, cx, now);
+        // A challenge that stood is a return path.
+        owner.proven = o.why == Why::Claimed;
+        owner.awaited = o.why == Why::Offered(Offer::Standby);
+        match o.why {
+            Why::Takeover => owner.former = self.hold.take(),
+            Why::Offered(Offer::NoReturnPath) => self.taken_back(cx, now),
+            _ => {}
+        }
         Next::Change(Role::Owner(owner))
     }
 

@@ -85,7 +85,7 @@ impl Group {
                 if !cx.preferred(self.id) || self.hold.is_some() || !g.gate_open {
                     return None;
                 }
-                let due = self.fit_since?.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
+                let due = self.failback_due(self.fit_since?, stable);
                 cx.wake(due);
                 (now >= due).then_some(Why::Failback)
             }
@@ -136,7 +136,7 @@ impl Group {
         }
         let Some(w) = &mut s.wish else { return Next::Stay(Role::Standby(s)) };
         let services = cx.services(self.id);
-        let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed));
+        let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed | Offer::NoReturnPath));
         loop {
             match w.stage {
                 Stage::Reserve => {
@@ -483,6 +483,7 @@ impl Group {
             self.refuse(Refused { grant, why }, cx);
             return None;
         }
+        self.held_as_before(o);
         self.take_hold(intent, cx, now);
         let text = match o.offer {
             Some(offer) => Why::Offered(offer).words().replace("the peer", "this node"),

@@ -112,6 +112,9 @@ pub struct GroupBeat {
     /// Why the sender is not fit, or may not be: for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unfit: Option<Unfit>,
+    /// The sender owns, and its return path, which would show, has not come yet: a move to it is not done (SAFETY R6).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub unproven: bool,
     /// An administrator put the sender in standby: a preference (SAFETY R14).
     #[serde(rename = "hold", skip_serializing_if = "std::ops::Not::not", default)]
     pub standby_held: bool,
@@ -180,6 +183,9 @@ pub enum Offer {
     /// An interface of one of the addresses is missing.
     #[serde(rename = "interface")]
     InterfaceMissing,
+    /// The answer of the witness to the address never came since the sender took it.
+    #[serde(rename = "path")]
+    NoReturnPath,
 }
 
 /// "I am ready to own with this epoch." The claimer's incarnation is the heartbeat's own.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::group::Group;
-use super::heartbeat::{GroupBeat, Intent};
+use super::heartbeat::{GroupBeat, Intent, Offer};
+use super::role::Owner;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -32,6 +33,7 @@ impl Group {
         let told = self.told.max(peers).saturating_add(1);
         self.told = told;
         self.hold = Some(Hold { until: lasting.map(|l| now + l), reason, told });
+        self.held_by_move = false;
         cx.dirty = true;
         cx.urgent = true;
     }
@@ -41,6 +43,14 @@ impl Group {
         if intent.commanded && cx.preferred(self.id) && self.hold.is_none() {
             let reason = format!("takeover by command on {}", cx.peer_name());
             self.put_in_standby(None, Some(reason), cx, now);
+            self.held_by_move = true;
+        }
+    }
+
+    /// The address goes back to where it came from: so does the standby by command that a takeover ended.
+    pub(super) fn held_as_before(&mut self, o: &Owner) {
+        if o.offer == Some(Offer::NoReturnPath) && self.hold.is_none() {
+            self.hold = o.former.clone();
         }
     }
 

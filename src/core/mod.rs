@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod alone;
+mod arrival;
 pub mod broken;
 pub mod claim;
 pub mod command;
@@ -32,6 +33,7 @@ pub mod proof;
 pub mod ready;
 pub mod report;
 pub mod role;
+mod said;
 pub mod settings;
 pub mod shared;
 mod sound;

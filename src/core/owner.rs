@@ -160,6 +160,7 @@ impl Group {
             self.seen = self.seen.max(epoch);
             self.reaffirm(&mut o, cx, now);
         }
+        self.arrival(&mut o, cx, now);
         self.offer(&mut o, cx, now);
         self.start_again(&o, cx, now);
         Next::Stay(Role::Owner(o))
@@ -335,6 +336,8 @@ impl Group {
             None
         } else if cx.shutdown {
             Some(Offer::Shutdown)
+        } else if self.gives_back(o, cx) {
+            Some(Offer::NoReturnPath)
         } else if self.hold.is_some() {
             Some(Offer::Standby)
         } else if peer_reach && !path_holds && cx.lost_alone(now) {

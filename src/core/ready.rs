@@ -41,6 +41,8 @@ pub enum WhyUnfit {
     Shutdown,
     /// An interface of one of the addresses does not exist.
     Interface,
+    /// The answer of the witness to the address never came when this node had it.
+    NoReturnPath,
 }
 
 impl Unfit {
@@ -51,6 +53,15 @@ impl Unfit {
             WhyUnfit::Shutdown => return "is being stopped".into(),
             WhyUnfit::ServiceFailed if self.left == Span::ZERO => {
                 return "had a service fail that has not run there since (the next takeover would try it again)".into();
+            }
+            WhyUnfit::NoReturnPath if self.left == Span::ZERO => {
+                return "had no return path the last time it had the address (the next takeover would try it again)".into();
+            }
+            WhyUnfit::NoReturnPath => {
+                let seconds = self.left.as_millis().div_ceil(1000);
+                return format!(
+                    "had no return path the last time it had the address, and takes it again in {seconds} s at the earliest"
+                );
             }
             WhyUnfit::ServiceFailed => "had a service fail",
             WhyUnfit::DoesNotStop => "has a service that does not stop",
@@ -106,7 +117,12 @@ impl Group {
         if let Some(at) = self.unfit_until.filter(|at| now < *at) {
             return Some(Unfit { why: WhyUnfit::DidNotOpen, left: at.since(now) });
         }
-        self.missing(cx).and_then(|_| until_mended(WhyUnfit::Interface))
+        if self.missing(cx).is_some() {
+            return until_mended(WhyUnfit::Interface);
+        }
+        // Until one comes: that time has passed is no proof.
+        let left = self.no_return_until()?.since(now);
+        Some(Unfit { why: WhyUnfit::NoReturnPath, left })
     }
 
     /// Would a takeover work now, and if not, why not and until when.
@@ -168,14 +184,13 @@ impl Group {
     /// sent to the address may reach it, although the peer's word keeps it the owner.
     pub(super) fn pathless(&self, cx: &Shared, now: Mono) -> Option<String> {
         let Role::Owner(o) = &self.role else { return None };
-        let registers = cx.witness.targets.iter().filter(|w| w.register).count();
         let asked = o.paths.iter().any(|path| path.missed >= PATH_MISSED);
         let proven = o.grounds.path.unwrap_or(o.since).max(o.since);
         let long = now.since(proven) > cx.settings.timing.dead + cx.settings.witness.interval * 3;
-        let tells = cx.witness.reachable && cx.path_counts() && registers >= cx.settings.witness.register_majority();
-        (tells && asked && long).then(|| {
+        (cx.path_tells() && asked && long).then(|| {
             let words = match o.grounds.path {
-                None => "never came since it took the address".to_string(),
+                None if !o.proven => "never came since it took the address".to_string(),
+                None => "stays away".to_string(),
                 Some(at) => format!("has stayed away for {} s", now.since(at).as_millis().div_euclid(1000)),
             };
             format!(
@@ -214,7 +229,9 @@ impl Side {
     fn not_fit(&self, fit: bool, group: &Group, cx: &Shared) -> Option<String> {
         match self.unfit {
             Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => group.missing(cx).map(|(words, _)| words),
-            Some(unfit) if !fit || unfit.why == WhyUnfit::ServiceFailed => Some(format!("{} {}", self.name, unfit.words())),
+            Some(unfit) if !fit || matches!(unfit.why, WhyUnfit::ServiceFailed | WhyUnfit::NoReturnPath) => {
+                Some(format!("{} {}", self.name, unfit.words()))
+            }
             Some(_) => None,
             None => (!fit).then(|| format!("{} says that it is not fit", self.name)),
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::{Challenge, Probes};
 use super::grounds::{Defence, Grounds};
 use super::heartbeat::{Grant, Offer};
+use super::hold::Hold;
 use super::id::{Attempt, Epoch};
 use super::proof::Proof;
 use super::time::{Mono, Span};
@@ -76,6 +77,7 @@ impl Why {
             Why::Offered(Offer::PublicLost) => "the peer lost its public side",
             Why::Offered(Offer::ServiceFailed) => "a service failed on the peer, or its kernel makes no gate",
             Why::Offered(Offer::InterfaceMissing) => "an interface is missing on the peer",
+            Why::Offered(Offer::NoReturnPath) => "the answer of the witness to the address never reached the peer",
             Why::Claimed => "the peer is lost",
         }
     }
@@ -181,6 +183,20 @@ pub struct Owner {
     pub rival: Option<Mono>,
     /// Found open at a start (R10), not yet renewed.
     pub hot: bool,
+    /// Its return path came since it took the address, or was there (R6).
+    #[serde(default = "came")]
+    pub proven: bool,
+    /// A person on the other node waits for that.
+    #[serde(default)]
+    pub awaited: bool,
+    /// The standby by command that a takeover ended: in force again when the address goes back.
+    #[serde(default)]
+    pub former: Option<Hold>,
+}
+
+/// What a journal of an earlier version does not say.
+fn came() -> bool {
+    true
 }
 
 /// On its way out.

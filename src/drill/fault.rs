@@ -121,6 +121,17 @@ impl Lab {
         self.apply_drops()
     }
 
+    /// The network drops what a node sends from the VIPs, or says in their name (port security, allowed address pairs).
+    ///
+    /// # Errors
+    /// When the switch's rules cannot be set.
+    pub fn guard_port(&self, node: NodeId, on: bool) -> Result<()> {
+        if let Some(guarded) = self.faults().guarded.get_mut(node.index()) {
+            *guarded = on;
+        }
+        self.apply_drops()
+    }
+
     /// The gateway answers no ping any more, to anybody, and no other witness does: one that still answered would be no shared failure. The gateway
     /// forwards as before.
     pub fn gateway_down(&self) -> Result<()> {
@@ -221,6 +232,7 @@ impl Lab {
             faults.ways.clear();
             faults.unplugged.clear();
             faults.relay_blocked = false;
+            faults.guarded = [false; 2];
             faults.dark.clone()
         };
         for witness in dark {

@@ -35,6 +35,8 @@ pub(super) struct Faults {
     pub unplugged: BTreeSet<(NodeId, CableId)>,
     pub off: [bool; 2],
     pub relay_blocked: bool,
+    /// Nodes whose frames from the VIPs are dropped.
+    pub guarded: [bool; 2],
     /// Witnesses that are off.
     pub dark: BTreeSet<usize>,
     /// Ports that are down.
@@ -70,7 +72,12 @@ impl Faults {
     /// The whole table, replaced in one transaction.
     pub fn script(&self, plan: &Plan) -> String {
         let mut text = String::from("table bridge drill_faults\ndelete table bridge drill_faults\n");
-        if self.drops.is_empty() && self.ways.is_empty() && self.dark.is_empty() && !self.relay_blocked {
+        if self.drops.is_empty()
+            && self.ways.is_empty()
+            && self.dark.is_empty()
+            && !self.relay_blocked
+            && self.guarded == [false; 2]
+        {
             return text;
         }
         text.push_str("table bridge drill_faults {\n chain cut {\n  type filter hook forward priority -300; policy accept;\n");
@@ -80,6 +87,9 @@ impl Faults {
         }
         if self.relay_blocked {
             text.push_str(&guard(plan));
+        }
+        for node in BOTH.into_iter().filter(|node| self.guarded[node.index() % 2]) {
+            text.push_str(&port_security(plan, node));
         }
         let (certain, random): (Vec<&Drop>, Vec<&Drop>) = self.drops.iter().partition(|d| d.percent >= 100);
         for drop in certain {
@@ -124,7 +134,9 @@ impl Faults {
         let any = |side: &Option<String>| side.clone().unwrap_or_else(|| "all".to_owned());
         let drops = self.drops.iter().map(|d| format!("{} -> {} drops {} %", any(&d.from), any(&d.to), d.percent));
         let relay = self.relay_blocked.then(|| "no relay".to_owned());
-        off.chain(dark).chain(unplugged).chain(drops).chain(relay).chain(self.way_words(plan)).collect()
+        let guarded = BOTH.into_iter().filter(|n| self.guarded[n.index() % 2]);
+        let guarded = guarded.map(|n| format!("no frame of the address's from {}", plan.name(n)));
+        off.chain(dark).chain(unplugged).chain(drops).chain(relay).chain(guarded).chain(self.way_words(plan)).collect()
     }
 
     /// Directions that suffer alike on the same cable are told together.
@@ -185,6 +197,20 @@ fn guard(plan: &Plan) -> String {
             let (family, echo) = if ip.is_ipv4() { ("ip", "icmp type") } else { ("ip6", "icmpv6 type") };
             let _ = writeln!(text, "  iifname \"{port}\" {family} saddr {ip} {echo} echo-request drop");
         }
+    }
+    text
+}
+
+/// What a node sends from the VIPs, and what it says in their name.
+fn port_security(plan: &Plan, node: NodeId) -> String {
+    let mut text = String::new();
+    let port = plan.port(plan.public, node);
+    for ip in plan.groups.iter().flat_map(|group| &group.vips).map(|((ip, _), _)| ip) {
+        let from = format!("  iifname \"{port}\"");
+        let _ = match ip.is_ipv4() {
+            true => writeln!(text, "{from} ip saddr {ip} drop\n{from} arp saddr ip {ip} drop"),
+            false => writeln!(text, "{from} ip6 saddr {ip} drop\n{from} icmpv6 type nd-neighbor-advert icmpv6 taddr {ip} drop"),
+        };
     }
     text
 }

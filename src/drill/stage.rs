@@ -246,6 +246,7 @@ impl Stage {
                     Quality::Delay(..) | Quality::Duplicate(_) | Quality::Reorder(..) => {}
                 })?;
             }
+            Act::PortSecurity(node, on) => pair.lab.guard_port(id(node), *on)?,
             Act::RelayBlocked(on) => pair.lab.block_relay(*on)?,
             Act::WitnessUp(witness, up) => pair.lab.witness_off(*witness, !up)?,
             Act::Pins(witness, on) => pair.lab.witness_pins(*witness, *on)?,

@@ -363,6 +363,7 @@ mod any {
                     eligible: b[1],
                     claims: b[2],
                     unfit: None,
+                    unproven: false,
                     standby_held: b[2],
                     told: n,
                     offer: b[3].then_some(Offer::PublicLost),

@@ -66,6 +66,8 @@ pub enum Act {
     Interface(usize, usize, bool),
     /// Ways change.
     Ways(Ways, Quality),
+    /// The network drops what the node sends from a VIP.
+    PortSecurity(usize, bool),
     /// The witness passes no heartbeats on.
     RelayBlocked(bool),
     /// A witness runs, or does not.
@@ -179,6 +181,7 @@ impl World {
                     change(self.network.path_mut(*link, *from, *to), *quality);
                 }
             }
+            Act::PortSecurity(node, on) => self.network.guarded[*node] = *on,
             Act::RelayBlocked(blocked) => self.network.relay_blocked = *blocked,
             Act::WitnessUp(witness, up) => self.witness_up(*witness, *up),
             Act::Pins(witness, on) => {

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn probed(&mut self, asker: usize, node: usize, group: usize) {
         let public = self.pair.public();
         let machine = &self.machines[node];
-        if !machine.carrier[public] || !machine.answers(self.now, group) {
+        if !machine.carrier[public] || self.network.guarded[node] || !machine.answers(self.now, group) {
             return;
         }
         for at in self.network.send(self.now, public, node, asker).into_iter().flatten() {

@@ -80,6 +80,8 @@ pub struct Network {
     stations: usize,
     /// For each link its square of directions.
     paths: Vec<Vec<Path>>,
+    /// For each node: what it sends from a VIP, or says in its name, is dropped.
+    pub guarded: [bool; 2],
     /// Heartbeats are not carried by the witness.
     pub relay_blocked: bool,
     /// The most bytes of a packet on the public link; the nodes' kernels refuse to send a longer one there.
@@ -95,6 +97,7 @@ impl Network {
         Network {
             stations,
             paths: vec![vec![Path::default(); stations * stations]; links],
+            guarded: [false; 2],
             relay_blocked: false,
             mtu: 1500,
             rng: Rng::stream(seed, 1),
@@ -132,6 +135,7 @@ impl Network {
     pub fn heal(&mut self) {
         self.paths.iter_mut().flatten().for_each(|path| *path = Path::default());
         self.relay_blocked = false;
+        self.guarded = [false; 2];
     }
 
     /// Draws what happens to one frame.

@@ -29,6 +29,7 @@ impl World {
             && machine.in_force.groups.get(group).is_some_and(|of| of.vip_links.iter().all(|link| !machine.missing[usize::from(link.0)]))
             && machine.process == Process::Running
             && !machine.stopping
+            && !self.network.guarded[node]
             && !machine.disk.fails
             && !machine.kernel.refuses
             && machine.disk.latency <= LOCAL

@@ -71,6 +71,7 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
             r.witness(g).map(|w| vec![Act::Limits(w, rate)])
         }
         Step::GatewayForgets(g) => r.witness(g).map(|w| vec![Act::Forgets(w)]),
+        Step::PortSecurity(on) => r.one(on, |n| Act::PortSecurity(n, on.on.unwrap_or(true))),
         Step::Stranger(on) => r.groups(on).map(|gs| gs.map(|g| Act::Stranger(g, on.on.unwrap_or(true))).collect()),
         Step::Forge(on) => {
             let groups = r.groups(on)?;

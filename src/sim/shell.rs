@@ -110,7 +110,7 @@ impl World {
                 for witness in 0..self.witnesses.len() {
                     self.toward_witness(node, witness, Frame::Write(group));
                 }
-                if self.machines[node].carrier[public] {
+                if self.machines[node].carrier[public] && !self.network.guarded[node] {
                     for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
                         let input = Input::Announced { group, by: super::world::mac(node) };
                         self.queue.push(at, Event::Deliver(1 - node, Some(public), input));
@@ -305,6 +305,13 @@ impl World {
     pub(super) fn toward_witness(&mut self, node: usize, witness: usize, frame: Frame) {
         let public = self.pair.public();
         if !self.machines[node].carrier[public] || witness >= self.witnesses.len() {
+            return;
+        }
+        let own = matches!(
+            frame,
+            Frame::Relay(..) | Frame::Passed(..) | Frame::Lie(_) | Frame::Echo(EchoKind::Own | EchoKind::Inquiry, ..)
+        );
+        if self.network.guarded[node] && !own {
             return;
         }
         let [first, second] = match frame {

@@ -251,6 +251,8 @@ steps! {
     GatewayLimits(Gateway) = "gateway_limits" ["witness? per_second"],
     /// It loses its table.
     GatewayForgets(Gateway) = "gateway_forgets" ["witness?"],
+    /// The switch drops what a node sends from the VIPs, or says in their name (port security, allowed address pairs).
+    PortSecurity(On) = "port_security" ["node on?"],
     /// A third machine answers for the VIP.
     Stranger(On) = "stranger" ["group? on?"],
     /// An attacker sends forged frames and a lying announcement.

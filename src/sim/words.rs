@@ -34,6 +34,8 @@ impl Step {
             Step::Separate(_) => "no frame between the nodes".into(),
             Step::GatewayDown(g) => format!("{} down", witness(g)),
             Step::GatewayUp(g) => format!("{} up", witness(g)),
+            Step::PortSecurity(o) if o.on == Some(false) => format!("the network lets the address's frames of {} pass", node(o)),
+            Step::PortSecurity(o) => format!("the network drops the address's frames of {}", node(o)),
             Step::GatewayPins(g) if g.on == Some(false) => format!("{} no longer pinned", witness(g)),
             Step::GatewayPins(g) => format!("{} pins its table", witness(g)),
             Step::GatewayLastHop(g) if g.on == Some(false) => format!("{} answers by its table again", witness(g)),
@@ -90,6 +92,7 @@ impl Step {
             Step::GatewayPins(g) | Step::GatewayLastHop(g) if g.on == Some(false) => MarkKind::Repair,
             Step::GatewayLimits(g) if g.per_second == Some(0) => MarkKind::Repair,
             Step::Stranger(on)
+            | Step::PortSecurity(on)
             | Step::ServiceStopFails(on)
             | Step::ServiceStartFails(on)
             | Step::DiskFails(on)

@@ -6,7 +6,7 @@
 
 use minicbor::Decoder;
 
-use super::encode::{ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, REASONS, group_key, key};
+use super::encode::{ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, REASONS, UNPROVEN, group_key, key};
 use super::names::Names;
 use crate::core::files::VipSet;
 use crate::core::heartbeat::{
@@ -151,6 +151,7 @@ impl Reader<'_> {
             eligible: flags & ELIGIBLE != 0,
             claims: flags & CLAIMS != 0,
             unfit: said.field(group_key::UNFIT, unfit).ok().flatten(),
+            unproven: flags & UNPROVEN != 0,
             standby_held: flags & HELD != 0,
             told: self.lax(said.number(group_key::TOLD))?.unwrap_or_default(),
             offer: self.lax(said.field(group_key::OFFER, offer))?,
@@ -197,6 +198,7 @@ fn offer(value: &[u8]) -> Option<Offer> {
         2 => Some(Offer::PublicLost),
         3 => Some(Offer::ServiceFailed),
         4 => Some(Offer::InterfaceMissing),
+        5 => Some(Offer::NoReturnPath),
         _ => None,
     }
 }
@@ -213,6 +215,7 @@ fn unfit(value: &[u8]) -> Option<Unfit> {
         5 => WhyUnfit::Gate,
         6 => WhyUnfit::Shutdown,
         7 => WhyUnfit::Interface,
+        8 => WhyUnfit::NoReturnPath,
         _ => return None,
     };
     Some(Unfit { why, left: Span::secs(number.checked_div(REASONS)?.min(LONGEST_LEFT)) })

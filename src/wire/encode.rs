@@ -61,6 +61,7 @@ pub(super) const GATE_OPEN: u64 = 1;
 pub(super) const ELIGIBLE: u64 = 2;
 pub(super) const HELD: u64 = 4;
 pub(super) const CLAIMS: u64 = 8;
+pub(super) const UNPROVEN: u64 = 16;
 /// Reasons for not being fit in one number: the reason, then the seconds that are left.
 pub(super) const REASONS: u64 = 16;
 /// The longest that is told, in seconds: what is longer is told as this long.
@@ -87,6 +88,7 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         eligible: true,
         claims: true,
         unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span(u64::MAX) }),
+        unproven: true,
         standby_held: true,
         told: wide,
         // Who offers has no intent, which is the longer of the two.
@@ -185,6 +187,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         eligible,
         claims,
         unfit,
+        unproven,
         standby_held,
         told,
         offer,
@@ -217,6 +220,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         (*eligible, ELIGIBLE),
         (*standby_held, HELD),
         (*claims, CLAIMS),
+        (*unproven, UNPROVEN),
     ]))?;
     to.u64(group_key::VIPS)?.array(2)?.u32(vips.guard)?.u32(vips.all)?;
     if let Some(unfit) = unfit {
@@ -292,6 +296,7 @@ fn offer_number(offer: Offer) -> u8 {
         Offer::PublicLost => 2,
         Offer::ServiceFailed => 3,
         Offer::InterfaceMissing => 4,
+        Offer::NoReturnPath => 5,
     }
 }
 
@@ -305,6 +310,7 @@ fn unfit_number(why: WhyUnfit) -> u64 {
         WhyUnfit::Gate => 5,
         WhyUnfit::Shutdown => 6,
         WhyUnfit::Interface => 7,
+        WhyUnfit::NoReturnPath => 8,
     }
 }
 

@@ -144,6 +144,7 @@ impl Bench {
             epoch: Epoch(epoch),
             gate_open: role == BeatRole::Owner,
             eligible: true,
+            unproven: false,
             standby_held: false,
             told: 0,
             offer: None,

@@ -1,0 +1,51 @@
+//! What a node says of a group in its heartbeats.
+
+use super::group::Group;
+use super::heartbeat::{BeatRole, GroupBeat, Intent, MOST_AGE};
+use super::ready::Unfit;
+use super::role::{Role, Stage, Why};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+
+impl Group {
+    /// What this node says of the group.
+    pub fn beat(&self, cx: &Shared, now: Mono) -> GroupBeat {
+        let mut beat = GroupBeat {
+            name: self.name.clone(),
+            vips: cx.vips.get(usize::from(self.id.0)).map(|(_, vips)| *vips).unwrap_or_default(),
+            role: BeatRole::Standby,
+            epoch: self.seen,
+            gate_open: false,
+            eligible: self.accepts(cx, now) || (self.takeover && self.tries(cx, now)),
+            claims: self.eligible(cx, now),
+            unfit: self.unfit(cx, now).map(|u| Unfit { left: Span::secs(u.left.as_millis().div_ceil(1000)), ..u }),
+            unproven: self.unproven(cx),
+            standby_held: self.hold.is_some(),
+            told: self.hold.as_ref().map_or(self.told, |h| h.told),
+            offer: None,
+            intent: None,
+            granted: None,
+            released: self.released.map(|(g, ..)| g),
+            closed_for: self.released.and_then(|(_, closed, _)| closed).map(|closed| now.since(closed).min(MOST_AGE)),
+            refused: self.refused,
+            challenged: self.challenged,
+            challenge_ack: self.challenge_ack,
+        };
+        match &self.role {
+            Role::Standby(s) => {
+                beat.intent = s.wish.as_ref().filter(|w| w.stage == Stage::Ask).map(|w| Intent {
+                    epoch: w.epoch,
+                    attempt: w.attempt,
+                    commanded: w.why == Why::Takeover,
+                });
+            }
+            Role::Opening(o) => (beat.role, beat.epoch) = (BeatRole::Owner, o.epoch),
+            Role::Owner(o) => {
+                (beat.role, beat.epoch, beat.offer) = (BeatRole::Owner, o.epoch, o.offer);
+                beat.gate_open = o.armed > now;
+            }
+            Role::Leaving(l) => (beat.role, beat.epoch, beat.granted) = (BeatRole::Leaving, l.epoch, l.to),
+        }
+        beat
+    }
+}
