@@ -465,6 +465,6 @@ fn a_move_whose_return_path_does_not_come_is_taken_back_and_says_why() {
     rig.until(A, MENDED, "whole once more", owner_by_both);
     let (moved, why) = ask(B, "takeover");
     assert!(moved, "{why}\n{}", rig.logs());
-    rig.until(B, MENDED, "healthy", |view| owner_by_both(view) && view["problems"].to_string() == "[]");
+    rig.until(B, MENDED, "healthy", |view| owner_by_both(view) && view["problems"] == Value::Array(Vec::new()));
     rig.one_owner("port security", from);
 }

@@ -8,6 +8,7 @@ use super::heartbeat::BeatRole;
 use super::id::GroupId;
 use super::io::{Answer, Command, Output, ServiceOrder};
 use super::role::{Role, Running};
+use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 
@@ -265,7 +266,10 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
             && cx.peer.group(&g.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open && !b.unproven)
     };
     if groups.iter().all(there) {
-        return Some(Answer::Done(words(groups, p.since, &format!("{} serves", cx.peer_name()))));
+        // Whether what starts only there runs yet is for the new owner to say.
+        let cold = groups.iter().any(|g| cx.services(g.id) == Services::Cold);
+        let what = if cold { "has the address, and starts what must not run twice" } else { "serves" };
+        return Some(Answer::Done(words(groups, p.since, &format!("{} {what}", cx.peer_name()))));
     }
     if groups.iter().any(|g| g.given_back.is_some_and(|at| at >= p.since)) {
         return Some(Answer::Refused(refusals(groups)));
@@ -278,8 +282,22 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
 }
 
 fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
+    let over = now >= p.since + LIMIT;
     if groups.iter().all(|g| matches!(g.role, Role::Owner(_)) && !g.unproven(cx)) {
-        return Some(Answer::Done(words(groups, p.since, "this node serves")));
+        // Clients are refused until the services run, and a person is told how long that was.
+        let starting = |g: &&Group| g.away.is_some() && g.running == Running::Starting;
+        match groups.iter().find(|g| starting(g)) {
+            Some(_) if !over => return None,
+            Some(_) => {
+                return Some(Answer::Done(words(groups, p.since, "this node has the address, and its services still start")));
+            }
+            None => {}
+        }
+        let failed = groups.iter().filter(|g| g.away.is_some()).find_map(|g| match &g.running {
+            Running::Failed(why, _) => Some(format!("{}: this node has the address, and {why}", g.name)),
+            _ => None,
+        });
+        return Some(failed.map_or_else(|| Answer::Done(words(groups, p.since, "this node serves")), Answer::Refused));
     }
     let stopped = groups.iter().any(|g| match &g.role {
         Role::Standby(_) => !g.takeover,
@@ -287,7 +305,7 @@ fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Op
         Role::Owner(o) => g.never_arrived(o) && o.offer.is_none(),
         Role::Opening(_) | Role::Leaving(_) => false,
     });
-    (stopped || now >= p.since + LIMIT).then(|| Answer::Refused(refusals(groups)))
+    (stopped || over).then(|| Answer::Refused(refusals(groups)))
 }
 
 fn refusals(groups: &[&Group]) -> String {

@@ -19,6 +19,7 @@
 
 pub mod file;
 pub mod line;
+mod orders;
 pub mod queue;
 pub mod recorded;
 pub mod replay;

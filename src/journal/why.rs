@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::file::{File, Head};
+use super::orders::Orders;
 use super::replay::{Player, Trouble, Watch};
 use crate::core::event::{Event, Kind, Level};
+use crate::core::id::GroupId;
 use crate::core::io::{Answer, Command, Input, Output};
 use crate::core::node::Node;
 use crate::core::time::{Mono, Span};
@@ -109,6 +111,7 @@ struct Explainer<'a> {
     paths: BTreeMap<String, Path>,
     notes: VecDeque<(Mono, Event)>,
     commands: BTreeMap<u64, String>,
+    orders: Orders,
     told: Vec<String>,
     last: Mono,
 }
@@ -122,6 +125,7 @@ impl<'a> Explainer<'a> {
             paths: BTreeMap::new(),
             notes: VecDeque::new(),
             commands: BTreeMap::new(),
+            orders: Orders::default(),
             told: Vec::new(),
             last: head.at,
         }
@@ -187,8 +191,12 @@ impl<'a> Explainer<'a> {
             row(&mut text, label, &format!("{}  {what}", self.clock(*when)));
             label = "";
         }
-        let group = group.and_then(|name| view.groups.iter().find(|g| g.name == name));
-        known(&mut text, view, group);
+        let place = group.and_then(|name| view.groups.iter().position(|g| g.name == name));
+        known(&mut text, view, place.and_then(|place| view.groups.get(place)));
+        let held_up = place.and_then(|place| self.orders.words(GroupId(u8::try_from(place).ok()?), at));
+        if let Some(words) = held_up {
+            row(&mut text, "gate", &words);
+        }
         self.told.push(text);
     }
 }
@@ -199,6 +207,7 @@ impl Watch for Explainer<'_> {
         while self.times.front().is_some_and(|time| *time < at) {
             self.times.pop_front();
         }
+        self.orders.reported(at, input);
         if let Input::Command { id, command } = input {
             self.commands.insert(*id, said(command).into());
         }
@@ -212,6 +221,7 @@ impl Watch for Explainer<'_> {
 
     fn after(&mut self, _node: &Node, at: Mono, _input: &Input, outputs: &[Output]) {
         for output in outputs {
+            self.orders.ordered(at, output);
             match output {
                 Output::Note(event) => {
                     let decision = match event.kind {

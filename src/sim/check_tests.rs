@@ -97,8 +97,11 @@ fn an_owner_that_the_gateway_does_not_know_of_is_seen() {
     fn mute(settings: Settings, begin: Mono) -> Box<dyn Brain> {
         // It never writes itself into a table again once it serves.
         let out = |output: &mut Output| {
-            if let Output::Announce { group } = *output {
-                *output = Output::AnswerUnicast { group, on: false };
+            match output {
+                Output::Announce { group } => *output = Output::AnswerUnicast { group: *group, on: false },
+                // Nor does it give the address back.
+                Output::Send { beat, .. } => std::sync::Arc::make_mut(beat).groups.iter_mut().for_each(|g| g.offer = None),
+                _ => {}
             }
         };
         Box::new(Twisted { out, ..twisted(settings, begin) })

@@ -342,6 +342,7 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
     let grant = Grant { epoch: Epoch(wide), attempt: Attempt(wide), incarnation: Incarnation(wide) };
     let group = GroupBeat {
         vips: VipSet { guard: u32::MAX, all: u32::MAX },
+        unproven: true,
         epoch: Epoch(wide),
         unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span::secs(24 * 3600) }),
         told: wide,
