@@ -163,8 +163,9 @@ impl Shared {
         Some(format!("{what} differ in the file of {}, which may live by it: put the same file on both nodes", self.peer_name()))
     }
 
-    /// Why this node may not take the group by agreement; none when the files are no reason. Where groups differ crosswise the first
-    /// node alone may take, and only what the other one has let go of altogether.
+    /// Why this node may not take the group by agreement; none when the files are no reason. Where groups differ crosswise only a node
+    /// may take whose peer holds none of them: the first one, or the second one while it owns another of them, which keeps the first
+    /// one from taking any.
     pub fn move_forbidden(&self, name: &Name) -> Option<String> {
         if !self.crosswise(name) || broken(Broken::OtherFileMoves) {
             return None;
@@ -173,7 +174,8 @@ impl Shared {
         let said = self.peer.said().into_iter().flat_map(|beat| &beat.groups);
         let holds = |g: &super::heartbeat::GroupBeat| g.role != BeatRole::Standby || g.gate_open || g.intent.is_some();
         let idle = !said.into_iter().any(|g| differing.contains(&g.name) && holds(g));
-        if self.settings.me.index() == 0 && idle {
+        let owns = self.owning.iter().any(|held| held != name && differing.contains(held));
+        if idle && (self.settings.me.index() == 0 || owns) {
             return None;
         }
         Some(self.crosswise_words())
@@ -220,6 +222,7 @@ impl Shared {
     pub fn note_holding(&mut self, groups: &[Group]) {
         let holds = |g: &&Group| !matches!(&g.role, Role::Standby(Standby { wish: None, .. }));
         self.holding = groups.iter().filter(holds).map(|g| g.name.clone()).collect();
+        self.owning = groups.iter().filter(|g| matches!(g.role, Role::Owner(_))).map(|g| g.name.clone()).collect();
     }
 
     /// Why the group does not move between the nodes; none when the files are no reason.

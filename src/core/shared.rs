@@ -62,6 +62,9 @@ pub struct Shared {
     pub vips: Vec<(Name, VipSet)>,
     /// The groups that this node holds, or is about to, at this moment.
     pub holding: Vec<Name>,
+    /// Those of them that it owns.
+    #[serde(default)]
+    pub owning: Vec<Name>,
     /// How often echoes in the peer's name are wanted in this step, by who wants them most often.
     #[serde(skip)]
     pub inquire: Option<Span>,
@@ -94,6 +97,7 @@ impl Shared {
             acked_lease: Span::ZERO,
             vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
             holding: Vec::new(),
+            owning: Vec::new(),
             inquire: None,
             numbers: 0,
             wake: None,

@@ -65,7 +65,7 @@ pub struct Checker {
     began: [Incarnation; 2],
     /// For each node the newest life of its peer that it heard, and its newest number: what is older is refused as a replay.
     heard: [(Incarnation, u64); 2],
-    idle: Vec<Option<Moment>>,
+    idle: Vec<Option<(Moment, Span)>>,
     unserved: Vec<Option<Moment>>,
     /// For each node and group the newest epochs that it granted, and to which intent.
     granted: [Vec<Vec<Grant>>; 2],
@@ -321,7 +321,10 @@ impl Checker {
             self.idle[group] = None;
             return;
         };
-        let since = *self.idle[group].get_or_insert(now);
+        // The longest of them: what was waited for by a rule that has lost its reason meanwhile (a peer that was heard again) counts.
+        let (since, longest) = self.idle[group].unwrap_or((now, bound));
+        let bound = bound.max(longest);
+        self.idle[group] = Some((since, bound));
         if now.since(since) > bound {
             self.idle[group] = None;
             let (name, who) = (&self.group_names[group], &self.names[node]);
@@ -350,7 +353,8 @@ impl Checker {
 
     /// A fault came or went: patience begins anew.
     pub fn disturbed(&mut self) {
-        self.idle.iter_mut().chain(&mut self.unserved).for_each(|since| *since = None);
+        self.idle.iter_mut().for_each(|idle| *idle = None);
+        self.unserved.iter_mut().for_each(|since| *since = None);
     }
 
     /// The run is over.
