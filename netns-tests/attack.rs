@@ -12,15 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use twinbeat::core::id::{Mac, NodeId};
-use twinbeat::drill::flood::{Tap, datagram, pour};
-use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, VIP};
-use twinbeat::drill::node::TIMING;
-use twinbeat::drill::ns::Namespace;
-use twinbeat::drill::pair::Pair;
-use twinbeat::drill::plan::Select;
-use twinbeat::drill::probe::Outcome;
 use twinbeat::host::neighbour::{Arp, BROADCAST};
 use twinbeat::host::raw_echo::{Purpose, Route, Tag, request};
+use twinbeat::lab::flood::{Tap, datagram, pour};
+use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, VIP};
+use twinbeat::lab::node::TIMING;
+use twinbeat::lab::ns::Namespace;
+use twinbeat::lab::pair::Pair;
+use twinbeat::lab::plan::Select;
+use twinbeat::lab::probe::Outcome;
 use twinbeat::wire::{FRAME_VERSION, MAGIC, MAX_FRAME};
 
 /// Frames a second, to one node, as far as the machine can send them: the output says what was reached.

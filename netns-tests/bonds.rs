@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use qemu::{Kernel, Machine};
 use serde_json::Value;
 use twinbeat::core::id::Mac;
-use twinbeat::drill::flood::packet_socket;
-use twinbeat::drill::frames::{self, Answer};
-use twinbeat::drill::netlink;
-use twinbeat::drill::ns::{self, Namespace, Prefix};
+use twinbeat::lab::flood::packet_socket;
+use twinbeat::lab::frames::{self, Answer};
+use twinbeat::lab::netlink;
+use twinbeat::lab::ns::{self, Namespace, Prefix};
 
 const NODES: [&str; 2] = ["master1", "master2"];
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 42, 14);

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::lab::{Cable, LANCLIENT, Lab, VIP, node_name};
-use twinbeat::drill::node::Site;
-use twinbeat::drill::ns::Namespace;
-use twinbeat::drill::plan::Select;
+use twinbeat::lab::daemon::Daemon;
+use twinbeat::lab::lab::{Cable, LANCLIENT, Lab, VIP, node_name};
+use twinbeat::lab::node::Site;
+use twinbeat::lab::ns::Namespace;
+use twinbeat::lab::plan::Select;
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use twinbeat::drill::chapters;
-use twinbeat::drill::html::Passed;
-use twinbeat::drill::live::Live;
-use twinbeat::drill::{ns, process};
+use twinbeat::lab::chapters;
+use twinbeat::lab::html::Passed;
+use twinbeat::lab::live::Live;
+use twinbeat::lab::{ns, process};
 
 const TWINBEAT: &str = env!("CARGO_BIN_EXE_twinbeat");
 

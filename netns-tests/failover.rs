@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::catalogue::{self, CATALOGUE};
-use twinbeat::drill::pair::Pair;
+use twinbeat::lab::catalogue::{self, CATALOGUE};
+use twinbeat::lab::pair::Pair;
 
 /// A quarter of the lab's lease.
 const STALL: Duration = Duration::from_millis(80);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bench::{A, B, Bench};
 use nix::sys::signal::Signal;
-use twinbeat::drill::lab::{BOTH, GATEWAY, LANCLIENT, node_name};
+use twinbeat::lab::lab::{BOTH, GATEWAY, LANCLIENT, node_name};
 
 #[test]
 fn two_nodes_that_ask_different_witnesses_never_both_own_and_say_why_nobody_claims() {

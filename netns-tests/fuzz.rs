@@ -17,8 +17,8 @@ use twinbeat::core::id::{GroupId, Mac, NodeId};
 use twinbeat::host::neighbour::{Neighbour, gratuitous, probe, write};
 use twinbeat::host::raw_echo::{Purpose, Route, Tag, parse_reply, request};
 use twinbeat::journal::replay::{Nobody, play};
-use twinbeat::journal::whatif::what_if;
 use twinbeat::sim::rng::Rng;
+use twinbeat::whatif::what_if;
 
 fn times() -> u64 {
     std::env::var("TWINBEAT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(100)

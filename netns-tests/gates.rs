@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use twinbeat::core::id::{Mac, NodeId};
-use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::flood::{packet_socket, pour};
-use twinbeat::drill::frames::{self, Answer};
-use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, Lab, VIP, VIP6, node_id};
-use twinbeat::drill::node::{Site, TIMING};
-use twinbeat::drill::ns::Namespace;
-use twinbeat::drill::plan::Select;
-use twinbeat::drill::probe::{Outcome, Probe};
-use twinbeat::drill::responder::PORT;
 use twinbeat::host::neighbour::Advertisement;
+use twinbeat::lab::daemon::Daemon;
+use twinbeat::lab::flood::{packet_socket, pour};
+use twinbeat::lab::frames::{self, Answer};
+use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, Lab, VIP, VIP6, node_id};
+use twinbeat::lab::node::{Site, TIMING};
+use twinbeat::lab::ns::Namespace;
+use twinbeat::lab::plan::Select;
+use twinbeat::lab::probe::{Outcome, Probe};
+use twinbeat::lab::responder::PORT;
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

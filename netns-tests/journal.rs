@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::catalogue::Step;
-use twinbeat::drill::pair::Pair;
+use twinbeat::lab::catalogue::Step;
+use twinbeat::lab::pair::Pair;
 
 #[test]
 fn a_failover_replays_byte_for_byte_and_is_explained() {

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use qemu::Kernel;
-use twinbeat::drill::ns::{self, Namespace, Prefix};
+use twinbeat::lab::ns::{self, Namespace, Prefix};
 
 /// Which, as their program's arguments; `TWINBEAT_KERNEL_TESTS` names others, as for a measurement. Left out is what measures milliseconds of an emulated
 /// processor that may itself wait for its turn, and a thousand addresses, whose batch must not take longer than 64 ms.

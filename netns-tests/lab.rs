@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use twinbeat::config::Config;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::faults::Condition;
-use twinbeat::drill::lab::{BOTH, CLIENT, Cable, GATEWAY, GATEWAY6, LANCLIENT, Lab, VIP};
-use twinbeat::drill::ns::{self, Namespace, Prefix};
-use twinbeat::drill::plan::{Plan, Select};
-use twinbeat::drill::probe::Probe;
-use twinbeat::drill::responder::{PORT, Responder};
-use twinbeat::drill::{netlink, process};
+use twinbeat::lab::faults::Condition;
+use twinbeat::lab::lab::{BOTH, CLIENT, Cable, GATEWAY, GATEWAY6, LANCLIENT, Lab, VIP};
+use twinbeat::lab::ns::{self, Namespace, Prefix};
+use twinbeat::lab::plan::{Plan, Select};
+use twinbeat::lab::probe::Probe;
+use twinbeat::lab::responder::{PORT, Responder};
+use twinbeat::lab::{netlink, process};
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

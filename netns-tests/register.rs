@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bench::{A, B, Bench};
 use twinbeat::core::id::{Mac, NodeId};
-use twinbeat::drill::lab::{BOTH, Cable, GATEWAY, VIP};
-use twinbeat::drill::netlink;
+use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, VIP};
+use twinbeat::lab::netlink;
 
 /// The gateway's own MAC in the lab, as it answers with it.
 fn gateway_mac(bench: &Bench) -> Mac {

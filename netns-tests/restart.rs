@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bench::{A, B, Bench};
 use nix::sys::signal::Signal;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::{BOTH, node_name};
+use twinbeat::lab::lab::{BOTH, node_name};
 
 /// The lab's `dead`: a peer that is not asked but waited for costs it.
 const DEAD: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use bench::{A, B, Bench};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::{BOTH, node_name};
+use twinbeat::lab::lab::{BOTH, node_name};
 
 /// An init script whose service runs while there is a file; each node has its own.
 fn script(dir: &Path) -> PathBuf {

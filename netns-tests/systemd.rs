@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use machines::Machine;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::{BOTH, Lab, VIP, node_name};
-use twinbeat::drill::probe::{Outcome, Probe};
+use twinbeat::lab::lab::{BOTH, Lab, VIP, node_name};
+use twinbeat::lab::probe::{Outcome, Probe};
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

@@ -1,33 +1,35 @@
 //! twinbeat: two Linux machines, one virtual IP, never two owners.
 //!
-//! The map of the house. Imports go one way: `cli -> daemon, drill -> control, host, service, sim, journal -> wire, config -> core`.
+//! The program's package: [`cli`], one file a verb. Everything else lives in rooms of its own, each a crate whose `Cargo.toml` is the list of what it
+//! may use; docs/ARCHITECTURE.md has the map and the graph. They are named here for the tests in `netns-tests`.
 //!
-//! - [`core`] the decision. Pure: no IO, no clock, no randomness.
-//! - [`config`] the one file for both nodes, checked once.
+//! - [`core`] the decision. Pure: no IO, no clock, no randomness, no standard library.
 //! - [`wire`] the heartbeat's bytes: tag, signature, body.
+//! - [`config`] the one file for both nodes, checked once.
+//! - [`say`] words, times and printing that rooms share; [`picture`] swim lanes and their drawing.
 //! - [`host`] everything that touches the kernel.
 //! - [`service`] start, stop and watch services, never on the decision thread.
-//! - [`journal`] the flight recorder.
-//! - [`sim`] the world in virtual time.
 //! - [`control`] the socket that the commands talk to.
+//! - [`journal`] the flight recorder.
+//! - [`sim`] the world in virtual time; [`whatif`] a recorded world under other settings.
 //! - [`daemon`] joins core and host.
-//! - [`drill`] the same stories on the real kernel.
-//! - [`picture`] swim lanes: plain data, and its drawing as SVG.
-//! - [`plain`] serde's messages in words of the file.
-//! - [`log`] where the log goes, without ever making the decision wait.
-//! - [`cli`] one file a verb.
+//! - `lab` the same stories on the real kernel; the feature `lab`, which packages are built without.
+
+#![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod config;
-pub mod control;
-pub mod core;
-pub mod daemon;
-pub mod drill;
-pub mod host;
-pub mod journal;
-pub mod log;
-pub mod picture;
-pub mod plain;
-pub mod service;
-pub mod sim;
-pub mod wire;
+
+pub use twinbeat_config as config;
+pub use twinbeat_control as control;
+pub use twinbeat_core as core;
+pub use twinbeat_daemon as daemon;
+pub use twinbeat_host as host;
+pub use twinbeat_journal as journal;
+#[cfg(feature = "lab")]
+pub use twinbeat_lab as lab;
+pub use twinbeat_picture as picture;
+pub use twinbeat_say as say;
+pub use twinbeat_service as service;
+pub use twinbeat_sim as sim;
+pub use twinbeat_whatif as whatif;
+pub use twinbeat_wire as wire;

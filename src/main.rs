@@ -25,11 +25,17 @@ enum Verb {
     Why(cli::why::WhyArgs),
     Replay(cli::replay::Args),
     Explore(cli::explore::Args),
+    #[cfg(feature = "lab")]
     Drill(cli::drill::DrillArgs),
+    #[cfg(not(feature = "lab"))]
+    Drill(cli::without_lab::Args),
+    #[cfg(feature = "lab")]
     #[command(hide = true)]
     Compare(cli::compare::CompareArgs),
+    #[cfg(feature = "lab")]
     #[command(hide = true)]
     PageServer(cli::drill::PageServerArgs),
+    #[cfg(feature = "lab")]
     #[command(hide = true)]
     LabEnter(cli::drill::LabEnterArgs),
 }
@@ -46,12 +52,18 @@ fn main() -> ExitCode {
         Verb::Why(args) => Ok(ExitCode::from(cli::why::run(&args))),
         Verb::Replay(args) => cli::replay::run(&args),
         Verb::Explore(args) => cli::explore::run(&args),
+        #[cfg(not(feature = "lab"))]
+        Verb::Drill(args) => Ok(cli::without_lab::refuse(&args)),
+        #[cfg(feature = "lab")]
         Verb::Drill(args) => cli::drill::drill(&args).map(|passed| ExitCode::from(u8::from(!passed))),
+        #[cfg(feature = "lab")]
         Verb::Compare(args) => cli::compare::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "lab")]
         Verb::PageServer(args) => cli::drill::page_server(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "lab")]
         Verb::LabEnter(args) => cli::drill::lab_enter(&args).map(|()| ExitCode::SUCCESS),
     };
-    cli::print::end(result.unwrap_or_else(|error| {
+    twinbeat::say::print::end(result.unwrap_or_else(|error| {
         eprintln!("twinbeat: {error:#}");
         ExitCode::from(twinbeat::daemon::Fault::code_of(&error))
     }))

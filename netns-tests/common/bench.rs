@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::lab::{BOTH, Lab, VIP};
-use twinbeat::drill::node::Site;
-use twinbeat::drill::probe::Probe;
+use twinbeat::lab::daemon::Daemon;
+use twinbeat::lab::lab::{BOTH, Lab, VIP};
+use twinbeat::lab::node::Site;
+use twinbeat::lab::probe::Probe;
 
 use super::common;
 
@@ -80,7 +80,7 @@ impl Bench {
         assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
     }
 
-    pub fn run(&self, ns: &twinbeat::drill::ns::Namespace, words: &str) -> String {
+    pub fn run(&self, ns: &twinbeat::lab::ns::Namespace, words: &str) -> String {
         let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         ns.run(|| {
             let done = Command::new(&words[0]).args(&words[1..]).output()?;

@@ -8,10 +8,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::{BOTH, Lab};
-use twinbeat::drill::node::Site;
-use twinbeat::drill::ns;
-use twinbeat::drill::pair::Pair;
+use twinbeat::lab::lab::{BOTH, Lab};
+use twinbeat::lab::node::Site;
+use twinbeat::lab::ns;
+use twinbeat::lab::pair::Pair;
 
 /// Set in a process that has already tried to become root of a user namespace.
 const ENTERED: &str = "TWINBEAT_LAB_ENTERED";

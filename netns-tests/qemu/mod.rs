@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use initramfs::Cpio;
-use twinbeat::drill::ns::Namespace;
+use twinbeat::lab::ns::Namespace;
 
 /// A kernel, and what runs it.
 #[derive(Debug)]

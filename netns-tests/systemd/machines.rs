@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use twinbeat::drill::ns::Namespace;
+use twinbeat::lab::ns::Namespace;
 
 /// What the machines have beyond a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,nftables,nginx-light,hostname,procps";

@@ -20,11 +20,12 @@ use std::process::ExitCode;
 
 use super::Daemon;
 use super::render::Paint;
-use crate::config::{Config, DEFAULT_FILE, keys, timing_margin};
-use crate::control::client::{Unreachable, ask_blocking};
-use crate::control::protocol::{PATIENCE, Request, Response};
-use crate::core::id::NodeId;
-use crate::core::view::View;
+use twinbeat_config::{Config, DEFAULT_FILE, keys, timing_margin};
+use twinbeat_control::client::{Unreachable, ask_blocking};
+use twinbeat_control::protocol::{PATIENCE, Request, Response};
+use twinbeat_core::id::NodeId;
+use twinbeat_core::view::View;
+use twinbeat_daemon::which_node;
 
 /// Is this configuration and this machine fit? Nothing is changed on this machine.
 ///
@@ -156,7 +157,7 @@ fn on_file(args: &Args) -> (Option<Config>, Option<NodeId>, Vec<Finding>) {
         }
     };
     found.push(Finding::new(Level::Ok, "node", format!("this machine is {}", config.nodes[me.index()].name)));
-    if let Ok(Some(who)) = crate::control::dirs::writable_by_others(&args.config) {
+    if let Ok(Some(who)) = twinbeat_host::dirs::writable_by_others(&args.config) {
         let text = format!(
             "{who} may change {}, which names commands that run as the daemon's user: chown root, chmod go-w",
             args.config.display()
@@ -190,7 +191,7 @@ impl Running {
     fn finding(&self) -> Finding {
         let (level, text) = match self {
             Running::Yes(view) => {
-                let served = |g: &crate::core::view::GroupView| match &g.owner {
+                let served = |g: &twinbeat_core::view::GroupView| match &g.owner {
                     Some(owner) => format!("{} served by {owner}", g.name),
                     None => format!("{} served by NOBODY", g.name),
                 };
@@ -269,20 +270,6 @@ fn wrapped(text: &str, most: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// Which node this machine is: the name given, else the host name.
-pub fn which_node(config: &Config, given: Option<&str>) -> anyhow::Result<NodeId> {
-    match given {
-        Some(name) => Ok(config.node(name)?),
-        None => Ok(config.node(&host_name()?)?),
-    }
-}
-
-/// This machine's host name, as the kernel has it.
-pub fn host_name() -> anyhow::Result<String> {
-    let name = nix::unistd::gethostname()?;
-    name.into_string().map_err(|name| anyhow::anyhow!("the host name {name:?} is not UTF-8; name the node with --node"))
-}
-
 fn key_file(config: &Config, me: NodeId) -> PathBuf {
     keys::key_path(config.file(), &config.nodes[me.index()].name)
 }
@@ -320,7 +307,7 @@ fn witness_count(config: &Config) -> Vec<Finding> {
         )),
         n => found.push(Finding::new(Level::Ok, "witness", format!("{n} targets, {} may be lost", (n - 1) / 2))),
     }
-    if config.witness.island == crate::config::Island::Hold {
+    if config.witness.island == twinbeat_config::Island::Hold {
         let text = "island = \"hold\": an owner cut off from peer and witness serves on, and the peer may serve at the same time";
         found.push(Finding::new(Level::Warn, "witness", text));
     }

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::drill::{pick, stop_on_signal};
-use crate::cli::print::{say, say_on};
-use crate::drill::contender::Contender;
-use crate::drill::ns;
-use crate::drill::versus::{self, Row};
+use twinbeat_lab::contender::Contender;
+use twinbeat_lab::ns;
+use twinbeat_lab::versus::{self, Row};
+use twinbeat_say::{say, say_on};
 
 /// Measures what another daemon makes of a fault, with the drill's lab and probe.
 #[derive(Args, Debug)]

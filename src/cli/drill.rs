@@ -12,15 +12,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::print::say;
-use crate::config::Config;
-use crate::drill::catalogue::{self, CATALOGUE, Fault};
-use crate::drill::html::{Passed, Report};
-use crate::drill::live::Live;
-use crate::drill::pair::Pair;
-use crate::drill::plan::Plan;
-use crate::drill::{chapters, node, ns, page, report, stage};
-use crate::sim::golden;
+use twinbeat_config::Config;
+use twinbeat_lab::catalogue::{self, CATALOGUE, Fault};
+use twinbeat_lab::html::{Passed, Report};
+use twinbeat_lab::live::Live;
+use twinbeat_lab::pair::Pair;
+use twinbeat_lab::plan::Plan;
+use twinbeat_lab::{chapters, node, ns, page, report, stage};
+use twinbeat_say::say;
+use twinbeat_sim::golden;
 
 /// Builds a pair with real daemons in network namespaces, breaks it, and shows who serves and what clients see.
 ///
@@ -139,7 +139,7 @@ fn everything(
         book.notes = report::notes(&pair);
         say!("{}", report::header(&pair));
         say!("   waiting until it serves, at most {:.0} s", pair.patience().as_secs_f64());
-        let home = own.is_none().then_some(crate::core::id::NodeId(0));
+        let home = own.is_none().then_some(twinbeat_core::id::NodeId(0));
         let patience = pair.patience();
         pair.wait_for(home, patience, stop)?;
         for fault in faults {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::cli::print::say;
-use crate::sim::explore::{Plan, Progress, explore, shrink, write};
-use crate::sim::files::Files;
-use crate::sim::machine::real;
-use crate::sim::model::{self, search};
-use crate::sim::pair::Pairs;
-use crate::sim::schedule::{HELD_BACK, Style, kinds};
-use crate::sim::step::Dur;
+use twinbeat_say::say;
+use twinbeat_sim::explore::{Plan, Progress, explore, shrink, write};
+use twinbeat_sim::files::Files;
+use twinbeat_sim::machine::real;
+use twinbeat_sim::model::{self, search};
+use twinbeat_sim::pair::Pairs;
+use twinbeat_sim::schedule::{HELD_BACK, Style, kinds};
+use twinbeat_sim::step::Dur;
 
 /// Random fault schedules; stops at a broken promise and writes a small scenario that `replay` reproduces.
 #[derive(clap::Args, Debug)]
@@ -144,7 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The pair of a configuration file; scenarios name it by its whole path.
-fn pair_of(file: &Path) -> anyhow::Result<(String, crate::sim::pair::Pair)> {
+fn pair_of(file: &Path) -> anyhow::Result<(String, twinbeat_sim::pair::Pair)> {
     let whole = std::fs::canonicalize(file).with_context(|| format!("{}", file.display()))?;
     let name = whole.to_string_lossy().into_owned();
     let pair = Files.pair(Path::new(""), &name).map_err(anyhow::Error::msg)?;

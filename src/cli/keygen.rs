@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::print::say;
-use crate::config::keys;
+use twinbeat_config::keys;
+use twinbeat_say::say;
 
 /// A key pair for this node: the private key goes to a file, the public key is printed.
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,12 @@
 //! The command line: one file a verb.
 
 pub mod check;
+#[cfg(feature = "lab")]
 pub mod compare;
+#[cfg(feature = "lab")]
 pub mod drill;
 pub mod explore;
 pub mod keygen;
-pub mod print;
 pub mod recorded;
 pub mod render;
 pub mod replay;
@@ -15,17 +16,19 @@ pub mod standby;
 pub mod status;
 pub mod takeover;
 pub mod why;
+#[cfg(not(feature = "lab"))]
+pub mod without_lab;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
-use self::print::say;
-use crate::config::any_duration;
-use crate::control::client::ask_blocking;
-use crate::control::protocol::{Request, Response};
-use crate::core::time::Span;
+use twinbeat_config::any_duration;
+use twinbeat_control::client::ask_blocking;
+use twinbeat_control::protocol::{Request, Response};
+use twinbeat_core::time::Span;
+use twinbeat_say::say;
 
 /// Where the daemon is, and how long to wait for it.
 #[derive(Args, Clone, Debug)]

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::cli::print::{say, say_on};
-use crate::journal;
-use crate::journal::file::named;
-use crate::journal::replay::{Nobody, Trouble, play};
-use crate::journal::whatif::what_if;
+use twinbeat_journal as journal;
+use twinbeat_journal::file::named;
+use twinbeat_journal::replay::{Nobody, Trouble, play};
+use twinbeat_say::{say, say_on};
+use twinbeat_whatif::what_if;
 
 /// A recorded file, or a directory that holds some.
 pub fn is_journal(path: &Path) -> bool {

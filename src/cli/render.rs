@@ -1,8 +1,8 @@
 //! The status screen, for a person at 3 a.m.: who serves? would a takeover work right now? what changed? what do I type?
 
-use crate::config::RELAY;
-use crate::core::report::WITNESS_DARK;
-use crate::core::view::{BondView, GroupView, LinkView, TargetView, View};
+use twinbeat_config::RELAY;
+use twinbeat_core::report::WITNESS_DARK;
+use twinbeat_core::view::{BondView, GroupView, LinkView, TargetView, View};
 
 /// Whether to use colors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use super::super::status::{Health, json};
 use super::*;
-use crate::core::view::{BondView, Change, SlaveView, TakeoverReady, TargetView, WitnessView};
+use twinbeat_core::view::{BondView, Change, SlaveView, TakeoverReady, TargetView, WitnessView};
 
 fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
     let ok = state == "ok";

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::cli::print::{say, say_on};
-use crate::picture::svg;
-use crate::sim::files::Files;
-use crate::sim::golden::{Judged, judge, scenarios};
-use crate::sim::lanes::picture;
-use crate::sim::machine::real;
-use crate::sim::schema;
-use crate::sim::script::{Story, Told};
+use twinbeat_picture::svg;
+use twinbeat_say::{say, say_on};
+use twinbeat_sim::files::Files;
+use twinbeat_sim::golden::{Judged, judge, scenarios};
+use twinbeat_sim::lanes::picture;
+use twinbeat_sim::machine::real;
+use twinbeat_sim::schema;
+use twinbeat_sim::script::{Story, Told};
 
 /// Runs scenario scripts in virtual time and compares each with its golden trace; gives a recorded node its inputs again and
 /// compares its outputs, byte for byte

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::config::DEFAULT_FILE;
-use crate::daemon::{self, Options};
+use twinbeat_config::DEFAULT_FILE;
+use twinbeat_daemon::{self as daemon, Options};
 
 /// The daemon (foreground; systemd Type=notify)
 #[derive(clap::Args, Clone, Debug)]

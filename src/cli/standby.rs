@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{Daemon, Patience, command, duration, parse_span};
-use crate::control::protocol::Request;
-use crate::core::time::Span;
+use twinbeat_control::protocol::Request;
+use twinbeat_core::time::Span;
 
 /// Hand everything (or GROUP) to the peer; holds until `resume`, the end of --for, or `takeover` here
 #[derive(Args, Clone, Debug)]

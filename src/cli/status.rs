@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::Daemon;
 use super::render::{Paint, render};
-use crate::control::client::ask_blocking;
-use crate::control::protocol::{PATIENCE, Request, Response};
-use crate::core::view::{Change, View};
+use twinbeat_control::client::ask_blocking;
+use twinbeat_control::protocol::{PATIENCE, Request, Response};
+use twinbeat_core::view::{Change, View};
 
 /// Who serves, would a takeover work now, what changed last, what to do next.
 ///
@@ -140,7 +140,7 @@ fn unreachable(error: &str) -> String {
 
 /// The stable object of docs/OPERATIONS.md.
 pub fn json(view: &View) -> String {
-    let now = crate::log::Stamp::now();
+    let now = twinbeat_say::Stamp::now();
     let newest = view.groups.iter().filter_map(|group| group.last_change.as_ref()).min_by_key(|change| change.ago_ms);
     let object = Json {
         view,
@@ -153,7 +153,7 @@ pub fn json(view: &View) -> String {
 
 /// Turns "so many milliseconds ago" into a time: of day, or with the date when it is longer ago than half a day. UTC, and says so.
 fn wall_clock() -> impl Fn(u64) -> String {
-    let now = crate::log::Stamp::now();
+    let now = twinbeat_say::Stamp::now();
     move |ago_ms| match now.ago(ago_ms) {
         then if ago_ms < 43_200_000 => format!("{}Z", then.time_of_day()),
         then => then.to_string(),

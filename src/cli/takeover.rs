@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Daemon, Patience, command, duration};
-use crate::control::protocol::Request;
+use twinbeat_control::protocol::Request;
 
 /// Take everything (or GROUP) from the peer
 #[derive(Args, Clone, Debug)]

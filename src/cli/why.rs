@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Daemon;
-use crate::cli::print::say_on;
-use crate::control::client::ask_blocking;
-use crate::control::protocol::{PATIENCE, Request, Response};
-use crate::journal::replay::Trouble;
-use crate::journal::{DIR, file, why};
-use crate::sim::files::Files;
-use crate::sim::script::Story;
-use crate::sim::tape::journals;
+use twinbeat_control::client::ask_blocking;
+use twinbeat_control::protocol::{PATIENCE, Request, Response};
+use twinbeat_journal::replay::Trouble;
+use twinbeat_journal::{DIR, file, why};
+use twinbeat_say::say_on;
+use twinbeat_sim::files::Files;
+use twinbeat_sim::script::Story;
+use twinbeat_whatif::tape::journals;
 
 /// The daemon's recorder writes within this time when it is asked to.
 const WRITTEN: Duration = Duration::from_millis(300);

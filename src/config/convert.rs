@@ -15,10 +15,10 @@ use super::{
     Config, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig, groups, keys, realtime,
     size, timing,
 };
-use crate::core::id::{LinkId, Name};
-use crate::core::settings::Timing;
-use crate::core::time::Span;
-use crate::wire;
+use twinbeat_core::id::{LinkId, Name};
+use twinbeat_core::settings::Timing;
+use twinbeat_core::time::Span;
+use twinbeat_wire as wire;
 
 /// The port of the heartbeats when the file names none.
 pub const DEFAULT_PORT: u16 = 694;

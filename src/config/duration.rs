@@ -1,6 +1,6 @@
 //! Durations as people write them, in the file, on the command line and in scenarios: a number and a unit, never a bare number.
 
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// The longest duration that the file may hold: a day. Far above any sense, far below any overflow.
 pub const LONGEST: Span = Span::secs(24 * 60 * 60);

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::core::time::Span;
-use crate::wire::MTU;
+use twinbeat_core::time::Span;
+use twinbeat_wire::MTU;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,9 +10,9 @@ use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
 use super::source::{At, Source};
 use super::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
-use crate::core::id::{Name, NodeId};
-use crate::core::settings::Failback;
-use crate::core::time::Span;
+use twinbeat_core::id::{Name, NodeId};
+use twinbeat_core::settings::Failback;
+use twinbeat_core::time::Span;
 
 /// The most VIPs of a group, and the most services.
 pub const MOST_EACH: usize = 64;

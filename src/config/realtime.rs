@@ -4,8 +4,8 @@ use toml::Spanned;
 
 use super::convert::whole;
 use super::error::{ConfigError, Problem};
+use super::scheduling::{MOST_CPU, Policy, Scheduling};
 use super::source::Source;
-use crate::host::realtime::{MOST_CPU, Policy, Scheduling};
 
 /// `[realtime]` as written.
 #[derive(Debug, Default, serde::Deserialize)]

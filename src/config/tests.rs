@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire;
+use twinbeat_wire as wire;
 
 const FAST: &str = include_str!("../../scenarios/pairs/fast.toml");
 const RECIPE: &str = include_str!("../../scenarios/pairs/recipe-classic.toml");
@@ -507,7 +507,7 @@ fn the_errors_in_the_documentation_are_the_real_ones() {
 
 #[test]
 fn the_realtime_table_is_read() {
-    use crate::host::realtime::{Policy, Scheduling};
+    use crate::{Policy, Scheduling};
     let with = |lines: &str| load(&format!("{FAST}\n[realtime]\n{lines}\n"));
     let policy = |lines: &str| with(lines).unwrap().realtime.scheduling.policy;
     assert_eq!(with("").unwrap().realtime, load(FAST).unwrap().realtime);

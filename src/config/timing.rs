@@ -6,8 +6,8 @@ use super::convert::duration;
 use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawDuration, RawTiming};
 use super::source::{At, Source};
-use crate::core::settings::{PROBES, Timing};
-use crate::core::time::Span;
+use twinbeat_core::settings::{PROBES, Timing};
+use twinbeat_core::time::Span;
 
 /// The least lease where the address lifetime is the only gate (SAFETY, limit f).
 pub const LEAST_WEAK_LEASE: Span = Span::secs(2);

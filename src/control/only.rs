@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::dirs::{open_private, private};
+use twinbeat_host::dirs::{open_private, private};
 
 /// Held until dropped, or until the process ends, however it ends.
 #[derive(Debug)]

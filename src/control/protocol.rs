@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::core::time::Span;
-use crate::core::view::View;
+use twinbeat_core::time::Span;
+use twinbeat_core::view::View;
 
 /// What a command asks of the daemon.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

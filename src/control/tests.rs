@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::client::{Unreachable, ask};
 use super::protocol::{Request, Response};
 use super::server::{Call, RunLock, Server};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// A daemon that answers each request with its own words.
 fn daemon(dir: &Path) {

@@ -1,6 +1,8 @@
 //! A group that the living peer's file does not name (SAFETY R11): the peer swept it at its start and cannot hold it, so there is
 //! nobody to agree with. The address is asked for as before any first claim.
 
+use alloc::format;
+
 use super::broken::{Broken, broken};
 use super::grounds::Grounds;
 use super::group::{Group, Next};

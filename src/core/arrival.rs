@@ -4,6 +4,8 @@
 //! address are there, the peer stands by, and no client is answered. Where no register is to be had (the witness is dark, or answers to the
 //! sender), nothing can be shown, and a move is done with the gate.
 
+use alloc::format;
+
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, MOST_UNFIT, UNFIT};
@@ -105,7 +107,7 @@ impl Group {
         let text = format!("{} gave it back: the answer of the witness to the address never came there", cx.peer_name());
         self.last_refusal = Some(text);
         self.given_back = Some(now);
-        if std::mem::take(&mut self.held_by_move) {
+        if core::mem::take(&mut self.held_by_move) {
             self.hold = None;
         }
         cx.dirty = true;

@@ -254,7 +254,7 @@ pub const fn broken(_: Broken) -> bool {
 #[cfg(feature = "bite")]
 thread_local! {
     /// A bit for each clause.
-    static OUT: std::cell::Cell<u128> = const { std::cell::Cell::new(0) };
+    static OUT: core::cell::Cell<u128> = const { core::cell::Cell::new(0) };
 }
 
 /// Does `work` with these clauses taken out on this thread.

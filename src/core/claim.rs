@@ -2,7 +2,9 @@
 //!
 //! Gathered while the peer is only suspected, so that at `dead` the claim is immediate. Nothing here claims by time alone.
 
-use std::fmt;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,9 @@
 //! People's commands: taken, followed, answered when the move is finished or refused.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};

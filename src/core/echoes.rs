@@ -1,5 +1,8 @@
 //! Echoes that no group sends for itself: from the node's own address, trials of the fast rate, negative controls.
 
+use alloc::format;
+use alloc::vec::Vec;
+
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::group::Group;

@@ -1,6 +1,7 @@
 //! What a person should be able to read later: each with its evidence, each one line.
 
-use std::fmt;
+use alloc::string::String;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 

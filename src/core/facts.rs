@@ -1,6 +1,9 @@
 //! A group takes in facts: the kernel's and the services' words, echoes, frames seen on the LAN.
 
-use std::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::sync::Arc;
 
 use super::broken::{Broken, broken};
 use super::claim::Verdict;
@@ -171,13 +174,13 @@ impl Group {
             role => match (role, report) {
                 (Role::Owner(o), AddressReport::Partly(gone)) => {
                     o.lacking.get_or_insert_default();
-                    let known = std::mem::replace(&mut o.missing, true);
+                    let known = core::mem::replace(&mut o.missing, true);
                     if !known {
                         cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, {gone}"));
                     }
                 }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
-                    let known = std::mem::replace(&mut o.missing, true) && o.lacking.is_some();
+                    let known = core::mem::replace(&mut o.missing, true) && o.lacking.is_some();
                     // Each refresh tries again, and fails again.
                     if known || o.failed.is_some_and(|at| now < at + SAY_EVERY) {
                         return;
@@ -278,7 +281,7 @@ impl Group {
         let timing = cx.settings.timing;
         match (&mut self.role, kind) {
             (Role::Owner(_), EchoKind::Vip(_)) => {
-                let role = std::mem::replace(&mut self.role, Role::Standby(Standby::default()));
+                let role = core::mem::replace(&mut self.role, Role::Standby(Standby::default()));
                 if let Role::Owner(mut o) = role {
                     if let Some(p) = o.paths.get_mut(witness) {
                         p.answer(now, number, timing.delivery);
@@ -364,7 +367,7 @@ impl Group {
     /// Another machine announced itself as the VIP's.
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
         self.owner_seen(by, cx, now);
-        match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
+        match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(o) if broken(Broken::NoDefence) => self.role = Role::Owner(o),
             Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || broken(Broken::DefenceWithoutGate) => {
                 let defend = self.spoken_for(by, &mut o, cx, now);

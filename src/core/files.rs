@@ -3,6 +3,11 @@
 //! Heartbeats carry short digests: of each group's VIPs, the guard's by itself, and of the witnesses. What the peer said last is
 //! kept on disk, so that it still forbids in the next life.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};

@@ -1,6 +1,11 @@
 //! Whether a node is fit to serve a group: nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the
 //! kernel makes the gate.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};

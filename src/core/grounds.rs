@@ -1,7 +1,10 @@
 //! Why the owner may go on owning: the lease, counted from each ground's own time (SAFETY R2, R3), and the defence of the
 //! VIP's entry in the witness's table (R5).
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 

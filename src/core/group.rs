@@ -1,6 +1,10 @@
 //! A group on this node: its role, and what every role has in common.
 
-use std::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -281,7 +285,7 @@ impl Group {
         let fit = cx.witness.reachable && self.accepts(cx, now);
         self.fit_since = if fit { self.fit_since.or(Some(now)) } else { None };
         loop {
-            let next = match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
+            let next = match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
                 Role::Standby(s) => self.step_standby(s, cx, now),
                 Role::Opening(o) => self.step_opening(o, cx, now),
                 Role::Owner(o) => self.step_owner(o, cx, now),
@@ -396,7 +400,7 @@ impl Group {
             false => format!("; the address was away for {gap}, the services start now"),
         });
         let (gap, seen) = (gap.filter(|_| runs), seen.unwrap_or_default());
-        let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), std::mem::take(&mut o.evidence));
+        let text = format!("{} SERVES, epoch {}: {}{}{seen}", cx.me(), o.epoch, o.why.words(), core::mem::take(&mut o.evidence));
         cx.note(Level::Info, Some(&self.name), Kind::Owner(self.id, o.epoch), text.clone());
         self.last_change = Some(LastChange { at: now, text, gap });
         self.takeover = false;

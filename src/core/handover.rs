@@ -2,6 +2,10 @@
 //!
 //! intent with the next epoch -> grant -> gate closed and VIP gone -> `released` -> gate opened on the new owner.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::files::Added;
@@ -106,7 +110,7 @@ impl Group {
                 cx.wake(patience);
                 let rank = |eligible: bool, held: bool, reach: bool, node: NodeId| {
                     let preferred = cx.preferred_node(self.id) == Some(node);
-                    (eligible, reach, !held, preferred, std::cmp::Reverse(node))
+                    (eligible, reach, !held, preferred, core::cmp::Reverse(node))
                 };
                 let me = cx.settings.me;
                 let mine = rank(true, self.hold.is_some(), reach, me);
@@ -271,7 +275,7 @@ impl Group {
         }
         let me = cx.settings.me;
         let preferred = cx.preferred_node(self.id);
-        let rank = |epoch, node: NodeId| (epoch, preferred == Some(node), std::cmp::Reverse(node));
+        let rank = |epoch, node: NodeId| (epoch, preferred == Some(node), core::cmp::Reverse(node));
         let goes_first =
             s.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
         let both = broken(Broken::BothIntentsGranted);
@@ -380,7 +384,7 @@ impl Group {
         self.yield_hold(g, cx);
         let heard = if broken(Broken::PeerGroundFromHearing) { Some(now) } else { cx.peer.hears_me };
         let ignored = broken(Broken::EpochHeardIgnored);
-        match std::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
+        match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(mut o) => {
                 o.grounds.island = None;
                 if g.role != BeatRole::Owner && o.rival.take().is_some() && !broken(Broken::HigherSilent) {

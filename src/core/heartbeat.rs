@@ -1,5 +1,7 @@
 //! The heartbeat as the core sees it, and the proof that somebody checked its signature.
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::files::VipSet;
@@ -43,7 +45,7 @@ pub struct Heartbeat {
     #[serde(rename = "echo", skip_serializing_if = "Vec::is_empty", default)]
     pub echoes: Vec<LinkEcho>,
     /// Please answer at once.
-    #[serde(rename = "ask", skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(rename = "ask", skip_serializing_if = "core::ops::Not::not", default)]
     pub answer: bool,
     /// The sender reaches a majority of the witnesses over its public side.
     #[serde(rename = "reach")]
@@ -101,22 +103,22 @@ pub struct GroupBeat {
     #[serde(rename = "e")]
     pub epoch: Epoch,
     /// The sender's gate is open.
-    #[serde(rename = "gate", skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(rename = "gate", skip_serializing_if = "core::ops::Not::not", default)]
     pub gate_open: bool,
     /// The sender could own: nothing still stopping, no failed service, state can be written.
     #[serde(rename = "ok")]
     pub eligible: bool,
     /// The sender could claim from a dead peer, even where it takes nothing from a living one (a service that failed some time ago).
-    #[serde(rename = "claims", skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(rename = "claims", skip_serializing_if = "core::ops::Not::not", default)]
     pub claims: bool,
     /// Why the sender is not fit, or may not be: for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unfit: Option<Unfit>,
     /// The sender owns, and its return path, which would show, has not come yet: a move to it is not done (SAFETY R6).
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(skip_serializing_if = "core::ops::Not::not", default)]
     pub unproven: bool,
     /// An administrator put the sender in standby: a preference (SAFETY R14).
-    #[serde(rename = "hold", skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(rename = "hold", skip_serializing_if = "core::ops::Not::not", default)]
     pub standby_held: bool,
     /// The highest number of a standby by command that the sender knows of; with `standby_held` its own one's (SAFETY R14).
     #[serde(rename = "told", skip_serializing_if = "is_zero", default)]
@@ -198,7 +200,7 @@ pub struct Intent {
     #[serde(rename = "a")]
     pub attempt: Attempt,
     /// A person asked for it: takeover by command.
-    #[serde(rename = "cmd", skip_serializing_if = "std::ops::Not::not", default)]
+    #[serde(rename = "cmd", skip_serializing_if = "core::ops::Not::not", default)]
     pub commanded: bool,
 }
 
@@ -261,7 +263,8 @@ pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
     /// Says that `value` comes from the peer.
-    pub(crate) fn vouch(value: T) -> Self {
+    #[cfg(any(test, feature = "vouch"))]
+    pub fn vouch(value: T) -> Self {
         Verified(value)
     }
 

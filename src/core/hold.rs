@@ -4,6 +4,9 @@
 //! standby; the other one's ends when it hears of it. So at most one of two nodes that hear each other is held, whatever the order, a restart
 //! or a lost heartbeat; of two words that crossed with one number that of the second node counts.
 
+use alloc::format;
+use alloc::string::String;
+
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};

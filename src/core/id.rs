@@ -1,7 +1,9 @@
 //! Names for things: small, copyable, and impossible to mix up.
 
-use std::fmt;
-use std::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,9 @@
 //!
 //! Every completion carries the attempt or generation of the order that it completes, so that a late one changes nothing.
 
-use std::sync::Arc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 

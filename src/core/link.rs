@@ -56,7 +56,7 @@ pub struct Link {
     #[serde(default)]
     pub interface_since: Mono,
     /// IPv6 is switched off on it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub ipv6_off: bool,
     /// The judgement that was last told.
     pub state: LinkState,
@@ -107,7 +107,7 @@ impl Link {
 
     /// IPv6 was switched off or on.
     pub fn set_ipv6_off(&mut self, now: Mono, off: bool) {
-        if std::mem::replace(&mut self.ipv6_off, off) != off {
+        if core::mem::replace(&mut self.ipv6_off, off) != off {
             self.interface_since = now;
         }
     }
@@ -189,7 +189,7 @@ impl Link {
         if matches!((self.state, next), (LinkState::Lost, LinkState::Late)) {
             return None;
         }
-        Some(std::mem::replace(&mut self.state, next))
+        Some(core::mem::replace(&mut self.state, next))
     }
 
     /// When the judgement may change by itself.

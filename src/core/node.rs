@@ -1,6 +1,10 @@
 //! `Node`: handle(now, input), poll() -> output, deadline(). One step looks at everything; nothing hides in a timer.
 
-use std::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 

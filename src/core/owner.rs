@@ -1,5 +1,10 @@
 //! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+
 use super::broken::{Broken, broken};
 use super::claim::stand_down;
 use super::event::{Kind, Level};
@@ -179,7 +184,7 @@ impl Group {
         }
         if o.renewable(ground, lease) {
             o.armed = until;
-            if std::mem::take(&mut o.hot) {
+            if core::mem::take(&mut o.hot) {
                 let text = format!("the gate found open rests on new grounds, {} after the start", now.since(cx.born));
                 cx.note(Level::Info, Some(&self.name), Kind::Host, text);
             }

@@ -118,7 +118,7 @@ impl Pace {
             let whole = own.unbroken_since().is_some_and(|since| since <= at + settings.interval * 2);
             // Not whole: loss, or the peer's own trial. The next one has its own row of slow echoes to wait for.
             self.next = if whole { now + AGAIN_SOON } else { now };
-            return whole && !std::mem::replace(&mut self.slow_only, true);
+            return whole && !core::mem::replace(&mut self.slow_only, true);
         }
         let over = |t: &Trial| t.sent == ECHOES && now.since(t.due) > delivery;
         let Some(t) = self.trial.take_if(|t| over(t)) else { return false };
@@ -128,7 +128,7 @@ impl Pace {
         if poor && !self.slow_only {
             self.poor = Some(now);
         }
-        !poor && std::mem::replace(&mut self.slow_only, false)
+        !poor && core::mem::replace(&mut self.slow_only, false)
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     fn settings() -> WitnessSettings {
         WitnessSettings {
-            link: crate::core::id::LinkId(0),
+            link: crate::id::LinkId(0),
             targets: 1,
             arp_only: 0,
             names: 0,

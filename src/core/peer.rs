@@ -2,8 +2,8 @@
 //!
 //! The replay guard lives here: by incarnation and growing number, fresh by echo (SAFETY R12).
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 

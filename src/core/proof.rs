@@ -5,7 +5,9 @@
 //! to the sender always. To tell the two apart the entry is given to another MAC, and the control repeated. An echo in the peer's
 //! name comes back from no register; where the network lets none pass it shows nothing.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -195,7 +197,7 @@ impl Proof {
     fn believe_again(&self, cx: &mut Shared) {
         for (i, _) in self.asked.iter().enumerate().filter(|(_, a)| !a.refused && a.away.count >= AWAY_AGAIN) {
             let register = cx.settings.witness.is_register(i);
-            if cx.witness.targets.get_mut(i).is_some_and(|w| register && !std::mem::replace(&mut w.register, true)) {
+            if cx.witness.targets.get_mut(i).is_some_and(|w| register && !core::mem::replace(&mut w.register, true)) {
                 cx.counts_again(i);
             }
         }

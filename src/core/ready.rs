@@ -3,6 +3,11 @@
 //! Two things are meant by it. *A crash of the owner*: the standby has to claim alone, so it needs the witness and its register. *A planned
 //! move*: the two agree, so they have to hear each other, and what both have lost is no reason against it (SAFETY R8).
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::fitness::UNFIT;

@@ -1,5 +1,11 @@
 //! The status snapshot, made from the node: who serves, would a takeover work, what is wrong.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::group::{Group, LastChange};
 use super::heartbeat::BeatRole;
 use super::id::LinkId;

@@ -1,5 +1,9 @@
 //! What a node is in a group. Data lives in the variant; a transition consumes the old one.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Challenge, Probes};

@@ -1,5 +1,9 @@
 //! What the core is told about its world. Made by `config` from the file, by the simulator from a scenario; checked there, not here.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{GroupId, LinkId, Name, NodeId};

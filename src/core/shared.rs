@@ -1,6 +1,9 @@
 //! What all groups of a node share: links, peer, witness, numbers, and the queue of outputs.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,8 @@
 //! Whether a node that was read, not made, holds together: a journal's head may come from anybody.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::id::{GroupId, LinkId, WitnessId};
 use super::io::{EchoKind, Input};
 use super::node::Node;

@@ -1,5 +1,10 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::broken::{Broken, broken};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::event::{Kind, Level};
@@ -140,7 +145,7 @@ impl Group {
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
         let pointless = !cx.registers() && !broken(Broken::ControlIgnored);
         if let Some(why) = cx.claim_forbidden(&self.name) {
-            if !std::mem::replace(&mut claim.never_took, true) {
+            if !core::mem::replace(&mut claim.never_took, true) {
                 let text = format!("no claim: {why}");
                 self.last_refusal = Some(text.clone());
                 cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
@@ -153,7 +158,7 @@ impl Group {
             claim.proof.step(self.id, self.owner_mac, seldom, cx, now);
         }
         if claim.challenge.is_none() && quiet && reach && pointless {
-            if !std::mem::replace(&mut claim.never_took, true) {
+            if !core::mem::replace(&mut claim.never_took, true) {
                 let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
                 self.last_refusal = Some(text.into());
                 cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
@@ -235,7 +240,7 @@ impl Group {
 
     /// The challenge met an owner.
     pub(super) fn challenge_broken(&mut self, why: String, cx: &mut Shared, now: Mono) {
-        let mut role = std::mem::replace(&mut self.role, Role::Standby(Standby::default()));
+        let mut role = core::mem::replace(&mut self.role, Role::Standby(Standby::default()));
         if let Role::Standby(s) = &mut role {
             self.stood_down(s, why, cx, now);
         }

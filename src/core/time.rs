@@ -2,8 +2,9 @@
 //!
 //! The shell feeds it from `CLOCK_BOOTTIME` (time(7)), so that a machine that was suspended notices.
 
-use std::fmt;
-use std::ops::{Add, Div, Mul, Sub};
+use alloc::format;
+use core::fmt;
+use core::ops::{Add, Div, Mul, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +147,8 @@ impl fmt::Display for Span {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,9 @@
 //! The status snapshot: what a person at 3 a.m. asks, as data. The field names are documented and stable (docs/OPERATIONS.md).
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that `status` shows.

@@ -1,6 +1,7 @@
 //! Own reachability, and the answers of each witness to each kind of echo.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +201,7 @@ impl Witness {
         for (target, t) in self.targets.iter_mut().enumerate().filter(|(target, _)| settings.is_register(*target)) {
             if t.controls.back().is_some_and(|(_, sent)| t.own.answered.is_some_and(|at| at >= *sent)) {
                 t.away = t.away.saturating_add(1);
-                if t.proven_register() && !std::mem::replace(&mut t.register, true) {
+                if t.proven_register() && !core::mem::replace(&mut t.register, true) {
                     news.push(target);
                 }
             }
@@ -229,7 +230,7 @@ impl Witness {
         let Some(index) = t.controls.iter().position(|(n, _)| *n == number) else { return false };
         t.controls.remove(index);
         t.away = 0;
-        std::mem::replace(&mut t.register, false)
+        core::mem::replace(&mut t.register, false)
     }
 
     /// After a gap of my own: what is on its way no longer counts, and neither does the silence so far.
@@ -290,7 +291,7 @@ impl Witness {
 
     /// The interface lost or got its carrier. Lost carrier counts at once.
     pub fn set_carrier(&mut self, up: bool, now: Mono) {
-        let lost = std::mem::replace(&mut self.carrier, up) && !up;
+        let lost = core::mem::replace(&mut self.carrier, up) && !up;
         if lost && !self.reachable {
             // A cable that flaps faster than a witness comes back is no better than one that flaps slowly.
             self.note_loss(now);

@@ -13,21 +13,21 @@ use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
 use super::cards::Cards;
 use super::said::Said;
-use crate::core::event::{Event as Noted, Kind, Level};
-use crate::core::heartbeat::Heartbeat;
-use crate::core::id::{LinkId, Name};
-use crate::core::io::{Answer, EchoKind, Input, Output, Record, ServiceReport};
-use crate::core::time::{Mono, Span};
-use crate::core::view::View;
-use crate::host::clock;
-use crate::host::echo::Echoes;
-use crate::host::gate::{GateThread, Orders};
-use crate::host::interfaces::Told;
-use crate::host::public::{PublicEvent, PublicSide, SendError};
-use crate::journal::Recorded;
 use crate::log::ReopenHandle;
-use crate::service::ServiceManager;
-use crate::wire::{MOST_IN_ECHO, MTU, Path};
+use twinbeat_core::event::{Event as Noted, Kind, Level};
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::{LinkId, Name};
+use twinbeat_core::io::{Answer, EchoKind, Input, Output, Record, ServiceReport};
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::view::View;
+use twinbeat_host::clock;
+use twinbeat_host::echo::Echoes;
+use twinbeat_host::gate::{GateThread, Orders};
+use twinbeat_host::interfaces::Told;
+use twinbeat_host::public::{PublicEvent, PublicSide, SendError};
+use twinbeat_journal::Recorded;
+use twinbeat_service::ServiceManager;
+use twinbeat_wire::{MOST_IN_ECHO, MTU, Path};
 
 /// How a link is sent on.
 pub enum Way {

@@ -4,10 +4,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use crate::core::id::{Attempt, GroupId};
-use crate::core::io::{AddressOrder, Input};
-use crate::host::realtime::Scheduling;
-use crate::host::vip::{Vip, VipWatch, Vips};
+use twinbeat_config::Scheduling;
+use twinbeat_core::id::{Attempt, GroupId};
+use twinbeat_core::io::{AddressOrder, Input};
+use twinbeat_host::realtime::this_thread;
+use twinbeat_host::vip::{Vip, VipWatch, Vips};
 
 /// The queue.
 pub struct AddressOrders {
@@ -47,7 +48,7 @@ impl AddressOrders {
         })?;
         let (orders, inbox) = mpsc::channel::<(GroupId, Attempt, AddressOrder)>();
         std::thread::Builder::new().name("vip".into()).spawn(move || {
-            let _ = scheduling.this_thread();
+            let _ = this_thread(&scheduling);
             let _alive = alive;
             for (group, attempt, order) in inbox {
                 let place = usize::from(group.0);

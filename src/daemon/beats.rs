@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Event;
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{Incarnation, LinkId, Name};
-use crate::core::io::Input;
-use crate::host::clock;
-use crate::host::sockets::{BUFFER, LinkSocket, RecvEvent, Sent};
-use crate::wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, TAG, Vain};
+use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::id::{Incarnation, LinkId, Name};
+use twinbeat_core::io::Input;
+use twinbeat_host::clock;
+use twinbeat_host::sockets::{BUFFER, LinkSocket, RecvEvent, Sent};
+use twinbeat_wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, TAG, Vain};
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
@@ -236,10 +236,10 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::core::heartbeat::VERSION;
-    use crate::core::id::NodeId;
-    use crate::core::time::Span;
-    use crate::wire::Pair;
+    use twinbeat_core::heartbeat::VERSION;
+    use twinbeat_core::id::NodeId;
+    use twinbeat_core::time::Span;
+    use twinbeat_wire::Pair;
 
     fn beat(incarnation: u64, number: u64) -> Heartbeat {
         Heartbeat {
@@ -265,7 +265,7 @@ mod tests {
         let keys = [SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32])];
         let pair = |me| Pair { cluster: "c", nodes: ["a", "b"], me: NodeId(me) };
         let signer = Signer::new(&pair(0), &keys[0], &keys[1].verifying_key()).unwrap();
-        (signer, Inbox::new(Opener::new(&pair(1), &keys[1], &keys[0].verifying_key(), crate::wire::Names::default()).unwrap()))
+        (signer, Inbox::new(Opener::new(&pair(1), &keys[1], &keys[0].verifying_key(), twinbeat_wire::Names::default()).unwrap()))
     }
 
     #[test]
@@ -297,9 +297,9 @@ mod tests {
             let old = signer.sign(&beat(5, number)).unwrap();
             inbox.open(&lan, &signer.seal(&old, &lan));
         }
-        let refill = clock::now().since(began).0 / crate::wire::VAIN_EVERY.0 + 1;
+        let refill = clock::now().since(began).0 / twinbeat_wire::VAIN_EVERY.0 + 1;
         let spent = inbox.opener.tally().verifications - before;
-        assert!(spent <= u64::from(crate::wire::VAIN_BURST) + refill, "{spent} in {refill} refills");
+        assert!(spent <= u64::from(twinbeat_wire::VAIN_BURST) + refill, "{spent} in {refill} refills");
         let next = signer.sign(&beat(6, 2)).unwrap();
         assert!(inbox.open(&cable, &signer.seal(&next, &cable)).is_some());
     }

@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::core::view::{BondView, SlaveView, View};
-use crate::host::bond::{Bond, Bonds};
+use twinbeat_core::view::{BondView, SlaveView, View};
+use twinbeat_host::bond::{Bond, Bonds};
 
 /// What the bonds were last seen to be, by link; empty where they cannot be watched.
 #[derive(Clone, Default, Debug)]
@@ -67,7 +67,7 @@ impl BondBoard {
 }
 
 fn shown(bond: &Bond) -> BondView {
-    let slave = |s: &crate::host::bond::Slave| SlaveView {
+    let slave = |s: &twinbeat_host::bond::Slave| SlaveView {
         name: s.name.clone(),
         up: s.up(),
         mii: s.mii.clone(),

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::core::view::{LinkView, WitnessView};
-use crate::host::bond::Slave;
+use twinbeat_core::view::{LinkView, WitnessView};
+use twinbeat_host::bond::Slave;
 
 fn bond(eth1: &str, eth2: &str, active: &str) -> Bond {
     let slave = |name: &str, mii: &str| Slave {

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::beats::Slot;
-use crate::core::id::{LinkId, Mac};
-use crate::core::io::{Input, InterfaceState};
-use crate::core::time::{Mono, Span};
-use crate::host::interfaces::{Seen, Watcher};
+use twinbeat_core::id::{LinkId, Mac};
+use twinbeat_core::io::{Input, InterfaceState};
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_host::interfaces::{Seen, Watcher};
 
 /// What is known of this machine's interfaces.
 pub struct Cards {

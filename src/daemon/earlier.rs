@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::config::Config;
-use crate::core::io::Record;
-use crate::host::gate;
+use twinbeat_config::Config;
+use twinbeat_core::io::Record;
+use twinbeat_host::gate;
 
 /// The record with the names that this life's file knows: a group that the last one did not know stands there without its name.
 pub(super) fn record_here(config: &Config, record: &Record) -> Record {

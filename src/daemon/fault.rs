@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{Options, state};
-use crate::cli::check::which_node;
-use crate::config::Config;
-use crate::control::dirs::writable_by_others;
+use crate::which_node;
+use twinbeat_config::Config;
+use twinbeat_host::dirs::writable_by_others;
 
 /// What keeps a daemon from starting until somebody mends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actuators::Actuators;
-use crate::core::view::{GroupView, ServiceView, View};
-use crate::service::{NamedState, State};
+use twinbeat_core::view::{GroupView, ServiceView, View};
+use twinbeat_service::{NamedState, State};
 
 /// An init system that is slower is not waited for: somebody looks.
 const PATIENCE: Duration = Duration::from_millis(800);

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crate::core::io::Input;
-use crate::core::time::{Mono, Span};
-use crate::host::clock;
+use twinbeat_core::io::Input;
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_host::clock;
 
 /// The same words count again after this: shorter than what the core takes for one event (a delivery).
 const AGAIN: Span = Span::millis(20);
@@ -37,7 +37,7 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::id::{GroupId, Mac};
+    use twinbeat_core::id::{GroupId, Mac};
 
     #[test]
     fn a_flood_of_words_is_told_a_bounded_number_of_times_and_new_words_after_it_at_once() {

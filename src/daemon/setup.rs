@@ -18,24 +18,24 @@ use super::earlier::{record_here, remove_old_tables};
 use super::said::Said;
 use super::state::{self, StateFile};
 use super::{Event, Fault, Options};
-use crate::config::{Config, GroupConfig, NodeConfig, ServiceKind};
-use crate::control;
-use crate::control::protocol::{Request, Response};
-use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::io::{Answer, Command, GateReport, Input, InterfaceState, Start};
-use crate::core::node::Node;
-use crate::core::time::Mono;
-use crate::host::clock;
-use crate::host::echo::{EchoConfig, EchoReply, Echoes};
-use crate::host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
-use crate::host::interfaces::{Told, Watcher};
-use crate::host::public::{PublicConfig, PublicSide};
-use crate::host::realtime;
-use crate::host::vip;
-use crate::journal::{self, Recorded};
 use crate::log;
-use crate::service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
-use crate::wire::{Opener, Pair, Path, Signer};
+use twinbeat_config::{Config, GroupConfig, NodeConfig, ServiceKind};
+use twinbeat_control as control;
+use twinbeat_control::protocol::{Request, Response};
+use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
+use twinbeat_core::io::{Answer, Command, GateReport, Input, InterfaceState, Start};
+use twinbeat_core::node::Node;
+use twinbeat_core::time::Mono;
+use twinbeat_host::clock;
+use twinbeat_host::echo::{EchoConfig, EchoReply, Echoes};
+use twinbeat_host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
+use twinbeat_host::interfaces::{Told, Watcher};
+use twinbeat_host::public::{PublicConfig, PublicSide};
+use twinbeat_host::realtime;
+use twinbeat_host::vip;
+use twinbeat_journal::{self as journal, Recorded};
+use twinbeat_service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
+use twinbeat_wire::{Opener, Pair, Path, Signer};
 
 /// Makes the node and everything that acts for it, gives the node its start and carries out what it says to that: the first
 /// heartbeat goes out here. Where an earlier life left a gate open its lease is running, and nothing is waited for that can
@@ -46,7 +46,7 @@ pub async fn all(
     events: UnboundedSender<Event>,
     began: Mono,
 ) -> anyhow::Result<(Recorded, Actuators)> {
-    let me = crate::cli::check::which_node(config, options.node.as_deref()).context(Fault::Config)?;
+    let me = crate::which_node(config, options.node.as_deref()).context(Fault::Config)?;
     let name = config.nodes[me.index()].name.to_string();
     let logs = log::init(&log_settings(config)).context("the log cannot be set up").context(Fault::Config)?;
     let key = config.private_key(me).context(Fault::Config)?;
@@ -344,7 +344,7 @@ fn services(
 }
 
 fn specs(group: &GroupConfig) -> Vec<ServiceSpec> {
-    let spec = |s: &crate::config::ServiceConfig| ServiceSpec {
+    let spec = |s: &twinbeat_config::ServiceConfig| ServiceSpec {
         kind: match &s.kind {
             ServiceKind::Systemd(unit) => Kind::Systemd(unit.to_string()),
             ServiceKind::Process(argv) => Kind::Process(argv.clone()),
@@ -358,7 +358,7 @@ fn specs(group: &GroupConfig) -> Vec<ServiceSpec> {
 }
 
 fn vip_groups(config: &Config, node: &NodeConfig) -> Vec<Vec<vip::Vip>> {
-    let one = |v: &crate::config::VipConfig| {
+    let one = |v: &twinbeat_config::VipConfig| {
         let interface = node.links.get(usize::from(v.link.0)).map_or_else(String::new, |l| l.interface.to_string());
         vip::Vip { address: v.address, prefix: v.prefix, label: v.label_on(&interface), interface }
     };
@@ -381,7 +381,7 @@ fn links(config: &Config, me: NodeId, inbox: &Rc<RefCell<Inbox>>, events: &Unbou
         all.push((Path::Link(own.name.clone()), Way::Socket(slot)));
     }
     if config.relay_link().is_some() {
-        all.push((Path::Link(Name::from(crate::config::RELAY)), Way::Relay));
+        all.push((Path::Link(Name::from(twinbeat_config::RELAY)), Way::Relay));
     }
     all
 }
@@ -426,7 +426,7 @@ fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoe
     let timeout = Duration::from_nanos(config.timing.delivery.0).max(Duration::from_millis(20)) * 2;
     let events = events.clone();
     let reply = move |reply: EchoReply| {
-        let kind = crate::core::io::EchoKind::Own;
+        let kind = twinbeat_core::io::EchoKind::Own;
         let _ = events.send(Event::Input(Input::EchoReply { witness: reply.witness, kind, number: reply.number }));
     };
     let mut echoes =
@@ -462,5 +462,5 @@ pub(super) fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {
 
 fn shutdown() -> Event {
     let (answer, _) = tokio::sync::oneshot::channel();
-    Event::Command(crate::core::io::Command::Shutdown, answer)
+    Event::Command(twinbeat_core::io::Command::Shutdown, answer)
 }

@@ -14,9 +14,9 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
-use crate::control::dirs;
-use crate::core::id::Incarnation;
-use crate::core::io::{Input, Record};
+use twinbeat_core::id::Incarnation;
+use twinbeat_core::io::{Input, Record};
+use twinbeat_host::dirs;
 
 /// The size of each place: written whole each time, so that no block has to be allocated when it matters.
 const SIZE: usize = 16 * 1024;
@@ -269,9 +269,9 @@ pub fn writer(mut file: StateFile, report: impl Fn(Input) + Send + 'static) -> i
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::core::id::Epoch;
-    use crate::core::io::{GroupRecord, StandbyHold};
-    use crate::core::time::Span;
+    use twinbeat_core::id::Epoch;
+    use twinbeat_core::io::{GroupRecord, StandbyHold};
+    use twinbeat_core::time::Span;
 
     fn record() -> Record {
         let group = GroupRecord {

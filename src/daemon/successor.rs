@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Event, Options, fault};
-use crate::core::io::Answer;
+use twinbeat_core::io::Answer;
 
 /// A restart that somebody asked for.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::core::time::Mono;
+use twinbeat_core::time::Mono;
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -107,9 +107,9 @@ impl Alarm {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::core::time::Span;
     use std::time::Duration;
     use tokio::time::timeout;
+    use twinbeat_core::time::Span;
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_alarm_rings_at_its_instant_and_not_before() {

@@ -21,7 +21,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::interfaces::{Seen, index_of};
-use crate::core::id::WitnessId;
+use twinbeat_core::id::WitnessId;
 
 /// Which echoes to send.
 #[derive(Clone, PartialEq, Eq, Debug)]

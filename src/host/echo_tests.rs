@@ -5,7 +5,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::host::public::lab::{Family, V4, V6, in_ns, lan};
+use crate::public::lab::{Family, V4, V6, in_ns, lan};
 
 fn config(family: Family, witnesses: &[&str]) -> EchoConfig {
     EchoConfig {

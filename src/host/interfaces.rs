@@ -23,9 +23,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::addresses::{self, Ear};
 use super::clock;
 use super::netlink::{Channel, Heard};
-use crate::core::id::Mac;
-use crate::core::io::InterfaceState;
-use crate::core::time::{Mono, Span};
+use twinbeat_core::id::Mac;
+use twinbeat_core::io::InterfaceState;
+use twinbeat_core::time::{Mono, Span};
 
 /// An interface. Made anew under the same name it has another index, and nothing that is bound to the old one works on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use super::*;
-use crate::host::test_net::{Netns, pair};
+use crate::test_net::{Netns, pair};
 
 fn watch(netns: &Netns) -> (Watcher, Receiver<Told>, Arc<Seen>) {
     let (report, told) = channel();

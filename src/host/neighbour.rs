@@ -13,7 +13,7 @@ use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 use pnet::util::MacAddr;
 
-use crate::core::id::Mac;
+use twinbeat_core::id::Mac;
 
 /// Everybody on the link.
 pub const BROADCAST: Mac = Mac([0xff; 6]);

@@ -8,7 +8,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 
 use super::netlink::Channel;
-use crate::core::id::Mac;
+use twinbeat_core::id::Mac;
 
 /// The permanent entries of an interface.
 ///

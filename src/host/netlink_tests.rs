@@ -80,7 +80,7 @@ fn what_the_kernel_says_of_rules_and_elements_is_still_read() {
 #[test]
 fn a_dump_that_something_was_changed_under_is_known_and_asked_for_again() {
     use netlink_packet_route::address::AddressMessage;
-    let Some(netns) = crate::host::test_net::Netns::new() else { return };
+    let Some(netns) = crate::test_net::Netns::new() else { return };
     let file = std::env::temp_dir().join(&netns.name);
     let many: String = (0..1200).map(|n| format!("addr add 10.78.{}.{}/32 dev lo\n", n / 200, n % 200 + 1)).collect();
     std::fs::write(&file, many).unwrap();

@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::interfaces::index_of;
-use crate::core::id::Mac;
+use twinbeat_core::id::Mac;
 
 /// The mark (`SO_MARK`) on every frame that the daemon itself makes ("tb"): the gate of an earlier version let only such frames out.
 pub const DAEMON_MARK: u32 = 0x7462;

@@ -17,11 +17,11 @@ use pnet::util::checksum;
 
 use super::neighbour::{Icmpv6, ethernet, icmpv6, mac, parse_icmpv6};
 use super::packet::ECHO_MAGIC;
-use crate::core::id::{GroupId, Mac, NodeId};
-use crate::core::io::EchoKind;
+use twinbeat_core::id::{GroupId, Mac, NodeId};
+use twinbeat_core::io::EchoKind;
 
 /// The longest heartbeat frame that goes into an echo: with IPv6 it fits into the smallest MTU.
-pub const FRAME_MAX: usize = crate::wire::MOST_IN_ECHO;
+pub const FRAME_MAX: usize = twinbeat_wire::MOST_IN_ECHO;
 
 /// What an echo's payload says about itself, before the heartbeat frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -265,7 +265,7 @@ const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const ICMP_HEADER: usize = 8;
 const TAG_LENGTH: usize = 24;
-const _: () = assert!(IPV6_HEADER + ICMP_HEADER + TAG_LENGTH + FRAME_MAX == crate::wire::MTU);
+const _: () = assert!(IPV6_HEADER + ICMP_HEADER + TAG_LENGTH + FRAME_MAX == twinbeat_wire::MTU);
 const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REQUEST_V4: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
@@ -318,7 +318,7 @@ mod tests {
             let purpose = Purpose::read([purpose, if purpose >= 4 { 0 } else { group }]).unwrap();
             let tag = Tag { purpose, sender: NodeId(sender), life, number };
             let sent = request(&route, &tag, &frame).unwrap();
-            prop_assert!(sent.len() <= 14 + crate::wire::MTU, "fits the smallest MTU");
+            prop_assert!(sent.len() <= 14 + twinbeat_wire::MTU, "fits the smallest MTU");
             prop_assert_eq!(parse_reply(&sent), None, "a request is no reply");
             let mut back = echoed(sent);
             back.resize(back.len() + padding, 0);

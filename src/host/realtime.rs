@@ -10,76 +10,26 @@ use std::sync::OnceLock;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::unistd::Pid;
+use twinbeat_config::{Policy, Scheduling};
 
-/// A policy of sched(7), with what it is graded by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Policy {
-    /// SCHED_OTHER with a nice value, -20 to 0.
-    Other {
-        /// -20 is served best.
-        nice: i8,
-    },
-    /// SCHED_RR with a priority, 1 to 99.
-    RoundRobin {
-        /// 1 is above everything ordinary and below the kernel's own threads.
-        priority: u8,
-    },
-    /// SCHED_FIFO with a priority, 1 to 99.
-    Fifo {
-        /// As above.
-        priority: u8,
-    },
-}
-
-/// How the threads that decide and that carry decisions out are scheduled.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Scheduling {
-    /// Before whom.
-    pub policy: Policy,
-    /// On which CPUs, by their numbers; none: on all that the daemon was started with.
-    pub cpus: Option<Vec<u16>>,
-}
-
-/// The most that a CPU's number can be (CPU_SETSIZE).
-pub const MOST_CPU: u16 = 1023;
-
-impl Default for Scheduling {
-    /// Why not realtime: docs/PERFORMANCE.md, "A busy machine".
-    fn default() -> Scheduling {
-        Scheduling { policy: Policy::Other { nice: -20 }, cpus: None }
-    }
-}
-
-impl std::fmt::Display for Policy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Policy::Other { nice } => write!(f, "nice {nice}"),
-            Policy::RoundRobin { priority } => write!(f, "realtime priority {priority} (SCHED_RR)"),
-            Policy::Fifo { priority } => write!(f, "realtime priority {priority} (SCHED_FIFO)"),
-        }
-    }
-}
-
-impl Scheduling {
-    /// Schedules the calling thread so.
-    ///
-    /// # Errors
-    /// The kernel's refusal, of the policy or of the CPUs: a refused policy leaves the thread's as it was, and the CPUs are set anyway.
-    pub fn this_thread(&self) -> io::Result<()> {
-        let chosen = match self.policy {
-            Policy::Other { nice } => policy(libc::SCHED_OTHER, 0).and_then(|()| {
-                // On Linux a nice value is a thread's, and 0 names the calling one (setpriority(2), "C library/kernel differences").
-                rustix::process::setpriority_process(None, nice.into()).map_err(io::Error::from)
-            }),
-            Policy::RoundRobin { priority } => policy(libc::SCHED_RR, priority),
-            Policy::Fifo { priority } => policy(libc::SCHED_FIFO, priority),
-        };
-        let placed = match &self.cpus {
-            Some(cpus) => on(cpus.iter().map(|cpu| usize::from(*cpu))),
-            None => Ok(()),
-        };
-        chosen.and(placed)
-    }
+/// Schedules the calling thread so.
+///
+/// # Errors
+/// The kernel's refusal, of the policy or of the CPUs: a refused policy leaves the thread's as it was, and the CPUs are set anyway.
+pub fn this_thread(scheduling: &Scheduling) -> io::Result<()> {
+    let chosen = match scheduling.policy {
+        Policy::Other { nice } => policy(libc::SCHED_OTHER, 0).and_then(|()| {
+            // On Linux a nice value is a thread's, and 0 names the calling one (setpriority(2), "C library/kernel differences").
+            rustix::process::setpriority_process(None, nice.into()).map_err(io::Error::from)
+        }),
+        Policy::RoundRobin { priority } => policy(libc::SCHED_RR, priority),
+        Policy::Fifo { priority } => policy(libc::SCHED_FIFO, priority),
+    };
+    let placed = match &scheduling.cpus {
+        Some(cpus) => on(cpus.iter().map(|cpu| usize::from(*cpu))),
+        None => Ok(()),
+    };
+    chosen.and(placed)
 }
 
 fn policy(policy: libc::c_int, priority: u8) -> io::Result<()> {
@@ -112,7 +62,7 @@ pub fn give_cpus_back() {
 /// Schedules this thread, and locks the memory where that is wanted; what is refused is said, and done without.
 pub fn take_up(scheduling: &Scheduling, lock: bool) {
     let busy = "on a busy machine the daemon may come late (CAP_SYS_NICE; [realtime])";
-    let late = scheduling.this_thread().err().map(|error| (scheduling.policy.to_string(), error, busy));
+    let late = this_thread(scheduling).err().map(|error| (scheduling.policy.to_string(), error, busy));
     let swapped = "what was swapped out may take seconds to come back (CAP_IPC_LOCK)";
     let swapped = lock.then(lock_memory).and_then(Result::err).map(|error| ("locked memory".to_owned(), error, swapped));
     for (what, error, cost) in late.into_iter().chain(swapped) {
@@ -151,7 +101,7 @@ mod tests {
         for (policy, wanted) in policies.into_iter().zip([(0, -20, 0), (2, 0, 3), (1, 0, 4)]) {
             let own = std::thread::spawn(move || {
                 let scheduling = Scheduling { policy, cpus: Some(vec![0]) };
-                if let Err(refused) = scheduling.this_thread() {
+                if let Err(refused) = this_thread(&scheduling) {
                     return println!("SKIPPED: {policy}: {refused}");
                 }
                 let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();

@@ -46,14 +46,15 @@ pub fn own_session(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::realtime::{Policy, Scheduling};
+    use crate::realtime::this_thread;
+    use twinbeat_config::{Policy, Scheduling};
 
     #[test]
     fn a_child_has_nothing_of_what_is_the_daemons_alone() {
         // A thread of its own, whose scheduling ends with it.
         let said = std::thread::spawn(|| {
             let cpus = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-            let _ = Scheduling { policy: Policy::Other { nice: -20 }, cpus: Some(vec![0]) }.this_thread();
+            let _ = this_thread(&Scheduling { policy: Policy::Other { nice: -20 }, cpus: Some(vec![0]) });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let mut command = Command::new("sh");
             command.args(["-c", "env; cat /proc/self/status /proc/self/oom_score_adj; cut -d' ' -f19 /proc/self/stat"]);

@@ -16,7 +16,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::interfaces::index_of;
-use crate::wire::{Budget, MAX_FRAME};
+use twinbeat_wire::{Budget, MAX_FRAME};
 
 /// A buffer of this size shows whether a datagram is longer than a frame may be.
 pub const BUFFER: usize = MAX_FRAME + 1;

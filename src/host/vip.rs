@@ -15,9 +15,9 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::{Channel, Heard};
-use crate::core::io::{AddressOrder, AddressReport};
-use crate::core::time::Span;
-use crate::host::clock::now;
+use crate::clock::now;
+use twinbeat_core::io::{AddressOrder, AddressReport};
+use twinbeat_core::time::Span;
 
 /// One virtual address.
 #[derive(Clone, PartialEq, Eq, Debug)]

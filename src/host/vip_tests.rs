@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::host::test_net::Netns;
+use crate::test_net::Netns;
 
 fn world() -> Option<(Netns, Vips, Vec<Vec<Vip>>)> {
     let netns = Netns::new()?;

@@ -10,13 +10,13 @@ use super::file::{Begins, File, Head};
 use super::line::{Coder, Line};
 use super::replay::{Nobody, play};
 use super::tests::lives;
-use super::whatif::what_if;
-use crate::core::io::Output;
-use crate::core::node::Node;
-use crate::core::time::Span;
-use crate::sim::act::Act;
-use crate::sim::clock::Moment;
-use crate::sim::rng::Rng;
+use twinbeat_core::io::Output;
+use twinbeat_core::node::Node;
+use twinbeat_core::time::Span;
+use twinbeat_sim::act::Act;
+use twinbeat_sim::clock::Moment;
+use twinbeat_sim::rng::Rng;
+use twinbeat_whatif::what_if;
 
 fn inputs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("netns-tests/inputs/journal")

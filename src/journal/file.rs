@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
-use crate::core::id::Name;
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::Mono;
-use crate::log::Stamp;
-use crate::plain::plain;
+use twinbeat_core::id::Name;
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::Mono;
+use twinbeat_say::Stamp;
+use twinbeat_say::plain;
 
 /// The first line: all that is needed to replay the others.
 #[derive(Clone, Debug, Serialize, Deserialize)]

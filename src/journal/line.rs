@@ -23,11 +23,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::GroupId;
-use crate::core::io::{EchoKind, GateOrder, GateReport, Input, Output};
-use crate::core::time::{Mono, Span};
-use crate::plain::plain;
+use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{EchoKind, GateOrder, GateReport, Input, Output};
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_say::plain;
 
 /// What a line says.
 #[derive(Clone, PartialEq, Debug)]

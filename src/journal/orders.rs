@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::id::GroupId;
-use crate::core::io::{Input, Output};
-use crate::core::time::{Mono, Span};
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{Input, Output};
+use twinbeat_core::time::{Mono, Span};
 
 /// An order takes a millisecond or two, and tens of them on a busy machine.
 const LONG: Span = Span::millis(100);
@@ -58,7 +58,7 @@ const CAUSE: &str = "another nftables transaction was under way (`nft monitor` s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::io::{GateOrder, GateReport};
+    use twinbeat_core::io::{GateOrder, GateReport};
 
     const WEB: GroupId = GroupId(0);
 

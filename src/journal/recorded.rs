@@ -7,11 +7,11 @@ use super::file::{Begins, Head};
 use super::line::Coder;
 use super::queue::{Queue, ROOM, Taken};
 use super::writer;
-use crate::core::event::Level;
-use crate::core::io::{Input, Output};
-use crate::core::node::Node;
-use crate::core::time::Mono;
-use crate::core::view::View;
+use twinbeat_core::event::Level;
+use twinbeat_core::io::{Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::time::Mono;
+use twinbeat_core::view::View;
 
 /// How long the end of the process waits for the last lines.
 const LAST: Duration = Duration::from_secs(1);

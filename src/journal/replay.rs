@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::file::{Begins, Fault, File, Head};
 use super::line::{Coder, Line};
-use crate::core::io::{Input, Output};
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::Mono;
-use crate::log::Stamp;
+use twinbeat_core::io::{Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::Mono;
+use twinbeat_say::Stamp;
 
 /// Who looks on while a journal is played.
 pub trait Watch {

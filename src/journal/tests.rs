@@ -9,14 +9,14 @@ use super::line::{Coder, Line};
 use super::queue::{Queue, ROOM};
 use super::recorded::Recorded;
 use super::replay::{Difference, Nobody, Played, Trouble, play};
-use crate::core::io::{Input, Output};
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::{Mono, Span};
-use crate::sim::clock::Moment;
-use crate::sim::machine::Brain;
-use crate::sim::pair::Builder;
-use crate::sim::world::World;
+use twinbeat_core::io::{Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_sim::clock::Moment;
+use twinbeat_sim::machine::Brain;
+use twinbeat_sim::pair::Builder;
+use twinbeat_sim::world::World;
 
 /// What the daemon of a simulated machine writes: all of its inputs and settings, to be recorded afterwards as the daemon would.
 type Tape = Vec<(Mono, Input)>;
@@ -62,7 +62,7 @@ pub fn lives(until: Span, act: impl FnOnce(&mut World)) -> Vec<(Settings, Mono, 
 
 /// A start of both, then master1 loses power for a while in the third minute.
 pub fn story(world: &mut World) {
-    use crate::sim::act::Act;
+    use twinbeat_sim::act::Act;
     world.apply(&Act::Start(0));
     world.apply(&Act::Start(1));
     world.run_until(Moment(Span::secs(150).0));
@@ -277,8 +277,8 @@ fn why_tells_a_claim_with_its_evidence_and_what_was_missing_on_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let lives = lives(Span::secs(240), |world| {
         story(world);
-        let takeover = crate::core::io::Command::Takeover { group: None };
-        world.apply(&crate::sim::act::Act::Command(1, takeover));
+        let takeover = twinbeat_core::io::Command::Takeover { group: None };
+        world.apply(&twinbeat_sim::act::Act::Command(1, takeover));
     });
     record(dir.path(), 64 << 20, &lives[1]);
     let told = super::why::explain(&files(dir.path()), 50).unwrap_or_else(|trouble| panic!("{trouble}"));
@@ -303,7 +303,7 @@ fn why_tells_a_claim_with_its_evidence_and_what_was_missing_on_the_way() {
 
 /// What would have been, for the standby of the story.
 fn what_if(dir: &Path, set: &str) -> String {
-    let told = super::whatif::what_if(&files(dir), &[set.to_string()]).unwrap_or_else(|error| panic!("{error}"));
+    let told = twinbeat_whatif::what_if(&files(dir), &[set.to_string()]).unwrap_or_else(|error| panic!("{error}"));
     println!("{told}");
     told
 }
@@ -340,9 +340,9 @@ mod any {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::heartbeat::*;
-    use crate::core::id::*;
-    use crate::core::io::*;
+    use twinbeat_core::heartbeat::*;
+    use twinbeat_core::id::*;
+    use twinbeat_core::io::*;
 
     fn span() -> impl Strategy<Value = Span> {
         (0u64..u64::MAX).prop_map(Span)

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use super::file::{File, Head};
 use super::orders::Orders;
 use super::replay::{Player, Trouble, Watch};
-use crate::core::event::{Event, Kind, Level};
-use crate::core::id::GroupId;
-use crate::core::io::{Answer, Command, Input, Output};
-use crate::core::node::Node;
-use crate::core::time::{Mono, Span};
-use crate::core::view::{GroupView, LinkView, View};
-use crate::log::Stamp;
+use twinbeat_core::event::{Event, Kind, Level};
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{Answer, Command, Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::view::{GroupView, LinkView, View};
+use twinbeat_say::Stamp;
 
 /// What happened this long before a decision belongs to it.
 const BEFORE: Span = Span::secs(30);

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::runner::Cancel;
 use super::unit::{Env, Failure, Unit};
 use super::{GroupServices, NamedState, Report, State};
-use crate::core::id::{Attempt, GroupId};
-use crate::core::io::{ServiceOrder, ServiceReport};
+use twinbeat_core::id::{Attempt, GroupId};
+use twinbeat_core::io::{ServiceOrder, ServiceReport};
 
 /// The handle to a group's services. Dropping it ends the manager, never a service.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl ServiceManager {
     /// made or the thread not be started.
     pub fn spawn(group: GroupServices, reports: mpsc::UnboundedSender<Report>) -> io::Result<ServiceManager> {
         let dir = group.state_dir.join("services");
-        crate::control::dirs::closed(&dir)?;
+        twinbeat_host::dirs::closed(&dir)?;
         let (letters, inbox) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("svc-{}", group.name)).spawn(move || {
@@ -68,7 +68,7 @@ impl ServiceManager {
         self.ask().await.unwrap_or_default()
     }
 
-    /// For [`Start::running`](crate::core::io::Start::running): whether any service of the group runs. What cannot be found out
+    /// For [`Start::running`](twinbeat_core::io::Start::running): whether any service of the group runs. What cannot be found out
     /// counts as running, so that the core has it stopped before it relies on it.
     pub async fn running(&self) -> bool {
         let states = self.state().await;

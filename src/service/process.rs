@@ -19,7 +19,7 @@ use super::output::Writer;
 use super::record::Record;
 use super::runner::Cancel;
 use super::unit::{Env, Failure};
-use crate::host::session::own_session;
+use twinbeat_host::session::own_session;
 
 /// A program that is started, watched and stopped here.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::output::Writer;
-use crate::host::session::own_session;
+use twinbeat_host::session::own_session;
 
 /// How a command ended.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 
 use super::record::Record;
 use super::*;
-use crate::core::id::Epoch;
-use crate::core::io::ServiceOrder::{self, Start, Stop, StopCold, Warm};
+use twinbeat_core::id::Epoch;
+use twinbeat_core::io::ServiceOrder::{self, Start, Stop, StopCold, Warm};
 
 /// One group with its directory; its processes are killed at the end.
 struct Bench {

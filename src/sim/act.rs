@@ -8,12 +8,12 @@ use super::machine::{Power, Process};
 use super::network::{Path, Station};
 use super::record::Lane;
 use super::world::{Event, Frame, World};
-use crate::core::broken::{Broken, broken};
-use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
-use crate::core::id::{Epoch, Mac};
-use crate::core::io::{Command, GateReport, Input, Record};
-use crate::core::settings::Settings;
-use crate::core::time::Span;
+use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
+use twinbeat_core::id::{Epoch, Mac};
+use twinbeat_core::io::{Command, GateReport, Input, Record};
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::Span;
 
 /// Directions on links that a step is about.
 pub type Ways = Vec<(usize, Station, Station)>;
@@ -318,7 +318,7 @@ impl World {
         let known = self.machines[node].in_force.groups.len();
         self.check.forgot_groups(node, known);
         let (life, disk) = (self.machines[node].life_number(), &self.machines[node].disk.record.groups);
-        self.check.began(node, life, |group| disk.get(group).map_or(crate::core::id::Epoch(0), |group| group.epoch));
+        self.check.began(node, life, |group| disk.get(group).map_or(twinbeat_core::id::Epoch(0), |group| group.epoch));
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }
@@ -329,7 +329,7 @@ impl World {
             && usize::from(group.0) >= self.machines[node].in_force.groups.len()
         {
             // As the daemon answers before its decision hears of it.
-            let answer = crate::core::io::Answer::Refused("no such group".into());
+            let answer = twinbeat_core::io::Answer::Refused("no such group".into());
             return self.record.answer(self.now, node, self.commands, &answer);
         }
         let input = Input::Command { id: self.commands, command };
@@ -427,7 +427,8 @@ impl World {
         let service = &mut self.machines[node].services[group];
         if service.die() {
             service.failed = Some(self.now);
-            let report = crate::core::io::ServiceReport::Died { service: "service".into(), reason: "killed by signal 11".into() };
+            let report =
+                twinbeat_core::io::ServiceReport::Died { service: "service".into(), reason: "killed by signal 11".into() };
             let input = Input::Services { group: super::pair::group_id(group), attempt: service.attempt, report };
             self.queue.push(self.now + Span::millis(3), Event::Deliver(node, None, input));
         }

@@ -8,7 +8,7 @@ use super::rng::Rng;
 use super::schedule::{pair_of, some_command, some_link, told};
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// The stream of this generator; the wild one's begin at 1000.
 const STREAM: u64 = 5000;
@@ -470,7 +470,7 @@ mod tests {
 
     use super::super::script::Story;
     use super::*;
-    use crate::sim::pair::Builtin;
+    use crate::pair::Builtin;
 
     #[test]
     fn every_calm_story_fits_its_pair_and_its_file() {

@@ -4,11 +4,11 @@ use super::clock::Moment;
 use super::need::Need;
 use super::pair::Pair;
 use super::world::World;
-use crate::core::event::{Event, Kind, Level};
-use crate::core::heartbeat::{BeatRole, Grant, Heartbeat, Intent};
-use crate::core::id::{Epoch, Incarnation};
-use crate::core::settings::Timing;
-use crate::core::time::Span;
+use twinbeat_core::event::{Event, Kind, Level};
+use twinbeat_core::heartbeat::{BeatRole, Grant, Heartbeat, Intent};
+use twinbeat_core::id::{Epoch, Incarnation};
+use twinbeat_core::settings::Timing;
+use twinbeat_core::time::Span;
 
 /// What kind of promise was broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

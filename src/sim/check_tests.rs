@@ -8,12 +8,12 @@ use super::check::Promise;
 use super::machine::{Brain, Maker, real};
 use super::pair::Builtin;
 use super::script::{Outcome, Story};
-use crate::core::heartbeat::{BeatRole, Grant};
-use crate::core::id::{Attempt, Epoch, Incarnation};
-use crate::core::io::{Command, Input, Output};
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::{Mono, Span};
+use twinbeat_core::heartbeat::{BeatRole, Grant};
+use twinbeat_core::id::{Attempt, Epoch, Incarnation};
+use twinbeat_core::io::{Command, Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::{Mono, Span};
 
 fn run(steps: &str, until: &str, maker: Maker) -> Outcome {
     let text = format!(

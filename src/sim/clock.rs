@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
-use crate::core::time::{Mono, Span};
+use twinbeat_core::time::{Mono, Span};
 
 /// An instant of the world: nanoseconds since the scenario's start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]

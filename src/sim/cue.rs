@@ -8,10 +8,10 @@ use super::clock::Moment;
 use super::pair::Pair;
 use super::step::Dur;
 use super::world::World;
-use crate::core::heartbeat::Heartbeat;
-use crate::core::id::Attempt;
-use crate::core::io::Output;
-use crate::core::time::Span;
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::Attempt;
+use twinbeat_core::io::Output;
+use twinbeat_core::time::Span;
 
 macro_rules! events {
     ($(#[doc = $doc:literal] $name:ident = $text:literal),* $(,)?) => {
@@ -245,7 +245,7 @@ impl World {
             Output::Write { group, .. } => self.did(node, Some(usize::from(group.0)), Does::Writes, String::new),
             Output::Announce { group } => self.did(node, Some(usize::from(group.0)), Does::Announces, String::new),
             Output::Note(event) => {
-                use crate::core::event::Kind;
+                use twinbeat_core::event::Kind;
                 let group = event.group.as_ref().and_then(|name| self.pair.group(name));
                 match event.kind {
                     Kind::Owner(..) => self.did(node, group, Does::Serves, String::new),

@@ -14,7 +14,7 @@ use super::pair_file;
 use super::schedule::{Style, draw_as};
 use super::script::{ConfigRef, Scenario, Story};
 use super::step::{Dur, Entry, Step};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// A story in which a promise was broken.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::pair::{Pair, Pairs};
-use crate::config::Config;
+use twinbeat_config::Config;
 
 /// Pairs from files, relative to the scenario's folder.
 pub struct Files;

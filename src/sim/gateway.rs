@@ -1,7 +1,7 @@
 //! A witness: one machine with one neighbour table. The last writer wins; entries age and are probed by unicast, as Linux does it.
 
 use super::clock::Moment;
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// From the first use of a stale entry to its first unicast probe (measured: 5.1 s).
 pub const DELAY: Span = Span::millis(5_100);

@@ -1,8 +1,8 @@
 //! A machine's kernel as far as the rules use it: a gate and addresses for each group. It lives on while the daemon hangs.
 
-use crate::core::broken::{Broken, broken};
-use crate::core::io::{AddressOrder, AddressReport, GateOrder, GateReport};
-use crate::core::time::{Mono, Span};
+use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::io::{AddressOrder, AddressReport, GateOrder, GateReport};
+use twinbeat_core::time::{Mono, Span};
 
 /// One group's gate and addresses.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,9 +5,9 @@ use super::machine::{Power, Process};
 use super::network::station;
 use super::pair::group_id;
 use super::world::{Beat, Event, Frame, World, mac};
-use crate::core::id::LinkId;
-use crate::core::io::{EchoKind, Input};
-use crate::core::time::Span;
+use twinbeat_core::id::LinkId;
+use twinbeat_core::io::{EchoKind, Input};
+use twinbeat_core::time::Span;
 
 impl World {
     /// An ARP probe reaches a node; its kernel answers or does not.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::clock::Moment;
 use super::record::{Lane as Track, Recorder, Stretch};
 use super::script::{Outcome, Story};
-use crate::core::time::Span;
-use crate::picture::{At, Bar, Lane, Mark, Picture, Section, Tone, Verdict};
+use twinbeat_core::time::Span;
+use twinbeat_picture::{At, Bar, Lane, Mark, Picture, Section, Tone, Verdict};
 
 /// The picture of a finished run.
 pub fn picture(story: &Story, outcome: &Outcome) -> Picture {

@@ -7,13 +7,13 @@ use super::kernel::Kernel;
 use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{Epoch, Incarnation, Name};
-use crate::core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::{Mono, Span};
-use crate::core::view::View;
+use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::id::{Epoch, Incarnation, Name};
+use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::view::View;
 
 /// What decides on a machine: the real [`Node`], or a fake in a test of the world itself.
 pub trait Brain {
@@ -279,7 +279,7 @@ impl Machine {
 
     /// What the daemon is told of a link's interface.
     pub fn link_input(&self, link: usize) -> Input {
-        Input::Link { link: crate::core::id::LinkId(link as u8), state: self.state_of(link) }
+        Input::Link { link: twinbeat_core::id::LinkId(link as u8), state: self.state_of(link) }
     }
 
     /// How a link's interface is.

@@ -5,10 +5,10 @@ use super::check::Promise;
 use super::clock::Moment;
 use super::pair::Pair;
 use super::world::World;
-use crate::core::id::NodeId;
-use crate::core::io::Command;
-use crate::core::settings::Failback;
-use crate::core::time::Span;
+use twinbeat_core::id::NodeId;
+use twinbeat_core::io::Command;
+use twinbeat_core::settings::Failback;
+use twinbeat_core::time::Span;
 
 /// What can make a move necessary, as the world knows it.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Need {
     }
 
     fn command(&mut self, now: Moment, command: &Command) {
-        let about = |group: &Option<crate::core::id::GroupId>, place: usize| group.is_none_or(|g| usize::from(g.0) == place);
+        let about = |group: &Option<twinbeat_core::id::GroupId>, place: usize| group.is_none_or(|g| usize::from(g.0) == place);
         for place in 0..self.commanded.len() {
             let moves = match command {
                 Command::Standby { group, .. } | Command::Takeover { group } => about(group, place),

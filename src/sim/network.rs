@@ -4,7 +4,7 @@
 
 use super::clock::Moment;
 use super::rng::Rng;
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// Somebody with a port on a link: 0 and 1 are the nodes, 2 and up the witnesses (on the public link only).
 pub type Station = usize;

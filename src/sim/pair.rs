@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::core::id::{GroupId, LinkId, Name, NodeId};
-use crate::core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
-use crate::core::time::Span;
+use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
+use twinbeat_core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use twinbeat_core::time::Span;
 
 /// Both nodes' settings.
 #[derive(Clone, Debug)]

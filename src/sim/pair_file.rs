@@ -2,7 +2,7 @@
 
 use super::pair::{Builder, named};
 use super::rng::Rng;
-use crate::core::settings::{Failback, Services};
+use twinbeat_core::settings::{Failback, Services};
 
 /// The name of the pair of a seed: profile, links, witnesses, groups, services and failback, each from a stream of its own.
 pub fn draw_pair(seed: u64) -> String {

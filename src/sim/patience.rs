@@ -5,8 +5,8 @@ use super::clock::Moment;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::world::World;
-use crate::core::settings::{PROBE_GAP, PROBES};
-use crate::core::time::Span;
+use twinbeat_core::settings::{PROBE_GAP, PROBES};
+use twinbeat_core::time::Span;
 
 /// A write to disk and an order to a service may take this long in a world that is called healthy.
 const LOCAL: Span = Span::millis(500);

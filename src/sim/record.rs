@@ -3,9 +3,9 @@
 use super::clock::Moment;
 use super::expect::Said;
 use super::pair::Pair;
-use crate::core::event::{Event, Kind, Level};
-use crate::core::io::Answer;
-use crate::core::time::Span;
+use twinbeat_core::event::{Event, Kind, Level};
+use twinbeat_core::io::Answer;
+use twinbeat_core::time::Span;
 
 /// One line of states over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,8 +4,8 @@ use super::act::{Act, Quality, Ways};
 use super::network::station;
 use super::pair::{Pair, group_id};
 use super::step::{At, Between, Dur, Gateway, On, Step};
-use crate::core::io::Command;
-use crate::core::time::Span;
+use twinbeat_core::io::Command;
+use twinbeat_core::time::Span;
 
 type Acts = Result<Vec<Act>, String>;
 
@@ -147,7 +147,7 @@ impl Resolver<'_> {
         if place < targets { Ok(usize::from(place)) } else { Err(format!("witness {place}: allowed: 0 to {}", targets - 1)) }
     }
 
-    fn group(&self, on: &On) -> Result<Option<crate::core::id::GroupId>, String> {
+    fn group(&self, on: &On) -> Result<Option<twinbeat_core::id::GroupId>, String> {
         let Some(name) = &on.group else { return Ok(None) };
         let groups = &self.pair.settings[0].groups;
         let allowed: Vec<&str> = groups.iter().map(|group| &*group.name).collect();

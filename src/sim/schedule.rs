@@ -7,7 +7,7 @@ use super::pair_file::draw_pair;
 use super::rng::Rng;
 use super::script::{Allow, ConfigRef, Scenario};
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// The first stream of the kinds; the streams below are the world's and the header's.
 const STREAMS: u64 = 1000;

@@ -21,9 +21,9 @@ use super::rng::Rng;
 use super::shape::Shape;
 use super::step::{Dur, Entry, On, Step};
 use super::world::World;
-use crate::core::id::Epoch;
-use crate::core::time::Span;
-use crate::plain::plain;
+use twinbeat_core::id::Epoch;
+use twinbeat_core::time::Span;
+use twinbeat_say::plain;
 
 /// The file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

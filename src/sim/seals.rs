@@ -7,9 +7,9 @@ use ed25519_dalek::SigningKey;
 use super::check::Promise;
 use super::pair::Pair;
 use super::world::{Beat, World};
-use crate::core::heartbeat::Heartbeat;
-use crate::core::id::{GroupId, Name, NodeId};
-use crate::wire::{Names, Opener, Path, SignedBody, Signer};
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::{GroupId, Name, NodeId};
+use twinbeat_wire::{Names, Opener, Path, SignedBody, Signer};
 
 /// Both nodes' keys, and an attacker's.
 pub struct Seals {
@@ -30,14 +30,14 @@ impl Seals {
     pub fn new(pair: &Pair) -> Option<Seals> {
         let settings = &pair.settings[0];
         let keys = [1, 2, 3].map(|n| SigningKey::from_bytes(&[n; 32]));
-        let of = |me: usize| crate::wire::Pair {
+        let of = |me: usize| twinbeat_wire::Pair {
             cluster: &settings.cluster,
             nodes: [&settings.nodes[0], &settings.nodes[1]],
             me: NodeId(me as u8),
         };
         let public = |n: usize| keys[n].verifying_key();
         let names = |me: usize| {
-            let settings: &crate::core::settings::Settings = &pair.settings[me];
+            let settings: &twinbeat_core::settings::Settings = &pair.settings[me];
             Names::new(settings.links.iter().map(|l| l.name.clone()).chain(settings.groups.iter().map(|g| g.name.clone())))
         };
         let signer = |me: usize, key: usize| Signer::new(&of(me), &keys[key], &public(1 - me)).ok();

@@ -1,9 +1,9 @@
 //! A group's services on one machine: they take time, they fail, and they live on while the daemon hangs.
 
-use crate::core::id::Attempt;
-use crate::core::io::{ServiceOrder, ServiceReport};
-use crate::core::settings::Services;
-use crate::core::time::Span;
+use twinbeat_core::id::Attempt;
+use twinbeat_core::io::{ServiceOrder, ServiceReport};
+use twinbeat_core::settings::Services;
+use twinbeat_core::time::Span;
 
 use super::clock::Moment;
 use super::rng::Rng;
@@ -134,7 +134,7 @@ mod tests {
     fn a_newer_order_replaces_an_older_one() {
         let mut rng = Rng::new(1);
         let mut service = ServiceModel::new(Services::Cold);
-        let (_, start) = service.take(Attempt(1), ServiceOrder::Start(crate::core::id::Epoch(2)), &mut rng);
+        let (_, start) = service.take(Attempt(1), ServiceOrder::Start(twinbeat_core::id::Epoch(2)), &mut rng);
         let (_, stop) = service.take(Attempt(2), ServiceOrder::Stop, &mut rng);
         assert_eq!(service.finish(start), None);
         assert_eq!(service.finish(stop), Some((Attempt(2), ServiceReport::Stopped)));

@@ -7,12 +7,12 @@ use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
 use super::world::{Beat, Event, Frame, Order, World};
-use crate::core::broken::{Broken, broken};
-use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
-use crate::core::id::{Epoch, LinkId};
-use crate::core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
-use crate::core::time::Span;
-use crate::wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
+use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
+use twinbeat_core::id::{Epoch, LinkId};
+use twinbeat_core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
+use twinbeat_core::time::Span;
+use twinbeat_wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
 
 /// As `host::gate` has them.
 const TICKET_LIFE: Span = Span::millis(12);
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// What `status` would show on a node; none while no daemon runs there.
-    pub fn view(&self, node: usize) -> Option<crate::core::view::View> {
+    pub fn view(&self, node: usize) -> Option<twinbeat_core::view::View> {
         let machine = &self.machines[node];
         machine.brain.as_ref().filter(|_| machine.runs())?.view(machine.clock.read(self.now))
     }
@@ -230,7 +230,7 @@ impl World {
             self.watch(node, group);
         }
         match &input {
-            Input::Gate { group, report: crate::core::io::GateReport::Renewed, .. } => {
+            Input::Gate { group, report: twinbeat_core::io::GateReport::Renewed, .. } => {
                 self.did(node, Some(usize::from(group.0)), Does::Renews, String::new);
             }
             Input::Persisted { .. } => self.did(node, None, Does::Records, String::new),

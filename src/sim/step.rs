@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cue::{TIMES, Time};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// A length of time as a person writes it: `150ms`, `2s`, `1.5s`, `30m`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -20,7 +20,7 @@ impl Dur {
     /// What is allowed.
     pub fn parse(text: &str) -> Result<Dur, String> {
         let wrong = || format!("{text:?} is not a length of time; allowed: a number with us, ms, s, m, h or d, as in \"150ms\"");
-        crate::config::any_duration(text).map(Dur).ok_or_else(wrong)
+        twinbeat_config::any_duration(text).map(Dur).ok_or_else(wrong)
     }
 }
 

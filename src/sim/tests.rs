@@ -9,10 +9,10 @@ use super::pair::{Builder, Builtin};
 use super::schedule::draw;
 use super::script::Story;
 use super::world::World;
-use crate::core::id::{Attempt, GroupId};
-use crate::core::io::{AddressOrder, GateOrder, Input, Output};
-use crate::core::settings::Settings;
-use crate::core::time::{Mono, Span};
+use twinbeat_core::id::{Attempt, GroupId};
+use twinbeat_core::io::{AddressOrder, GateOrder, Input, Output};
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::{Mono, Span};
 
 /// Takes the address as soon as it starts, for one second, whoever else has it.
 struct Grabber(VecDeque<Output>);

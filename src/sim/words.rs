@@ -1,7 +1,7 @@
 //! Steps as a person says them, for pictures.
 
 use super::step::{At, Between, Gateway, Names, On, Step};
-use crate::picture::MarkKind;
+use twinbeat_picture::MarkKind;
 
 impl Step {
     /// In a few words.

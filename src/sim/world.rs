@@ -13,10 +13,10 @@ use super::pair::{Pair, group_id};
 use super::queue::Queue;
 use super::record::{Lane, Recorder};
 use super::rng::Rng;
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{Attempt, GroupId, LinkId, Mac, WitnessId};
-use crate::core::io::{AddressOrder, EchoKind, GateOrder, Input, Record, ServiceReport};
-use crate::core::time::{Mono, Span};
+use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::id::{Attempt, GroupId, LinkId, Mac, WitnessId};
+use twinbeat_core::io::{AddressOrder, EchoKind, GateOrder, Input, Record, ServiceReport};
+use twinbeat_core::time::{Mono, Span};
 
 /// A heartbeat on its way.
 pub type Beat = Arc<Verified<Heartbeat>>;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::tests::{Parts, ends, full_beat, keys, link, names, number, pair, plain_beat};
 use super::*;
-use crate::core::id::NodeId;
+use twinbeat_core::id::NodeId;
 
 fn config() -> ProptestConfig {
     let cases = std::env::var("TWINBEAT_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256);
@@ -216,7 +216,7 @@ fn signature_and_body_must_name_the_same_sender() {
     let (_, mut opener) = ends();
     let swapped = Pair { nodes: ["bravo", "alfa"], ..pair(1) };
     let signer = Signer::new(&swapped, &a, &b.verifying_key()).unwrap();
-    let beat = crate::core::heartbeat::Heartbeat { from: NodeId(1), ..plain_beat(1) };
+    let beat = twinbeat_core::heartbeat::Heartbeat { from: NodeId(1), ..plain_beat(1) };
     let frame = signer.seal(&signer.sign(&beat).unwrap(), &link("x"));
     assert_eq!(opener.open(&link("x"), &frame), Err(Reject::Sender));
 }

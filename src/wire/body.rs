@@ -8,13 +8,13 @@ use minicbor::Decoder;
 
 use super::encode::{ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, REASONS, UNPROVEN, group_key, key};
 use super::names::Names;
-use crate::core::files::VipSet;
-use crate::core::heartbeat::{
+use twinbeat_core::files::VipSet;
+use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
-use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
-use crate::core::ready::{Unfit, WhyUnfit};
-use crate::core::time::Span;
+use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
+use twinbeat_core::ready::{Unfit, WhyUnfit};
+use twinbeat_core::time::Span;
 
 /// No span of a heartbeat is taken for longer: arithmetic on what the peer says must not overflow.
 const LONGEST: Span = Span::secs(24 * 3600);

@@ -1,6 +1,6 @@
 //! How much one socket may take of one wake-up, so that a flood cannot starve the decision loop (SAFETY R12).
 
-use crate::core::time::{Mono, Span};
+use twinbeat_core::time::{Mono, Span};
 
 /// At most this many frames of one socket, then everybody else has a turn.
 ///

@@ -4,13 +4,13 @@ use minicbor::Encoder;
 
 use super::OVERHEAD;
 use super::names::short;
-use crate::core::files::VipSet;
-use crate::core::heartbeat::{
+use twinbeat_core::files::VipSet;
+use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
-use crate::core::id::{Attempt, Epoch, Incarnation, Name, NodeId};
-use crate::core::ready::{Unfit, WhyUnfit};
-use crate::core::time::Span;
+use twinbeat_core::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use twinbeat_core::ready::{Unfit, WhyUnfit};
+use twinbeat_core::time::Span;
 
 /// The smallest MTU for which a heartbeat is made: what IPv6 demands of every link (RFC 8200 5).
 pub const MTU: usize = 1280;

@@ -4,7 +4,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::{HEADER, Path, TAG};
-use crate::core::id::NodeId;
+use twinbeat_core::id::NodeId;
 
 /// What [`blake3::derive_key`] separates our keys from everybody else's by.
 const TAG_CONTEXT: &str = "twinbeat 2026 heartbeat tag v1";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::core::id::Name;
+use twinbeat_core::id::Name;
 
 /// What stands for a name in a heartbeat: the first four bytes of its BLAKE3 hash, the high one first.
 ///

@@ -11,8 +11,8 @@ use super::names::Names;
 use super::reject::{Reject, Rejects};
 use super::sign::HEADER_BYTES;
 use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE, TAG, body};
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::NodeId;
+use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::id::NodeId;
 
 /// How many verified heartbeats are remembered, so that copies over slower links cost no second verification.
 const REMEMBERED: usize = 4;

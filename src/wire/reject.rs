@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::core::time::{Mono, Span};
+use twinbeat_core::time::{Mono, Span};
 
 /// At most one line a reason in this time.
 pub const LOG_EVERY: Span = Span::secs(10);

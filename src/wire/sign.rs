@@ -5,8 +5,8 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use super::encode;
 use super::keys::{Directions, KeyError, Pair};
 use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE};
-use crate::core::heartbeat::Heartbeat;
-use crate::core::id::NodeId;
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::NodeId;
 
 /// The header of every frame that this version makes.
 pub(super) const HEADER_BYTES: [u8; HEADER] = [MAGIC[0], MAGIC[1], MAGIC[2], FRAME_VERSION];

@@ -7,13 +7,13 @@ use ed25519_dalek::SigningKey;
 
 use super::encode::{group_key, key};
 use super::*;
-use crate::core::files::VipSet;
-use crate::core::heartbeat::{
+use twinbeat_core::files::VipSet;
+use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
-use crate::core::id::{Attempt, Epoch, Incarnation, NodeId};
-use crate::core::ready::{Unfit, WhyUnfit};
-use crate::core::time::{Mono, Span};
+use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
+use twinbeat_core::ready::{Unfit, WhyUnfit};
+use twinbeat_core::time::{Mono, Span};
 
 /// The two nodes' keys in the test vector: never for anything else.
 pub(super) fn keys() -> [SigningKey; 2] {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::{Finding, Level};
 use crate::cli::render::ago;
-use crate::config::{Config, RELAY};
-use crate::core::claim::BROKEN_AFTER;
-use crate::core::id::{GroupId, Mac, NodeId};
-use crate::core::time::Span;
-use crate::core::view::View;
-use crate::wire::{MOST_IN_ECHO, MTU};
+use twinbeat_config::{Config, RELAY};
+use twinbeat_core::claim::BROKEN_AFTER;
+use twinbeat_core::id::{GroupId, Mac, NodeId};
+use twinbeat_core::time::Span;
+use twinbeat_core::view::View;
+use twinbeat_wire::{MOST_IN_ECHO, MTU};
 
 /// Echoes of one kind to one target.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]

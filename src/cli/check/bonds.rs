@@ -1,9 +1,9 @@
 //! What `check` says of the bonds below the links.
 
 use super::{Finding, Level};
-use crate::config::Config;
-use crate::core::id::NodeId;
-use crate::host::bond::{self, Bond};
+use twinbeat_config::Config;
+use twinbeat_core::id::NodeId;
+use twinbeat_host::bond::{self, Bond};
 
 /// What a bond's settings make likely at the worst time. That a link is a bond at all is no merit: several links say more than one bond does.
 pub(super) fn bonds_are_sound(config: &Config, me: NodeId) -> Vec<Finding> {
@@ -57,7 +57,7 @@ const RESELECT_ALWAYS: &str = "always";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::bond::Slave;
+    use twinbeat_host::bond::Slave;
 
     fn bond(primary: Option<&str>, reselect: &str) -> Bond {
         let slave = |name: &str| Slave { name: name.to_owned(), mii: "up".to_owned(), active: name == "eth1", failures: 0 };

@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answers::std_of;
 use super::{Finding, Level};
-use crate::config::{Config, LinkConfig, RELAY};
-use crate::core::id::NodeId;
-use crate::core::view::View;
-use crate::host::packet::PacketSocket;
+use twinbeat_config::{Config, LinkConfig, RELAY};
+use twinbeat_core::id::NodeId;
+use twinbeat_core::view::View;
+use twinbeat_host::packet::PacketSocket;
 
 /// Of each interface at the most.
 const MOST_FRAMES: usize = 20_000;
@@ -88,12 +88,12 @@ fn datagram(frame: &[u8], port: u16) -> Option<(IpAddr, IpAddr)> {
     (udp.get(2..4)? == port.to_be_bytes()).then_some((source, target))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "lab"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::core::id::Mac;
-    use crate::drill::flood::datagram as made;
+    use twinbeat_core::id::Mac;
+    use twinbeat_lab::flood::datagram as made;
 
     #[test]
     fn a_datagram_says_from_where_to_where_it_goes_and_nothing_else_does() {

@@ -8,9 +8,9 @@ use nix::unistd::{AccessFlags, access};
 
 use super::ports::{self, Protocol};
 use super::{Finding, Level, OwnAddress};
-use crate::config::{Config, RELAY};
-use crate::core::id::NodeId;
-use crate::core::view::View;
+use twinbeat_config::{Config, RELAY};
+use twinbeat_core::id::NodeId;
+use twinbeat_core::view::View;
 
 pub(super) fn all(config: &Config, me: NodeId, own: &[OwnAddress], view: Option<&View>, state_dir: &Path) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::{Finding, Level};
-use crate::config::Config;
-use crate::core::id::NodeId;
-use crate::core::io::InterfaceState;
-use crate::host::gate::{self, GateSupport};
-use crate::host::interfaces::{self, Seen};
-use crate::host::packet::PacketSocket;
-use crate::host::realtime::Scheduling;
-use crate::wire::MTU;
+use twinbeat_config::Config;
+use twinbeat_config::Scheduling;
+use twinbeat_core::id::NodeId;
+use twinbeat_core::io::InterfaceState;
+use twinbeat_host::gate::{self, GateSupport};
+use twinbeat_host::interfaces::{self, Seen};
+use twinbeat_host::packet::PacketSocket;
+use twinbeat_host::realtime::this_thread;
+use twinbeat_wire::MTU;
 
 /// A capability that the daemon uses: its bit in `linux/capability.h`, its name, and what its lack costs.
 struct Capability {
@@ -103,7 +104,7 @@ fn missing(held: u64, port: u16, lowest: u16) -> Vec<Finding> {
 /// Tries on a thread of its own, whose scheduling ends with it.
 fn scheduling_refused(wanted: &Scheduling) -> Option<std::io::Error> {
     let wanted = wanted.clone();
-    std::thread::spawn(move || wanted.this_thread().err()).join().unwrap_or(None)
+    std::thread::spawn(move || this_thread(&wanted).err()).join().unwrap_or(None)
 }
 
 pub(super) fn gate_works(config: &Config) -> Vec<Finding> {
@@ -117,7 +118,7 @@ pub(super) fn gate_works(config: &Config) -> Vec<Finding> {
             Ok(timing) => Finding::new(
                 Level::Warn,
                 "gate",
-                format!("WEAK GATE: {reason}. {WEAK}; fit for it: {}", crate::config::timing_margin(&timing)),
+                format!("WEAK GATE: {reason}. {WEAK}; fit for it: {}", twinbeat_config::timing_margin(&timing)),
             ),
             Err(error) => {
                 Finding::new(Level::Fail, "gate", format!("WEAK GATE: {reason}. {WEAK}. This file does not fit: {error}"))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ports::{self, Protocol};
 use super::{Finding, Level, nginx};
-use crate::config::{Config, ServiceConfig, ServiceKind};
+use twinbeat_config::{Config, ServiceConfig, ServiceKind};
 
 pub(super) fn all(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();

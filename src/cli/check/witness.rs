@@ -13,17 +13,17 @@ use tokio::time::Instant;
 
 use super::answers::{self, Answers, Probed, SLOW_AT_MOST, Tally, Target, fast_period, std_of};
 use super::{Finding, Level};
-use crate::config::{Config, RELAY};
-use crate::core::claim::BROKEN_AFTER;
-use crate::core::id::{GroupId, Mac, Name, NodeId, WitnessId};
-use crate::core::io::EchoKind;
-use crate::core::view::View;
-use crate::daemon::public_config;
-use crate::host::echo::{EchoConfig, EchoReply, Echoes};
-use crate::host::neighbour_table::known;
-use crate::host::public::{PublicEvent, PublicSide};
-use crate::host::raw_echo::PAYLOAD_BESIDE;
-use crate::wire::{Opener, Pair, Path};
+use twinbeat_config::{Config, RELAY};
+use twinbeat_core::claim::BROKEN_AFTER;
+use twinbeat_core::id::{GroupId, Mac, Name, NodeId, WitnessId};
+use twinbeat_core::io::EchoKind;
+use twinbeat_core::view::View;
+use twinbeat_daemon::public_config;
+use twinbeat_host::echo::{EchoConfig, EchoReply, Echoes};
+use twinbeat_host::neighbour_table::known;
+use twinbeat_host::public::{PublicEvent, PublicSide};
+use twinbeat_host::raw_echo::PAYLOAD_BESIDE;
+use twinbeat_wire::{Opener, Pair, Path};
 
 /// Asks, and says what was found.
 pub(super) fn ask(config: &Config, me: NodeId, daemon: Option<&View>, probe: bool) -> Vec<Finding> {

@@ -1,9 +1,9 @@
 //! One sentence each: who answers, after what.
 
 use super::pair::{A, B, CABLE, Daemon, LAN, World, fast};
-use crate::core::io::{Answer, Command};
-use crate::core::settings::Failback;
-use crate::core::time::Span;
+use crate::io::{Answer, Command};
+use crate::settings::Failback;
+use crate::time::Span;
 
 const TAKEN: Span = Span::millis(600);
 

@@ -1,18 +1,22 @@
 //! Two nodes, two links, a gateway with one neighbour-table entry, in virtual time. What counts is whose kernel answers.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::core::heartbeat::{Heartbeat, Verified};
-use crate::core::id::{GroupId, Incarnation, LinkId, Mac, NodeId};
-use crate::core::io::{
+use crate::heartbeat::{Heartbeat, Verified};
+use crate::id::{GroupId, Incarnation, LinkId, Mac, NodeId};
+use crate::io::{
     AddressOrder, AddressReport, Answer, Command, EchoKind, GateOrder, GateReport, Input, InterfaceState, Output, Record,
     ServiceOrder, ServiceReport, Start,
 };
-use crate::core::node::Node;
-use crate::core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
-use crate::core::time::{Mono, Span};
+use crate::node::Node;
+use crate::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use crate::time::{Mono, Span};
 
 /// The dedicated cable.
 pub const CABLE: usize = 0;
@@ -320,7 +324,7 @@ impl World {
     }
 
     /// What `status` would show.
-    pub fn view(&self, i: usize) -> crate::core::view::View {
+    pub fn view(&self, i: usize) -> crate::view::View {
         self.m[i].node.view(self.local(i))
     }
 

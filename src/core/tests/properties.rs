@@ -1,10 +1,14 @@
 //! What holds for every pattern of faults.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use proptest::prelude::*;
 
 use super::pair::{A, B, CABLE, LAN, World, fast};
-use crate::core::io::Output;
-use crate::core::time::{Mono, Span};
+use crate::io::Output;
+use crate::time::{Mono, Span};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {

@@ -3,21 +3,26 @@
 //! A node is driven into each state; then each input is given to a copy of it. The sentence is made from the outputs and the state after:
 //! a change of behaviour shows as a changed line, to be judged by whoever reads it.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec;
+use alloc::vec::Vec;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::pair::{CABLE, LAN, fast, settings};
-use crate::core::files::VipSet;
-use crate::core::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, VERSION, Verified};
-use crate::core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId};
-use crate::core::io::{
+use crate::files::VipSet;
+use crate::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, VERSION, Verified};
+use crate::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId};
+use crate::io::{
     AddressOrder, AddressReport, Answer, Command, EchoKind, GateOrder, GateReport, Input, InterfaceState, Output, Record,
     ServiceOrder, ServiceReport, Start,
 };
-use crate::core::node::Node;
-use crate::core::role::{Role, Running, Stage};
-use crate::core::settings::Failback;
-use crate::core::time::{Mono, Span};
+use crate::node::Node;
+use crate::role::{Role, Running, Stage};
+use crate::settings::Failback;
+use crate::time::{Mono, Span};
 
 const GROUP: GroupId = GroupId(0);
 const ME: Incarnation = Incarnation(7);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::paths_tests::{LONG, connect, guest, nft, serve, soon, still_answers};
 use super::tests::*;
 use super::*;
-use crate::host::test_net::Netns;
+use crate::test_net::Netns;
 
 /// Whether a namespace's kernel has that; if not, a line says what is not tried.
 fn has(netns: &Netns, what: &str, command: &str) -> bool {

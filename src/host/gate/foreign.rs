@@ -11,7 +11,7 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::ruleset::batch;
-use crate::host::netlink::Channel;
+use crate::netlink::Channel;
 
 /// One of them.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,8 +9,8 @@ use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElem
 use super::rules::{Chain, chains};
 use super::ruleset::{Family, Message, Ruleset, batch};
 use super::{EARLY, KERNEL_SLACK, MARGIN, SHORTEST, now};
-use crate::core::time::{Mono, Span};
-use crate::host::netlink::Channel;
+use crate::netlink::Channel;
+use twinbeat_core::time::{Mono, Span};
 
 /// What became of a renewal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -27,8 +27,8 @@ pub use thread::{AnyGate, GateEvent, GateThread, Orders};
 pub use watch::{Damage, Watch, watch};
 pub use weak::WeakGate;
 
-use crate::core::time::Span;
-use crate::host::clock::now;
+use crate::clock::now;
+use twinbeat_core::time::Span;
 
 /// How much later than ordered a gate may close (SAFETY: kernel slack).
 pub const KERNEL_SLACK: Span = Span::millis(5);

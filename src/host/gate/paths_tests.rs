@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::tests::*;
 use super::*;
-use crate::core::id::GroupId;
-use crate::core::io::{GateOrder, GateReport};
-use crate::host::test_net::{Netns, pair};
+use crate::test_net::{Netns, pair};
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{GateOrder, GateReport};
 
 pub(super) const LONG: Span = Span::secs(20);
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::kernel::Gate;
 use super::now;
 use super::ruleset::{Family, Ruleset};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// What this machine can do in this network namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -12,7 +12,7 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::rules::{Chain, Rule};
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// One nftables message.
 pub(super) type Message = NetlinkMessage<NetfilterMessage>;

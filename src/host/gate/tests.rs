@@ -8,11 +8,11 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::core::id::GroupId;
-use crate::core::io::{GateOrder, GateReport};
-use crate::core::time::Mono;
-use crate::host::realtime::Scheduling;
-use crate::host::test_net::{Netns, pair};
+use crate::test_net::{Netns, pair};
+use twinbeat_config::Scheduling;
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{GateOrder, GateReport};
+use twinbeat_core::time::Mono;
 
 pub(super) const VIP4: &str = "10.9.0.100";
 pub(super) const VIP6: &str = "fd09::100";

@@ -12,10 +12,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Damage, Gate, Renewal, WeakGate, now};
-use crate::core::id::GroupId;
-use crate::core::io::{GateOrder, GateReport};
-use crate::core::time::{Mono, Span};
-use crate::host::realtime::Scheduling;
+use crate::realtime::this_thread;
+use twinbeat_config::Scheduling;
+use twinbeat_core::id::GroupId;
+use twinbeat_core::io::{GateOrder, GateReport};
+use twinbeat_core::time::{Mono, Span};
 
 /// Whichever gate this machine has.
 pub enum AnyGate {
@@ -89,7 +90,7 @@ impl GateThread {
         let (sender, receiver) = channel();
         let mut worker = Worker { gate, groups: vec![Done::default(); groups], damaged: false, said: None, report };
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
-            let _ = scheduling.this_thread();
+            let _ = this_thread(&scheduling);
             worker.run(&receiver);
         })?;
         Ok(GateThread { orders: Orders(sender), thread })

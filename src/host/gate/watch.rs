@@ -10,7 +10,7 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 
 use super::ruleset::Family;
-use crate::host::netlink::{Channel, Heard};
+use crate::netlink::{Channel, Heard};
 
 /// What was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

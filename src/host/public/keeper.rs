@@ -12,10 +12,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::witness::Witness;
 use super::{PublicEvent, PublicSide};
-use crate::core::id::Mac;
-use crate::host::interfaces::Seen;
-use crate::host::neighbour_table;
-use crate::host::packet::{PacketError, Prepared};
+use crate::interfaces::Seen;
+use crate::neighbour_table;
+use crate::packet::{PacketError, Prepared};
+use twinbeat_core::id::Mac;
 
 /// A socket that is wanted: the interface, whom its filter takes, and whose word as the sender it takes.
 pub(super) struct Wanted {

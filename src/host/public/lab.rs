@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{PublicConfig, PublicEvent, PublicSide};
-use crate::core::id::{GroupId, Mac, NodeId, WitnessId};
+use twinbeat_core::id::{GroupId, Mac, NodeId, WitnessId};
 
 pub const G: GroupId = GroupId(0);
 pub const W: WitnessId = WitnessId(0);

@@ -31,8 +31,8 @@ use self::witness::{Named, Witness};
 use super::neighbour::{self, Neighbour};
 use super::packet::PacketSocket;
 use super::raw_echo::{self, Purpose, Route, Tag, parse_reply, same_family};
-use crate::core::id::{GroupId, Mac, WitnessId};
-use crate::core::io::EchoKind;
+use twinbeat_core::id::{GroupId, Mac, WitnessId};
+use twinbeat_core::io::EchoKind;
 
 /// The packet sockets of the VIPs' interfaces and what is known about the witnesses.
 pub struct PublicSide {
@@ -473,6 +473,6 @@ const TICK: Duration = Duration::from_millis(500);
 const LOOK_EVERY: u64 = 10;
 
 #[cfg(test)]
-pub(in crate::host) mod lab;
+pub(crate) mod lab;
 #[cfg(test)]
 mod tests;

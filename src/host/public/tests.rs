@@ -140,7 +140,7 @@ fn the_gateway_relays_between_nodes_that_cannot_hear_each_other() {
         let mut times = Vec::new();
         for number in 0..50_u8 {
             let (from, to) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
-            let frame = vec![number; crate::host::raw_echo::FRAME_MAX];
+            let frame = vec![number; crate::raw_echo::FRAME_MAX];
             let wanted = PublicEvent::Relayed { frame: frame.clone() };
             let start = Instant::now();
             assert_eq!(from.call(move |side| side.relay(&frame)).unwrap(), W);
@@ -225,7 +225,7 @@ fn own_frames_go_round_a_closed_gate_and_the_socket_sees_what_it_drops() {
     let ns = std::fs::File::open(format!("/run/netns/{}", lan.ns("b"))).unwrap();
     let mut gate = std::thread::spawn(move || {
         nix::sched::setns(ns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        crate::host::gate::Gate::new("twinbeat_t_b", vec![vec![V4.vip.parse().unwrap()]]).unwrap()
+        crate::gate::Gate::new("twinbeat_t_b", vec![vec![V4.vip.parse().unwrap()]]).unwrap()
     })
     .join()
     .unwrap();

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use crate::core::id::{GroupId, Mac, NodeId, WitnessId};
-use crate::core::io::EchoKind;
+use twinbeat_core::id::{GroupId, Mac, NodeId, WitnessId};
+use twinbeat_core::io::EchoKind;
 
 /// What the public side must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -112,7 +112,7 @@ pub enum SendError {
     /// An echo from the own address is no raw echo.
     #[error("this echo cannot be made")]
     Impossible,
-    /// A heartbeat to be relayed is longer than [`FRAME_MAX`](crate::host::raw_echo::FRAME_MAX), or than the interface takes.
+    /// A heartbeat to be relayed is longer than [`FRAME_MAX`](crate::raw_echo::FRAME_MAX), or than the interface takes.
     #[error("the heartbeat is too long for an echo")]
     TooLong,
     /// The kernel refused it.

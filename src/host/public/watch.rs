@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::PublicEvent;
 use super::witness::Witness;
-use crate::core::id::{GroupId, Mac, NodeId, WitnessId};
-use crate::host::neighbour::{Advertisement, Arp, BROADCAST, Neighbour, Solicitation};
-use crate::host::raw_echo::{Purpose, Reply, same_family};
+use crate::neighbour::{Advertisement, Arp, BROADCAST, Neighbour, Solicitation};
+use crate::raw_echo::{Purpose, Reply, same_family};
+use twinbeat_core::id::{GroupId, Mac, NodeId, WitnessId};
 
 /// A VIP, and what we are doing about it.
 #[derive(Debug)]

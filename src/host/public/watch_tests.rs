@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says so by dying")]
 
 use super::*;
-use crate::host::neighbour::{gratuitous, probe, write};
-use crate::host::raw_echo::Tag;
+use crate::neighbour::{gratuitous, probe, write};
+use crate::raw_echo::Tag;
 
 const MINE: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
 const OTHER_OF_MINE: Mac = Mac([2, 0, 0, 0, 0, 0x1a]);
@@ -94,7 +94,7 @@ fn an_echo_that_was_not_delivered_to_this_interface_proves_nothing() {
     let reply =
         Reply { from: GATEWAY, to: MINE, source: ip("192.0.2.1"), destination: ip("192.0.2.10"), hops: 64, tag, frame: b"beat" };
     let judge = |reply: Reply<'_>| facts.view().judge_reply(&reply, NodeId(0), 7);
-    let kind = crate::core::io::EchoKind::Vip(G);
+    let kind = twinbeat_core::io::EchoKind::Vip(G);
     let mine = Some(Verdict::Seen(PublicEvent::EchoReply { witness: WitnessId(0), kind, number: 9 }));
     assert_eq!(judge(reply.clone()), mine);
     assert_eq!(judge(Reply { to: PEER, ..reply.clone() }), None, "flooded by a switch");
@@ -146,7 +146,7 @@ proptest::proptest! {
         }
         let verdict = Neighbour::parse(&frame).and_then(|n| facts.view().judge(&n, Instant::now()));
         proptest::prop_assert!(!matches!(verdict, Some(Verdict::Answer(_))));
-        if let Some(reply) = crate::host::raw_echo::parse_reply(&frame) {
+        if let Some(reply) = crate::raw_echo::parse_reply(&frame) {
             let _ = facts.view().judge_reply(&reply, NodeId(0), 1);
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::id::Mac;
+use twinbeat_core::id::Mac;
 
 /// A witness, and what we know of its MAC.
 #[derive(Debug)]

@@ -252,11 +252,11 @@ fn one_wake_up_takes_no_more_than_its_budget() {
     lab.run(move || async move {
         let link = LinkSocket::open("x0", local, peer).unwrap();
         hops(&there, 255);
-        for _ in 0..crate::wire::FRAMES_PER_WAKE + 3 {
+        for _ in 0..twinbeat_wire::FRAMES_PER_WAKE + 3 {
             there.send_to(b"beat", local).unwrap();
         }
         let mut buf = [0; BUFFER];
-        for wanted in [crate::wire::FRAMES_PER_WAKE, 3] {
+        for wanted in [twinbeat_wire::FRAMES_PER_WAKE, 3] {
             let mut frames = 0;
             timeout(SOON, link.receive(&mut buf, |_, _| frames += 1)).await.unwrap().unwrap();
             assert_eq!(frames, wanted);

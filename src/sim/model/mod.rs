@@ -16,8 +16,8 @@ use self::moves::Move;
 use self::search::Scope;
 use self::small::Small;
 use super::pair::{Builder, profile};
-use crate::core::settings::{Services, Settings};
-use crate::core::time::Span;
+use twinbeat_core::settings::{Services, Settings};
+use twinbeat_core::time::Span;
 
 /// The pair that is searched: the profile "fast", one cable, the LAN, one gateway, no services.
 pub fn settings() -> [Settings; 2] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::small::{Daemon, Item, Small};
-use crate::core::io::{Command, Input};
+use twinbeat_core::io::{Command, Input};
 
 /// What the search may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use super::canon::{Bases, write};
 use super::small::{Ask, Beat, Daemon, Do, Item, Small};
-use crate::core::io::Input;
+use twinbeat_core::io::Input;
 
 impl Small {
     /// 128 bits that name this state.

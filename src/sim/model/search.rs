@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::moves::Move;
 use super::small::Small;
-use crate::core::time::Span;
+use twinbeat_core::time::Span;
 
 /// What is searched.
 #[derive(Clone, Debug)]

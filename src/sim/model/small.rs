@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::core::event::Kind;
-use crate::core::heartbeat::{BeatRole, Heartbeat, Verified};
-use crate::core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, NodeId, WitnessId};
-use crate::core::io::{
+use twinbeat_core::event::Kind;
+use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
+use twinbeat_core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, NodeId, WitnessId};
+use twinbeat_core::io::{
     AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Input, InterfaceState, Output, Record, ServiceOrder,
     ServiceReport, Start,
 };
-use crate::core::node::Node;
-use crate::core::settings::Settings;
-use crate::core::time::{Mono, Span};
+use twinbeat_core::node::Node;
+use twinbeat_core::settings::Settings;
+use twinbeat_core::time::{Mono, Span};
 
 /// Time passes by at least this much: timers are late by up to so much, less than the gap that the core takes for a stall.
 pub const QUANTUM: Span = Span::millis(25);

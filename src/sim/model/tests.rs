@@ -1,7 +1,7 @@
 use super::search::search;
 use super::small::Daemon;
 use super::*;
-use crate::core::time::Mono;
+use twinbeat_core::time::Mono;
 
 #[test]
 fn in_the_ordinary_course_one_serves_and_a_takeover_moves_it() {

@@ -1,0 +1,28 @@
+//! The machine: everything that touches the kernel, one file a subject.
+
+// Bytes, journals and states from outside: nothing indexes or overflows unchecked.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod addresses;
+pub mod bond;
+pub mod clock;
+pub mod dirs;
+pub mod echo;
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what it reads, `netlink` has cut and parsed")]
+pub mod gate;
+pub mod interfaces;
+pub mod neighbour;
+pub mod neighbour_table;
+mod netlink;
+#[cfg(fuzzing)]
+pub use netlink::fuzzed as fuzzed_netlink;
+pub mod packet;
+pub mod public;
+pub mod raw_echo;
+pub mod realtime;
+pub mod session;
+pub mod sockets;
+pub mod vip;
+
+#[cfg(test)]
+mod test_net;

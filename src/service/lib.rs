@@ -1,0 +1,143 @@
+//! Services: start, stop, watch; never on the decision thread.
+//!
+//! Life of an order: the core says [`ServiceOrder`](twinbeat_core::io::ServiceOrder) with an attempt; the [`ServiceManager`] of the
+//! group carries it out on its own thread, service by service, and reports with that attempt. A newer order takes the older one's
+//! place: a start that runs is broken off when the newer order wants the service stopped, a stop that runs is finished first, and
+//! an order that was replaced is never reported. After a start the services are watched until the next order to stop them.
+//!
+//! What it refuses: it never says "stopped" because a command said so. It asks for the state, and what it cannot find out counts
+//! as not stopped. It never stops anything when the daemon goes away: services outlive it, and the next daemon finds them.
+
+#![forbid(unsafe_code)]
+
+mod lsb;
+mod manager;
+mod output;
+mod process;
+mod record;
+mod runner;
+mod systemd;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use twinbeat_core::id::{Attempt, GroupId};
+use twinbeat_core::io::{Input, ServiceReport};
+
+pub use manager::ServiceManager;
+
+/// How a service is started, stopped and asked for its state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A systemd unit, through `systemctl`.
+    Systemd(String),
+    /// An init script with LSB exit codes: a name in `/etc/init.d`, or an absolute path.
+    Lsb(PathBuf),
+    /// A program that stays in the foreground, with its arguments; supervised here.
+    Process(Vec<String>),
+}
+
+/// One service of a group, as configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceSpec {
+    /// What it is.
+    pub kind: Kind,
+    /// It may run on both nodes during a move, and on a standby.
+    pub warm: bool,
+    /// How long a start may take.
+    pub start_timeout: Duration,
+    /// How long a stop may take before it is forced.
+    pub stop_timeout: Duration,
+}
+
+impl ServiceSpec {
+    /// How long a start may take, when the configuration does not say.
+    pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How long a stop may take, when the configuration does not say.
+    pub const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// What it is called in logs and reports: the unit, the script's file name, the program's file name.
+    pub fn name(&self) -> String {
+        let path = match &self.kind {
+            Kind::Systemd(unit) => return unit.clone(),
+            Kind::Lsb(path) => path.clone(),
+            Kind::Process(argv) => PathBuf::from(argv.first().map_or("process", String::as_str)),
+        };
+        path.file_name().map_or_else(|| "service".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// The services of one group and what they are run with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupServices {
+    /// The group, for the reports.
+    pub group: GroupId,
+    /// Its name: `TWINBEAT_GROUP` of the children.
+    pub name: String,
+    /// This node's name: `TWINBEAT_NODE` of the children.
+    pub node: String,
+    /// STATE_DIR; records of supervised processes and the services' output lie in `services/` below it.
+    pub state_dir: PathBuf,
+    /// The services, in the order of their start.
+    pub services: Vec<ServiceSpec>,
+    /// Where the tools are.
+    pub tools: Tools,
+}
+
+/// Where the programs are that services are run with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tools {
+    /// `systemctl`, found in PATH unless this is an absolute path.
+    pub systemctl: PathBuf,
+    /// Where init scripts given by name lie.
+    pub init_dir: PathBuf,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Tools { systemctl: "systemctl".into(), init_dir: "/etc/init.d".into() }
+    }
+}
+
+/// A service's state, as far as it can be found out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It runs, or something of it still does.
+    Running,
+    /// Nothing of it runs.
+    Stopped,
+    /// It cannot be found out, and why not.
+    Unknown(String),
+}
+
+/// The state of one service by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedState {
+    /// Its name.
+    pub name: String,
+    /// It may run on a standby.
+    pub warm: bool,
+    /// Its state.
+    pub state: State,
+}
+
+/// What a manager has to say to the core.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// The group.
+    pub group: GroupId,
+    /// The attempt of the order that it is about.
+    pub attempt: Attempt,
+    /// What happened.
+    pub report: ServiceReport,
+}
+
+impl From<Report> for Input {
+    fn from(Report { group, attempt, report }: Report) -> Input {
+        Input::Services { group, attempt, report }
+    }
+}

@@ -1,0 +1,55 @@
+//! The world in virtual time: the same decision that runs in production, in a world made of memory.
+//!
+//! Deterministic from a seed, byte for byte: one queue, own random numbers, nothing that iterates over a hash.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::wrong_self_convention,
+    clippy::should_implement_trait,
+    clippy::needless_range_loop,
+    reason = "frames go from and to; a stream of numbers is no iterator; nodes are counted, 0 and 1"
+)]
+
+pub mod act;
+pub mod allow;
+pub mod calm;
+pub mod check;
+mod client;
+pub mod clock;
+pub mod cue;
+pub mod expect;
+mod expectations;
+pub mod explore;
+pub mod files;
+pub mod gateway;
+pub mod golden;
+pub mod kernel;
+mod lan;
+pub mod lanes;
+pub mod machine;
+pub mod model;
+mod need;
+pub mod network;
+pub mod pair;
+pub mod pair_file;
+mod patience;
+mod place;
+pub mod queue;
+pub mod record;
+pub mod resolve;
+pub mod rng;
+pub mod schedule;
+pub mod schema;
+pub mod script;
+mod seals;
+pub mod services;
+mod shape;
+mod shell;
+pub mod step;
+mod words;
+pub mod world;
+
+#[cfg(test)]
+mod check_tests;
+#[cfg(test)]
+mod tests;
