@@ -15,7 +15,7 @@ use twinbeat::lab::ns::{self, Namespace, Prefix};
 
 /// Which, as their program's arguments; `TWINBEAT_KERNEL_TESTS` names others, as for a measurement. Left out is what measures milliseconds of an emulated
 /// processor that may itself wait for its turn, and a thousand addresses, whose batch must not take longer than 64 ms.
-const TESTS: &str = "host::gate --skip a_thousand_addresses --skip it_closes_by_itself --skip an_order_that_is_held_up \
+const TESTS: &str = "gate:: --skip a_thousand_addresses --skip it_closes_by_itself --skip an_order_that_is_held_up \
     --skip a_weak_gate --skip a_flushed_ruleset --skip under_load";
 /// Emulated, they take some minutes of processor time; a machine that is busy otherwise takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -55,10 +55,12 @@ fn tests_pass_on(version: &str) {
     }
 }
 
-/// The program of this build's unit tests; built already where all tests run.
+/// The program of the host room's unit tests; built already where all tests run.
 fn unit_tests() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["test", "--lib", "--no-run", "--message-format=json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    build
+        .args(["test", "--package=twinbeat-host", "--lib", "--no-run", "--message-format=json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

@@ -1,8 +1,12 @@
-//! What the sources themselves must keep: a pure core, one place that vouches, `unsafe` in one place, short files.
+//! What the sources and manifests themselves must keep, beside what the compiler does: rooms in one direction, who may vouch, `unsafe` in one
+//! place, no laboratory in production, a map that is true, short files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+
+use toml::{Table, Value};
 
 /// Every source file under src/, by its path there, with its text.
 fn sources() -> Vec<(String, String)> {
@@ -47,39 +51,163 @@ fn find(words: &[&str], file: impl Fn(&str) -> bool) -> Vec<String> {
     found
 }
 
+/// The rooms in the order in which they build on each other: each uses only what stands before it.
+const ROOMS: [&str; 13] =
+    ["core", "say", "picture", "wire", "config", "host", "service", "control", "journal", "sim", "whatif", "daemon", "lab"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A room's `Cargo.toml`.
+fn manifest(room: &str) -> Table {
+    fs::read_to_string(root().join("src").join(room).join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+/// What a room depends on, with the features that it turns on; tests may use more.
+fn uses(room: &str) -> Vec<(String, Vec<String>)> {
+    let manifest = manifest(room);
+    let Some(dependencies) = manifest.get("dependencies").and_then(Value::as_table) else { return Vec::new() };
+    let features = |value: &Value| {
+        let list = value.get("features").and_then(Value::as_array).cloned().unwrap_or_default();
+        list.iter().map(|feature| feature.as_str().unwrap().to_owned()).collect()
+    };
+    dependencies.iter().map(|(name, value)| (name.clone(), features(value))).collect()
+}
+
+/// The rooms among them.
+fn rooms_of(room: &str) -> Vec<String> {
+    uses(room).into_iter().filter_map(|(name, _)| name.strip_prefix("twinbeat-").map(str::to_owned)).collect()
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 #[test]
-fn the_core_is_pure() {
-    let impure = [
-        "std::net",
-        "std::fs",
-        "std::process",
-        "std::time",
-        "tokio",
-        "crate::host",
-        "crate::wire",
-        "crate::daemon",
-        "SystemTime",
-        "Instant",
-        "rand",
-        "HashMap",
-    ];
-    let found = find(&impure, |n| n.starts_with("core/") && !n.starts_with("core/tests/"));
-    assert!(found.is_empty(), "{found:#?}");
+fn the_core_has_no_standard_library_and_uses_serde_alone() {
+    // No IO, clock, thread, environment, randomness or hash order: the compiler sees to it, as long as this holds.
+    let names: Vec<String> = uses("core").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["serde"]);
+    assert!(uses("core")[0].1.is_empty(), "serde as the workspace has it, without the standard library");
+    let workspace: Table = text_of("Cargo.toml").parse().unwrap();
+    assert_eq!(workspace["workspace"]["dependencies"]["serde"]["default-features"].as_bool(), Some(false));
+    let head = text_of("src/core/lib.rs");
+    assert!(head.contains("\n#![no_std]\n") && head.contains("\n#![forbid(unsafe_code)]\n"));
+    let std = find(&["std"], |n| n.starts_with("core/") && !n.starts_with("core/tests/"));
+    assert_eq!(std.len(), 1, "`extern crate std` of the tests alone: {std:#?}");
+    assert!(head.contains("#[cfg(test)]\nextern crate std;"));
+}
+
+#[test]
+fn rooms_build_on_each_other_in_one_direction_as_the_map_says() {
+    let map = text_of("docs/ARCHITECTURE.md");
+    for (place, room) in ROOMS.iter().enumerate() {
+        let mut used = rooms_of(room);
+        for other in &used {
+            assert!(ROOMS[..place].contains(&other.as_str()), "{room} uses {other}, which does not stand before it");
+        }
+        used.sort();
+        let row = map
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{room}` |")))
+            .unwrap_or_else(|| panic!("{room} is not on the map"));
+        let told = row.split('|').nth(3).unwrap();
+        let mut told: Vec<&str> =
+            told.split(',').map(|name| name.trim().trim_matches('`')).filter(|name| *name != "none").collect();
+        told.sort_unstable();
+        assert_eq!(told, used, "{room} on the map");
+    }
+    let mut there: Vec<String> = fs::read_dir(root().join("src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("Cargo.toml").exists())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    there.sort();
+    let mut all: Vec<String> = ROOMS.iter().map(|room| (*room).to_owned()).collect();
+    all.sort();
+    assert_eq!(there, all);
+    let workspace: Table = text_of("Cargo.toml").parse().unwrap();
+    let default = workspace["workspace"]["default-members"].as_array().unwrap();
+    for room in ROOMS {
+        assert!(default.iter().any(|member| member.as_str() == Some(&format!("src/{room}"))), "{room} is tested with the others");
+    }
+}
+
+#[test]
+fn a_program_without_the_laboratory_is_built_without_it() {
+    let tree = |more: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--offline", "--package=twinbeat", "--edges=normal", "--prefix=none"]).args(more).current_dir(root());
+        let done = cargo.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(tree(&[]).contains("twinbeat-lab "), "from a fresh clone it is there");
+    let production = tree(&["--no-default-features"]);
+    assert!(production.contains("twinbeat-daemon ") && !production.contains("twinbeat-lab "), "{production}");
+    for room in ROOMS.iter().filter(|room| **room != "lab") {
+        assert!(!rooms_of(room).contains(&"lab".to_owned()), "{room}");
+    }
+}
+
+/// The rows of the table in docs/ARCHITECTURE.md: a rule, a file, a function.
+#[test]
+fn every_rule_of_safety_is_where_the_map_says() {
+    let (map, safety) = (text_of("docs/ARCHITECTURE.md"), text_of("docs/SAFETY.md"));
+    let mut rules: Vec<String> = Vec::new();
+    for line in map.lines().filter(|line| line.starts_with("| R")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        rules.push(cells[1].split(' ').next().unwrap().to_owned());
+        let mut quoted = cells[2].split('`').skip(1).step_by(2).peekable();
+        assert!(quoted.peek().is_some(), "{line}");
+        let mut file = String::new();
+        for word in quoted {
+            if word.contains('/') {
+                file = text_of(word);
+            } else {
+                let name = word.rsplit("::").next().unwrap();
+                assert!(
+                    file.contains(&format!("fn {name}(")) || file.contains(&format!("fn {name}<")),
+                    "{word} is not there: {line}"
+                );
+            }
+        }
+    }
+    let all: Vec<String> = safety
+        .lines()
+        .filter_map(|line| line.strip_prefix("### R"))
+        .map(|rest| format!("R{}", rest.split(' ').next().unwrap()))
+        .collect();
+    assert!(all.len() > 14);
+    assert_eq!(rules, all, "one row for each rule, in order");
 }
 
 #[test]
 fn only_those_who_checked_a_signature_or_model_one_vouch() {
-    let may = ["wire/", "sim/", "journal/", "core/tests/"];
+    // A feature of the core that only they turn on; cargo adds features up, so the words are looked at too.
+    let on =
+        |room: &&str| uses(room).iter().any(|(name, features)| name == "twinbeat-core" && features.iter().any(|f| f == "vouch"));
+    assert_eq!(ROOMS.iter().filter(|room| on(room)).collect::<Vec<_>>(), [&"wire", &"journal", &"sim", &"whatif"]);
+    let program: Table = text_of("Cargo.toml").parse().unwrap();
+    for dependencies in [&program["dependencies"], &program["workspace"]["dependencies"]] {
+        assert!(dependencies["twinbeat-core"].get("features").is_none());
+    }
+    let may = ["wire/", "sim/", "journal/", "whatif/", "core/tests/"];
     let found = find(&["vouch"], |n| n != "core/heartbeat.rs" && !may.iter().any(|m| n.starts_with(m)));
     assert!(found.is_empty(), "{found:#?}");
-    let in_heartbeat = find(&["vouch"], |n| n == "core/heartbeat.rs");
-    assert_eq!(in_heartbeat.len(), 1, "the definition alone: {in_heartbeat:#?}");
+    let definition = text_of("src/core/heartbeat.rs");
+    assert_eq!(definition.matches("fn vouch").count(), 1);
+    assert!(definition.contains("#[cfg(any(test, feature = \"vouch\"))]\n    pub fn vouch("));
 }
 
 #[test]
-fn unsafe_blocks_appear_only_under_host() {
-    let found = find(&["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], |n| !n.starts_with("host/"));
-    assert!(found.is_empty(), "{found:#?}");
+fn every_room_but_host_forbids_unsafe_code() {
+    let heads = ROOMS.iter().filter(|room| **room != "host").map(|room| format!("src/{room}/lib.rs"));
+    for head in heads.chain(["src/lib.rs".to_owned(), "src/main.rs".to_owned()]) {
+        assert!(text_of(&head).contains("\n#![forbid(unsafe_code)]\n"), "{head}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The `twinbeat` binary: parse the command line, dispatch, exit code.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -19,7 +19,7 @@ use twinbeat_sim::rng::Rng;
 use twinbeat_whatif::what_if;
 
 fn inputs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("netns-tests/inputs/journal")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../netns-tests/inputs/journal")
 }
 
 #[test]

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn scenarios() -> std::path::PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios")
     }
 
     #[test]
