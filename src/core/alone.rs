@@ -1,8 +1,6 @@
 //! A group that the living peer's file does not name (SAFETY R11): the peer swept it at its start and cannot hold it, so there is
 //! nobody to agree with. The address is asked for as before any first claim.
 
-use alloc::format;
-
 use super::broken::{Broken, broken};
 use super::grounds::Grounds;
 use super::group::{Group, Next};
@@ -12,6 +10,7 @@ use super::role::{Role, Stage, Standby, Why, Wish};
 use super::settings::PROBE_GAP;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// After somebody answered for the address.
 const TAKEN: Span = Span::secs(5);

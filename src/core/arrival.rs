@@ -4,8 +4,6 @@
 //! address are there, the peer stands by, and no client is answered. Where no register is to be had (the witness is dark, or answers to the
 //! sender), nothing can be shown, and a move is done with the gate.
 
-use alloc::format;
-
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, MOST_UNFIT, UNFIT};
@@ -16,6 +14,7 @@ use super::role::{Owner, Role, Why};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::{AWAY_ENOUGH, majority_time};
+use crate::prelude::*;
 
 /// A gateway may keep an entry for a second whatever is announced; the announcement after that is given its time too.
 const LEAST: Span = Span::secs(2);

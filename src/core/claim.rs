@@ -2,8 +2,6 @@
 //!
 //! Gathered while the peer is only suspected, so that at `dead` the claim is immediate. Nothing here claims by time alone.
 
-use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +11,7 @@ use super::id::Mac;
 use super::settings::{PROBE_COUNT, PROBE_GAP, Timing};
 use super::time::{Mono, Span};
 use super::witness::{Series, majority_time};
+use crate::prelude::*;
 
 /// Pairs of echoes, own answered and VIP not, that break a challenge: at 30 % loss fewer would break true ones.
 pub const BROKEN_AFTER: u32 = 8;

@@ -1,9 +1,5 @@
 //! People's commands: taken, followed, answered when the move is finished or refused.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
@@ -15,6 +11,7 @@ use super::role::{Role, Running};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// A command that is not finished by then is answered with what is missing.
 const LIMIT: Span = Span::secs(60);

@@ -1,8 +1,5 @@
 //! Echoes that no group sends for itself: from the node's own address, trials of the fast rate, negative controls.
 
-use alloc::format;
-use alloc::vec::Vec;
-
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::group::Group;
@@ -10,6 +7,7 @@ use super::id::WitnessId;
 use super::io::{EchoKind, Output};
 use super::node::Node;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// Negative controls, while all is well (SAFETY R2).
 const CONTROL_EVERY: Span = Span::secs(10);

@@ -1,11 +1,11 @@
 //! What a person should be able to read later: each with its evidence, each one line.
 
-use alloc::string::String;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{Epoch, GroupId, LinkId, Name};
+use crate::prelude::*;
 
 /// How much it matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -1,8 +1,5 @@
 //! A group takes in facts: the kernel's and the services' words, echoes, frames seen on the LAN.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
 use alloc::sync::Arc;
 
 use super::broken::{Broken, broken};
@@ -20,6 +17,7 @@ use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::Series;
+use crate::prelude::*;
 
 /// A service that did not stop is told again after this.
 const STOP_AGAIN: Span = Span::secs(10);

@@ -3,11 +3,6 @@
 //! Heartbeats carry short digests: of each group's VIPs, the guard's by itself, and of the witnesses. What the peer said last is
 //! kept on disk, so that it still forbids in the next life.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
@@ -20,6 +15,7 @@ use super::role::{Role, Standby};
 use super::settings::{GroupSettings, PROBE_GAP};
 use super::shared::Shared;
 use super::time::Mono;
+use crate::prelude::*;
 
 /// A group's VIPs, as far as it must be known whether they are the same.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]

@@ -1,11 +1,6 @@
 //! Whether a node is fit to serve a group: nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the
 //! kernel makes the gate.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
@@ -16,6 +11,7 @@ use super::role::{Owner, Running};
 use super::settings::{Failback, PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// After a failed start of services, or a failed opening, a node is not eligible for this long.
 pub(super) const UNFIT: Span = Span::secs(30);

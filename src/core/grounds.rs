@@ -2,9 +2,6 @@
 //! VIP's entry in the witness's table (R5).
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
-use alloc::string::ToString as _;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +9,7 @@ use super::broken::{Broken, broken};
 use super::id::Mac;
 use super::settings::Timing;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// The reasons to own, each with its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

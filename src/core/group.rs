@@ -1,10 +1,6 @@
 //! A group on this node: its role, and what every role has in common.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::format;
-use alloc::string::String;
-use alloc::vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +18,7 @@ use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::Series;
+use crate::prelude::*;
 
 /// An unconfirmed kernel order is given again after this.
 const AGAIN: Span = Span::millis(500);

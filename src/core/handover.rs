@@ -2,10 +2,6 @@
 //!
 //! intent with the next epoch -> grant -> gate closed and VIP gone -> `released` -> gate opened on the new owner.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-
 use super::broken::{Broken, broken};
 use super::event::{Kind, Level};
 use super::files::Added;
@@ -18,6 +14,7 @@ use super::role::{Role, Running, Stage, Standby, Why, Wish};
 use super::settings::{PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// Warm services have this long before the move goes on without them.
 const WARM_LIMIT: Span = Span::secs(20);

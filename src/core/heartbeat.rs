@@ -1,13 +1,12 @@
 //! The heartbeat as the core sees it, and the proof that somebody checked its signature.
 
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::files::VipSet;
 use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
 use super::ready::Unfit;
 use super::time::Span;
+use crate::prelude::*;
 
 /// The version of this format. A heartbeat of another version still proves that its sender lives (SAFETY R11).
 pub const VERSION: u16 = 2;

@@ -4,9 +4,6 @@
 //! standby; the other one's ends when it hears of it. So at most one of two nodes that hear each other is held, whatever the order, a restart
 //! or a lost heartbeat; of two words that crossed with one number that of the second node counts.
 
-use alloc::format;
-use alloc::string::String;
-
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
@@ -16,6 +13,7 @@ use super::heartbeat::{GroupBeat, Intent, Offer};
 use super::role::Owner;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// An administrator's standby, with its end.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Names for things: small, copyable, and impossible to mix up.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::prelude::*;
 
 /// A name from the configuration: of a link, a group. Cheap to clone.
 pub type Name = Arc<str>;

@@ -2,9 +2,7 @@
 //!
 //! Every completion carries the attempt or generation of the order that it completes, so that a late one changes nothing.
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +10,7 @@ use super::event::Event;
 use super::heartbeat::{Heartbeat, Verified};
 use super::id::{Attempt, Epoch, GroupId, LinkId, Mac, Name, WitnessId};
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// One fact.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -34,6 +34,7 @@ pub mod node;
 mod owner;
 pub mod pace;
 pub mod peer;
+mod prelude;
 pub mod proof;
 pub mod ready;
 pub mod report;

@@ -1,10 +1,6 @@
 //! `Node`: handle(now, input), poll() -> output, deadline(). One step looks at everything; nothing hides in a timer.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +17,7 @@ use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// A record on its way to the disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]

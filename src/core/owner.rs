@@ -1,10 +1,5 @@
 //! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
 
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-
 use super::broken::{Broken, broken};
 use super::claim::stand_down;
 use super::event::{Kind, Level};
@@ -18,6 +13,7 @@ use super::role::{Owner, Role, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::{Series, majority_time};
+use crate::prelude::*;
 
 /// Announcements after taking over: the first at once, the others after these waits; then a refresh now and then.
 const BURST: [Span; 5] = [Span::millis(10), Span::millis(50), Span::millis(200), Span::millis(1000), Span::secs(3)];

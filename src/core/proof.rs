@@ -6,8 +6,6 @@
 //! name comes back from no register; where the network lets none pass it shows nothing.
 
 use alloc::collections::VecDeque;
-use alloc::vec;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +16,7 @@ use super::node::Node;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
+use crate::prelude::*;
 
 /// Where a limit on echoes rules, a row without a gap is no luck: fewer are enough.
 const AWAY_SLOWLY: u32 = 3;

@@ -3,11 +3,6 @@
 //! Two things are meant by it. *A crash of the owner*: the standby has to claim alone, so it needs the witness and its register. *A planned
 //! move*: the two agree, so they have to hear each other, and what both have lost is no reason against it (SAFETY R8).
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::fitness::UNFIT;
@@ -17,6 +12,7 @@ use super::role::{Role, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::view::{Ready, TakeoverReady};
+use crate::prelude::*;
 
 /// Why a node is not fit for a group, or may not be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,11 +1,5 @@
 //! The status snapshot, made from the node: who serves, would a takeover work, what is wrong.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString;
-use alloc::vec;
-use alloc::vec::Vec;
-
 use super::group::{Group, LastChange};
 use super::heartbeat::BeatRole;
 use super::id::LinkId;
@@ -17,6 +11,7 @@ use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, TargetView, View, WitnessView};
+use crate::prelude::*;
 
 /// The problem's words for a gate that the kernel does not make.
 const UNGUARDED: &str = "the kernel does not make the gate, the address's lifetime guards alone";

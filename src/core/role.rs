@@ -1,9 +1,5 @@
 //! What a node is in a group. Data lives in the variant; a transition consumes the old one.
 
-use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Challenge, Probes};
@@ -14,6 +10,7 @@ use super::id::{Attempt, Epoch};
 use super::proof::Proof;
 use super::time::{Mono, Span};
 use super::witness::Series;
+use crate::prelude::*;
 
 /// A group's role on this node.
 #[derive(Clone, Debug, Serialize, Deserialize)]

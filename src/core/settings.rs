@@ -1,13 +1,10 @@
 //! What the core is told about its world. Made by `config` from the file, by the simulator from a scenario; checked there, not here.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
 
 use super::id::{GroupId, LinkId, Name, NodeId};
 use super::time::Span;
+use crate::prelude::*;
 
 /// ARP probes before a claim: this many, this far apart (SAFETY R4.3).
 pub const PROBE_COUNT: u32 = 3;

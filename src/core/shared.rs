@@ -1,9 +1,6 @@
 //! What all groups of a node share: links, peer, witness, numbers, and the queue of outputs.
 
 use alloc::collections::VecDeque;
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +15,7 @@ use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
 use super::witness::{AWAY_AGAIN, Witness};
+use crate::prelude::*;
 
 /// What all groups share.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,13 +1,11 @@
 //! Whether a node that was read, not made, holds together: a journal's head may come from anybody.
 
-use alloc::format;
-use alloc::string::String;
-
 use super::id::{GroupId, LinkId, WitnessId};
 use super::io::{EchoKind, Input};
 use super::node::Node;
 use super::role::Role;
 use super::settings::Settings;
+use crate::prelude::*;
 
 /// Numbers given out so far are below this in anything that a daemon wrote: at a million a second it lasts 280,000 years.
 const MOST: u64 = 1 << 63;

@@ -1,10 +1,5 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec;
-use alloc::vec::Vec;
-
 use super::broken::{Broken, broken};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::event::{Kind, Level};
@@ -16,6 +11,7 @@ use super::role::{Claim, Role, Standby, Why};
 use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// While a challenge runs, one echo in the peer's name goes with so many of its own.
 const INQUIRE_EACH: u64 = 4;

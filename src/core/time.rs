@@ -2,11 +2,12 @@
 //!
 //! The shell feeds it from `CLOCK_BOOTTIME` (time(7)), so that a machine that was suspended notices.
 
-use alloc::format;
 use core::fmt;
 use core::ops::{Add, Div, Mul, Sub};
 
 use serde::{Deserialize, Serialize};
+
+use crate::prelude::*;
 
 /// An instant: nanoseconds since this machine's boot. Instants of two machines do not compare.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -147,8 +148,6 @@ impl fmt::Display for Span {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
-
     use super::*;
 
     #[test]

@@ -1,10 +1,8 @@
 //! The status snapshot: what a person at 3 a.m. asks, as data. The field names are documented and stable (docs/OPERATIONS.md).
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use serde::{Deserialize, Serialize};
+
+use crate::prelude::*;
 
 /// Everything that `status` shows.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! Own reachability, and the answers of each witness to each kind of echo.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +9,7 @@ use super::pace::Pace;
 use super::proof::Away;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// So many answered echoes are remembered, to be set against missing ones of another kind.
 const PASSED_KEPT: usize = 32;

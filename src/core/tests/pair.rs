@@ -1,9 +1,5 @@
 //! Two nodes, two links, a gateway with one neighbour-table entry, in virtual time. What counts is whose kernel answers.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec;
-use alloc::vec::Vec;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,6 +11,7 @@ use crate::io::{
     ServiceOrder, ServiceReport, Start,
 };
 use crate::node::Node;
+use crate::prelude::*;
 use crate::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
 use crate::time::{Mono, Span};
 

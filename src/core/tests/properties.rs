@@ -1,13 +1,10 @@
 //! What holds for every pattern of faults.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use proptest::prelude::*;
 
 use super::pair::{A, B, CABLE, LAN, World, fast};
 use crate::io::Output;
+use crate::prelude::*;
 use crate::time::{Mono, Span};
 
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,6 @@
 //! A node is driven into each state; then each input is given to a copy of it. The sentence is made from the outputs and the state after:
 //! a change of behaviour shows as a changed line, to be judged by whoever reads it.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString as _;
-use alloc::vec;
-use alloc::vec::Vec;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -20,6 +15,7 @@ use crate::io::{
     ServiceOrder, ServiceReport, Start,
 };
 use crate::node::Node;
+use crate::prelude::*;
 use crate::role::{Role, Running, Stage};
 use crate::settings::Failback;
 use crate::time::{Mono, Span};
