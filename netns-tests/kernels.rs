@@ -68,6 +68,7 @@ fn unit_tests() -> PathBuf {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let said = String::from_utf8(done.stdout).unwrap();
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let program = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+    let mut hosts = messages.filter(|message| message["target"]["name"] == "twinbeat_host");
+    let program = hosts.find_map(|message| message["executable"].as_str().map(PathBuf::from));
     program.filter(|path: &PathBuf| Path::new(path).is_file()).expect("the tests' program")
 }
