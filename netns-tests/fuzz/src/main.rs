@@ -18,9 +18,9 @@ use twinbeat::core::time::{Mono, Span};
 use twinbeat::host::neighbour::Neighbour;
 use twinbeat::host::raw_echo::parse_reply;
 use twinbeat::journal::replay::{Nobody, play};
-use twinbeat::whatif::what_if;
 use twinbeat::sim::files::Files;
 use twinbeat::sim::script::Story;
+use twinbeat::whatif::what_if;
 use twinbeat::wire::{self, Opener, Pair};
 
 type Take = fn(&[u8]);
