@@ -252,7 +252,7 @@ pub const fn broken(_: Broken) -> bool {
 }
 
 #[cfg(feature = "bite")]
-thread_local! {
+std::thread_local! {
     /// A bit for each clause.
     static OUT: core::cell::Cell<u128> = const { core::cell::Cell::new(0) };
 }

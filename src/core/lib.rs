@@ -9,7 +9,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+// For tests, and for the switch of a test build (broken.rs), which is one a thread.
+#[cfg(any(test, feature = "bite"))]
 extern crate std;
 
 mod alone;
