@@ -143,6 +143,10 @@ pub struct World {
     pub cut: [[bool; 2]; 2],
     /// The path between this node and the gateway is cut, silently.
     pub gateway_cut: [bool; 2],
+    /// Frames in the address's name from this node are dropped by the switch (port security).
+    pub guarded: [bool; 2],
+    /// The gateway answers whoever asks, whatever its table says: it is no register.
+    pub answers_sender: bool,
     /// Of the guard VIP, and of the one that edited files name.
     entry: [Option<usize>; 2],
     failback: Failback,
@@ -183,6 +187,8 @@ impl World {
             gateway: true,
             cut: [[false; 2]; 2],
             gateway_cut: [false; 2],
+            guarded: [false; 2],
+            answers_sender: false,
             entry: [None; 2],
             failback,
             seq: 0,
@@ -317,6 +323,11 @@ impl World {
     pub fn moves(&self) -> usize {
         let owners: Vec<usize> = self.owners.iter().filter_map(|(_, owner)| *owner).collect();
         (0..owners.len()).filter(|i| *i == 0 || owners[*i] != owners[*i - 1]).count()
+    }
+
+    /// When this node began to answer, each time since an instant.
+    pub fn began(&self, i: usize, since: Mono) -> Vec<Mono> {
+        self.owners.iter().filter(|(at, owner)| *at >= since && *owner == Some(i)).map(|(at, _)| *at).collect()
     }
 
     /// What `status` would show.
@@ -531,6 +542,12 @@ impl World {
             }
             return;
         }
+        if self.answers_sender {
+            if self.reaches_gateway(i) {
+                self.later(LATENCY, reply);
+            }
+            return;
+        }
         if self.entry[vip].is_none() {
             // It asks everybody, and whose kernel answers is written down.
             for n in 0..2 {
@@ -589,7 +606,8 @@ impl World {
             }
             Output::Echo { kind, number, .. } => {
                 let gated = matches!(kind, EchoKind::Vip(_)) && !self.answers(i);
-                if self.reaches_gateway(i) && !gated {
+                let dropped = self.guarded[i] && matches!(kind, EchoKind::Vip(_) | EchoKind::Challenge(_));
+                if self.reaches_gateway(i) && !gated && !dropped {
                     let beat = self.m[i].newest.clone().filter(|_| !matches!(kind, EchoKind::Control(_)));
                     self.later(LATENCY, What::Gateway(i, AtGateway::Echo(kind, number, beat)));
                 }
@@ -600,7 +618,7 @@ impl World {
                 }
             }
             Output::Write { .. } => {
-                if self.reaches_gateway(i) {
+                if self.reaches_gateway(i) && !self.guarded[i] {
                     self.later(LATENCY, What::Gateway(i, AtGateway::Write(Some(i))));
                 }
             }
@@ -611,7 +629,7 @@ impl World {
                 }
             }
             Output::Announce { group } => {
-                if !self.answers(i) {
+                if !self.answers(i) || self.guarded[i] {
                     return;
                 }
                 if self.reaches_gateway(i) {
