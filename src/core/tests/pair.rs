@@ -103,6 +103,8 @@ pub struct Machine {
     address: Option<Mono>,
     /// How often its addresses were ordered to be added.
     pub adds: usize,
+    /// The next refresh of its addresses finds them expired, and takes them away.
+    pub late: bool,
     running: bool,
     record: Record,
     life: u64,
@@ -171,6 +173,7 @@ impl World {
             table: true,
             address: None,
             adds: 0,
+            late: false,
             running: false,
             record: Record::default(),
             life: 0,
@@ -651,6 +654,10 @@ impl World {
                         m.address = Some(now + whole(life));
                         m.adds += 1;
                         AddressReport::Added
+                    }
+                    AddressOrder::Refresh(_) if std::mem::take(&mut m.late) => {
+                        m.address = None;
+                        AddressReport::Failed("the refresh came too late: the addresses are removed".into())
                     }
                     AddressOrder::Refresh(life) => {
                         m.address = m.address.filter(|until| *until > now).map(|_| now + whole(life));
