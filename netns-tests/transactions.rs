@@ -77,9 +77,9 @@ impl Rig {
         BOTH.map(|node| self.site.log_tail(node, 40)).join("\n---\n")
     }
 
-    /// A table with so many elements, loaded inside that namespace and deleted again; seen until the first node serves again.
-    fn load(&self, inside: &Namespace, elements: usize) -> Done {
-        let file = self.file(elements);
+    /// A table with so many elements, loaded inside that namespace in pieces of so many, and deleted again; seen until the first node serves again.
+    fn load(&self, inside: &Namespace, elements: usize, piece: usize) -> Done {
+        let files: Vec<PathBuf> = (0..elements).step_by(piece).map(|from| self.file(from, piece.min(elements - from))).collect();
         let from = self.probe.now();
         let busy = AtomicBool::new(true);
         let (took, waited) = thread::scope(|scope| {
@@ -94,7 +94,7 @@ impl Rig {
                 longest
             });
             let began = Instant::now();
-            nft(inside, &["-f", file.to_str().unwrap()]);
+            files.iter().for_each(|file| nft(inside, &["-f", file.to_str().unwrap()]));
             let took = began.elapsed();
             busy.store(false, Ordering::Relaxed);
             (took, small.join().unwrap())
@@ -108,10 +108,11 @@ impl Rig {
         Done { took, waited, seen }
     }
 
-    fn file(&self, elements: usize) -> PathBuf {
-        let file = self.site.dir().join(format!("{elements}.nft"));
+    fn file(&self, from: usize, elements: usize) -> PathBuf {
+        let file = self.site.dir().join(format!("{from}-{elements}.nft"));
         let mut text = "table ip big {\nset s {\ntype ipv4_addr\nelements = { ".to_owned();
-        (0..elements).for_each(|n| write!(text, "10.{}.{}.{}, ", n >> 16 & 255, n >> 8 & 255, n & 255).unwrap());
+        let all = from..from + elements;
+        all.for_each(|n| write!(text, "10.{}.{}.{}, ", n >> 16 & 255, n >> 8 & 255, n & 255).unwrap());
         std::fs::write(&file, text + "}\n}\n}\n").unwrap();
         file
     }
@@ -141,7 +142,7 @@ const NAMED: &str = "another nftables transaction was under way";
 fn a_transaction_that_holds_the_gate_up_beyond_its_lease_makes_no_second_owner_and_is_named_by_why() {
     let Some(rig) = Rig::start("") else { return };
     for elements in [100_000, 200_000, 400_000, 800_000] {
-        let done = rig.load(rig.lab.node(A), elements);
+        let done = rig.load(rig.lab.node(A), elements, elements);
         let seen = &done.seen;
         println!(
             "{elements} elements: nft ran {:?}, others waited {:?}, gap {:?}, {} moves",
@@ -171,15 +172,15 @@ fn what_large_transactions_cost() {
     for (name, timing) in [("lease 320 ms", ""), ("default", "profile = \"default\"")] {
         let Some(rig) = Rig::start(timing) else { return };
         for (place, inside) in [("the owner's", rig.lab.node(A)), ("another", &rig.lab.client)] {
-            for elements in [100_000, 400_000] {
+            for (elements, piece) in [(100_000, 100_000), (400_000, 400_000), (100_000, 2_000)] {
                 for _ in 0..2 {
                     rig.healthy();
                     let before = rig.site.log_tail(A, 100_000).matches("LEAVES").count();
-                    let done = rig.load(inside, elements);
+                    let done = rig.load(inside, elements, piece);
                     let seen = &done.seen;
                     let lapses = rig.site.log_tail(A, 100_000).matches("LEAVES").count() - before;
                     println!(
-                        "{name}, {place} namespace, {elements}: nft {:?}, others waited {:?}; lapses {lapses}, gap {:?}, lost {:?}, moves {}, two owners {:?}, lateness {:?}, named {}",
+                        "{name}, {place} namespace, {elements} in pieces of {piece}: nft {:?}, others waited {:?}; lapses {lapses}, gap {:?}, lost {:?}, moves {}, two owners {:?}, lateness {:?}, named {}",
                         done.took,
                         done.waited,
                         seen.gap,
