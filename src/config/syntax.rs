@@ -20,7 +20,10 @@ pub(super) fn read(file: &Path, text: &str, found: &mut Found) -> Option<(Arc<So
             Err(error) => error,
         };
         let Some((rest, lines)) = without(&text) else {
-            told.push(also(error, ALONE));
+            // What was told behind the first one may only follow from it.
+            told.push(error);
+            told.truncate(1);
+            told = told.into_iter().map(|error| also(error, ALONE)).collect();
             break;
         };
         told.push(also(error, if told.is_empty() { WITHOUT } else { "" }));
@@ -233,8 +236,12 @@ fn unclosed(text: &str, at: &At) -> Option<(usize, String)> {
     }
     let close: String = item.open.iter().rev().map(|(_, c)| if *c == '[' { ']' } else { '}' }).collect();
     let closed = format!("{}{close}{}", text.get(..item.end)?, text.get(item.end..)?);
-    // That it was this one shows when the parser gets further with it closed.
-    further(&closed, line_of(text, item.all.end.saturating_sub(1))).then_some((first, closed))
+    // That it was this one shows when the parser gets further with it closed, or without it.
+    let last = line_of(text, item.all.end.saturating_sub(1));
+    if further(&closed, last) {
+        return Some((first, closed));
+    }
+    without_value(text, &item.all).is_some_and(|text| further(&text, last)).then_some((first, String::new()))
 }
 
 /// Whether a text has no mistake up to the end of this line.
@@ -258,8 +265,14 @@ fn without(text: &str) -> Option<(String, Option<Lines>)> {
     let start = quote.or(bracket.as_ref().map(|(open, _)| *open)).unwrap_or(at.start).min(text.len().saturating_sub(1));
     let item = all.iter().position(|item| item.all.contains(&start))?;
     let (item, next) = (all.get(item)?, all.get(item.saturating_add(1)..)?);
+    let words = text.get(item.all.clone())?.trim();
     // A text over several lines: where it ends is a guess.
-    if text.get(item.all.clone())?.contains("\"\"\"") || text.get(item.all.clone())?.contains("'''") {
+    if words.contains("\"\"\"") || words.contains("'''") {
+        return None;
+    }
+    // Perhaps a header: its keys would be taken for those of the table before it.
+    let keyless = !words.starts_with(is_bare) || !words.contains('=');
+    if !item.header && keyless && (words.contains(['[', ']']) || TABLES.contains(&words)) {
         return None;
     }
     let duplicate = error.message().contains(DUPLICATE);
@@ -269,13 +282,14 @@ fn without(text: &str) -> Option<(String, Option<Lines>)> {
     }
     let lines = |at: &At| line_of(text, at.start)..=line_of(text, at.end.saturating_sub(1));
     let last = *lines(if duplicate { &gone } else { &item.all }).end();
-    // What is only put right is still there to be judged.
-    let right = [
-        bracket.map(|(_, closed)| closed).filter(|closed| !closed.is_empty()),
-        (item.header && !duplicate).then(|| mended_header(text, &item.all)).flatten(),
-    ];
-    if let Some(rest) = right.into_iter().flatten().find(|text| further(text, last)) {
+    // What is in a header's table is still there to be judged; where a bracket was meant to close is a guess.
+    let header = (item.header && !duplicate).then(|| mended_header(text, &item.all)).flatten();
+    if let Some(rest) = header.filter(|text| further(text, last)) {
         return Some((rest, None));
+    }
+    let closed = bracket.map(|(_, closed)| closed).filter(|closed| !closed.is_empty() && further(closed, last));
+    if let Some(rest) = closed {
+        return Some((rest, Some(lines(&item.all))));
     }
     let ways = [
         (!item.header && !duplicate).then(|| without_value(text, &item.all)).flatten(),
