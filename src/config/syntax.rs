@@ -272,7 +272,8 @@ fn without(text: &str) -> Option<(String, Option<Lines>)> {
     }
     // Perhaps a header: its keys would be taken for those of the table before it.
     let keyless = !words.starts_with(is_bare) || !words.contains('=');
-    if !item.header && keyless && (words.contains(['[', ']']) || TABLES.contains(&words)) {
+    let inside = words.split('[').skip(1).any(|rest| TABLES.iter().any(|table| rest.trim_start().starts_with(table)));
+    if !item.header && (inside || (keyless && (words.contains(['[', ']']) || TABLES.contains(&words)))) {
         return None;
     }
     let duplicate = error.message().contains(DUPLICATE);
