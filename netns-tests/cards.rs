@@ -293,56 +293,77 @@ impl Drop for Beside {
     }
 }
 
-/// So many namespaces, with so many interfaces each, are emptied at the same time.
-const HANDS: usize = 6;
-const MANY: usize = 80;
+/// Routes of the namespace whose interfaces are removed: the kernel looks through all of them for each interface.
+const ROUTES: usize = 100_000;
 
 #[test]
 fn a_kernel_that_is_busy_with_other_interfaces_moves_nothing() {
     let Some(rig) = Rig::start(|text| text) else { return };
-    rig.until(A, MENDED, "whole", owner_by_both);
-    // The kernel has one lock for the network configuration of all namespaces.
-    let (busy, other) = ((0..HANDS).map(|n| Beside::new(&format!("busy{n}"))).collect::<Vec<_>>(), Beside::new("ask"));
-    let script: String = (0..MANY).map(|n| format!("link add v{n} group 7 type veth peer name w{n}\n")).collect();
-    let asking = AtomicBool::new(true);
-    let from = rig.probe.now();
-    let longest = thread::scope(|scope| {
-        let asker = scope.spawn(|| {
-            let mut longest = Duration::ZERO;
-            while asking.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                other.ip(&["link", "set", "lo", "up"], "");
-                longest = longest.max(began.elapsed());
-                thread::sleep(Duration::from_millis(5));
-            }
-            longest
+    // The kernel has one lock for the network configuration of all namespaces, and removes the interfaces of a group in one go.
+    let (busy, other) = (Beside::new("busy"), Beside::new("ask"));
+    let host = |n: usize, net: u8| format!("{net}.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255);
+    let routes: String = (0..ROUTES).map(|n| format!("route add blackhole {}/32\n", host(n, 10))).collect();
+    busy.ip(&["-batch", "-"], &routes);
+    let enough = Duration::from_nanos(TIMING.lease.0) * 3;
+    let (mut longest, mut many) = (Duration::ZERO, 200);
+    let mut from = rig.probe.now();
+    while longest < enough && many <= 1_600 {
+        let made: String = (0..many)
+            .map(|n| {
+                let address = host(n * 256 + 1, 11);
+                format!(
+                    "link add v{n} group 7 type veth peer name w{n}\nlink set v{n} up\nlink set w{n} up\naddr add {address}/24 dev v{n}\n"
+                )
+            })
+            .collect();
+        busy.ip(&["-batch", "-"], &made);
+        rig.until(A, MENDED, "whole", owner_by_both);
+        from = rig.probe.now();
+        let asking = AtomicBool::new(true);
+        longest = thread::scope(|scope| {
+            let asker = scope.spawn(|| {
+                let mut longest = Duration::ZERO;
+                while asking.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    other.ip(&["link", "set", "lo", "up"], "");
+                    longest = longest.max(began.elapsed());
+                    thread::sleep(Duration::from_millis(5));
+                }
+                longest
+            });
+            thread::sleep(Duration::from_millis(100));
+            busy.ip(&["link", "del", "group", "7"], "");
+            asking.store(false, Ordering::Relaxed);
+            asker.join().unwrap()
         });
-        let (began, mut took) = (Instant::now(), Vec::new());
-        for _ in 0..2 {
-            for (args, script) in [(&["-batch", "-"][..], script.as_str()), (&["link", "del", "group", "7"][..], "")] {
-                thread::scope(|all| busy.iter().for_each(|one| drop(all.spawn(move || one.ip(args, script)))));
-                took.push(began.elapsed());
-            }
-        }
-        println!("made, removed, made and removed {} interfaces: done after {took:?}", 2 * HANDS * MANY);
-        asking.store(false, Ordering::Relaxed);
-        asker.join().unwrap()
-    });
+        println!("{many} interfaces removed, {ROUTES} routes: a question to the kernel waited for {longest:?}");
+        many *= 2;
+    }
+    // What was held up in the daemons comes now.
+    thread::sleep(Duration::from_secs(1));
+    if longest < enough {
+        println!("NOT JUDGED: this kernel cannot be kept busy for {enough:?}");
+        return;
+    }
     let seen = rig.probe.outcome(from, rig.probe.now());
-    println!(
-        "longest wait for the kernel's lock {longest:?}; gap {:?}, moves {}, lateness {:?}",
-        seen.gap,
-        seen.moves(),
-        seen.lateness
-    );
+    println!("gap {:?}, moves {}, lateness {:?}", seen.gap, seen.moves(), seen.lateness);
     assert_eq!(seen.two_owners, Duration::ZERO, "{seen:#?}\n{}", rig.logs());
-    let still = seen.moves() == 0 && seen.gap <= SLACK;
-    if !still && seen.lateness > STALL {
+    // The probe asks the kernel nothing: it is late when the machine itself stands still, and a pause of a lease ends any ownership.
+    if seen.lateness > Duration::from_nanos(TIMING.lease.0) {
         println!("NOT JUDGED further, the machine itself stood still for {:?}", seen.lateness);
         return;
     }
-    assert!(still, "{seen:#?}\n{}", rig.logs());
+    let said = BOTH.map(|n| rig.site.log_tail(n, 10_000)).concat();
+    assert!(seen.moves() == 0 && !said.contains("LEAVES"), "{seen:#?}\n{}", rig.logs());
+    // An address whose refresh waited for longer than its lifetime is removed and put back (SAFETY, limit k): so it is said.
+    let late = said.contains("the refresh came too late");
+    assert!(!late || longest > REFRESHED, "{longest:?}\n{}", rig.logs());
+    assert!(seen.gap <= seen.lateness + if late { PUT_BACK } else { SLACK }, "{seen:#?}\n{}", rig.logs());
 }
+
+/// How often an address is refreshed at the lab's lease, less a look at the interfaces; and what it costs to put one back.
+const REFRESHED: Duration = Duration::from_millis(800);
+const PUT_BACK: Duration = Duration::from_millis(100);
 
 const LAST_VIP: &str = "label = \"0\"\nlink = \"lan\"\n";
 const WITH_IPV6: &str = "label = \"0\"\nlink = \"lan\"\n\n[[groups.vips]]\naddress = \"fd42::14/64\"\nlink = \"lan\"\n";
@@ -445,7 +466,7 @@ fn a_move_whose_return_path_does_not_come_is_taken_back_and_says_why() {
     assert!(!moved && why.contains("the answer of the witness to the address never came"), "{why}\n{}", rig.logs());
     rig.serves(A);
     // All is as it was: no standby in force, and the witness, whose entry had named A all the while, is a register for it.
-    rig.until(A, MENDED, "whole again", |view| owner_by_both(view) && view["groups"][0]["standby"].is_null());
+    rig.until(A, MENDED, "whole again", |view| owner_by_both(view) && view["groups"][0]["standby_held"].is_null());
     let register = &rig.view(A)["witness"]["targets"][0]["register"];
     assert_ne!(register, false, "{}", rig.logs());
     for node in BOTH {

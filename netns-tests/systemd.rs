@@ -6,6 +6,8 @@
 mod common;
 #[path = "systemd/machines.rs"]
 mod machines;
+#[path = "systemd/managers.rs"]
+mod managers;
 
 use std::fs;
 use std::path::Path;
@@ -186,6 +188,11 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     pair.healthy();
     let seen = pair.seen("restarts", from);
     assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+
+    // Whatever manages the network beside it.
+    let managed = Instant::now();
+    managers::try_all(&pair);
+    println!("foreign network managers: {:?}", managed.elapsed());
 
     // A file that cannot be used: the peer serves, the restart fails and says why, and systemd does not try for ever.
     let file = pair.on(A).root().join("etc/twinbeat/twinbeat.toml");

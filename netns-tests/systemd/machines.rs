@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 use twinbeat::lab::ns::Namespace;
 
 /// What the machines have beyond a minimal Debian.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,nftables,nginx-light,hostname,procps";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,nftables,nginx-light,hostname,procps,\
+                        libpam-systemd,ifupdown,network-manager";
 
 /// The base of all roots; `None` with a line that says why there is none.
 pub fn base() -> Option<PathBuf> {
@@ -35,7 +36,7 @@ pub fn base() -> Option<PathBuf> {
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("systemd");
     let (base, made) = (target.join("base"), target.join("base.whole"));
-    if !made.exists() {
+    if fs::read_to_string(&made).ok().as_deref() != Some(PACKAGES) {
         let _ = fs::remove_dir_all(&base);
         if let Err(error) = fs::create_dir_all(&target) {
             return skipped(&error.to_string());
@@ -87,6 +88,11 @@ impl Machine {
         write("etc/hosts", "127.0.0.1 localhost\n192.168.42.12 master1\n192.168.42.13 master2\n".into())?;
         // One that is there, or the first boot would enable what the distribution thinks best.
         write("etc/machine-id", format!("{:032x}\n", name.bytes().fold(7_u128, |id, b| id * 257 + u128::from(b))))?;
+        // A test that wants it unmasks it.
+        for unit in ["NetworkManager.service", "NetworkManager-wait-online.service"] {
+            std::os::unix::fs::symlink("/dev/null", machine.root().join("etc/systemd/system").join(unit))?;
+        }
+        let _ = fs::remove_file(machine.root().join("etc/network/interfaces"));
         write("var/www/html/index.html", format!("{name}\n"))?;
         Ok(machine)
     }

@@ -373,3 +373,29 @@ pub enum Problem {
         least: Span,
     },
 }
+
+impl Problem {
+    /// Whether it holds whatever else the file says: with a part of the file unread, the others may only follow from that.
+    pub(super) fn stands_alone(&self) -> bool {
+        match self {
+            Self::Unreadable(_)
+            | Self::Syntax(_)
+            | Self::UnknownKey { .. }
+            | Self::NotBuilt(_)
+            | Self::Type(_)
+            | Self::Allowed(_) => true,
+            Self::BadName { .. } | Self::BadPublicKey(_) | Self::ReservedLink | Self::BadInterface | Self::BadAddress(_) => true,
+            Self::BadVip(_) | Self::BadLabel(_) | Self::BadDuration | Self::OutOfRange { .. } => true,
+            // Two that are both there.
+            Self::SameKey(_) | Self::NamesAlike { .. } | Self::SharedInterface { .. } | Self::DuplicateAddress { .. } => true,
+            Self::Duplicate { .. } | Self::TargetIsOurs(_) | Self::TooMany { .. } => true,
+            Self::Follows | Self::Missing(_) | Self::NotTwoNodes { .. } | Self::TooFewLinks { .. } | Self::LinksDiffer { .. } => {
+                false
+            }
+            Self::HeartbeatTooLong { .. } | Self::MixedFamily { .. } | Self::UnknownLink(_) | Self::UnknownNode(_) => false,
+            Self::NoTargets | Self::NoRegister | Self::TargetFamily { .. } | Self::TargetOffLink { .. } => false,
+            Self::VipOutside { .. } | Self::BadGuard { .. } | Self::NoVips | Self::NoGroups | Self::BadService(_) => false,
+            Self::Relation { .. } | Self::DeadTooShort { .. } | Self::WeakGateLease { .. } => false,
+        }
+    }
+}

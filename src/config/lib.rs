@@ -19,6 +19,7 @@ mod realtime;
 mod scheduling;
 mod size;
 mod source;
+mod syntax;
 mod timing;
 
 #[cfg(test)]
@@ -218,8 +219,7 @@ impl Config {
     /// Makes a configuration of a file's text; `path` is for messages only. The error has all that is wrong, as far as it can be told.
     pub fn load(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let mut found = Found::default();
-        let source = Arc::new(source::Source::parse(path, text)?);
-        let Some(read) = mend::read(source, &mut found) else { return found.done(None) };
+        let Some(read) = mend::read(path, text, &mut found) else { return found.done(None) };
         let mut meaning = Found::default();
         let config = meaning.keep(convert::convert(read.source.clone(), &read.raw));
         meaning.only(|error| !read.follows(error));

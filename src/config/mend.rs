@@ -1,11 +1,13 @@
 //! Reads on behind a mistake in the file's shape, so that a person hears of all of them at once: what is wrong is told, mended in a copy as it may
 //! have been meant, and what only follows from that is not told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Found, Problem};
 use super::raw::{RawConfig, nearest};
 use super::source::{At, Source};
+use super::syntax;
 
 /// The shape of the file, perhaps of a mended copy of it.
 pub(super) struct Read {
@@ -15,6 +17,8 @@ pub(super) struct Read {
     pub raw: RawConfig,
     /// The keys that were left out or given another value.
     changed: Vec<String>,
+    /// Whether a part of the file is no TOML, so that what the rest lacks may stand there.
+    torn: bool,
 }
 
 impl Read {
@@ -23,11 +27,12 @@ impl Read {
         let relation = matches!(*error.problem, Problem::Relation { .. } | Problem::DeadTooShort { .. });
         let lacks = matches!(*error.problem, Problem::NoVips | Problem::TooFewLinks { .. } | Problem::BadService(_));
         let parent = |path: &'_ str| path.rsplit_once('.').map(|(parent, _)| parent.to_owned());
-        self.changed.iter().any(|path| {
-            within(&error.key, path)
-                || (lacks && (within(path, &error.key) || parent(path) == parent(&error.key)))
-                || (relation && path.starts_with("timing."))
-        })
+        (self.torn && !error.problem.stands_alone())
+            || self.changed.iter().any(|path| {
+                within(&error.key, path)
+                    || (lacks && (within(path, &error.key) || parent(path) == parent(&error.key)))
+                    || (relation && path.starts_with("timing."))
+            })
     }
 }
 
@@ -37,20 +42,29 @@ fn within(inner: &str, outer: &str) -> bool {
 }
 
 /// Reads the shape. Each mistake goes into `found`; nothing comes back where reading on would mean guessing.
-pub(super) fn read(source: Arc<Source>, found: &mut Found) -> Option<Read> {
-    let (mut source, mut changed) = (source, Vec::new());
+pub(super) fn read(file: &Path, text: &str, found: &mut Found) -> Option<Read> {
+    let (mut source, gone) = syntax::read(file, text, found)?;
+    let torn = gone.torn;
+    let mut changed: Vec<String> =
+        source.paths().filter(|(_, at)| gone.has(source.line(at.start))).map(|(path, _)| path.to_owned()).collect();
     for _ in 0..MOST {
         let (error, at) = match RawConfig::parse(&source) {
-            Ok(raw) => return Some(Read { source, raw, changed }),
+            Ok(raw) => return Some(Read { source, raw, changed, torn }),
             Err(mistake) => *mistake,
         };
         // What was left out is missing.
-        if matches!(*error.problem, Problem::Missing(_)) && !changed.is_empty() {
+        if matches!(*error.problem, Problem::Missing(_)) && (torn || !changed.is_empty()) {
             return None;
         }
-        let mended = mended(&source, &at, &error, &mut changed);
+        let stands_in = torn && changed.iter().any(|path| within(&error.key, path));
+        let mended = match source.entry(&at).filter(|_| stands_in) {
+            Some((_, key, value, table)) => without(source.text(), &key, &value, table),
+            None => mended(&source, &at, &error, &mut changed),
+        };
         let file = source.file().to_owned();
-        found.add(error);
+        if !stands_in {
+            found.add(error);
+        }
         source = Arc::new(Source::parse(&file, &mended?).ok()?);
     }
     None

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
+use super::syntax;
 
 /// A byte range of the file.
 pub type At = Range<usize>;
@@ -36,7 +37,7 @@ impl Source {
                 Ok(source)
             }
             Err(error) => {
-                let (at, words) = syntax(text, error.span().unwrap_or(0..0), one_line(error.message()));
+                let (at, words) = syntax::explain(text, error.span().unwrap_or(0..0), error.message());
                 Err(source.error(at, Problem::Syntax(words)))
             }
         }
@@ -142,88 +143,15 @@ impl Source {
             .map(|(_, entry)| entry)
     }
 
-    fn line(&self, offset: usize) -> usize {
-        self.text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count().saturating_add(1)
+    /// The line of a place, counted from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        syntax::line_of(&self.text, offset)
     }
 
     fn line_text(&self, offset: usize) -> &str {
         self.text.lines().nth(self.line(offset).saturating_sub(1)).unwrap_or_default()
     }
 }
-
-/// Where a mistake is, and what: the parser says where it noticed.
-fn syntax(text: &str, at: At, message: String) -> (At, String) {
-    let words: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    if HA_CF.iter().filter(|word| words.contains(word)).count() >= 2 && !text.contains('=') {
-        let words =
-            "this is an ha.cf of heartbeat; its import is not built yet: begin with dist/twinbeat.toml, docs/CONFIGURATION.md";
-        return (0..0, words.to_owned());
-    }
-    if message.contains("duplicate key") {
-        let key = text.get(at.clone()).unwrap_or_default().trim_matches(['[', ']', ' ']);
-        let is = |line: &str| {
-            line.trim_start()
-                .trim_start_matches('[')
-                .trim_start()
-                .strip_prefix(key)
-                .is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
-        };
-        let first = text.lines().position(is).filter(|_| !key.is_empty()).map(|line| line.saturating_add(1));
-        let first = first.map(|line| format!(" `{key}`: the first one is in line {line}")).unwrap_or_default();
-        return (at, format!("{message}{first}"));
-    }
-    match unclosed(text) {
-        Some(open) => (open..open.saturating_add(1), format!("this bracket is not closed ({message})")),
-        None => (at, message),
-    }
-}
-
-/// The bracket of a value that is still open where a line begins the next key or table.
-fn unclosed(text: &str) -> Option<usize> {
-    let mut open: Vec<usize> = Vec::new();
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let trimmed = line.trim_start();
-        let header = trimmed.starts_with('[') && trimmed.contains(']') && !trimmed.contains(',') && open.is_empty();
-        let key = trimmed
-            .split_once('=')
-            .is_some_and(|(key, _)| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-. ".contains(c)));
-        let table = trimmed.starts_with('[')
-            && trimmed.trim_end().ends_with(']')
-            && trimmed.chars().all(|c| c.is_alphanumeric() || "[]_-.\n\r ".contains(c));
-        if (key || table)
-            && let Some(first) = open.first()
-        {
-            return Some(*first);
-        }
-        let (mut quote, mut escaped) = (None, false);
-        for (at, c) in line.char_indices().filter(|_| !header) {
-            match (quote, c) {
-                (Some('"'), '\\') if !escaped => {
-                    escaped = true;
-                    continue;
-                }
-                (Some(q), c) if c == q && !escaped => quote = None,
-                (Some(_), _) => {}
-                (None, '#') => break,
-                (None, '"' | '\'') => quote = Some(c),
-                (None, '[' | '{') => open.push(start_of(start, at)),
-                (None, ']' | '}') => drop(open.pop()),
-                _ => {}
-            }
-            escaped = false;
-        }
-        start = start_of(start, line.len());
-    }
-    open.first().copied()
-}
-
-fn start_of(line: usize, at: usize) -> usize {
-    line.saturating_add(at)
-}
-
-/// Directives that stand alone in each ha.cf.
-const HA_CF: [&str; 8] = ["keepalive", "deadtime", "warntime", "initdead", "ucast", "bcast", "node", "auto_failback"];
 
 fn index_table(path: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     for (key, value) in table.iter() {

@@ -17,7 +17,7 @@ use super::witness::{AWAY_ENOUGH, majority_time};
 use crate::prelude::*;
 
 /// A gateway may keep an entry for a second whatever is announced; the announcement after that is given its time too.
-const LEAST: Span = Span::secs(2);
+pub(super) const LEAST: Span = Span::secs(2);
 /// An automatic failback to a node whose return path never came waits for twice as long each time, up to this: each try leaves clients
 /// without an answer for as long as it takes to find out.
 const MOST: Span = Span::secs(3600);
@@ -125,9 +125,13 @@ impl Group {
 
     /// Before this the preferred node does not ask for the address by itself.
     pub(super) fn no_failback_until(&self) -> Option<Mono> {
-        let wait = |count: u32| (UNFIT * (1 << count.clamp(1, 8).saturating_sub(1))).min(MOST).max(UNFIT);
-        self.no_return.map(|f| f.at + wait(f.count))
+        self.no_return.map(|f| f.at + failback_wait(f.count))
     }
+}
+
+/// How long an automatic failback waits after so many moves in a row that never arrived.
+pub(super) fn failback_wait(count: u32) -> Span {
+    (UNFIT * (1 << count.clamp(1, 8).saturating_sub(1))).min(MOST)
 }
 
 const _: () = assert!(MOST_UNFIT.0 < MOST.0);

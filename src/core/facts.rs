@@ -178,7 +178,12 @@ impl Group {
                     }
                 }
                 (Role::Owner(o), AddressReport::Failed(reason)) => {
-                    let known = core::mem::replace(&mut o.missing, true) && o.lacking.is_some();
+                    let again = core::mem::replace(&mut o.missing, true);
+                    // A refresh that came late has taken it away: it is put back at once, and what fails then at each refresh.
+                    if !again {
+                        o.refresh = now;
+                    }
+                    let known = again && o.lacking.is_some();
                     // Each refresh tries again, and fails again.
                     if known || o.failed.is_some_and(|at| now < at + SAY_EVERY) {
                         return;

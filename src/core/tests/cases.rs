@@ -434,3 +434,17 @@ fn a_cable_that_flaps_faster_than_the_witness_comes_back_makes_the_failback_wait
     w.run(Span::secs(10));
     w.only(A);
 }
+
+#[test]
+fn an_address_whose_refresh_came_too_late_is_put_back_at_once() {
+    let mut w = World::settled();
+    w.m[A].late = true;
+    while w.answers(A) {
+        w.run(Span::micros(100));
+    }
+    let took = w.until_serves(A, Span::secs(2));
+    assert!(took <= Span::millis(2), "{took}\n{}", w.log());
+    w.run(Span::secs(5));
+    w.only(A);
+    assert_eq!(w.moves(), 1, "{}", w.log());
+}

@@ -104,6 +104,8 @@ pub struct Machine {
     address: Option<Mono>,
     /// How often its addresses were ordered to be added.
     pub adds: usize,
+    /// The next refresh of its addresses finds them expired, and takes them away.
+    pub late: bool,
     running: bool,
     record: Record,
     life: u64,
@@ -144,6 +146,10 @@ pub struct World {
     pub cut: [[bool; 2]; 2],
     /// The path between this node and the gateway is cut, silently.
     pub gateway_cut: [bool; 2],
+    /// Frames in the address's name from this node are dropped by the switch (port security).
+    pub guarded: [bool; 2],
+    /// The gateway answers whoever asks, whatever its table says: it is no register.
+    pub answers_sender: bool,
     /// Of the guard VIP, and of the one that edited files name.
     entry: [Option<usize>; 2],
     failback: Failback,
@@ -168,6 +174,7 @@ impl World {
             table: true,
             address: None,
             adds: 0,
+            late: false,
             running: false,
             record: Record::default(),
             life: 0,
@@ -184,6 +191,8 @@ impl World {
             gateway: true,
             cut: [[false; 2]; 2],
             gateway_cut: [false; 2],
+            guarded: [false; 2],
+            answers_sender: false,
             entry: [None; 2],
             failback,
             seq: 0,
@@ -318,6 +327,11 @@ impl World {
     pub fn moves(&self) -> usize {
         let owners: Vec<usize> = self.owners.iter().filter_map(|(_, owner)| *owner).collect();
         (0..owners.len()).filter(|i| *i == 0 || owners[*i] != owners[*i - 1]).count()
+    }
+
+    /// When this node began to answer, each time since an instant.
+    pub fn began(&self, i: usize, since: Mono) -> Vec<Mono> {
+        self.owners.iter().filter(|(at, owner)| *at >= since && *owner == Some(i)).map(|(at, _)| *at).collect()
     }
 
     /// What `status` would show.
@@ -532,6 +546,12 @@ impl World {
             }
             return;
         }
+        if self.answers_sender {
+            if self.reaches_gateway(i) {
+                self.later(LATENCY, reply);
+            }
+            return;
+        }
         if self.entry[vip].is_none() {
             // It asks everybody, and whose kernel answers is written down.
             for n in 0..2 {
@@ -590,7 +610,8 @@ impl World {
             }
             Output::Echo { kind, number, .. } => {
                 let gated = matches!(kind, EchoKind::Vip(_)) && !self.answers(i);
-                if self.reaches_gateway(i) && !gated {
+                let dropped = self.guarded[i] && matches!(kind, EchoKind::Vip(_) | EchoKind::Challenge(_));
+                if self.reaches_gateway(i) && !gated && !dropped {
                     let beat = self.m[i].newest.clone().filter(|_| !matches!(kind, EchoKind::Control(_)));
                     self.later(LATENCY, What::Gateway(i, AtGateway::Echo(kind, number, beat)));
                 }
@@ -601,7 +622,7 @@ impl World {
                 }
             }
             Output::Write { .. } => {
-                if self.reaches_gateway(i) {
+                if self.reaches_gateway(i) && !self.guarded[i] {
                     self.later(LATENCY, What::Gateway(i, AtGateway::Write(Some(i))));
                 }
             }
@@ -612,7 +633,7 @@ impl World {
                 }
             }
             Output::Announce { group } => {
-                if !self.answers(i) {
+                if !self.answers(i) || self.guarded[i] {
                     return;
                 }
                 if self.reaches_gateway(i) {
@@ -634,6 +655,10 @@ impl World {
                         m.address = Some(now + whole(life));
                         m.adds += 1;
                         AddressReport::Added
+                    }
+                    AddressOrder::Refresh(_) if std::mem::take(&mut m.late) => {
+                        m.address = None;
+                        AddressReport::Failed("the refresh came too late: the addresses are removed".into())
                     }
                     AddressOrder::Refresh(life) => {
                         m.address = m.address.filter(|until| *until > now).map(|_| now + whole(life));
