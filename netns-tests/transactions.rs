@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::daemon::Daemon;
-use twinbeat::drill::lab::{BOTH, Lab, VIP};
-use twinbeat::drill::node::Site;
-use twinbeat::drill::ns::Namespace;
-use twinbeat::drill::probe::{Outcome, Probe};
+use twinbeat::lab::daemon::Daemon;
+use twinbeat::lab::lab::{BOTH, Lab, VIP};
+use twinbeat::lab::node::Site;
+use twinbeat::lab::ns::Namespace;
+use twinbeat::lab::probe::{Outcome, Probe};
 
 const A: NodeId = NodeId(0);
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use twinbeat::core::id::NodeId;
-use twinbeat::drill::lab::{Cable, GATEWAY, LANCLIENT, LANCLIENT_MAC, VIP, VIP_PREFIX};
+use twinbeat::lab::lab::{Cable, GATEWAY, LANCLIENT, LANCLIENT_MAC, VIP, VIP_PREFIX};
 
 use super::{A, B, Pair};
 

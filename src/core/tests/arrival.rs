@@ -1,10 +1,11 @@
 //! Whether a move arrives, by table: who has the address after a move to B, what the person who asked is told, and what is remembered of it.
 
+use crate::prelude::*;
 use super::pair::{A, B, World, fast};
-use crate::core::arrival::{LEAST, failback_wait};
-use crate::core::io::{Answer, Command};
-use crate::core::settings::Failback;
-use crate::core::time::{Mono, Span};
+use crate::arrival::{LEAST, failback_wait};
+use crate::io::{Answer, Command};
+use crate::settings::Failback;
+use crate::time::{Mono, Span};
 
 const NEVER: &str = "the answer of the witness to the address never came";
 /// From the move until it is found out that nothing comes, and the way back.
