@@ -34,7 +34,7 @@ pub struct Args {
     /// Which stories: wild (many faults at any instant), calm (few, right behind state changes), or both in turn
     #[arg(long, value_name = "STYLE", value_parser = style, default_value = "both")]
     style: Style,
-    /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn, as in +Limits
+    /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn
     #[arg(long, value_delimiter = ',', value_name = "KINDS", value_parser = kind)]
     without: Vec<String>,
     /// Explore the pair of this configuration file, and not one that each run draws.
@@ -85,7 +85,11 @@ fn kind(text: &str) -> Result<String, String> {
     let kinds = kinds();
     if let Some(name) = text.strip_prefix('+') {
         let held: Vec<&str> = HELD_BACK.iter().map(|(name, _)| *name).collect();
-        return if held.contains(&name) { Ok(text.to_string()) } else { Err(format!("held back: {}", held.join(", "))) };
+        return match held.is_empty() {
+            _ if held.contains(&name) => Ok(text.to_string()),
+            true => Err("nothing is held back".into()),
+            false => Err(format!("held back: {}", held.join(", "))),
+        };
     }
     if kinds.iter().any(|kind| kind == text) { Ok(text.to_string()) } else { Err(format!("allowed: {}", kinds.join(", "))) }
 }

@@ -25,7 +25,7 @@ pub struct Args {
     /// Write the golden traces anew; not of a scenario that does not hold what it expects.
     #[arg(long)]
     bless: bool,
-    /// Print the trace.
+    /// Print the trace; with --tellings that of the first telling that does not hold.
     #[arg(long)]
     trace: bool,
     /// Draw the run as swim lanes: a file for one scenario, a folder for several.
@@ -58,18 +58,28 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// What did not hold in some telling, without its figures, and in how many.
-fn tellings(story: &Story, times: u64) -> BTreeMap<String, usize> {
+/// What did not hold in some telling, without its figures, and in how many; and the first such telling.
+fn tellings(story: &Story, times: u64) -> (BTreeMap<String, usize>, Option<u64>) {
     let mut wrong: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first = None;
     for number in 0..times {
         let told = story.tell(&Told { number, ..Told::default() }, real, false);
         let expected =
             told.failures.iter().map(|text| text.rsplit_once("}: ").map_or(text.as_str(), |(what, _)| what).to_owned());
         let promised = told.violations.iter().map(|violation| format!("{:?}", violation.promise));
         let all: BTreeSet<String> = expected.chain(promised).collect();
+        if !all.is_empty() {
+            first.get_or_insert(number);
+        }
         all.into_iter().for_each(|what| *wrong.entry(what).or_default() += 1);
     }
-    wrong
+    (wrong, first)
+}
+
+/// The trace of one telling.
+fn telling(story: &Story, number: u64) -> String {
+    let told = story.tell(&Told { number, ..Told::default() }, real, true);
+    told.record.lines.as_deref().unwrap_or_default().join("\n")
 }
 
 /// Runs it.
@@ -108,7 +118,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         };
         if let Some(times) = args.tellings {
-            let wrong = tellings(&played.story, times);
+            let (wrong, first) = tellings(&played.story, times);
+            if let Some(number) = first.filter(|_| args.trace) {
+                say!("{}", telling(&played.story, number));
+                say!("      telling {number}, the first that does not hold");
+            }
             let mark = if wrong.is_empty() { "ok  " } else { "FAIL" };
             say!("{mark}  {}  {}", path.display(), played.story.scenario.title);
             wrong.iter().for_each(|(what, count)| say!("      in {count} of {times}: {what}"));

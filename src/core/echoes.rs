@@ -6,8 +6,10 @@ use super::group::Group;
 use super::id::WitnessId;
 use super::io::{EchoKind, Output};
 use super::node::Node;
+use super::pace::Before;
 use super::time::{Mono, Span};
 use crate::prelude::*;
+use super::witness::Target;
 
 /// Negative controls, while all is well (SAFETY R2).
 const CONTROL_EVERY: Span = Span::secs(10);
@@ -31,12 +33,17 @@ impl Node {
                 cx.witness.put_off = true;
             }
             if now >= cx.witness.next || (!fast && cx.goes_along(cx.witness.next, now)) {
-                let last: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.own.last).collect();
-                let (number, asked) = cx.echo_all(EchoKind::Own, |target| last.get(target).copied().flatten(), now);
+                let pressed = cx.pressed;
+                let before = |t: &Target| Before {
+                    overdue: pressed || t.own.before(now, echo_period).overdue,
+                    ..t.own.before(now, echo_period)
+                };
+                let before: Vec<Before> = cx.witness.targets.iter().map(before).collect();
+                let (number, asked) = cx.echo_all(EchoKind::Own, |target| before.get(target).copied().unwrap_or_default(), now);
                 for target in asked {
                     cx.witness.targets.iter_mut().skip(target).take(1).for_each(|t| t.own.send(now, number));
                 }
-                cx.witness.next = now + if fast { echo_period } else { interval };
+                cx.witness.next = now + if fast { cx.dithered(EchoKind::Own, now, echo_period) } else { interval };
                 cx.witness.put_off = false;
             }
             cx.wake(cx.witness.next);
@@ -45,20 +52,30 @@ impl Node {
         if let Some(at) = cx.witness.deadline(&settings, delivery) {
             cx.wake(at);
         }
-        self.trials(now);
+        self.trials(fast, now);
     }
 
     /// Now and then, while all is well, each witness is tried at the fast rate.
-    fn trials(&mut self, now: Mono) {
+    fn trials(&mut self, fast: bool, now: Mono) {
         let cx = &mut self.cx;
         let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
         // Where the slow rate is no slower there is nothing to find out.
-        let calm = cx.witness.carrier && !cx.fast && period < cx.settings.witness.interval;
+        let calm = cx.witness.carrier && !cx.fast && !cx.apart && period < cx.settings.witness.interval;
+        cx.apart |= !cx.peer.fresh(now, cx.settings.timing.warn);
+        let apart = cx.apart;
         for target in 0..cx.witness.targets.len() {
             let Some(t) = cx.witness.targets.get_mut(target) else { continue };
             if !cx.settings.witness.is_register(target) {
                 continue;
             }
+            if t.pace.ease(&t.own, fast, apart) {
+                let which = target.saturating_add(1);
+                let text = format!(
+                    "witness {which} answers few of the echoes {period} apart at which both nodes ask: it is asked slowly"
+                );
+                cx.note(Level::Warn, None, Kind::Witness, text);
+            }
+            let Some(t) = cx.witness.targets.get_mut(target) else { continue };
             if t.pace.judge(&t.own, now, delivery, &cx.settings.witness) {
                 let (slow, interval) = (t.pace.slow_only(), cx.settings.witness.interval);
                 let text = if slow {
@@ -110,7 +127,7 @@ impl Node {
                 self.cx.witness.controls_end();
             }
             Some((group, true)) if now >= self.next_control => {
-                let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| None, now);
+                let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| Before::default(), now);
                 for target in self.cx.witness.control_sent(now, number, &self.cx.settings.witness) {
                     self.cx.counts_again(target);
                 }

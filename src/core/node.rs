@@ -261,6 +261,7 @@ impl Node {
     fn accept(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, now: Mono) {
         let cx = &mut self.cx;
         let before = (cx.peer.lease, cx.peer.file.clone());
+        cx.apart &= by_table;
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));

@@ -82,12 +82,21 @@ impl Group {
         }
         let fast = (stale || missing || rival || suspected) && !broken(Broken::NoFastEvidence);
         cx.fast |= fast;
-        let period = if fast { t.echo_period() } else { cx.settings.witness.interval };
+        cx.pressed |= o.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
+        let period = if fast {
+            cx.dithered(EchoKind::Vip(self.id), o.echoed.unwrap_or(now), t.echo_period())
+        } else {
+            cx.settings.witness.interval
+        };
         if cx.witness.carrier {
             if o.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 o.echoed = Some(now);
                 cx.together = true;
-                let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths.get(target).and_then(|p| p.last), now);
+                let (number, asked) = cx.echo_all(
+                    EchoKind::Vip(self.id),
+                    |target| o.paths.get(target).map(|p| p.before(now, t.echo_period())).unwrap_or_default(),
+                    now,
+                );
                 cx.echoed = true;
                 for (_, path) in o.paths.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
                     path.send(now, number);
@@ -236,7 +245,11 @@ impl Group {
         if stood_by || o.defence.is_asking() {
             return o.defence.answer(now);
         }
-        let (number, asked) = cx.echo_all(EchoKind::Vip(self.id), |target| o.paths.get(target).and_then(|p| p.last), now);
+        let (number, asked) = cx.echo_all(
+            EchoKind::Vip(self.id),
+            |target| o.paths.get(target).map(|p| p.before(now, t.echo_period())).unwrap_or_default(),
+            now,
+        );
         if asked.is_empty() {
             return o.defence.announced(now, &t);
         }

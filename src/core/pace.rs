@@ -24,6 +24,28 @@ const AGAIN: Span = Span::secs(600);
 /// The same for a witness that does not bear it, or whose last trial was given up.
 const AGAIN_SOON: Span = Span::secs(60);
 
+/// Own echoes of the fast rate that are looked at together.
+const ROW: u64 = 12;
+/// So many at the most, where they came and stayed away too seldom to tell a limit from an outage that begins or ends.
+const ROW_AT_MOST: u64 = 36;
+/// Of a row one must have come back so often after others had stayed away: a limit takes some all the time, an outage takes all of them once.
+const RETURNED: u64 = 2;
+/// Fewer answers than this in the hundred of a row: it is asked slowly.
+const FEW: u64 = 75;
+
+/// Echo periods after which an answer is overdue where it is asked slowly: what is asked again then takes the place of an echo that the
+/// limit took.
+pub const OVERDUE: u64 = 2;
+
+/// The last echo of a kind, when the next one is considered.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Before {
+    /// When it went out.
+    pub last: Option<Mono>,
+    /// Its answer should have been here.
+    pub overdue: bool,
+}
+
 /// What is known of one witness's pace.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pace {
@@ -33,6 +55,12 @@ pub struct Pace {
     /// A trial ended then, and too few of its echoes came back: to be held against the slow rate after it.
     #[serde(default)]
     poor: Option<Mono>,
+    /// At the fast rate most of the own echoes stayed away: asked slowly.
+    #[serde(default)]
+    eased: bool,
+    /// What had come and what had stayed away of the own echoes, and how often one had come back, when the present row began.
+    #[serde(default)]
+    row: Option<[u64; 3]>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -49,9 +77,38 @@ impl Pace {
         self.slow_only
     }
 
+    /// It is asked slowly: it was found to answer no more, or seems to while the nodes are separated.
+    pub fn slowly(&self) -> bool {
+        self.slow_only || self.eased
+    }
+
+    /// While the peer is not heard both nodes ask fast and together, which no trial of one node shows. Where few of a row of the own
+    /// echoes come back, and some do, it is asked slowly until the nodes hear each other over a link, with what is overdue asked again: that
+    /// costs little where the network loses frames, and is all that a limit leaves. Says whether that begins.
+    pub fn ease(&mut self, own: &Series, fast: bool, apart: bool) -> bool {
+        self.eased &= apart && !self.slow_only;
+        if !fast || !apart || self.slow_only || self.eased {
+            self.row = None;
+            return false;
+        }
+        let counted = own.counted();
+        let row = *self.row.get_or_insert(counted);
+        let mut since = row.into_iter().zip(counted).map(|(before, now)| now.saturating_sub(before));
+        let (came, lost, returned) = (since.next().unwrap_or(0), since.next().unwrap_or(0), since.next().unwrap_or(0));
+        let asked = came.saturating_add(lost);
+        let few = came.saturating_mul(100) < FEW.saturating_mul(asked);
+        if asked < ROW || (few && returned < RETURNED && asked < ROW_AT_MOST) {
+            return false;
+        }
+        self.row = Some(counted);
+        self.eased = few && returned >= RETURNED;
+        self.eased
+    }
+
     /// Whether an echo may go out now: a witness that bears the slow rate only is asked once an interval.
-    pub fn bears(&self, last: Option<Mono>, now: Mono, settings: &WitnessSettings) -> bool {
-        !self.slow_only || last.is_none_or(|at| now >= at + settings.interval)
+    pub fn bears(&self, before: Before, now: Mono, period: Span, settings: &WitnessSettings) -> bool {
+        let due = |wait| before.last.is_none_or(|at| now >= at + wait);
+        !self.slowly() || due(settings.interval) || (before.overdue && due(period * OVERDUE))
     }
 
     /// Begins a trial when it is time for one and the slow rate has been answered without a gap for long enough; `turn` keeps the
@@ -225,5 +282,42 @@ mod tests {
         pace.trial = Some(Trial::default());
         pace.sent(at(0), 7, Span::millis(10));
         assert!(!pace.answered(at(1), 8, DELIVERY));
+    }
+
+    /// Own echoes each 20 ms, answered where `answered` says so; says after which one they are asked slowly.
+    fn eased_after(answered: impl Fn(u64) -> bool, apart: impl Fn(u64) -> bool) -> Option<u64> {
+        let (mut pace, mut own) = (Pace::default(), Series::default());
+        (0..200).find(|n| {
+            own.send(at(20 * *n), *n);
+            if answered(*n) {
+                own.answer(at(20 * *n + 1), *n, DELIVERY);
+            }
+            own.expire(at(20 * *n + 19), DELIVERY);
+            pace.ease(&own, true, apart(*n))
+        })
+    }
+
+    #[test]
+    fn a_limit_that_both_nodes_reach_is_met_slowly_and_an_outage_is_not() {
+        for every in 2..8 {
+            let eased = eased_after(|n| n % every == 0, |_| true);
+            assert!(eased.is_some_and(|n| n < 40), "one in {every}: {eased:?}");
+        }
+        assert_eq!(eased_after(|_| true, |_| true), None);
+        assert_eq!(eased_after(|n| n % 5 != 0, |_| true), None, "most come back");
+        assert_eq!(eased_after(|n| n >= 50, |_| true), None, "an outage that ends");
+        assert_eq!(eased_after(|n| n < 50, |_| true), None, "an outage that begins");
+        assert_eq!(eased_after(|n| n % 3 == 0, |_| false), None, "the peer is heard");
+    }
+
+    #[test]
+    fn what_is_overdue_is_asked_again_where_it_is_asked_slowly() {
+        let (pace, period) = (Pace { slow_only: true, ..Pace::default() }, Span::millis(10));
+        let mut own = Series::default();
+        own.send(at(0), 0);
+        let bears = |own: &Series, ms| pace.bears(own.before(at(ms), period), at(ms), period, &settings());
+        assert!(!bears(&own, 19) && bears(&own, 20), "two periods");
+        own.answer(at(19), 0, DELIVERY);
+        assert!(!bears(&own, 99) && bears(&own, 100), "an interval");
     }
 }

@@ -13,6 +13,7 @@ use super::broken::{Broken, broken};
 use super::id::{GroupId, Mac, WitnessId};
 use super::io::{EchoKind, Output};
 use super::node::Node;
+use super::pace::Before;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
@@ -161,13 +162,17 @@ impl Proof {
         };
         if now >= self.next {
             let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
-            let (number, asked) = cx.echo_all(EchoKind::Control(group), |target| lasts.get(target).copied().flatten(), now);
+            let (number, asked) = cx.echo_all(
+                EchoKind::Control(group),
+                |target| Before { last: lasts.get(target).copied().flatten(), overdue: false },
+                now,
+            );
             for (_, a) in self.asked.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
                 a.away.send(now, number, AGE + cx.settings.witness.interval);
             }
             cx.echoed = true;
             self.since.get_or_insert(now);
-            self.next = now + period;
+            self.next = now + cx.dithered(EchoKind::Control(group), now, period);
         }
         cx.wake(self.next);
         cx.inquire_every(period);
@@ -270,10 +275,14 @@ impl Node {
         let delivery = cx.settings.timing.delivery;
         let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
         let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
-        let next = last.map_or(now, |at| at + period);
+        let next = last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period));
         if now >= next {
             let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
-            let (number, asked) = cx.echo_all(EchoKind::Inquiry, |target| lasts.get(target).copied().flatten(), now);
+            let (number, asked) = cx.echo_all(
+                EchoKind::Inquiry,
+                |target| Before { last: lasts.get(target).copied().flatten(), overdue: false },
+                now,
+            );
             for (_, t) in cx.witness.targets.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
                 t.inquiries.send(now, number, AGE + cx.settings.witness.interval);
             }

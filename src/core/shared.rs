@@ -11,6 +11,7 @@ use super::heartbeat::MOST_AGE;
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name, NodeId};
 use super::io::{EchoKind, Output};
 use super::link::Link;
+use super::pace::Before;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
@@ -42,6 +43,11 @@ pub struct Shared {
     pub ask: bool,
     /// Echoes at the fast rate are wanted.
     pub fast: bool,
+    /// Where it is asked slowly, an answer to a VIP is overdue: the next own echo goes out at once, to be held against it.
+    pub pressed: bool,
+    /// The peer was not heard for `warn`, and since then by the witness's table alone.
+    #[serde(default)]
+    pub apart: bool,
     /// An echo from a VIP went out in this step.
     pub echoed: bool,
     /// Something goes out in this step: what is due within half a heartbeat goes along, so that the machine wakes once.
@@ -88,6 +94,8 @@ impl Shared {
             urgent: false,
             ask: false,
             fast: false,
+            pressed: false,
+            apart: false,
             echoed: false,
             together: false,
             shutdown: false,
@@ -141,6 +149,7 @@ impl Shared {
         self.stepped = now;
         self.wake = None;
         self.fast = false;
+        self.pressed = false;
         self.echoed = false;
         self.inquire = None;
     }
@@ -186,15 +195,36 @@ impl Shared {
         self.out.push_back(Output::Note(Event { level, group: group.cloned(), kind, text: text.into() }));
     }
 
-    /// Sends an echo to every witness (from a VIP: to every register) that bears one now, `last` being when each was asked for the
-    /// last time; returns its number, and whom it went to.
-    pub fn echo_all(&mut self, kind: EchoKind, last: impl Fn(usize) -> Option<Mono>, now: Mono) -> (u64, Vec<usize>) {
+    /// The period of one kind of echo, shortened by up to a quarter after the one at `at`: at one and the same distance a witness with a limit answers always the same
+    /// one of two kinds, or of two nodes, and the other never.
+    pub fn dithered(&self, kind: EchoKind, at: Mono, period: Span) -> Span {
+        let kind = match kind {
+            EchoKind::Vip(group) => 256_u64.saturating_add(u64::from(group.0)),
+            EchoKind::Challenge(group) => 512_u64.saturating_add(u64::from(group.0)),
+            EchoKind::Control(group) => 768_u64.saturating_add(u64::from(group.0)),
+            EchoKind::Inquiry => 1,
+            EchoKind::Own => 0,
+        };
+        // The finalizer of splitmix64, over the time, the node and the kind.
+        let seed = at.0.wrapping_mul(2).wrapping_add(u64::from(self.settings.me.0));
+        let mut x = seed.wrapping_add(kind.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        let most = period.0 / 4;
+        Span(period.0.saturating_sub(x.checked_rem(most).unwrap_or(0)))
+    }
+
+    /// Sends an echo to every witness (from a VIP: to every register) that bears one now, `before` being each one's last; returns its number, and whom it went to.
+    pub fn echo_all(&mut self, kind: EchoKind, before: impl Fn(usize) -> Before, now: Mono) -> (u64, Vec<usize>) {
         let number = self.number();
         let all = kind == EchoKind::Own;
-        let settings = &self.settings.witness;
+        let (settings, period) = (&self.settings.witness, self.settings.timing.echo_period());
         let targets: Vec<usize> = (0..usize::from(settings.targets))
             .filter(|target| all || settings.is_register(*target))
-            .filter(|target| self.witness.targets.get(*target).is_some_and(|t| t.pace.bears(last(*target), now, settings)))
+            .filter(|target| {
+                self.witness.targets.get(*target).is_some_and(|t| t.pace.bears(before(*target), now, period, settings))
+            })
             .collect();
         for target in &targets {
             self.out.push_back(Output::Echo { witness: super::id::WitnessId(*target as u8), kind, number });

@@ -210,13 +210,15 @@ impl Group {
         let each = if c.registers.iter().any(|r| r.stood.is_some() && !r.shown) { 1 } else { INQUIRE_EACH };
         cx.inquire_every(t.echo_period() * each);
         if now >= c.next {
-            c.next = now + t.echo_period();
+            c.next = now + cx.dithered(EchoKind::Challenge(self.id), now, t.echo_period());
             cx.echoed = true;
             let number = cx.number();
             let settings = &cx.settings.witness;
             let targets = &cx.witness.targets;
+            let t0 = t.echo_period();
             let asked = |target: u8, r: &Register| {
-                let bears = targets.get(usize::from(target)).is_some_and(|t| t.pace.bears(r.echoes.last, now, settings));
+                let bears =
+                    targets.get(usize::from(target)).is_some_and(|t| t.pace.bears(r.echoes.before(now, t0), now, t0, settings));
                 settings.is_register(usize::from(target)) && !r.broken && bears
             };
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::broken::{Broken, broken};
-use super::pace::Pace;
+use super::pace::{Before, OVERDUE, Pace};
 use super::proof::Away;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
@@ -40,6 +40,18 @@ pub struct Series {
     pub last: Option<Mono>,
     /// The send time of the first one after which none stayed away.
     unbroken: Option<Mono>,
+    /// How many came back in time.
+    #[serde(default)]
+    came: u64,
+    /// How many stayed away.
+    #[serde(default)]
+    lost: u64,
+    /// How often one came back after one that was sent before it, and behind the last answered one, had stayed away.
+    #[serde(default)]
+    returned: u64,
+    /// One that was sent behind the last answered one stayed away.
+    #[serde(default)]
+    gap: bool,
 }
 
 impl Series {
@@ -48,6 +60,17 @@ impl Series {
         self.pending.push_back((number, now));
         self.last = Some(now);
         self.unbroken.get_or_insert(now);
+    }
+
+    /// The last one, as of now; `period` is that of the fast rate.
+    pub fn before(&self, now: Mono, period: Span) -> Before {
+        let overdue = self.missed > 0 || self.pending.front().is_some_and(|(_, sent)| now >= *sent + period * OVERDUE);
+        Before { last: self.last, overdue }
+    }
+
+    /// How many came back in time, how many stayed away, and how often one came back after some had stayed away, in all.
+    pub fn counted(&self) -> [u64; 3] {
+        [self.came, self.lost, self.returned]
     }
 
     /// Since when none has stayed away.
@@ -62,6 +85,8 @@ impl Series {
             && now.since(*sent) > delivery
         {
             self.missed = self.missed.saturating_add(1);
+            self.lost = self.lost.saturating_add(1);
+            self.gap |= self.answered.is_some_and(|at| *sent > at);
             self.missed_since.get_or_insert(*sent);
             self.unbroken = None;
             self.pending.pop_front();
@@ -73,11 +98,15 @@ impl Series {
         self.expire(now, delivery);
         let index = self.pending.iter().position(|(n, _)| *n == number)?;
         let (_, sent) = self.pending.remove(index)?;
+        let (before, older) = (self.answered.unwrap_or_default(), |(_, at): &(u64, Mono)| *at < sent);
+        self.gap |= self.pending.iter().any(|other| older(other) && other.1 > before);
         if self.answered.is_none_or(|a| sent > a) {
             self.answered = Some(sent);
             self.answered_at = Some(now);
         }
+        self.returned = self.returned.saturating_add(u64::from(std::mem::take(&mut self.gap)));
         self.missed = 0;
+        self.came = self.came.saturating_add(1);
         self.missed_since = None;
         self.rtt = Some(now.since(sent));
         if self.passed.len() == PASSED_KEPT {

@@ -311,7 +311,11 @@ impl Teller<'_> {
             }
             Act::Limits => {
                 let witness = self.witness();
-                let rate = self.pick(&[2, 5, 10, 20, 25, 40, 60, 100]) as u32;
+                // As many as a pair needs (CONFIGURATION, `[witness]`), and some more: with fewer nobody may serve once they are separated.
+                let settings = &self.pair.settings[0];
+                let kinds = 2 * (1 + settings.groups.len() as u64) + 1;
+                let least = (kinds * 1_800_000_000).div_ceil(settings.witness.interval.0.max(1));
+                let rate = (least * self.pick(&[10, 13, 20, 40]) / 10).min(10_000) as u32;
                 self.then(Step::GatewayLimits(Gateway { per_second: Some(rate), ..witness.clone() }));
                 self.over(Step::GatewayLimits(Gateway { per_second: Some(0), ..witness }));
             }
