@@ -8,8 +8,8 @@ use super::io::{EchoKind, Output};
 use super::node::Node;
 use super::pace::Before;
 use super::time::{Mono, Span};
-use crate::prelude::*;
 use super::witness::Target;
+use crate::prelude::*;
 
 /// Negative controls, while all is well (SAFETY R2).
 const CONTROL_EVERY: Span = Span::secs(10);

@@ -358,9 +358,7 @@ impl Group {
         let (since, warn, _) = self.silence(cx);
         let counts = now < since + warn;
         if (!by_table || broken(Broken::TableBeatEndsStandDown)) && counts {
-            self.stand_down = None;
-            self.broken = 0;
-            self.refusal_told = None;
+            self.forget_stand_down();
         }
         // Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
         let challenging = matches!(&self.role, Role::Standby(s) if s.claim.as_ref().and_then(|c| c.challenge.as_ref()).is_some_and(|c| c.written()));

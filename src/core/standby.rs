@@ -245,6 +245,13 @@ impl Group {
         self.role = role;
     }
 
+    /// The peer was heard: what it objected to is over, and would be news again.
+    pub(super) fn forget_stand_down(&mut self) {
+        self.stand_down = None;
+        self.broken = 0;
+        self.refusal_told = None;
+    }
+
     fn stood_down(&mut self, s: &mut Standby, why: String, cx: &mut Shared, now: Mono) {
         if let Some(c) = &mut s.claim {
             c.challenge = None;

@@ -104,7 +104,7 @@ impl Series {
             self.answered = Some(sent);
             self.answered_at = Some(now);
         }
-        self.returned = self.returned.saturating_add(u64::from(std::mem::take(&mut self.gap)));
+        self.returned = self.returned.saturating_add(u64::from(core::mem::take(&mut self.gap)));
         self.missed = 0;
         self.came = self.came.saturating_add(1);
         self.missed_since = None;

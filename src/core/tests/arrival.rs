@@ -1,9 +1,9 @@
 //! Whether a move arrives, by table: who has the address after a move to B, what the person who asked is told, and what is remembered of it.
 
-use crate::prelude::*;
 use super::pair::{A, B, World, fast};
 use crate::arrival::{LEAST, failback_wait};
 use crate::io::{Answer, Command};
+use crate::prelude::*;
 use crate::settings::Failback;
 use crate::time::{Mono, Span};
 
