@@ -52,9 +52,19 @@ pub(super) fn read(file: &Path, text: &str, found: &mut Found) -> Option<Read> {
             Ok(raw) => return Some(Read { source, raw, changed, torn }),
             Err(mistake) => *mistake,
         };
-        // What was left out is missing.
-        if matches!(*error.problem, Problem::Missing(_)) && (torn || !changed.is_empty()) {
-            return None;
+        if let Problem::Missing(key) = &*error.problem {
+            // What is missing may stand in the part that is no TOML.
+            if torn {
+                return None;
+            }
+            let text = with_missing(&source, &at, key, &mut changed);
+            let file = source.file().to_owned();
+            // What was left out is missing, and told already.
+            if text.as_ref().is_none_or(|(_, news)| *news) {
+                found.add(error);
+            }
+            source = Arc::new(Source::parse(&file, &text?.0).ok()?);
+            continue;
         }
         let stands_in = torn && changed.iter().any(|path| within(&error.key, path));
         let mended = match source.entry(&at).filter(|_| stands_in) {
@@ -95,6 +105,46 @@ fn mended(source: &Source, at: &At, error: &ConfigError, changed: &mut Vec<Strin
         Problem::NotBuilt(_) => without(text, &key, &value, table),
         _ => None,
     }
+}
+
+/// The text with something in the place of a key that is missing, where a line is free or the table stands in one line; and whether that is news.
+fn with_missing(source: &Source, at: &At, key: &str, changed: &mut Vec<String>) -> Option<(String, bool)> {
+    let text = source.text();
+    let stand_in = match key {
+        "witness" => "{ link = \"?\", targets = [] }",
+        "nodes" | "links" => "{}",
+        "targets" | "vips" | "services" => "[]",
+        _ => "\"?\"",
+    };
+    let whole = at.is_empty() || at.len() >= text.trim_end().len();
+    let (path, value) = match source.entry(at).filter(|_| !whole) {
+        Some((path, _, value, _)) => (format!("{path}.{key}"), value),
+        None => (key.to_owned(), 0..0),
+    };
+    let news = !changed.contains(&path);
+    if let Some(inside) = text.get(value.clone()).and_then(|value| value.strip_prefix('{')) {
+        let comma = if inside.trim_start().starts_with('}') { "" } else { "," };
+        changed.push(path);
+        return Some((
+            format!("{}{{ {key} = {stand_in}{comma}{inside}{}", text.get(..value.start)?, text.get(value.end..)?),
+            news,
+        ));
+    }
+    // Behind the table's header, before the next one.
+    let mut begin = if whole { 0 } else { text.get(..at.start)?.rfind('\n').map_or(0, |at| at.saturating_add(1)) };
+    for (n, line) in text.get(begin..)?.split_inclusive('\n').enumerate() {
+        let words = line.trim();
+        if words.starts_with('[') && (n > 0 || whole) {
+            return None;
+        }
+        if words.is_empty() || words.starts_with('#') {
+            let end = begin.saturating_add(line.trim_end_matches(['\r', '\n']).len());
+            changed.push(path);
+            return Some((format!("{}{key} = {stand_in}{}", text.get(..begin)?, text.get(end..)?), news));
+        }
+        begin = begin.saturating_add(line.len());
+    }
+    None
 }
 
 /// The text with another word at one place.

@@ -99,6 +99,26 @@ fn a_table_that_is_not_built_and_one_that_does_not_exist_keep_nothing_from_being
 }
 
 #[test]
+fn what_is_missing_hides_nothing_that_stands_behind_it() {
+    let wrong = FAST.replace("failback = \"auto\"", "failback = \"autoo\"");
+    assert_ne!(wrong, FAST);
+    let behind = |text: &str| places(text).into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+    let cases = [
+        ("cluster = \"web\"\n", "\n", "cluster"),
+        ("targets = [\"192.168.42.1\"]\n", "\n", "witness"),
+        ("address = \"10.1.1.2\"", "", "nodes.master2.links.heartbeat"),
+    ];
+    for (what, with, told) in cases {
+        let text = wrong.replacen(what, with, 1).replace(", }", " }");
+        assert_ne!(text, wrong, "{what}");
+        assert_eq!(behind(&text), [told, "groups[0].failback"], "{what}");
+    }
+    let start = wrong.find("[witness]").unwrap();
+    let end = start + wrong[start..].find("\n[").unwrap();
+    assert_eq!(behind(&format!("{}{}", &wrong[..start], &wrong[end..])), ["witness", "groups[0].failback"]);
+}
+
+#[test]
 fn counts_and_a_host_name_are_told_where_they_stand() {
     let third = FAST.replacen("[witness]", "[nodes.master3]\npublic_key = \"ed25519:AAAA\"\n\n[witness]", 1);
     let line = |text: &str, words: &str| text.lines().position(|line| line.starts_with(words)).unwrap() + 1;

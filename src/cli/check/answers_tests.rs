@@ -44,7 +44,7 @@ fn each_state_of_a_witness_has_its_own_words() {
     for (target, level, words) in [
         (target(), Level::Ok, "answers 5 echoes 100ms apart and 200 at 5ms apart"),
         (slow_only, Level::Fail, "answers the SLOW rate only"),
-        (limited, Level::Fail, "about 50 a second. A limit on ICMP? A pair with this file needs 75 a second"),
+        (limited, Level::Fail, "about 50 a second. A limit on ICMP? A pair with this file needs 90 a second"),
         (lossy_fast, Level::Warn, "loses echoes: 0 of 5 at 100ms apart, 80 of 200"),
         (lossy, Level::Warn, "loses echoes: 1 of 5 at 100ms apart, 80 of 200"),
         (silent, Level::Fail, "none of 5 echoes"),

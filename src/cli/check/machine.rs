@@ -231,12 +231,16 @@ fn managed(run: &Path, interface: &str, index: u32) -> Option<Finding> {
             return Some(Finding::new(
                 Level::Ok,
                 "vip",
-                format!("{interface} is systemd-networkd's, and {file} says KeepConfiguration"),
+                format!(
+                    "{interface} is systemd-networkd's, and {file} says KeepConfiguration; `networkctl reconfigure` takes the VIP away all \
+                     the same: `twinbeat standby` before"
+                ),
             ));
         } else {
             format!(
-                "systemd-networkd manages {interface} and deletes addresses that it did not set when it restarts or configures anew: \
-                 the VIP would be put back, with a gap. Put KeepConfiguration=static under [Network] of {}",
+                "systemd-networkd manages {interface}; some versions delete addresses that they did not set when they restart: the VIP \
+                 would be put back, with a gap. Put KeepConfiguration=static under [Network] of {} (`networkctl reconfigure` deletes it \
+                 all the same: `twinbeat standby` before)",
                 if file.is_empty() { "its .network file" } else { &file }
             )
         };
