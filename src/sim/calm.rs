@@ -27,7 +27,7 @@ macro_rules! acts {
 acts! {
     Power = 6, Kill = 2, Hang = 4, Stall = 1, Pause = 1, Restart = 2, Stop = 2, Unplug = 2, Interface = 2, Groups = 3, Vips = 2, Witnesses = 1, Deaf = 4, Filter = 2, Isolate = 2, Separate = 4,
     Gateway = 2, Forgets = 1, LastHop = 2, Pins = 1, Limits = 1, Stranger = 1, SlowDisk = 3, FullDisk = 3, LoseState = 1, Commands = 4,
-    Lease = 5, File = 2, Ghosts = 2, Forge = 1, ServiceDies = 1, StartFails = 1, StopFails = 1, Clock = 1, DeleteVip = 1, Flush = 1, Relay = 1,
+    Lease = 5, File = 2, Ghosts = 2, Forge = 1, ServiceDies = 1, StartFails = 1, StopFails = 1, Clock = 1, DeleteVip = 1, Flush = 1, Relay = 1, Guard = 1,
 }
 
 /// The names of what can happen, for those who want to leave some out.
@@ -318,6 +318,10 @@ impl Teller<'_> {
                 let rate = (least * self.pick(&[10, 13, 20, 40]) / 10).min(10_000) as u32;
                 self.then(Step::GatewayLimits(Gateway { per_second: Some(rate), ..witness.clone() }));
                 self.over(Step::GatewayLimits(Gateway { per_second: Some(0), ..witness }));
+            }
+            Act::Guard => {
+                self.then(Step::PortSecurity(on.clone()));
+                self.over(Step::PortSecurity(On { on: Some(false), ..on }));
             }
             Act::Stranger => {
                 self.then(Step::Stranger(On::default()));
