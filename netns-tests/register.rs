@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bench::{A, B, Bench};
+use nix::sys::signal::Signal;
 use twinbeat::core::id::{Mac, NodeId};
 use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, VIP};
 use twinbeat::lab::netlink;
@@ -91,10 +92,15 @@ fn an_entry_that_names_the_challenger_is_given_back_to_the_owner_before_the_chal
         return;
     }
     let (ours, theirs) = (Cable::Lan.mac(B), Cable::Lan.mac(A));
+    // The challenger stands still meanwhile: on a busy machine what is prepared here takes longer than a suspicion.
+    let challenger =
+        |bench: &mut Bench, signal| assert!(bench.daemons[B.index()].as_mut().unwrap().signal(signal), "{}", bench.logs());
+    challenger(&mut bench, Signal::SIGSTOP);
     bench.lab.power_off(A).unwrap();
     bench.daemons[A.index()] = None;
     // What an earlier challenge may have left: by this entry alone the gateway looks as if it answered the sender.
     bench.run(&bench.lab.gw, &format!("ip neigh replace {VIP} lladdr {ours} dev eth0 nud reachable"));
+    challenger(&mut bench, Signal::SIGCONT);
     let (begun, mut names) = (Instant::now(), vec![ours]);
     while !bench.probe.serving().contains(&B) {
         let name = named(&bench).unwrap_or_default();

@@ -2,6 +2,42 @@
 //!
 //! Pure: inputs and time go in, outputs come out. Nothing here does IO, reads a clock, draws a random number or knows tokio;
 //! the daemon and the simulator drive the very same [`Node`](node::Node). The rules are SAFETY.md's, by number.
+//!
+//! ```
+//! use twinbeat_core::id::{Incarnation, LinkId, NodeId};
+//! use twinbeat_core::io::{Input, Output, Record, Start};
+//! use twinbeat_core::node::Node;
+//! use twinbeat_core::settings::{LinkSettings, Settings, Timing, WitnessSettings};
+//! use twinbeat_core::time::{Mono, Span};
+//!
+//! let interval = Span::millis(100);
+//! let witness = WitnessSettings { link: LinkId(0), targets: 1, arp_only: 0, names: 0, interval, fall: 3, rise: 5, island_hold: false };
+//! let (nodes, links) = (["a".into(), "b".into()], vec![LinkSettings { name: "lan".into(), relay: false }]);
+//! let timing = Timing::SECOND;
+//! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups: Vec::new() };
+//!
+//! // Time is the caller's, and never goes back. The first input tells what the disk and the kernel say.
+//! let mut now = Mono(1_000_000_000);
+//! let mut node = Node::new(settings, now);
+//! let start = Start { incarnation: Incarnation(1), record: Record::default(), gates: vec![], addresses: vec![], running: vec![] };
+//! node.handle(now, Input::Start(start));
+//!
+//! let mut beats = 0;
+//! for _ in 0..100 {
+//!     // After each input all outputs are taken, in their order, and carried out.
+//!     while let Some(output) = node.poll() {
+//!         beats += u32::from(matches!(output, Output::Send { .. }));
+//!     }
+//!     // Then nothing happens before the deadline, unless there is another input. Early ticks do nothing.
+//!     let due = node.deadline().expect("it was started");
+//!     assert!(due > now);
+//!     node.handle(now, Input::Tick);
+//!     assert_eq!((node.poll(), node.deadline()), (None, Some(due)));
+//!     now = due;
+//!     node.handle(now, Input::Tick);
+//! }
+//! assert!(beats > 5);
+//! ```
 
 // Bytes, journals and states from outside: nothing indexes or overflows unchecked.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
