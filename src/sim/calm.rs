@@ -3,6 +3,7 @@
 //! separated and the owner stands still, so that the other one has nothing but what it believes.
 
 use super::cue::{Does, Time, When};
+use super::gateway::least_limit;
 use super::pair::Pair;
 use super::rng::Rng;
 use super::schedule::{pair_of, some_command, some_link, told};
@@ -128,18 +129,8 @@ impl Teller<'_> {
     /// From no time to long: each order of magnitude as likely as the other.
     fn pause(&mut self) {
         let t = self.pair.timing();
-        let spans = [
-            Span::millis(1),
-            Span::millis(20),
-            t.heartbeat,
-            t.warn,
-            t.lease,
-            t.lease * 2,
-            t.dead,
-            t.dead * 2,
-            t.dead * 5,
-            Span::secs(30),
-        ];
+        let [least, little, most] = [1, 20, 30_000].map(Span::millis);
+        let spans = [least, little, t.heartbeat, t.warn, t.lease, t.lease * 2, t.dead, t.dead * 2, t.dead * 5, most];
         let most = self.rng.pick(&spans).copied().unwrap_or_default();
         let span = Span(self.rng.below(most.0));
         self.wait(span);
@@ -311,12 +302,8 @@ impl Teller<'_> {
             }
             Act::Limits => {
                 let witness = self.witness();
-                // As many as a pair needs (CONFIGURATION, `[witness]`), and some more: with fewer nobody may serve once they are separated.
-                let settings = &self.pair.settings[0];
-                let kinds = 2 * (1 + settings.groups.len() as u64) + 1;
-                let least = (kinds * 1_800_000_000).div_ceil(settings.witness.interval.0.max(1));
-                let rate = (least * self.pick(&[10, 13, 20, 40]) / 10).min(10_000) as u32;
-                self.then(Step::GatewayLimits(Gateway { per_second: Some(rate), ..witness.clone() }));
+                let rate = least_limit(&self.pair.settings[0]) * self.pick(&[10, 13, 20, 40]) / 10;
+                self.then(Step::GatewayLimits(Gateway { per_second: Some(rate.min(10_000) as u32), ..witness.clone() }));
                 self.over(Step::GatewayLimits(Gateway { per_second: Some(0), ..witness }));
             }
             Act::Guard => {
