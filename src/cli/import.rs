@@ -99,19 +99,16 @@ fn of_heartbeat(dir: &Path, other: Option<&Path>, options: &Options) -> Result<I
             wrong.push(Wrong::new(Place::file(&name), words));
             continue;
         }
-        let mut file = |name: &str, needed: bool| match source(&dir.join(name)) {
+        let mut file = |name: &str| match source(&dir.join(name)) {
             Ok(source) => Some(source),
-            Err(Unread::Missing(_)) if !needed => None,
             // It is root's alone, and nothing of it is needed.
-            Err(Unread::Missing(error) | Unread::Wrong(error)) => {
-                if name != "authkeys" {
-                    wrong.push(error);
-                }
+            Err(Unread::Wrong(error)) if name != "authkeys" => {
+                wrong.push(error);
                 None
             }
+            Err(_) => None,
         };
-        let dir =
-            Dir { name, ha_cf: file("ha.cf", true), haresources: file("haresources", false), authkeys: file("authkeys", false) };
+        let dir = Dir { name, ha_cf: file("ha.cf"), haresources: file("haresources"), authkeys: file("authkeys") };
         dirs.push(dir);
     }
     if wrong.is_empty() { heartbeat::import(&dirs, options) } else { Err(wrong) }

@@ -161,10 +161,9 @@ impl Draft {
         let link = self.witness;
         for group in &mut self.groups {
             let fits = |vip: &Vip| vip.link == link && vip.address.known().is_none_or(|address| address.is_ipv4() == v4);
-            if let Some(place) = group.vips.iter().position(fits) {
-                if let Some(vips) = group.vips.get_mut(..=place) {
-                    vips.rotate_right(1);
-                }
+            let place = group.vips.iter().position(fits);
+            if let Some(vips) = place.and_then(|place| group.vips.get_mut(..=place)) {
+                vips.rotate_right(1);
             }
         }
     }

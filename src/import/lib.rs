@@ -48,4 +48,7 @@ pub struct Import {
     pub text: String,
     /// What a person must know or do.
     pub findings: Vec<Finding>,
+    /// The same with its gaps filled.
+    #[cfg(test)]
+    pub(crate) filled: String,
 }

@@ -1,5 +1,6 @@
 //! The file judged as any other one, by `twinbeat-config`: what is refused even where every gap is filled is told beside the file.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use twinbeat_config::Config;
@@ -22,7 +23,12 @@ pub(crate) fn finish(mut draft: Draft) -> Import {
     }
     let mut findings = std::mem::take(&mut draft.findings.0);
     findings.sort_by_key(|finding| finding.kind);
-    Import { text: text(&written) + &notes(&findings), findings }
+    Import {
+        text: text(&written) + &notes(&findings),
+        findings,
+        #[cfg(test)]
+        filled: text(&filled),
+    }
 }
 
 fn text(lines: &[Line]) -> String {
@@ -31,7 +37,9 @@ fn text(lines: &[Line]) -> String {
 
 /// What a placeholder asks for.
 fn gap(n: usize, line: &Line) -> Option<Finding> {
-    if line.text.starts_with('#') || !line.text.contains(MARK) {
+    // The name of a node is told where its table begins.
+    let told = line.text.starts_with("[nodes.") && line.text.contains(".links]");
+    if told || line.text.starts_with('#') || !line.text.contains(MARK) {
         return None;
     }
     let what = line.text.split("    # ").next().unwrap_or_default().trim().trim_end_matches(',');
@@ -42,6 +50,9 @@ fn gap(n: usize, line: &Line) -> Option<Finding> {
 /// What twinbeat says of the file once its gaps are filled.
 fn refusals(filled: &[Line], written: &[Line]) -> Vec<Finding> {
     let Err(error) = Config::load(Path::new("twinbeat.toml"), &text(filled)) else { return Vec::new() };
+    let gaps = filled.iter().zip(written).filter(|(_, written)| written.text.contains(MARK));
+    let strings = gaps.flat_map(|(line, _)| line.text.split('"').skip(1).step_by(2));
+    let examples: Vec<&str> = strings.filter(|text| text.parse::<IpAddr>().is_ok()).collect();
     let mut all = Vec::new();
     for error in error.split() {
         let line = error.line.checked_sub(1).and_then(|n| written.get(n));
@@ -51,7 +62,10 @@ fn refusals(filled: &[Line], written: &[Line]) -> Vec<Finding> {
         if !error.value.is_empty() {
             words = format!("{words} = {}", error.value);
         }
-        let sample = line.is_some_and(|line| line.text.contains(MARK));
+        // A known value can be judged by an example too: an address by the network of another one.
+        let said = format!(" {} ", error.problem);
+        let sample = line.is_some_and(|line| line.text.contains(MARK))
+            || examples.iter().any(|example| said.contains(&format!(" {example}")));
         let sample = if sample { " [judged with an example where something is to be filled in]" } else { "" };
         all.push(Finding { kind: Kind::Refused, place: None, text: format!("{words}: {}{from}{sample}", error.problem) });
     }

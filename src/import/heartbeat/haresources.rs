@@ -74,14 +74,19 @@ pub(crate) fn parse(source: &Source, wrong: &mut Vec<Wrong>) -> Vec<Line> {
 }
 
 fn resource(word: &str) -> Result<Resource, String> {
+    let bare = |text: &str| text.split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok());
+    if bare(word) {
+        return address(word).map(Resource::Address);
+    }
+    // An IPv6 address may have a `::` of its own.
+    if let Some((_, rest)) = word.split_once("::").filter(|(name, _)| matches!(*name, "IPaddr" | "IPaddr2" | "IPv6addr")) {
+        return address(rest).map(Resource::Address);
+    }
     let mut parts = word.split("::");
     let name = parts.next().unwrap_or_default();
     let arguments: Vec<&str> = parts.collect();
     if matches!(name, "IPaddr" | "IPaddr2" | "IPv6addr") {
-        return address(arguments.first().ok_or("an address is missing behind `::`")?).map(Resource::Address);
-    }
-    if arguments.is_empty() && name.split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok()) {
-        return address(name).map(Resource::Address);
+        return Err("an address is missing behind `::`".to_owned());
     }
     // A dotted number that is no address is a mistake and no script.
     if name.contains('.') && name.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/') {

@@ -362,7 +362,7 @@ fn groups(draft: &mut Draft, read: &[Read], options: &Options, wrong: &mut Vec<W
         };
         draft.groups.push(Group {
             name: "service".to_owned(),
-            from: String::new(),
+            from: "a name for what moves".to_owned(),
             preferred: None,
             failback: failback(first.map(|read| &read.cf)),
             vips: vec![vip],

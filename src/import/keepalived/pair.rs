@@ -91,10 +91,8 @@ fn names(read: &[Conf], options: &Options, findings: &mut Findings, wrong: &mut 
             None => Set::fill_in("its host name", "keepalived.conf does not name nodes (--node, once for each, does)"),
         }
     });
-    if let (Some(a), Some(b)) = (one.value.known(), two.value.known()) {
-        if a == b {
-            wrong.push(Wrong::new(Place::file("the command line"), format!("both nodes are called {}", shown(a))));
-        }
+    if let Some(name) = one.value.known().filter(|name| two.value.known() == Some(*name)) {
+        wrong.push(Wrong::new(Place::file("the command line"), format!("both nodes are called {}", shown(name))));
     }
     [one, two]
 }
@@ -265,10 +263,6 @@ fn vip(draft: &mut Draft, vips: &mut Vec<Vip>, instance: &Instance, vip: &addres
             format!("{address}: was not in the advertisements, which are too short for many; here it is an address as any other");
         draft.findings.add(Kind::Assumed, place.clone(), words);
     }
-    if vip.prefix.is_none() {
-        let words = format!("{address}: without a prefix it is /32 to keepalived; twinbeat wants that of the network");
-        draft.findings.add(Kind::ByHand, place.clone(), words);
-    }
     let device = vip.device.clone().or_else(|| instance.interface.as_ref().map(|(name, _)| name.clone()));
     let link = match &device {
         Some(device) => draft.link_on(device),
@@ -295,7 +289,11 @@ fn vip(draft: &mut Draft, vips: &mut Vec<Vip>, instance: &Instance, vip: &addres
         draft.findings.add(Kind::LeftOut, place.clone(), words);
     }
     let label = label(vip, device.as_deref());
-    vips.push(Vip { address: Value::Known(address), prefix: vip.prefix, link, label, from: place.to_string() });
+    let from = match vip.prefix {
+        Some(_) => place.to_string(),
+        None => format!("{place}: no prefix there, which is /32 to keepalived; here it is that of the network"),
+    };
+    vips.push(Vip { address: Value::Known(address), prefix: vip.prefix, link, label, from });
 }
 
 /// The part of the label behind the colon, where the part before it is the interface.
@@ -376,8 +374,8 @@ fn checks(draft: &mut Draft, read: &[Conf], instance: &Instance) -> Vec<String> 
                     quoted(&program)
                 ));
                 format!(
-                    "{}: asks after {program}, which it does not run; twinbeat watches the services that it runs: take the proposal in the group, \
-                     where that is a unit, and systemctl disable --now {program} on both nodes",
+                    "{}: asks after {program}, which runs on both nodes there. twinbeat watches what it runs itself, on the owner: where {program} is a \
+                     unit and belongs to the address, take the proposal in the group, and let nobody else start it (systemctl disable)",
                     shown(name)
                 )
             }
