@@ -55,6 +55,8 @@ pub(crate) struct End {
 pub(crate) struct Link {
     pub name: String,
     pub ends: [End; 2],
+    /// Addresses that are said of its ends, even where it is open whose they are.
+    pub seen: Vec<IpAddr>,
 }
 
 /// A virtual address.
@@ -150,7 +152,7 @@ impl Draft {
             };
             let words = "twinbeat needs two links at the least, each on an interface of its own".to_owned();
             let name = self.free_link_name("second");
-            self.links.push(Link { name, ends: [end(words.clone()), end(words)] });
+            self.links.push(Link { name, ends: [end(words.clone()), end(words)], seen: Vec::new() });
             count = count.saturating_add(1);
         }
     }

@@ -3,6 +3,7 @@
 mod authkeys;
 mod ha_cf;
 mod haresources;
+mod links;
 mod pair;
 
 use crate::text::{Place, Source, Wrong};

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::Read;
-use super::ha_cf::{HaCf, Medium};
+use super::ha_cf::HaCf;
 use super::haresources::{Address, Line, Resource};
+use super::links::{links, owners, short};
 use crate::Options;
 use crate::draft::{Draft, End, Group, Link, Service, Set, Value, Vip};
 use crate::finding::{Findings, Kind};
@@ -73,65 +74,6 @@ fn nodes(read: &[Read], wrong: &mut Vec<Wrong>) -> Option<[Set<String>; 2]> {
     wrong.is_empty().then(|| [set(0), set(1)])
 }
 
-/// Which node each directory is of, if that can be told.
-fn owners(
-    read: &[Read],
-    names: &[Option<&str>],
-    options: &Options,
-    findings: &mut Findings,
-    wrong: &mut Vec<Wrong>,
-) -> Option<Vec<Option<usize>>> {
-    let node = |name: &str| names.iter().position(|known| *known == Some(name));
-    let mut owners: Vec<Option<usize>> = Vec::new();
-    for (n, dir) in read.iter().enumerate() {
-        let place = Place::file(&dir.file);
-        let last = dir.name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        if let Some(name) = options.nodes.get(n) {
-            let owner = node(name);
-            if owner.is_none() {
-                let known = names.iter().flatten().copied().collect::<Vec<_>>().join(", ");
-                wrong.push(Wrong::new(place, format!("--node {}: ha.cf has no such node; it has: {known}", shown(name))));
-            }
-            owners.push(owner);
-        } else if let Some(owner) = node(last) {
-            findings.add(
-                Kind::Assumed,
-                place,
-                format!("taken as {last}'s files, since the directory is called so (--node says it)"),
-            );
-            owners.push(Some(owner));
-        } else if let Some((owner, host)) =
-            options.host.as_deref().filter(|_| n == 0).and_then(|host| Some((node(host).or_else(|| node(short(host)))?, host)))
-        {
-            findings.add(
-                Kind::Assumed,
-                place,
-                format!("taken as {host}'s files, since this machine is called so (--node says it)"),
-            );
-            owners.push(Some(owner));
-        } else {
-            owners.push(None);
-        }
-    }
-    if let [one, other] = owners.as_mut_slice() {
-        match (*one, *other) {
-            (Some(one), Some(other)) if one == other => {
-                let place = Place::file(read.get(1).map_or("", |read| &read.file));
-                wrong.push(Wrong::new(place, "both directories are of one node; --node NAME, once for each, says which"));
-            }
-            (Some(known), None) => *other = Some(1_usize.saturating_sub(known)),
-            (None, Some(known)) => *one = Some(1_usize.saturating_sub(known)),
-            _ => {}
-        }
-    }
-    wrong.is_empty().then_some(owners)
-}
-
-/// Without its domain.
-fn short(host: &str) -> &str {
-    host.split('.').next().unwrap_or(host)
-}
-
 fn cluster(cf: &HaCf, options: &Options, names: &[Option<&str>]) -> (String, String) {
     if let Some(name) = &options.cluster {
         return (name.clone(), "--cluster".to_owned());
@@ -142,124 +84,6 @@ fn cluster(cf: &HaCf, options: &Options, names: &[Option<&str>]) -> (String, Str
     let joined = names.iter().flatten().map(|name| short(name)).collect::<Vec<_>>().join("-");
     let name = if is_name(&joined) { joined } else { "pair".to_owned() };
     (name, "heartbeat has none: any name will do".to_owned())
-}
-
-/// The links that the media of both files are.
-fn links(read: &[Read], owners: &[Option<usize>], findings: &mut Findings) -> Vec<Link> {
-    let devices = |read: &Read| {
-        let mut all: Vec<String> = Vec::new();
-        for medium in &read.cf.media {
-            if !all.contains(&medium.device) {
-                all.push(medium.device.clone());
-            }
-        }
-        all
-    };
-    let Some(first) = read.first() else { return Vec::new() };
-    let mut pairs: Vec<(String, Option<String>)> = devices(first).into_iter().map(|device| (device, None)).collect();
-    match read.get(1) {
-        None => {}
-        Some(other) => {
-            let mut rest = devices(other);
-            for (device, theirs) in &mut pairs {
-                if let Some(place) = rest.iter().position(|other| other == device) {
-                    *theirs = Some(rest.remove(place));
-                }
-            }
-            for (device, theirs) in pairs.iter_mut().filter(|(_, theirs)| theirs.is_none()) {
-                if !rest.is_empty() {
-                    let other = rest.remove(0);
-                    let words = format!("{device} there and {other} here taken as the two ends of one link");
-                    findings.add(Kind::Assumed, Place::file(&read.get(1).map_or(String::new(), |read| read.file.clone())), words);
-                    *theirs = Some(other);
-                }
-            }
-        }
-    }
-    let mut links: Vec<Link> = Vec::new();
-    for (device, theirs) in pairs {
-        let media = |n: usize, device: &str| -> Vec<&Medium> {
-            read.get(n).map(|read| read.cf.media.iter().filter(|medium| medium.device == device).collect()).unwrap_or_default()
-        };
-        let mine = media(0, &device);
-        let other = theirs.as_deref().map(|device| media(1, device)).unwrap_or_default();
-        let name =
-            if device == "relay" { "relay-link".to_owned() } else { crate::text::as_name(&device.replace('.', "-"), "link") };
-        let ends = [0, 1].map(|node| End {
-            interface: interface(node, (&device, &mine), (theirs.as_deref(), &other), owners, read.len(), findings),
-            address: address(node, &mine, &other, owners),
-        });
-        let taken = links.iter().any(|link| link.name == name);
-        let name = if taken { crate::text::as_name(&format!("{name}-{}", links.len()), "link") } else { name };
-        links.push(Link { name, ends });
-    }
-    links
-}
-
-fn interface(
-    node: usize,
-    (mine, media): (&str, &[&Medium]),
-    (theirs, other): (Option<&str>, &[&Medium]),
-    owners: &[Option<usize>],
-    files: usize,
-    findings: &mut Findings,
-) -> Set<String> {
-    let place = media.first().map(|medium| medium.place.clone());
-    let from = place.clone().map(|place| place.to_string()).unwrap_or_default();
-    if theirs == Some(mine) {
-        return Set::known(mine.to_owned(), from);
-    }
-    let owner = owners.first().copied().flatten();
-    match (theirs, owner) {
-        (Some(theirs), Some(owner)) if owner != node => {
-            Set::known(theirs.to_owned(), other.first().map(|medium| medium.place.to_string()).unwrap_or_default())
-        }
-        (_, Some(owner)) if owner == node => Set::known(mine.to_owned(), from),
-        (Some(theirs), _) => Set::fill_in(format!("{mine} or {theirs}"), from),
-        (None, _) if files == 1 => {
-            if node == 1 || owner.is_some() {
-                findings.add(Kind::Assumed, place, format!("{mine}: taken as the interface of that link on both nodes"));
-            }
-            Set::known(mine.to_owned(), from)
-        }
-        (None, _) => Set::fill_in(format!("its end of {mine}"), format!("{from}: the other node's ha.cf has no such path")),
-    }
-}
-
-/// `ucast` names the other node's address, so a file gives the address of the node whose file it is not. A line for the own address is ignored
-/// by heartbeat, so files that are equal on both nodes have both.
-fn address(node: usize, mine: &[&Medium], theirs: &[&Medium], owners: &[Option<usize>]) -> Set<IpAddr> {
-    let mut known: Vec<(IpAddr, Place)> = Vec::new();
-    let mut any: Vec<(IpAddr, Place)> = Vec::new();
-    for (n, media) in [mine, theirs].into_iter().enumerate() {
-        let mut peers: Vec<(IpAddr, Place)> = Vec::new();
-        for medium in media {
-            if let Some(peer) = medium.peer.filter(|peer| !peers.iter().any(|(other, _)| other == peer)) {
-                peers.push((peer, medium.place.clone()));
-            }
-        }
-        let other_owns = owners.get(n).copied().flatten().is_some_and(|owner| owner != node);
-        if let ([one], true) = (peers.as_slice(), other_owns) {
-            known.push(one.clone());
-        }
-        any.extend(peers);
-    }
-    if let Some((address, place)) = known.into_iter().next() {
-        return Set::known(address, place);
-    }
-    let from = mine.first().or(theirs.first()).map(|medium| medium.place.to_string()).unwrap_or_default();
-    any.sort();
-    any.dedup_by_key(|(address, _)| *address);
-    let unknown = owners.first().copied().flatten().is_none();
-    match any.as_slice() {
-        [] => Set::fill_in("its own address there", from),
-        [(one, _)] if unknown => Set::fill_in(format!("its own address; {one} is one of the two"), from),
-        [_] => Set::fill_in("its own address there", from),
-        all => {
-            let all: Vec<String> = all.iter().map(|(address, _)| address.to_string()).collect();
-            Set::fill_in(format!("its own address: one of {}", all.join(", ")), from)
-        }
-    }
 }
 
 fn timing(cf: &HaCf, findings: &mut Findings) -> Vec<(&'static str, String, String)> {
@@ -400,11 +224,11 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
                 let kind = if options.systemd { "systemd" } else { "lsb" };
                 services.push(Service { kind, name: name.clone(), from: from.clone() });
                 let words = if options.systemd {
-                    format!("{name}: twinbeat starts it: systemctl disable --now {name}, on both nodes")
+                    format!("{name}: twinbeat starts it: systemctl disable {name}, on both nodes")
                 } else {
                     format!(
                         "{name}: an init script, as heartbeat runs it; where it is a unit today (systemctl cat {name}), write \
-                         {{ systemd = {} }} (--systemd does). Nobody else may start it: systemctl disable --now {name}, on both nodes",
+                         {{ systemd = {} }} (--systemd does). Nobody else may start it: systemctl disable {name}, on both nodes",
                         quoted(name)
                     )
                 };
@@ -459,10 +283,8 @@ fn public_link(draft: &mut Draft, device: Option<&str>, net: Option<(IpAddr, u8)
             return place;
         }
     } else {
-        let holds = |end: &End| {
-            net.zip(end.address.value.known().copied()).is_some_and(|((vip, prefix), own)| network::same(vip, own, prefix))
-        };
-        if let Some(place) = draft.links.iter().position(|link| link.ends.iter().any(holds)) {
+        let holds = |link: &Link| net.is_some_and(|(vip, prefix)| link.seen.iter().any(|own| network::same(vip, *own, prefix)));
+        if let Some(place) = draft.links.iter().position(holds) {
             let name = draft.links.get(place).map(|link| link.name.clone()).unwrap_or_default();
             let words = format!("{from}: no interface: taken as on link {name}, whose addresses are in that network");
             draft.findings.add(Kind::Assumed, None, words);
@@ -490,7 +312,7 @@ fn public_link(draft: &mut Draft, device: Option<&str>, net: Option<(IpAddr, u8)
         },
         address: Set::fill_in("its own address there", &why),
     };
-    draft.links.push(Link { name, ends: [end(), end()] });
+    draft.links.push(Link { name, ends: [end(), end()], seen: Vec::new() });
     draft.links.len().saturating_sub(1)
 }
 

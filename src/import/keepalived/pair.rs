@@ -142,7 +142,7 @@ fn link(draft: &mut Draft, instance: &Instance, theirs: Option<&Instance>) {
             End { interface: Set::known(interface.clone(), place), address: open(place) },
             End { address: Set::fill_in("its own address there", &second.from), interface: second },
         ];
-        draft.links.push(Link { name, ends });
+        draft.links.push(Link { name, ends, seen: Vec::new() });
         draft.links.len().saturating_sub(1)
     });
     let peer = |instance: Option<&Instance>| instance.and_then(|instance| instance.peers.first()).cloned();
@@ -280,7 +280,7 @@ fn vip(draft: &mut Draft, vips: &mut Vec<Vip>, instance: &Instance, vip: &addres
             },
             address: Set::fill_in("its own address there", place),
         };
-        draft.links.push(Link { name, ends: [end(), end()] });
+        draft.links.push(Link { name, ends: [end(), end()], seen: Vec::new() });
         draft.links.len().saturating_sub(1)
     });
     if vip.label.is_some() && label(vip, device.as_deref()).is_none() {

@@ -114,8 +114,8 @@ fn what_needs_fencing_is_left_out_and_said_so() {
     // Both ends in one file: which is whose nobody knows.
     assert!(import.text.contains("FILL IN: its own address: one of 172.16.1.11, 172.16.1.12"), "{}", import.text);
     assert!(import.text.contains("[nodes.\"nfs1.example.com\"]"));
-    let unknown = told(&import, Kind::ByHand).iter().any(|text| text.contains("the public interface"));
-    assert!(unknown, "172.16.1.10/24 has no interface, and no own address is known: {}", import.text);
+    // It has no interface, but both addresses of eth0 are in its network.
+    has_line(&import, "    { address = \"172.16.1.10/24\", link = \"eth0\" },    # heartbeat/storage/haresources:1");
 }
 
 #[test]
