@@ -60,7 +60,7 @@ impl Findings {
     /// One more, unless it is told already.
     pub fn add(&mut self, kind: Kind, place: impl Into<Option<Place>>, text: impl AsRef<str>) {
         let finding = Finding { kind, place: place.into(), text: clean(text.as_ref()) };
-        if !self.0.contains(&finding) && self.0.len() < MOST {
+        if self.0.len() < MOST && !self.0.contains(&finding) {
             self.0.push(finding);
         }
     }

@@ -82,6 +82,14 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
+/// The most of anything that is read (paths, addresses, groups); no pair has as many, and twinbeat takes fewer.
+pub(crate) const MOST_OF_A_KIND: usize = 256;
+
+/// Whether so much is wrong that reading on tells nobody more.
+pub(crate) fn enough(wrong: &[Wrong]) -> bool {
+    wrong.len() >= 50
+}
+
 /// One line that a comment and a terminal may hold: no control character, and not without end.
 pub(crate) fn clean(text: &str) -> String {
     const MOST: usize = 600;

@@ -1,6 +1,6 @@
 //! authkeys: which method is in use. Secrets are neither kept nor shown: twinbeat signs with a key pair for each node.
 
-use crate::text::{Place, Source, Wrong};
+use crate::text::{Place, Source, Wrong, enough};
 
 /// What is said of it.
 pub(crate) struct Auth {
@@ -15,6 +15,9 @@ pub(crate) fn parse(source: &Source, wrong: &mut Vec<Wrong>) -> Option<Auth> {
     for (n, line) in (1..).zip(source.text.lines()) {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let place = source.at(n);
+        if enough(wrong) {
+            break;
+        }
         match words.next() {
             None => {}
             Some("auth") => match words.next().and_then(|id| id.parse::<u32>().ok()) {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use twinbeat_core::time::Span;
 
-use super::super::text::{Place, Source, Wrong, shown};
-use super::super::timing::heartbeat_time;
+use crate::text::{MOST_OF_A_KIND, Place, Source, Wrong, enough, shown};
+use crate::timing::heartbeat_time;
 
 /// A path for heartbeats.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,13 @@ pub(crate) fn parse(source: &Source, wrong: &mut Vec<Wrong>) -> HaCf {
         let words: Vec<&str> = line.split([' ', '\t', ',', ';', '=']).filter(|word| !word.is_empty() && *word != "\r").collect();
         let Some((word, rest)) = words.split_first() else { continue };
         let place = source.at(n);
+        if enough(wrong) || cf.nodes.len().max(cf.media.len()).max(cf.pings.len()) > MOST_OF_A_KIND {
+            wrong.push(Wrong::new(place, "not read on: too much of it"));
+            break;
+        }
         match cf.take(word.trim_end(), rest, &place) {
             Ok(true) => known = known.saturating_add(1),
+            Ok(false) if unknown.len() >= 20 => {}
             Ok(false) => unknown.push(Wrong::new(place, format!("`{}` is no directive of ha.cf", shown(word)))),
             Err(words) => {
                 known = known.saturating_add(1);
@@ -61,7 +66,6 @@ pub(crate) fn parse(source: &Source, wrong: &mut Vec<Wrong>) -> HaCf {
         let what = if unknown.is_empty() { "it says nothing" } else { "none of its lines is a directive of ha.cf" };
         wrong.push(Wrong::new(Place::file(&source.name), format!("not an ha.cf of heartbeat: {what}")));
     } else {
-        unknown.truncate(20);
         wrong.append(&mut unknown);
     }
     cf

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::network::prefix_of_mask;
-use crate::text::{Place, Source, Wrong, shown};
+use crate::text::{MOST_OF_A_KIND, Place, Source, Wrong, enough, shown};
 
 /// A line.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,10 @@ pub(crate) fn parse(source: &Source, wrong: &mut Vec<Wrong>) -> Vec<Line> {
         let mut words = text.split_whitespace();
         let Some(node) = words.next() else { continue };
         let place = source.at(begun);
+        if enough(wrong) || all.len() >= MOST_OF_A_KIND || words.clone().count() > MOST_OF_A_KIND {
+            wrong.push(Wrong::new(place, "not read on: too much of it"));
+            break;
+        }
         let mut resources = Vec::new();
         for word in words {
             match resource(word) {

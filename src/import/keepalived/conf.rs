@@ -6,7 +6,7 @@ use super::address::{self, Vip};
 use super::left_out;
 use super::tree::Block;
 use crate::finding::{Findings, Kind};
-use crate::text::{Place, Source, Wrong, shown};
+use crate::text::{MOST_OF_A_KIND, Place, Source, Wrong, enough, shown};
 use crate::timing::seconds;
 use twinbeat_core::time::Span;
 
@@ -59,6 +59,10 @@ pub(super) fn read(source: &Source, blocks: &[Block], wrong: &mut Vec<Wrong>) ->
     let (mut known, mut unknown) = (0_usize, Vec::new());
     let mut default_interface = None;
     for block in blocks {
+        // Each instance is compared with all before it.
+        if enough(wrong) || conf.instances.len() > MOST_OF_A_KIND {
+            break;
+        }
         let told = conf.top(block, &mut default_interface, wrong);
         if told {
             known = known.saturating_add(1);
@@ -83,6 +87,14 @@ pub(super) fn read(source: &Source, blocks: &[Block], wrong: &mut Vec<Wrong>) ->
     }
     if conf.instances.is_empty() && wrong.len() == before {
         let words = "no vrrp_instance: nothing in this file moves between two nodes, so there is nothing to import";
+        wrong.push(Wrong::new(Place::file(&source.name), words));
+    }
+    let instances = conf.instances.iter().map(|one| one.vips.len().max(one.peers.len()).max(one.tracks.len()));
+    let syncs = conf.syncs.iter().map(|sync| sync.members.len());
+    let most = instances.chain(syncs).max().unwrap_or_default().max(conf.instances.len()).max(conf.syncs.len());
+    if most > MOST_OF_A_KIND {
+        let words =
+            format!("{most} of one kind; no pair has more than {MOST_OF_A_KIND} instances, addresses or checks in one place");
         wrong.push(Wrong::new(Place::file(&source.name), words));
     }
     conf

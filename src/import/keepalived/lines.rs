@@ -87,9 +87,11 @@ impl Reader<'_, '_> {
                 self.definitions.insert(name, value);
                 continue;
             }
-            while let Some(part) = whole.strip_suffix('\\').map(str::to_owned) {
+            while whole.ends_with('\\') {
                 let Some((_, next)) = lines.next() else { break };
-                whole = format!("{part} {}", next.trim());
+                whole.pop();
+                whole.push(' ');
+                whole.push_str(next.trim());
             }
             work.push_back((whole, place));
             while let Some((line, place)) = work.pop_front() {

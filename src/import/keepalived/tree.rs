@@ -1,7 +1,7 @@
 //! Statements as blocks.
 
 use super::lines::Token;
-use crate::text::{Place, Wrong};
+use crate::text::{Place, Wrong, enough};
 
 /// A statement, and what is in its braces.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,9 @@ pub(super) fn build(tokens: Vec<Token>, wrong: &mut Vec<Wrong>) -> Vec<Block> {
     let mut here: Vec<Block> = Vec::new();
     let mut may_open = false;
     for token in tokens {
+        if enough(wrong) {
+            return Vec::new();
+        }
         match token {
             Token::Words(words, place) => {
                 here.push(Block { words, place, inner: None });

@@ -31,6 +31,47 @@ fn both(ha_cf: &str, resources: &str, keys: &str, conf: &str, id: Option<String>
     }
 }
 
+#[test]
+fn files_of_the_greatest_size_are_answered_at_once() {
+    let many = |line: &str| line.repeat(MOST_BYTES / 2 / line.len());
+    let numbered = |front: &str, back: &str| -> String { (0..40_000).map(|n| format!("{front}{n}{back}\n")).collect() };
+    for (ha_cf, resources) in [
+        (many("bcast a\n"), many("a 10.0.0.1/24/eth0 x\n")),
+        (format!("node a b\n{}", numbered("bcast e", "")), many("a\n")),
+        (many("x\n"), numbered("a 10.0.0.1/24 s", "")),
+        (numbered("node n", ""), format!("a {}", numbered("10.0.0.1/24/e", " \\"))),
+        (many("ping h\n"), many("x::y ")),
+        (many("\n"), many("a \\\n")),
+    ] {
+        let begun = std::time::Instant::now();
+        both(&ha_cf, &resources, &many("1\n"), "", None);
+        at_once(begun, &format!("{ha_cf:.20} / {resources:.20}"));
+    }
+    for conf in [
+        many("{"),
+        many("}"),
+        many("a {\n"),
+        many("vrrp_instance V {\n}\n"),
+        numbered("vrrp_instance V", " { virtual_ipaddress { 10.0.0.1/24 } }"),
+        format!("vrrp_instance V {{ interface eth0\nvirtual_ipaddress {{\n{}}}\n}}\n", many("10.0.0.1/24\n")),
+        format!("vrrp_instance V {{ interface eth0\n{}}}\n", many("notify_master x\n")),
+        numbered("$A", "=x"),
+        many("@a x\n"),
+        many("include x\n"),
+        many("\"x\n"),
+        many("\\\n"),
+    ] {
+        let begun = std::time::Instant::now();
+        both("node a b\n", "", "", &conf, Some("a".to_owned()));
+        at_once(begun, &format!("{conf:.20}"));
+    }
+}
+
+/// Not in the square of its length: that would be minutes.
+fn at_once(begun: std::time::Instant, what: &str) {
+    assert!(begun.elapsed().as_secs() < 10, "{:?}: {what}", begun.elapsed());
+}
+
 /// A text with some of its pieces cut out, doubled, swapped or overwritten.
 fn mutated(text: &str, changes: &[(u16, u16, u8)]) -> String {
     let mut words: Vec<String> = text.split_inclusive([' ', '\n']).map(str::to_owned).collect();
