@@ -170,7 +170,7 @@ impl Draft {
         }
     }
 
-    /// The family of the witness's targets: as they are, else as the first VIP on the witness link is.
+    /// The family of the witness's targets: as they are, else as the nodes' own addresses on that link, else as its VIPs, IPv4 first.
     pub fn targets_are_v4(&self) -> bool {
         let known = self.targets.iter().find_map(|target| target.value.known());
         let vips = || self.groups.iter().flat_map(|group| &group.vips).filter(|vip| vip.link == self.witness);
@@ -178,7 +178,8 @@ impl Draft {
             let known = || vips().filter_map(|vip| vip.address.known());
             known().find(|address| address.is_ipv4()).or_else(|| known().next())
         };
-        known.or_else(vip).is_none_or(IpAddr::is_ipv4)
+        let own = || self.links.get(self.witness)?.ends.iter().find_map(|end| end.address.value.known());
+        known.or_else(own).or_else(vip).is_none_or(IpAddr::is_ipv4)
     }
 }
 

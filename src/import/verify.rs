@@ -7,7 +7,7 @@ use twinbeat_config::Config;
 
 use crate::Import;
 use crate::draft::Draft;
-use crate::finding::{Finding, Kind};
+use crate::finding::{Finding, Findings, Kind};
 use crate::write::{Line, MARK, lines, notes};
 
 /// The draft as a file, with all that is to be said of it.
@@ -17,11 +17,11 @@ pub(crate) fn finish(mut draft: Draft) -> Import {
     let filled = lines(&draft, true);
     let refusals = refusals(&filled, &written);
     let gaps: Vec<Finding> = written.iter().enumerate().filter_map(|(n, line)| gap(n, line)).collect();
-    let findings = &mut draft.findings;
-    for finding in gaps.into_iter().chain(refusals) {
-        findings.add(finding.kind, finding.place, finding.text);
+    let mut all = Findings::default();
+    for finding in gaps.into_iter().chain(refusals).chain(draft.findings.0) {
+        all.add(finding.kind, finding.place, finding.text);
     }
-    let mut findings = std::mem::take(&mut draft.findings.0);
+    let mut findings = all.0;
     findings.sort_by_key(|finding| finding.kind);
     Import {
         text: text(&written) + &notes(&findings),

@@ -79,7 +79,9 @@ pub(super) fn in_instance(name: &str, block: &Block, findings: &mut Findings) {
     let word = block.word();
     let why = match word {
         _ if word.starts_with("notify") => {
-            let what = first_two(block);
+            // Arguments may hold a password.
+            let program = block.value().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
+            let what = format!("{} {}", shown(word), shown(program));
             let words = format!(
                 "{name}: {what}: hooks are not built yet. What it starts and stops belongs into `services` of the group; what it tells people, watch \
                  the log or `twinbeat status` for"
