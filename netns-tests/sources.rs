@@ -52,8 +52,10 @@ fn find(words: &[&str], file: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// The rooms in the order in which they build on each other: each uses only what stands before it.
-const ROOMS: [&str; 13] =
-    ["core", "say", "picture", "wire", "config", "host", "service", "control", "journal", "sim", "whatif", "daemon", "lab"];
+const ROOMS: [&str; 14] = [
+    "core", "say", "picture", "wire", "config", "import", "host", "service", "control", "journal", "sim", "whatif", "daemon",
+    "lab",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

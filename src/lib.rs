@@ -5,7 +5,7 @@
 //!
 //! - [`core`] the decision. Pure: no IO, no clock, no randomness, no standard library.
 //! - [`wire`] the heartbeat's bytes: tag, signature, body.
-//! - [`config`] the one file for both nodes, checked once.
+//! - [`config`] the one file for both nodes, checked once; [`import`] makes one of heartbeat's and keepalived's files.
 //! - [`say`] words, times and printing that rooms share; [`picture`] swim lanes and their drawing.
 //! - [`host`] everything that touches the kernel.
 //! - [`service`] start, stop and watch services, never on the decision thread.
@@ -24,6 +24,7 @@ pub use twinbeat_control as control;
 pub use twinbeat_core as core;
 pub use twinbeat_daemon as daemon;
 pub use twinbeat_host as host;
+pub use twinbeat_import as import;
 pub use twinbeat_journal as journal;
 #[cfg(feature = "lab")]
 pub use twinbeat_lab as lab;

@@ -6,6 +6,7 @@ pub mod compare;
 #[cfg(feature = "lab")]
 pub mod drill;
 pub mod explore;
+pub mod import;
 pub mod keygen;
 pub mod recorded;
 pub mod render;

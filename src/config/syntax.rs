@@ -75,8 +75,7 @@ const MOST_BROKEN: usize = 6;
 pub(super) fn explain(text: &str, at: At, message: &str) -> (At, String) {
     let message = one_line(message);
     if is_ha_cf(text) {
-        let words =
-            "this is an ha.cf of heartbeat; its import is not built yet: begin with dist/twinbeat.toml, docs/CONFIGURATION.md";
+        let words = "this is an ha.cf of heartbeat; `twinbeat import heartbeat DIR` makes twinbeat.toml of it: docs/MIGRATING-FROM-HEARTBEAT.md";
         return (0..0, words.to_owned());
     }
     if message.contains(DUPLICATE) {
