@@ -62,6 +62,8 @@ trap 'rm -f "$output"' EXIT
 status=0
 # Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
 cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
+# How a node is driven, as the core's documentation shows it.
+cargo test --doc -p twinbeat-core < /dev/null 2>&1 | tee -a "$output" || status=$?
 
 # Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
 # With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
