@@ -151,6 +151,14 @@ impl Timing {
     }
 }
 
+/// The fewest echoes a second that a witness must answer, both nodes together, rounded up: while they are separated each asks from its own
+/// address, the owner and the challenger from each group's VIP too, and the challenger in the peer's name, once an interval; eight tenths
+/// more leave room for what comes at one instant, and for what is asked again.
+pub fn least_a_second(interval: Span, groups: usize) -> u64 {
+    let kinds = u64::try_from(groups).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(2).saturating_add(1);
+    kinds.saturating_mul(1_800_000_000).div_ceil(interval.0.max(1))
+}
+
 impl WitnessSettings {
     /// [`WitnessSettings::names`] of these targets; the order does not matter, since a majority counts.
     pub fn names_of(targets: impl Iterator<Item = (String, bool)>) -> u32 {
@@ -224,6 +232,13 @@ pub enum Failback {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rates_of_the_documentation_are_those_of_the_profiles() {
+        for (interval, groups, rate) in [(200, 1, 45), (2_000, 1, 5), (50, 1, 180), (200, 8, 171)] {
+            assert_eq!(least_a_second(Span::millis(interval), groups), rate);
+        }
+    }
 
     #[test]
     fn two_majorities_of_the_registers_always_share_one() {

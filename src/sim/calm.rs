@@ -3,12 +3,12 @@
 //! separated and the owner stands still, so that the other one has nothing but what it believes.
 
 use super::cue::{Does, Time, When};
-use super::gateway::least_limit;
 use super::pair::Pair;
 use super::rng::Rng;
 use super::schedule::{pair_of, some_command, some_link, told};
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
+use twinbeat_core::settings::least_a_second;
 use twinbeat_core::time::Span;
 
 /// The stream of this generator; the wild one's begin at 1000.
@@ -302,7 +302,8 @@ impl Teller<'_> {
             }
             Act::Limits => {
                 let witness = self.witness();
-                let rate = least_limit(&self.pair.settings[0]) * self.pick(&[10, 13, 20, 40]) / 10;
+                let settings = &self.pair.settings[0];
+                let rate = least_a_second(settings.witness.interval, settings.groups.len()) * self.pick(&[10, 13, 20, 40]) / 10;
                 self.then(Step::GatewayLimits(Gateway { per_second: Some(rate.min(10_000) as u32), ..witness.clone() }));
                 self.over(Step::GatewayLimits(Gateway { per_second: Some(0), ..witness }));
             }

@@ -1,7 +1,6 @@
 //! A witness: one machine with one neighbour table. The last writer wins; entries age and are probed by unicast, as Linux does it.
 
 use super::clock::Moment;
-use twinbeat_core::settings::Settings;
 use twinbeat_core::time::Span;
 
 /// From the first use of a stale entry to its first unicast probe (measured: 5.1 s).
@@ -47,12 +46,6 @@ pub enum Due {
     Unicast(usize),
     /// There is no entry: ask everybody, and look again after [`RETRY`] if clients go on asking.
     Broadcast,
-}
-
-/// The fewest echoes a second with which a separated pair gets by (CONFIGURATION, `[witness]`): with fewer nobody may serve.
-pub fn least_limit(settings: &Settings) -> u64 {
-    let kinds = 2 * (1 + settings.groups.len() as u64) + 1;
-    (kinds * 1_800_000_000).div_ceil(settings.witness.interval.0.max(1))
 }
 
 /// Echoes that a witness with a limit answers at once.

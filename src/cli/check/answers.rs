@@ -130,12 +130,9 @@ pub(super) fn fast_period(config: &Config) -> Duration {
     std_of(config.timing.echo_period() / (1 + config.groups.len() as u64)).max(Duration::from_millis(1))
 }
 
-/// The fewest echoes a second that a witness must answer, both nodes together: while they are separated each asks from its own address, the owner
-/// and the challenger from each group's VIP too, and the challenger in the peer's name, once an interval; eight tenths more leave room for what comes
-/// at one instant, and for what is asked again.
+/// The fewest echoes a second that a witness must answer, both nodes together.
 pub(super) fn least_a_second(config: &Config) -> u64 {
-    let kinds = 2 * (1 + config.groups.len() as u64) + 1;
-    (kinds * 1_800_000_000).div_ceil(config.witness.interval.0.max(1))
+    twinbeat_core::settings::least_a_second(config.witness.interval, config.groups.len())
 }
 
 /// How many of the fast echoes were answered, by the second.
