@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::broken::{Broken, broken};
 use super::claim::Probes;
 use super::group::Group;
+use super::id::LinkId;
 use super::io::{InterfaceState, Output};
+use super::node::Node;
 use super::role::{Owner, Running};
 use super::settings::{Failback, PROBE_GAP, Services};
 use super::shared::Shared;
@@ -191,5 +193,32 @@ impl Group {
     pub(super) fn service_failed(&mut self, now: Mono) {
         let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
         self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
+    }
+}
+
+impl Node {
+    /// Takes in a change of an interface. What could not be opened for want of an interface says nothing any more once that is there.
+    pub(super) fn interfaces_change(&mut self, change: impl FnOnce(&mut Node)) {
+        let lacked: Vec<bool> = self.groups.iter().map(|g| g.missing(&self.cx).is_some()).collect();
+        change(self);
+        for (group, _) in self.groups.iter_mut().zip(lacked).filter(|(_, lacked)| *lacked) {
+            if group.missing(&self.cx).is_none() {
+                group.unfit_until = None;
+            }
+        }
+    }
+
+    pub(super) fn interface(&mut self, link: LinkId, state: InterfaceState, now: Mono) {
+        let cx = &mut self.cx;
+        let public = cx.settings.witness.link == link;
+        for (i, l) in cx.links.iter_mut().enumerate() {
+            if i == usize::from(link.0) || (public && l.relay) {
+                let news = l.set_interface(now, state);
+                cx.urgent |= news && state == InterfaceState::Up;
+            }
+        }
+        if public {
+            cx.witness.set_carrier(state == InterfaceState::Up, now);
+        }
     }
 }

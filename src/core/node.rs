@@ -11,7 +11,7 @@ use super::files::PeerFile;
 use super::group::Group;
 use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified};
 use super::id::{Epoch, GroupId, LinkId};
-use super::io::{EchoKind, GroupRecord, Input, InterfaceState, Output, Record, Start};
+use super::io::{EchoKind, GroupRecord, Input, Output, Record, Start};
 use super::link::LinkState;
 use super::peer::Guard;
 use super::settings::Settings;
@@ -49,6 +49,9 @@ pub struct Node {
     last_beat: Option<Mono>,
     /// The peer asked for an answer.
     answer: bool,
+    /// When this node last asked for one.
+    #[serde(default)]
+    asked: Option<Mono>,
     /// The record on its way to the disk.
     writing: Option<Writing>,
     /// When to try the disk again.
@@ -70,6 +73,7 @@ impl Node {
             next_beat: now,
             last_beat: None,
             answer: false,
+            asked: None,
             writing: None,
             disk_again: now,
             next_control: now,
@@ -176,12 +180,12 @@ impl Node {
                     self.accept(&beat, true, now);
                 }
             }
-            Input::Link { link, state } => self.interface(link, state, now),
-            Input::Ipv6Off { link, off } => {
-                if let Some(link) = self.cx.links.get_mut(usize::from(link.0)) {
+            Input::Link { link, state } => self.interfaces_change(|node| node.interface(link, state, now)),
+            Input::Ipv6Off { link, off } => self.interfaces_change(|node| {
+                if let Some(link) = node.cx.links.get_mut(usize::from(link.0)) {
                     link.set_ipv6_off(now, off);
                 }
-            }
+            }),
             Input::EchoReply { witness, kind, number } => {
                 let target = usize::from(witness.0);
                 match kind {
@@ -298,20 +302,6 @@ impl Node {
             if let Some(group) = self.groups.get_mut(place) {
                 group.heard(beat, by_table, &mut self.cx, now);
             }
-        }
-    }
-
-    fn interface(&mut self, link: LinkId, state: InterfaceState, now: Mono) {
-        let cx = &mut self.cx;
-        let public = cx.settings.witness.link == link;
-        for (i, l) in cx.links.iter_mut().enumerate() {
-            if i == usize::from(link.0) || (public && l.relay) {
-                let news = l.set_interface(now, state);
-                cx.urgent |= news && state == InterfaceState::Up;
-            }
-        }
-        if public {
-            cx.witness.set_carrier(state == InterfaceState::Up, now);
         }
     }
 
@@ -452,6 +442,13 @@ impl Node {
             return;
         }
         let owner = self.groups.iter().any(Group::owns);
+        // Where each node owns a group, an answer that asks for one as well would be answered for ever.
+        let merely = !due && !self.cx.urgent;
+        let asked = self.asked.is_some_and(|at| now.since(at) < timing.heartbeat / 2);
+        let asks = self.cx.ask || (owner && !(merely && asked));
+        if asks {
+            self.asked = Some(now);
+        }
         let number = self.cx.sent.next(now);
         let cx = &mut self.cx;
         // A challenge lasts for the own file's lease at least: no longer one needs the record.
@@ -473,7 +470,7 @@ impl Node {
             witnesses: cx.settings.witness.names,
             echo_of,
             echoes,
-            answer: cx.ask || owner,
+            answer: asks,
             reachable: cx.witness.reachable,
             answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at).min(MOST_AGE)),
             carrier: cx.witness.carrier,
