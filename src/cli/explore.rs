@@ -139,8 +139,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for finding in &findings {
         let violation = &finding.violation;
         say!("seed {}: {:?} at {}: {}", finding.seed, violation.promise, violation.at.to_string().trim(), violation.text);
-        let small = shrink(finding, &plan, real);
         std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
+        // As it was drawn first: whoever does not wait for the small one has that.
+        let path = write(finding, &plan, &args.out).with_context(|| format!("{}", args.out.display()))?;
+        say!("  as drawn: {} ({} steps)", path.display(), finding.scenario.timeline.len());
+        let small = shrink(finding, &plan, real);
         let path = write(&small, &plan, &args.out).with_context(|| format!("{}", args.out.display()))?;
         say!("  small: {} ({} steps): {}", path.display(), small.scenario.timeline.len(), small.violation.text);
     }

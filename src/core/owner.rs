@@ -323,10 +323,13 @@ impl Group {
     fn start_again(&mut self, o: &Owner, cx: &mut Shared, now: Mono) {
         let Running::Failed(_, until) = self.running else { return };
         let at = until.back(UNFIT) + SERVICE_AGAIN;
-        if now >= at && o.offer.is_none() {
+        // What nobody has taken up by then nobody will.
+        let in_vain = at + cx.settings.timing.dead * 4;
+        if (now >= at && o.offer.is_none()) || now >= in_vain {
             self.services(ServiceOrder::Start(o.epoch), Running::Starting, cx);
         }
         cx.wake(at);
+        cx.wake(in_vain);
     }
 
     /// Whether the peer is asked to take over, and why.
@@ -336,7 +339,7 @@ impl Group {
             return;
         };
         let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
-        let fit = g.eligible && (peer_reach || !cx.witness.reachable);
+        let fit = g.eligible && (peer_reach || !cx.witness.reachable) && cx.files_hold(&self.name).is_none();
         // A VIP whose echoes come back is reachable, whatever became of the own address's entry in the witness's table (loss
         // makes neighbour resolution fail for seconds).
         let path_holds = cx.witness.carrier && o.grounds.path.is_some_and(|at| now < at + cx.lease());
