@@ -11,8 +11,8 @@ mod hunt;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use twinbeat::core::broken::Broken::{self, *};
-use twinbeat::core::broken::without;
+use twinbeat::core::bite::Clause::{self, *};
+use twinbeat::core::bite::without;
 use twinbeat::sim::explore;
 use twinbeat::sim::files::Files;
 use twinbeat::sim::machine::real;
@@ -21,7 +21,7 @@ use twinbeat::sim::schedule::{Style, draw_as};
 use twinbeat::sim::script::Story;
 
 /// A clause, what stands in for it and is taken out too, and the story that breaks.
-const ROWS: &[(Broken, &[Broken], &str)] = &[
+const ROWS: &[(Clause, &[Clause], &str)] = &[
     (GateStaysOpen, &[], "case-kill"),
     (RenewFromNow, &[], "peer-lease-known-after-a-restart"),
     (RenewalRevives, &[TicketIgnored], "renewal-sent-after-a-long-stop"),
@@ -123,7 +123,7 @@ const ROWS: &[(Broken, &[Broken], &str)] = &[
 
 /// Exploration finds each of these missing within so many seeds, from 0, in the stories of both generators.
 const SEEDS: u64 = 200;
-const FOUND: &[Broken] = &[
+const FOUND: &[Clause] = &[
     OwnTimer,
     ClaimUnchallenged,
     ChallengeStandsAtOnce,
@@ -152,8 +152,8 @@ fn every_clause_of_the_table_is_missed_by_its_story_when_it_is_taken_out() {
     let mut wrong = Vec::new();
     for (clause, too, name) in ROWS {
         let story = story(name);
-        let holds = |clauses: &[Broken]| without(clauses, || story.run(real, false).passed());
-        let clauses: Vec<Broken> = too.iter().copied().chain([*clause]).collect();
+        let holds = |clauses: &[Clause]| without(clauses, || story.run(real, false).passed());
+        let clauses: Vec<Clause> = too.iter().copied().chain([*clause]).collect();
         if !holds(&[]) {
             wrong.push(format!("{name} does not hold with the real rules"));
         }
@@ -174,7 +174,7 @@ fn every_clause_of_the_table_is_missed_by_its_story_when_it_is_taken_out() {
 fn the_document_lists_every_clause_as_the_table_has_it() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SCENARIOS.md");
     let mut whole = String::from("| rule | taken out | broken story | random faults |\n|---|---|---|---|\n");
-    for clause in Broken::ALL {
+    for clause in Clause::ALL {
         let (_, too, name) = ROWS.iter().find(|(row, ..)| row == clause).unwrap_or_else(|| panic!("no story shows {clause:?}"));
         let too: String = too.iter().map(|c| format!(" (with {c:?} taken out too)")).collect();
         let found = if FOUND.contains(clause) { format!("within {SEEDS} seeds") } else { String::new() };
@@ -196,6 +196,6 @@ fn random_faults_break_no_promise_with_the_real_rules_and_find_missing_clauses_w
     let plan = explore::Plan::seeds(0, 1);
     let broken = |seed| explore::run(&draw_as(Style::Both, seed, &[], None), &plan, real).0.is_some();
     assert_eq!((0..SEEDS).find(|seed| broken(*seed)), None);
-    let missed: Vec<&Broken> = FOUND.iter().filter(|clause| hunt::first_seed(**clause, SEEDS).is_none()).collect();
+    let missed: Vec<&Clause> = FOUND.iter().filter(|clause| hunt::first_seed(**clause, SEEDS).is_none()).collect();
     assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:?}");
 }

@@ -99,7 +99,7 @@ fn the_core_has_no_standard_library_and_uses_serde_alone() {
     let std = find(&["std"], |n| n.starts_with("core/") && !n.starts_with("core/tests/"));
     assert_eq!(std.len(), 2, "for tests and for the switch of the bite build alone: {std:#?}");
     assert!(head.contains("#[cfg(any(test, feature = \"bite\"))]\nextern crate std;"));
-    assert!(text_of("src/core/broken.rs").contains("#[cfg(feature = \"bite\")]\nstd::thread_local! {"));
+    assert!(text_of("src/core/bite.rs").contains("#[cfg(feature = \"bite\")]\nstd::thread_local! {"));
 }
 
 #[test]

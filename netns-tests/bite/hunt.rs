@@ -8,7 +8,7 @@
 use std::env::var;
 use std::path::Path;
 
-use twinbeat::core::broken::{Broken, without};
+use twinbeat::core::bite::{Clause, without};
 use twinbeat::core::time::Span;
 use twinbeat::sim::explore::{self, Finding, Plan, shrink};
 use twinbeat::sim::files::Files;
@@ -24,14 +24,14 @@ const SHOWN: usize = 3;
 #[test]
 #[ignore = "a tool: see its head"]
 fn hunt() {
-    let clauses: Vec<Broken> = list("CLAUSES", ',').iter().map(|name| clause(name)).collect();
+    let clauses: Vec<Clause> = list("CLAUSES", ',').iter().map(|name| clause(name)).collect();
     if let Ok(file) = var("STORY") {
         story(&file, &clauses);
     } else if let Ok(seeds) = var("SEEDS") {
         let (from, to) = seeds.split_once("..").expect("SEEDS=0..500");
         seeds_that_find(&clauses, from.parse().unwrap(), to.parse().unwrap());
     } else if let Ok(most) = var("FIRST") {
-        let all = if clauses.is_empty() { Broken::ALL } else { &clauses };
+        let all = if clauses.is_empty() { Clause::ALL } else { &clauses };
         for clause in all {
             let story = |seed| if both() { draw_as(Style::Both, seed, &[], None) } else { draw(seed) };
             let first = first_story(*clause, most.parse().unwrap(), story);
@@ -48,11 +48,11 @@ fn both() -> bool {
 }
 
 /// The first seed whose story, of both generators in turn, breaks a promise without this clause.
-pub fn first_seed(clause: Broken, most: u64) -> Option<u64> {
+pub fn first_seed(clause: Clause, most: u64) -> Option<u64> {
     first_story(clause, most, |seed| draw_as(Style::Both, seed, &[], None))
 }
 
-fn first_story(clause: Broken, most: u64, story: impl Fn(u64) -> Scenario) -> Option<u64> {
+fn first_story(clause: Clause, most: u64, story: impl Fn(u64) -> Scenario) -> Option<u64> {
     let plan = Plan::seeds(0, 1);
     without(&[clause], || (0..most).find(|seed| explore::run(&story(*seed), &plan, real).0.is_some()))
 }
@@ -61,11 +61,11 @@ fn list(name: &str, by: char) -> Vec<String> {
     var(name).unwrap_or_default().split(by).filter(|part| !part.is_empty()).map(str::to_string).collect()
 }
 
-fn clause(name: &str) -> Broken {
-    *Broken::ALL.iter().find(|clause| format!("{clause:?}") == name).expect(name)
+fn clause(name: &str) -> Clause {
+    *Clause::ALL.iter().find(|clause| format!("{clause:?}") == name).expect(name)
 }
 
-fn seeds_that_find(clauses: &[Broken], from: u64, to: u64) {
+fn seeds_that_find(clauses: &[Clause], from: u64, to: u64) {
     let plan = Plan::seeds(0, 1);
     let mut found = 0;
     for seed in from..to {
@@ -81,7 +81,7 @@ fn seeds_that_find(clauses: &[Broken], from: u64, to: u64) {
     }
 }
 
-fn story(file: &str, clauses: &[Broken]) {
+fn story(file: &str, clauses: &[Clause]) {
     let text = std::fs::read_to_string(file).unwrap();
     let scenario: Scenario = serde_json::from_str(&text).unwrap_or_else(|wrong| panic!("{file}: {wrong}"));
     let shifts: Vec<(usize, Span, Span, Span)> = list("SHIFT", ';').iter().map(|text| shift(text)).collect();
@@ -113,7 +113,7 @@ fn story(file: &str, clauses: &[Broken]) {
     println!("{bites} of {tried} bite");
 }
 
-fn play(scenario: &Scenario, file: &str, clauses: &[Broken], trace: bool) -> Outcome {
+fn play(scenario: &Scenario, file: &str, clauses: &[Clause], trace: bool) -> Outcome {
     let folder = Path::new(file).parent().unwrap();
     let pairs: &dyn Pairs = if folder.join("pairs").exists() { &Files } else { &Builtin };
     let story = Story::of(scenario.clone(), folder, pairs).unwrap_or_else(|(_, wrong)| panic!("{file}: {wrong}"));

@@ -1,7 +1,7 @@
 //! A group that the living peer's file does not name (SAFETY R11): the peer swept it at its start and cannot hold it, so there is
 //! nobody to agree with. The address is asked for as before any first claim.
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::grounds::Grounds;
 use super::group::{Group, Next};
 use super::heartbeat::VERSION;
@@ -54,14 +54,14 @@ impl Group {
             let (epoch, attempt) = (cx.next_epoch(self.seen), cx.attempt());
             Wish { epoch, attempt, why: Why::First, stage: Stage::Reserve, probes: Default::default(), since: now, told: now }
         });
-        if self.durable < wish.epoch && !broken(Broken::EpochNotDurable) {
+        if self.durable < wish.epoch && !bite::off(Clause::EpochNotDurable) {
             return Next::Stay(Role::Standby(s));
         }
         wish.stage = Stage::Probe;
         if let Some((by, _)) = wish.probes.answered {
             return self.withdraw(s, format!("no first claim: {by} answers for the address"), TAKEN, cx, now);
         }
-        if !wish.probes.unanswered(now) && !broken(Broken::FirstClaimUnprobed) {
+        if !wish.probes.unanswered(now) && !bite::off(Clause::FirstClaimUnprobed) {
             if now >= wish.probes.next(PROBE_GAP) {
                 wish.probes.send(now);
                 cx.out.push_back(Output::Probe { group: self.id });

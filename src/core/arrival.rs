@@ -4,7 +4,7 @@
 //! address are there, the peer stands by, and no client is answered. Where no register is to be had (the witness is dark, or answers to the
 //! sender), nothing can be shown, and a move is done with the gate.
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, MOST_UNFIT, UNFIT};
 use super::group::Group;
@@ -47,7 +47,7 @@ impl Failure {
 impl Group {
     /// An owner whose return path has not come yet although it would show.
     pub(super) fn unproven(&self, cx: &Shared) -> bool {
-        matches!(&self.role, Role::Owner(o) if !o.proven) && cx.path_tells() && !broken(Broken::MoveUnproven)
+        matches!(&self.role, Role::Owner(o) if !o.proven) && cx.path_tells() && !bite::off(Clause::MoveUnproven)
     }
 
     /// It never came: found out, and not to be waited for any longer.
@@ -57,7 +57,7 @@ impl Group {
 
     /// An owner looks whether its return path came, and marks itself when it does not.
     pub(super) fn arrival(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
-        if o.proven || broken(Broken::MoveUnproven) {
+        if o.proven || bite::off(Clause::MoveUnproven) {
             return;
         }
         if o.grounds.path.is_some_and(|at| at >= o.since) {

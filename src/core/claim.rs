@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::id::Mac;
 use super::settings::{PROBE_COUNT, PROBE_GAP, Timing};
 use super::time::{Mono, Span};
@@ -152,7 +152,7 @@ impl Register {
     pub fn answered(&mut self, now: Mono, number: u64, needed: Span, timing: &Timing) {
         let Some(sent) = self.echoes.answer(now, number, timing.delivery) else { return };
         match self.start {
-            None if broken(Broken::ChallengeCountsEarly) => self.start = Some(now),
+            None if bite::off(Clause::ChallengeCountsEarly) => self.start = Some(now),
             None => self.start = Some(now.max(self.written.map_or(now, |at| at + timing.delivery))),
             Some(start) if sent >= start + needed => {
                 self.stood_first.get_or_insert(sent);
@@ -164,12 +164,12 @@ impl Register {
 
     /// Compares with the echoes from the own address; `away` is the send time of the newest one in the peer's name that stayed away.
     pub fn review(&mut self, now: Mono, own: &Series, away: Option<Mono>, timing: &Timing) {
-        self.shown |= self.stood_first.is_some_and(|at| away >= Some(at)) || broken(Broken::NoInquiry);
+        self.shown |= self.stood_first.is_some_and(|at| away >= Some(at)) || bite::off(Clause::NoInquiry);
         self.echoes.expire(now, timing.delivery);
         let pairs = self.echoes.missed_against(own);
         if self.start.is_some() {
-            let enough = if broken(Broken::ChallengeBrokenByOne) { 1 } else { BROKEN_AFTER };
-            self.broken |= pairs >= enough && !broken(Broken::ChallengeNeverBroken);
+            let enough = if bite::off(Clause::ChallengeBrokenByOne) { 1 } else { BROKEN_AFTER };
+            self.broken |= pairs >= enough && !bite::off(Clause::ChallengeNeverBroken);
         } else {
             self.never_took |= pairs >= NEVER_TOOK_AFTER;
         }
@@ -227,8 +227,8 @@ impl Challenge {
 
     /// Whether a majority stood, or no majority can any more.
     pub fn verdict(&self, majority: usize) -> Verdict {
-        let majority = if broken(Broken::ChallengeWithoutMajority) { 1 } else { majority };
-        if broken(Broken::ClaimUnchallenged) {
+        let majority = if bite::off(Clause::ChallengeWithoutMajority) { 1 } else { majority };
+        if bite::off(Clause::ClaimUnchallenged) {
             return Verdict::Stood(self.next);
         }
         if let Some(at) =
@@ -242,7 +242,7 @@ impl Challenge {
             Verdict::Running
         } else if taken_back > 0 {
             Verdict::Broken
-        } else if broken(Broken::NeverTookClaims) {
+        } else if bite::off(Clause::NeverTookClaims) {
             Verdict::Stood(self.next)
         } else {
             Verdict::NeverTook

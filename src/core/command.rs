@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::group::Group;
 use super::heartbeat::BeatRole;
 use super::id::GroupId;
@@ -64,7 +64,7 @@ impl Commands {
                 let chosen = chosen(group);
                 // R14: refused when the peer cannot serve.
                 let cannot = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.peer_cannot_serve(cx, now));
-                if let Some(why) = cannot.filter(|_| !broken(Broken::StandbyNotRefused)) {
+                if let Some(why) = cannot.filter(|_| !bite::off(Clause::StandbyNotRefused)) {
                     reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name())));
                     return;
                 }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::claim::Verdict;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
@@ -55,7 +55,7 @@ impl Shared {
 
     /// Only the address's lifetime guards.
     pub(super) fn is_unguarded(&self) -> bool {
-        self.unguarded.is_some() && !broken(Broken::UnguardedFit)
+        self.unguarded.is_some() && !bite::off(Clause::UnguardedFit)
     }
 }
 
@@ -86,7 +86,7 @@ impl Group {
                 _ => l.gate_closed = true,
             },
             Role::Owner(o) => match report {
-                GateReport::Lapsed if broken(Broken::LapseIgnored) => {}
+                GateReport::Lapsed if bite::off(Clause::LapseIgnored) => {}
                 GateReport::Lapsed => {
                     let epoch = o.epoch;
                     self.leave_now(epoch, "the gate had closed by itself before it was renewed", cx, now);
@@ -117,15 +117,15 @@ impl Group {
     /// The ruleset was flushed by a foreign hand (SAFETY R1).
     pub fn gate_table_gone(&mut self, cx: &mut Shared, now: Mono) {
         let generation = cx.number();
-        if broken(Broken::FlushIgnored) {
+        if bite::off(Clause::FlushIgnored) {
             return;
         }
         match &mut self.role {
-            Role::Owner(o) if broken(Broken::FlushIsLapse) => {
+            Role::Owner(o) if bite::off(Clause::FlushIsLapse) => {
                 let epoch = o.epoch;
                 self.leave_now(epoch, "the gate had closed by itself", cx, now);
             }
-            Role::Owner(_) if broken(Broken::FlushRevives) => {
+            Role::Owner(_) if bite::off(Clause::FlushRevives) => {
                 let until = now + cx.lease();
                 cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Rebuild(until) });
             }
@@ -371,8 +371,8 @@ impl Group {
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
         self.owner_seen(by, cx, now);
         match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
-            Role::Owner(o) if broken(Broken::NoDefence) => self.role = Role::Owner(o),
-            Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || broken(Broken::DefenceWithoutGate) => {
+            Role::Owner(o) if bite::off(Clause::NoDefence) => self.role = Role::Owner(o),
+            Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || bite::off(Clause::DefenceWithoutGate) => {
                 let defend = self.spoken_for(by, &mut o, cx, now);
                 match self.defend(defend, &mut o, cx, now) {
                     Some(Next::Change(role) | Next::Stay(role)) => {
@@ -393,7 +393,7 @@ impl Group {
 
     /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends at once (SAFETY R5).
     pub fn witness_asks(&mut self) {
-        if !broken(Broken::QuestionEndsNothing) {
+        if !bite::off(Clause::QuestionEndsNothing) {
             self.stand_down = None;
         }
     }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::claim::Probes;
 use super::group::Group;
 use super::heartbeat::{BeatRole, Heartbeat, VERSION};
@@ -81,7 +81,7 @@ pub(super) enum Added {
 impl Shared {
     /// Asks for them, once the old owner has released the group and nobody answers for any of its addresses (SAFETY R6).
     pub(super) fn ask_for_added(&mut self, name: &Name, group: GroupId, probes: &mut Probes, now: Mono) -> Added {
-        if !self.vips_differ(name) || probes.unanswered(now) || broken(Broken::AddedUnprobed) {
+        if !self.vips_differ(name) || probes.unanswered(now) || bite::off(Clause::AddedUnprobed) {
             return Added::Free;
         }
         if let Some((by, _)) = probes.answered {
@@ -144,12 +144,12 @@ impl Shared {
     pub fn path_counts(&self) -> bool {
         self.witnesses_agree()
             || self.peer.echoed_witnesses == Some(self.settings.witness.names)
-            || broken(Broken::OtherWitnessCounts)
+            || bite::off(Clause::OtherWitnessCounts)
     }
 
     /// Why a silent peer's group may not be claimed; none when the files are no reason.
     pub fn claim_forbidden(&self, name: &Name) -> Option<String> {
-        if broken(Broken::OtherFileClaims) {
+        if bite::off(Clause::OtherFileClaims) {
             return None;
         }
         let what = if !self.witnesses_agree() {
@@ -168,7 +168,7 @@ impl Shared {
     /// may take whose peer holds none of them: the first one, or the second one while it owns another of them, which keeps the first
     /// one from taking any.
     pub fn move_forbidden(&self, name: &Name) -> Option<String> {
-        if !self.crosswise(name) || broken(Broken::OtherFileMoves) {
+        if !self.crosswise(name) || bite::off(Clause::OtherFileMoves) {
             return None;
         }
         let differing = self.differing();
@@ -185,7 +185,7 @@ impl Shared {
     /// Whether the peer may not be given the group: this node holds another one whose VIPs differ as well.
     pub fn grant_forbidden(&self, name: &Name) -> bool {
         self.crosswise(name)
-            && !broken(Broken::OtherFileMoves)
+            && !bite::off(Clause::OtherFileMoves)
             && self.holding.iter().any(|held| held != name && self.vips_differ(held))
     }
 
@@ -228,6 +228,6 @@ impl Shared {
 
     /// Why the group does not move between the nodes; none when the files are no reason.
     pub fn files_hold(&self, name: &Name) -> Option<String> {
-        (self.crosswise(name) && !broken(Broken::OtherFileMoves)).then(|| self.crosswise_words())
+        (self.crosswise(name) && !bite::off(Clause::OtherFileMoves)).then(|| self.crosswise_words())
     }
 }

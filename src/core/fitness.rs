@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::claim::Probes;
 use super::group::Group;
 use super::id::LinkId;
@@ -52,8 +52,8 @@ impl Group {
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
         let services = match &self.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
-            Running::Stopping => !self.cold_stopping(cx) || broken(Broken::StoppingEligible),
-            Running::Stuck(_) => broken(Broken::StoppingEligible),
+            Running::Stopping => !self.cold_stopping(cx) || bite::off(Clause::StoppingEligible),
+            Running::Stuck(_) => bite::off(Clause::StoppingEligible),
             Running::Failed(_, until) => now >= *until,
         };
         // Whatever became of the service since: on this node it failed a moment ago.
@@ -113,7 +113,7 @@ impl Group {
             }
             *probes = Probes::default();
         }
-        if probes.unanswered(now) || broken(Broken::AddedUnprobed) {
+        if probes.unanswered(now) || bite::off(Clause::AddedUnprobed) {
             (o.lacking, o.missing, o.refresh) = (None, true, now);
             return true;
         }
@@ -178,7 +178,7 @@ impl Group {
     /// each ownership lost against its will, not long ago doubles it (SAFETY R9).
     pub(super) fn stable(&self, cx: &Shared, now: Mono) -> Option<Span> {
         let t = &cx.settings.timing;
-        if broken(Broken::FailbackAtOnce) {
+        if bite::off(Clause::FailbackAtOnce) {
             return Some(Span::ZERO);
         }
         let recent = self.recent_losses(cx, now).min(5) as u32;

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::id::Mac;
 use super::settings::Timing;
 use super::time::{Mono, Span};
@@ -195,11 +195,15 @@ impl Defence {
         if self.overwritten.back().is_none_or(|at| now.since(*at) >= timing.delivery.min(timing.lease / 8)) {
             self.overwritten.push_back(now);
         }
-        if self.overwritten.len() >= OVERWRITTEN && !broken(Broken::OverwrittenStays) { Defend::Leave } else { self.spend(now) }
+        if self.overwritten.len() >= OVERWRITTEN && !bite::off(Clause::OverwrittenStays) {
+            Defend::Leave
+        } else {
+            self.spend(now)
+        }
     }
 
     fn spend(&mut self, now: Mono) -> Defend {
-        let refill = if broken(Broken::DefenceUsedUp) { 0 } else { now.since(self.refilled).0 / REFILL.0 };
+        let refill = if bite::off(Clause::DefenceUsedUp) { 0 } else { now.since(self.refilled).0 / REFILL.0 };
         if refill > 0 {
             self.tokens = self.tokens.saturating_add(refill.min(u64::from(TOKENS)) as u32).min(TOKENS);
             self.refilled = now;

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::event::{Kind, Level};
 use super::fitness::{Failure, UNFIT};
 use super::grounds::{Defence, Grounds};
@@ -177,8 +177,8 @@ impl Group {
             peer_serves: record.and_then(|r| r.peer_serves).filter(|(_, at)| *at <= now),
         };
         let gate = match gate.filter(|until| *until > now) {
-            Some(_) if broken(Broken::HotRestartSweeps) => None,
-            None if broken(Broken::RecordBelieved) => {
+            Some(_) if bite::off(Clause::HotRestartSweeps) => None,
+            None if bite::off(Clause::RecordBelieved) => {
                 let (generation, until) = (cx.number(), now + cx.lease());
                 cx.out.push_back(Output::Gate { group: id, generation, order: GateOrder::Open(until) });
                 Some(until)
@@ -239,11 +239,11 @@ impl Group {
             name: self.name.clone(),
             epoch: reserve,
             owned: owned.or(Some(reserve)),
-            peer_lease: if broken(Broken::PeerLeaseForgotten) { Span::ZERO } else { cx.peer.lease },
+            peer_lease: if bite::off(Clause::PeerLeaseForgotten) { Span::ZERO } else { cx.peer.lease },
             acked_lease: cx.acked_lease,
             last: self.last_change.clone(),
             peer_serves: self.peer_serves,
-            standby: self.hold.as_ref().filter(|_| !broken(Broken::HoldNotKept)).map(|h| StandbyHold {
+            standby: self.hold.as_ref().filter(|_| !bite::off(Clause::HoldNotKept)).map(|h| StandbyHold {
                 left: h.until.map(|u| u.since(now)),
                 reason: h.reason.clone(),
                 told: h.told,
@@ -253,7 +253,7 @@ impl Group {
 
     /// A released or withdrawn epoch is never used again (SAFETY R6).
     pub(super) fn never_again(&mut self, epoch: Epoch) {
-        if !broken(Broken::WithdrawnEpochReused) {
+        if !bite::off(Clause::WithdrawnEpochReused) {
             self.seen = self.seen.max(epoch);
         }
     }
@@ -456,8 +456,8 @@ impl Group {
     }
 
     fn step_leaving(&mut self, mut l: Leaving, cx: &mut Shared, now: Mono) -> Next {
-        let stopped = !l.cold || self.running == Running::Stopped || broken(Broken::ColdNotAwaited);
-        if ((l.gate_closed && l.address_gone) || broken(Broken::ReleasedEarly)) && stopped {
+        let stopped = !l.cold || self.running == Running::Stopped || bite::off(Clause::ColdNotAwaited);
+        if ((l.gate_closed && l.address_gone) || bite::off(Clause::ReleasedEarly)) && stopped {
             if let Some(grant) = l.to {
                 // R6 †: only after the kernel's own word.
                 self.seen = self.seen.max(grant.epoch);

@@ -2,7 +2,7 @@
 //!
 //! intent with the next epoch -> grant -> gate closed and VIP gone -> `released` -> gate opened on the new owner.
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::event::{Kind, Level};
 use super::files::Added;
 use super::grounds::Grounds;
@@ -141,7 +141,7 @@ impl Group {
         loop {
             match w.stage {
                 Stage::Reserve => {
-                    if self.durable < w.epoch && !broken(Broken::EpochNotDurable) {
+                    if self.durable < w.epoch && !bite::off(Clause::EpochNotDurable) {
                         return Next::Stay(Role::Standby(s));
                     }
                     w.since = now;
@@ -156,7 +156,7 @@ impl Group {
                         w.stage = Stage::Warm(self.service_attempt);
                     } else {
                         w.stage =
-                            if w.why == Why::First && !broken(Broken::FirstClaimUnprobed) { Stage::Probe } else { Stage::Ask };
+                            if w.why == Why::First && !bite::off(Clause::FirstClaimUnprobed) { Stage::Probe } else { Stage::Ask };
                         w.told = Mono::ZERO;
                     }
                 }
@@ -191,7 +191,7 @@ impl Group {
             }
         }
         let mine = Grant { epoch: w.epoch, attempt: w.attempt, incarnation: cx.incarnation };
-        if g.released == Some(mine) || (broken(Broken::ReleasedUnnamed) && g.released.is_some()) {
+        if g.released == Some(mine) || (bite::off(Clause::ReleasedUnnamed) && g.released.is_some()) {
             let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
                 cx.ask = true;
                 cx.urgent = true;
@@ -275,14 +275,14 @@ impl Group {
         let rank = |epoch, node: NodeId| (epoch, preferred == Some(node), core::cmp::Reverse(node));
         let goes_first =
             s.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
-        let both = broken(Broken::BothIntentsGranted);
+        let both = bite::off(Clause::BothIntentsGranted);
         let why = if !g.eligible && (self.missing(cx).is_none() || self.accepts(cx, now)) {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&self.name) {
             Some(WhyRefused::FilesDiffer)
         } else if goes_first && !both {
             Some(WhyRefused::OtherIntent)
-        } else if intent.epoch <= self.seen && !broken(Broken::StaleEpochGranted) {
+        } else if intent.epoch <= self.seen && !bite::off(Clause::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {
             None
@@ -291,10 +291,10 @@ impl Group {
             self.refuse(Refused { grant, why }, cx);
             return;
         }
-        if self.cold_stopping(cx) && !broken(Broken::ColdNotAwaited) {
+        if self.cold_stopping(cx) && !bite::off(Clause::ColdNotAwaited) {
             return;
         }
-        if !broken(Broken::GrantKeepsIntent)
+        if !bite::off(Clause::GrantKeepsIntent)
             && !both
             && let Some(w) = s.wish.take()
         {
@@ -324,7 +324,7 @@ impl Group {
         if g.role != BeatRole::Owner {
             return;
         }
-        if !broken(Broken::EpochHeardIgnored) {
+        if !bite::off(Clause::EpochHeardIgnored) {
             self.seen = self.seen.max(g.epoch);
         }
         let Some((grant, closed, _)) = self.released else {
@@ -357,7 +357,7 @@ impl Group {
     pub(super) fn hear(&mut self, beat: &Heartbeat, by_table: bool, cx: &mut Shared, now: Mono) {
         let (since, warn, _) = self.silence(cx);
         let counts = now < since + warn;
-        if (!by_table || broken(Broken::TableBeatEndsStandDown)) && counts {
+        if (!by_table || bite::off(Clause::TableBeatEndsStandDown)) && counts {
             self.forget_stand_down();
         }
         // Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
@@ -365,7 +365,7 @@ impl Group {
         // Not by the echoes of a deaf standby that has begun a challenge of its own: it objects to nothing.
         let said = beat.groups.iter().find(|g| g.name == self.name);
         let objects =
-            said.is_none_or(|g| g.role != BeatRole::Standby || g.gate_open) || counts || broken(Broken::DeafStandbyObjects);
+            said.is_none_or(|g| g.role != BeatRole::Standby || g.gate_open) || counts || bite::off(Clause::DeafStandbyObjects);
         if by_table && challenging && objects {
             let why = format!("{} was heard through the witness's table: it lives", cx.peer_name());
             self.challenge_broken(why, cx, now);
@@ -378,27 +378,27 @@ impl Group {
             return;
         };
         self.yield_hold(g, cx);
-        let heard = if broken(Broken::PeerGroundFromHearing) { Some(now) } else { cx.peer.hears_me };
-        let ignored = broken(Broken::EpochHeardIgnored);
+        let heard = if bite::off(Clause::PeerGroundFromHearing) { Some(now) } else { cx.peer.hears_me };
+        let ignored = bite::off(Clause::EpochHeardIgnored);
         match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
             Role::Owner(mut o) => {
                 o.grounds.island = None;
-                if g.role != BeatRole::Owner && o.rival.take().is_some() && !broken(Broken::HigherSilent) {
+                if g.role != BeatRole::Owner && o.rival.take().is_some() && !bite::off(Clause::HigherSilent) {
                     // The other owner has left. It may have announced last.
                     o.announce_now(now);
                 }
-                if broken(Broken::PeerGroundWithoutStandby) {
+                if bite::off(Clause::PeerGroundWithoutStandby) {
                     o.grounds.peer = o.grounds.peer.max(heard);
                 }
                 match g.role {
-                    BeatRole::Owner if g.epoch > o.epoch && broken(Broken::LowerStays) => {}
+                    BeatRole::Owner if g.epoch > o.epoch && bite::off(Clause::LowerStays) => {}
                     BeatRole::Owner if g.epoch > o.epoch => {
                         self.seen = self.seen.max(g.epoch);
                         let text = format!("{} owns as well, with the higher epoch {}", cx.peer_name(), g.epoch);
                         self.leave_now(o.epoch, &text, cx, now);
                         return;
                     }
-                    BeatRole::Owner if broken(Broken::HigherSilent) => {}
+                    BeatRole::Owner if bite::off(Clause::HigherSilent) => {}
                     BeatRole::Owner => {
                         o.rival = Some(now);
                         self.reaffirm(&mut o, cx, now);
@@ -406,7 +406,7 @@ impl Group {
                     BeatRole::Standby if g.epoch <= o.epoch => {
                         o.grounds.peer = o.grounds.peer.max(heard);
                     }
-                    BeatRole::Standby | BeatRole::Leaving if broken(Broken::EpochNotRaised) => {}
+                    BeatRole::Standby | BeatRole::Leaving if bite::off(Clause::EpochNotRaised) => {}
                     BeatRole::Standby | BeatRole::Leaving => {
                         if g.role == BeatRole::Standby || g.epoch > o.epoch {
                             self.seen = self.seen.max(g.epoch);
@@ -474,7 +474,7 @@ impl Group {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&self.name) {
             Some(WhyRefused::FilesDiffer)
-        } else if intent.epoch <= o.epoch.max(self.seen) && !broken(Broken::StaleEpochGranted) {
+        } else if intent.epoch <= o.epoch.max(self.seen) && !bite::off(Clause::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {
             None

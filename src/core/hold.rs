@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::event::{Kind, Level};
 use super::group::Group;
 use super::heartbeat::{GroupBeat, Intent, Offer};
@@ -59,7 +59,7 @@ impl Group {
     pub(super) fn yield_hold(&mut self, g: &GroupBeat, cx: &mut Shared) {
         self.told = self.told.max(g.told);
         let me = cx.settings.me;
-        let later = |h: &mut Hold| g.standby_held && (g.told, me.other()) > (h.told, me) && !broken(Broken::BothHeld);
+        let later = |h: &mut Hold| g.standby_held && (g.told, me.other()) > (h.told, me) && !bite::off(Clause::BothHeld);
         if self.hold.take_if(later).is_some() {
             let text = format!("standby ended: {} was put in standby later", cx.peer_name());
             cx.note(Level::Info, Some(&self.name), Kind::Move(self.id), text);

@@ -73,7 +73,7 @@ impl Epoch {
     /// The least epoch above this one that belongs to `node`: its parity is the node's index.
     pub fn next_for(self, node: NodeId) -> Epoch {
         let next = self.0.saturating_add(1);
-        if super::broken::broken(super::broken::Broken::NoParity) {
+        if super::bite::off(super::bite::Clause::NoParity) {
             return Epoch(next);
         }
         if next % 2 == u64::from(node.0) { Epoch(next) } else { Epoch(next.saturating_add(1)) }

@@ -45,13 +45,13 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-// For tests, and for the switch of a test build (broken.rs), which is one a thread.
+// For tests, and for the switch of a test build (bite.rs), which is one a thread.
 #[cfg(any(test, feature = "bite"))]
 extern crate std;
 
 mod alone;
 mod arrival;
-pub mod broken;
+pub mod bite;
 pub mod claim;
 pub mod command;
 mod echoes;

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::command::Commands;
 use super::event::{Kind, Level};
 use super::files::PeerFile;
@@ -124,7 +124,7 @@ impl Node {
     fn notice_gap(&mut self, now: Mono) {
         let Some(due) = self.deadline() else { return };
         let late = now.since(due);
-        if late <= self.cx.settings.timing.heartbeat || broken(Broken::GapUnnoticed) {
+        if late <= self.cx.settings.timing.heartbeat || bite::off(Clause::GapUnnoticed) {
             return;
         }
         let text = format!("the decision loop came {late} late: old evidence is void");
@@ -193,7 +193,7 @@ impl Node {
                         let settings = cx.settings.witness.clone();
                         cx.witness.answered(now, target, number, &settings, cx.settings.timing.delivery);
                     }
-                    EchoKind::Inquiry if broken(Broken::NoInquiry) => {}
+                    EchoKind::Inquiry if bite::off(Clause::NoInquiry) => {}
                     EchoKind::Inquiry => {
                         if let Some(t) = cx.witness.targets.get_mut(target) {
                             t.inquiries.anew();
@@ -235,7 +235,7 @@ impl Node {
         let cx = &mut self.cx;
         let Some(l) = cx.links.get_mut(usize::from(link.0)) else { return };
         let said = beat.get();
-        if broken(Broken::MismatchIsSilence) && said.digest != cx.settings.digest {
+        if bite::off(Clause::MismatchIsSilence) && said.digest != cx.settings.digest {
             return;
         }
         let guard = cx.peer.guard(said, l.number, cx.incarnation, &cx.sent, now, cx.settings.timing.lease);
@@ -452,7 +452,7 @@ impl Node {
         let number = self.cx.sent.next(now);
         let cx = &mut self.cx;
         // A challenge lasts for the own file's lease at least: no longer one needs the record.
-        let durable = if broken(Broken::LeaseEchoedEarly) { cx.peer.lease } else { cx.peer.durable_lease.max(timing.lease) };
+        let durable = if bite::off(Clause::LeaseEchoedEarly) { cx.peer.lease } else { cx.peer.durable_lease.max(timing.lease) };
         let lease = cx.peer.said().map_or(Span::ZERO, |b| b.lease).min(durable);
         let known = cx.peer.durable_file.as_ref().map_or(0, |file| file.witnesses);
         let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease, witnesses: known });
@@ -466,7 +466,7 @@ impl Node {
             incarnation: cx.incarnation,
             number,
             digest: cx.settings.digest,
-            lease: if broken(Broken::LeaseUnderstated) { timing.lease / 2 } else { timing.lease },
+            lease: if bite::off(Clause::LeaseUnderstated) { timing.lease / 2 } else { timing.lease },
             witnesses: cx.settings.witness.names,
             echo_of,
             echoes,

@@ -1,6 +1,6 @@
 //! The owner's part: grounds, renewals, the return path, defence, announcements, offers (SAFETY R1, R2, R3, R5, R8).
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::claim::stand_down;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
@@ -47,12 +47,12 @@ impl Group {
     pub(super) fn step_owner(&mut self, mut o: Box<Owner>, cx: &mut Shared, now: Mono) -> Next {
         let t = cx.settings.timing;
         let lease = cx.lease();
-        if now >= o.armed && !broken(Broken::StaysWithoutGround) {
+        if now >= o.armed && !bite::off(Clause::StaysWithoutGround) {
             let text = format!("no ground for {lease}: {}", self.without_ground(&o, cx, now));
             return self.leave(o.epoch, None, Level::Error, text, cx, now);
         }
         self.island(&mut o, cx, now);
-        if broken(Broken::OwnTimer) {
+        if bite::off(Clause::OwnTimer) {
             o.grounds.path = Some(now);
             cx.wake(now + lease / 3);
         }
@@ -80,7 +80,7 @@ impl Group {
             suspected |= now.since(last) > t.warn && now.since(last) < t.dead * 4;
             cx.wake(last + t.warn + Span(1));
         }
-        let fast = (stale || missing || rival || suspected) && !broken(Broken::NoFastEvidence);
+        let fast = (stale || missing || rival || suspected) && !bite::off(Clause::NoFastEvidence);
         cx.fast |= fast;
         cx.pressed |= o.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
         let period = if fast {
@@ -106,7 +106,7 @@ impl Group {
                 cx.wake(at + period);
             }
         }
-        if stale && !broken(Broken::NoFastEvidence) {
+        if stale && !bite::off(Clause::NoFastEvidence) {
             if o.asked.is_none_or(|at| now >= at + t.echo_period()) {
                 o.asked = Some(now);
                 cx.urgent = true;
@@ -126,7 +126,7 @@ impl Group {
         }
 
         // Defence: only with a ground, only with an open gate.
-        if (ground.is_some() || broken(Broken::DefenceWithoutGate)) && !broken(Broken::NoDefence) {
+        if (ground.is_some() || bite::off(Clause::DefenceWithoutGate)) && !bite::off(Clause::NoDefence) {
             let taken = o.paths.iter().zip(&cx.witness.targets).filter_map(|(p, w)| {
                 let proven = p.missed_against(&w.own);
                 (proven > 0).then_some((proven, p.missed))
@@ -144,7 +144,7 @@ impl Group {
         }
 
         // Void grounds are never a reason to announce (R10).
-        if now >= o.announce && (ground.is_some() || broken(Broken::DefenceWithoutGate)) {
+        if now >= o.announce && (ground.is_some() || bite::off(Clause::DefenceWithoutGate)) {
             cx.out.push_back(Output::Announce { group: self.id });
             let wait = BURST.get(o.burst as usize).copied().unwrap_or(REFRESH);
             o.burst = o.burst.saturating_add(1);
@@ -178,7 +178,7 @@ impl Group {
 
     fn renew(&mut self, o: &mut Owner, cx: &mut Shared, lease: Span, now: Mono) {
         let Some(ground) = o.grounds.newest() else { return };
-        let ground = if broken(Broken::RenewFromNow) && ground + lease > now { now } else { ground };
+        let ground = if bite::off(Clause::RenewFromNow) && ground + lease > now { now } else { ground };
         let until = ground + lease;
         // While most of the lease is left a small gain waits for the next ground: two kinds of ground must not cost two
         // renewals each heartbeat.
@@ -200,7 +200,7 @@ impl Group {
 
     /// `island = "hold"`: no peer, no witness, carrier up, and the administrator said to go on (SAFETY R8).
     fn island(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
-        if !cx.settings.witness.island_hold && !broken(Broken::IslandAlways) {
+        if !cx.settings.witness.island_hold && !bite::off(Clause::IslandAlways) {
             return;
         }
         let t = &cx.settings.timing;
@@ -239,7 +239,7 @@ impl Group {
             let text = format!("{by} says that it has the address: announced again; {rest}");
             cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
         }
-        if broken(Broken::WireBelieved) {
+        if bite::off(Clause::WireBelieved) {
             return o.defence.announced(now, &t);
         }
         if stood_by || o.defence.is_asking() {
@@ -280,7 +280,7 @@ impl Group {
                 None
             }
             // Nobody but the peer could be another owner.
-            Defend::Leave if self.stood_by(o, cx, now) && !broken(Broken::WireBelieved) => None,
+            Defend::Leave if self.stood_by(o, cx, now) && !bite::off(Clause::WireBelieved) => None,
             Defend::Leave => {
                 let text = "the witness's entry was overwritten three times within one lease: somebody else serves".to_string();
                 let next = self.leave(o.epoch, None, Level::Error, text, cx, now);
@@ -296,13 +296,13 @@ impl Group {
 
     /// Takes in that a majority answered VIP-sourced echoes.
     pub(super) fn path_answered(&self, o: &mut Owner, cx: &Shared) {
-        let time = |p: &Series| if broken(Broken::PathGroundFromReceipt) { p.answered_at } else { p.answered };
+        let time = |p: &Series| if bite::off(Clause::PathGroundFromReceipt) { p.answered_at } else { p.answered };
         let registers = o
             .paths
             .iter()
             .zip(&cx.witness.targets)
-            .map(|(p, w)| if w.register || broken(Broken::ControlIgnored) { time(p) } else { None });
-        let majority = if broken(Broken::PathWithoutMajority) { 1 } else { cx.settings.witness.register_majority() };
+            .map(|(p, w)| if w.register || bite::off(Clause::ControlIgnored) { time(p) } else { None });
+        let majority = if bite::off(Clause::PathWithoutMajority) { 1 } else { cx.settings.witness.register_majority() };
         let at = majority_time(registers, majority).filter(|_| cx.path_counts());
         o.grounds.path = o.grounds.path.max(at);
         if at.is_some() {

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::files::PeerFile;
 use super::heartbeat::{GroupBeat, Heartbeat, VERSION, Verified};
 use super::id::Incarnation;
@@ -97,14 +97,14 @@ impl Peer {
     /// Judges a heartbeat; `link_number` is the newest number that its link carried.
     pub fn guard(&self, beat: &Heartbeat, link_number: u64, me: Incarnation, sent: &Sent, now: Mono, lease: Span) -> Guard {
         let Some(known) = self.incarnation else { return Guard::New };
-        if broken(Broken::ReplayCounts) {
+        if bite::off(Clause::ReplayCounts) {
             return Guard::New;
         }
         if beat.incarnation > known {
             return Guard::New;
         }
         if beat.incarnation < known {
-            if broken(Broken::GhostBelieved) {
+            if bite::off(Clause::GhostBelieved) {
                 return Guard::New;
             }
             let fresh = echoed(beat, me, sent).is_some_and(|at| now.since(at) <= lease);
@@ -171,7 +171,7 @@ impl Peer {
     /// This life of it has never shown that it heard this life of mine: an earlier life's words, played back, look the same. Then
     /// silence is counted from when it was heard first (SAFETY R12).
     pub fn unproven_since(&self) -> Option<Mono> {
-        (self.heard.is_some() && self.hears_me.is_none() && !broken(Broken::UnprovenBreaksSilence))
+        (self.heard.is_some() && self.hears_me.is_none() && !bite::off(Clause::UnprovenBreaksSilence))
             .then(|| self.met.max(self.floor))
     }
 
@@ -179,7 +179,7 @@ impl Peer {
     /// group), and its words do not show that it hears me: condition 1,
     /// second form (SAFETY R4.1). Then silence is counted from the send time of my last heartbeat that it heard.
     pub fn deaf_and_unable_since(&self, group: &str) -> Option<Mono> {
-        if broken(Broken::DeafCounts) {
+        if bite::off(Clause::DeafCounts) {
             return None;
         }
         let said = self.said()?;
@@ -187,7 +187,7 @@ impl Peer {
             Some(g) => {
                 g.role == super::heartbeat::BeatRole::Standby
                     && !g.gate_open
-                    && (!said.reachable || (!g.eligible && !broken(Broken::UnfitBlocks)))
+                    && (!said.reachable || (!g.eligible && !bite::off(Clause::UnfitBlocks)))
             }
             None => said.version == VERSION,
         };

@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::id::{GroupId, Mac, WitnessId};
 use super::io::{EchoKind, Output};
 use super::node::Node;
@@ -236,7 +236,7 @@ impl Proof {
     /// How far it is.
     pub fn proven(&self, cx: &Shared, now: Mono) -> Proven {
         let settings = &cx.settings.witness;
-        if broken(Broken::WriteUnproven) {
+        if bite::off(Clause::WriteUnproven) {
             return Proven::Registers(vec![true; cx.witness.targets.len()]);
         }
         let (mut good, mut open) = (vec![false; cx.witness.targets.len()], 0_usize);

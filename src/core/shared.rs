@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::event::{Event, Kind, Level};
 use super::files::VipSet;
 use super::heartbeat::MOST_AGE;
@@ -236,7 +236,7 @@ impl Shared {
     pub fn usable_links(&self) -> Vec<LinkId> {
         (0u8..)
             .zip(&self.links)
-            .filter(|(_, l)| l.usable() && !(l.relay && broken(Broken::NoRelay)))
+            .filter(|(_, l)| l.usable() && !(l.relay && bite::off(Clause::NoRelay)))
             .map(|(i, _)| LinkId(i))
             .collect()
     }
@@ -244,7 +244,7 @@ impl Shared {
     /// The lease that this node may count on: never longer than the peer knows (SAFETY R11).
     pub fn lease(&self) -> Span {
         let own = self.settings.timing.lease;
-        if broken(Broken::LengthensAtOnce) || broken(Broken::LeaseUnderstated) {
+        if bite::off(Clause::LengthensAtOnce) || bite::off(Clause::LeaseUnderstated) {
             return own;
         }
         if self.acked_lease == Span::ZERO { own } else { own.min(self.acked_lease) }
@@ -252,7 +252,7 @@ impl Shared {
 
     /// The longest lease on which the peer may still run.
     pub fn peer_lease(&self) -> Span {
-        if broken(Broken::ChallengeByOwnLease) {
+        if bite::off(Clause::ChallengeByOwnLease) {
             return self.settings.timing.lease;
         }
         self.peer.lease.max(self.settings.timing.lease)
@@ -261,11 +261,11 @@ impl Shared {
     /// How long a challenge must stand (SAFETY R4.4).
     pub fn challenge_time(&self) -> Span {
         let t = &self.settings.timing;
-        if broken(Broken::ChallengeStandsAtOnce) {
+        if bite::off(Clause::ChallengeStandsAtOnce) {
             return Span::ZERO;
         }
         let lease = self.peer_lease();
-        if broken(Broken::RateBoundIgnored) { lease + t.slack() } else { t.outrun(lease) + t.slack() }
+        if bite::off(Clause::RateBoundIgnored) { lease + t.slack() } else { t.outrun(lease) + t.slack() }
     }
 
     /// The peer was heard within `warn`, and it has heard this life of mine lately: agreements are possible.
@@ -286,7 +286,7 @@ impl Shared {
         if self.witness.reachable {
             return false;
         }
-        if !self.witness.carrier || broken(Broken::SharedLossMoves) {
+        if !self.witness.carrier || bite::off(Clause::SharedLossMoves) {
             return true;
         }
         let t = &self.settings.timing;

@@ -1,6 +1,6 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
@@ -18,7 +18,7 @@ const INQUIRE_EACH: u64 = 4;
 
 impl Group {
     pub(super) fn step_standby(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
-        if broken(Broken::ReleasedComesBack)
+        if bite::off(Clause::ReleasedComesBack)
             && let Some((_, _, at)) = self.released
         {
             cx.wake(at + cx.settings.timing.dead);
@@ -30,7 +30,7 @@ impl Group {
         let (since, warn, dead) = self.silence(cx);
         cx.wake(since + warn);
         if now < since + warn {
-            if !broken(Broken::HeartbeatEndsNothing) {
+            if !bite::off(Clause::HeartbeatEndsNothing) {
                 self.end_claim(&mut s, cx);
             }
             return self.step_agreement(s, cx, now);
@@ -54,7 +54,7 @@ impl Group {
         let t = &cx.settings.timing;
         // After a start evidence is gathered as long before the end as at other times.
         let suspected = t.init_dead.less(t.dead.less(t.warn));
-        if cx.peer.heard.is_none() && !broken(Broken::NoInitDead) {
+        if cx.peer.heard.is_none() && !bite::off(Clause::NoInitDead) {
             let floor = cx.peer.floor.max(cx.born);
             return (floor, suspected, t.init_dead);
         }
@@ -65,7 +65,7 @@ impl Group {
         if let Some(met) = cx.peer.unproven_since() {
             return (met.min(since), suspected, t.init_dead);
         }
-        (since, t.warn, if broken(Broken::ClaimAtWarn) { t.warn } else { t.dead })
+        (since, t.warn, if bite::off(Clause::ClaimAtWarn) { t.warn } else { t.dead })
     }
 
     /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
@@ -92,7 +92,7 @@ impl Group {
         let lately = age.min(now.since(*claim.begun.get_or_insert(now)) + warn);
         cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = self.stand_down {
-            if now < until && !broken(Broken::NoStandDown) {
+            if now < until && !bite::off(Clause::NoStandDown) {
                 cx.wake(until);
                 return;
             }
@@ -105,7 +105,7 @@ impl Group {
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
         let gap = if lately <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
         let majority = cx.settings.witness.register_majority();
-        let early = !broken(Broken::ProbesOfAnyAge);
+        let early = !bite::off(Clause::ProbesOfAnyAge);
         let stood =
             claim.challenge.as_ref().map(|c| (early && c.stands(majority)) || matches!(c.verdict(majority), Verdict::Stood(_)));
         let wanted = match stood {
@@ -126,7 +126,7 @@ impl Group {
         }
 
         // A challenge proves nothing while the witness does not answer this node: it ends, and is owned up to.
-        let dark = !cx.witness.reachable && !broken(Broken::ChallengeOutlivesWitness);
+        let dark = !cx.witness.reachable && !bite::off(Clause::ChallengeOutlivesWitness);
         if dark && let Some(c) = claim.challenge.take() {
             claim.probes = Default::default();
             claim.proof = Default::default();
@@ -135,11 +135,11 @@ impl Group {
 
         // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
         let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since)
-            || broken(Broken::ClaimWithoutReach);
-        let quiet = claim.probes.unanswered(now) || broken(Broken::ClaimUnprobed);
+            || bite::off(Clause::ClaimWithoutReach);
+        let quiet = claim.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
         let stopping = self.cold_stopping(cx);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
-        let pointless = !cx.registers() && !broken(Broken::ControlIgnored);
+        let pointless = !cx.registers() && !bite::off(Clause::ControlIgnored);
         if let Some(why) = cx.claim_forbidden(&self.name) {
             if !core::mem::replace(&mut claim.never_took, true) {
                 let text = format!("no claim: {why}");
@@ -166,7 +166,7 @@ impl Group {
                     claim.proof.end();
                     claim.challenge = Some(Challenge::new(now, &good, cx.challenge_time()));
                     claim.never_took = false;
-                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !broken(Broken::ChallengerSilent) });
+                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !bite::off(Clause::ChallengerSilent) });
                 }
                 Proven::Never => {
                     let text = "the witness answers to the sender, or its table goes on naming this node: it shows nothing";
@@ -182,7 +182,7 @@ impl Group {
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
             r.review(now, &w.own, w.inquiries.newest(), &t);
             // † A witness whose table is no register lets every challenge stand.
-            r.never_took |= !w.register && !broken(Broken::ControlIgnored);
+            r.never_took |= !w.register && !bite::off(Clause::ControlIgnored);
         }
         match c.verdict(cx.settings.witness.register_majority()) {
             Verdict::Broken => {
@@ -199,7 +199,7 @@ impl Group {
                 return;
             }
             Verdict::Running
-                if now >= c.since + c.limit(cx.settings.witness.interval) && !broken(Broken::ChallengeOutlivesWitness) =>
+                if now >= c.since + c.limit(cx.settings.witness.interval) && !bite::off(Clause::ChallengeOutlivesWitness) =>
             {
                 self.stood_down(s, "the challenge came to no end".into(), cx, now);
                 return;
@@ -224,7 +224,7 @@ impl Group {
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
                 // A node that hears no answer itself must not go on taking the entry from an owner whose defence it cannot see.
-                if (r.start.is_none() && cx.witness.reachable) || broken(Broken::ChallengeWritesOn) {
+                if (r.start.is_none() && cx.witness.reachable) || bite::off(Clause::ChallengeWritesOn) {
                     // † After the first echo came back never write again.
                     r.written = Some(now);
                     cx.out.push_back(Output::Write { group: self.id, witness });
@@ -286,16 +286,16 @@ impl Group {
         }
         if !cx.witness.carrier {
             open.push(Open::NoCarrier);
-        } else if broken(Broken::ClaimWithoutReach) {
+        } else if bite::off(Clause::ClaimWithoutReach) {
         } else if !cx.witness.reachable || cx.witness.own_time(&cx.settings.witness).is_none_or(|at| at <= since) {
             open.push(Open::WitnessDark);
         }
         if self.cold_stopping(cx) {
             open.push(Open::StillStopping);
-        } else if !self.eligible(cx, now) || (self.hold.is_some() && broken(Broken::HoldForbidsClaim)) {
+        } else if !self.eligible(cx, now) || (self.hold.is_some() && bite::off(Clause::HoldForbidsClaim)) {
             open.push(Open::NotEligible);
         }
-        if self.durable < cx.next_epoch(self.seen) && !broken(Broken::EpochNotDurable) {
+        if self.durable < cx.next_epoch(self.seen) && !bite::off(Clause::EpochNotDurable) {
             open.push(Open::EpochNotDurable);
         }
         if let Some(why) = cx.claim_forbidden(&self.name) {
@@ -303,7 +303,7 @@ impl Group {
             return open;
         }
         let claim = s.claim.as_ref();
-        if let Some(until) = self.stand_down.filter(|at| now < *at && !broken(Broken::NoStandDown)) {
+        if let Some(until) = self.stand_down.filter(|at| now < *at && !bite::off(Clause::NoStandDown)) {
             open.push(if claim.is_some_and(|c| c.never_took) { Open::NeverTook } else { Open::StandingDown(until.since(now)) });
             return open;
         }
@@ -329,8 +329,8 @@ impl Group {
             Some(c) => match c.verdict(cx.settings.witness.register_majority()) {
                 Verdict::Stood(at) if at + cx.lease() > now => {
                     let quiet = claim.probes.unanswered_lately(now)
-                        || broken(Broken::ClaimUnprobed)
-                        || (broken(Broken::ProbesOfAnyAge) && claim.probes.unanswered(now));
+                        || bite::off(Clause::ClaimUnprobed)
+                        || (bite::off(Clause::ProbesOfAnyAge) && claim.probes.unanswered(now));
                     if !quiet {
                         open.push(Open::Probing);
                     }

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::broken::{Broken, broken};
+use super::bite::{self, Clause};
 use super::pace::{Before, OVERDUE, Pace};
 use super::proof::Away;
 use super::settings::WitnessSettings;
@@ -80,7 +80,7 @@ impl Series {
 
     /// Counts those that can no longer be answered in time.
     pub fn expire(&mut self, now: Mono, delivery: Span) {
-        let delivery = if broken(Broken::LateAnswersCount) { delivery * 20 } else { delivery };
+        let delivery = if bite::off(Clause::LateAnswersCount) { delivery * 20 } else { delivery };
         while let Some((_, sent)) = self.pending.front()
             && now.since(*sent) > delivery
         {
@@ -276,7 +276,7 @@ impl Witness {
         let Some(t) = self.targets.get_mut(target) else { return };
         if !t.pace.answered(now, number, delivery) && t.own.answer(now, number, delivery).is_some() {
             t.streak = t.streak.saturating_add(1);
-            if t.streak >= settings.rise || broken(Broken::NoHysteresis) {
+            if t.streak >= settings.rise || bite::off(Clause::NoHysteresis) {
                 t.reachable = true;
             }
         }
@@ -284,7 +284,7 @@ impl Witness {
 
     /// Judges again; returns whether the judgement of the whole changed.
     pub fn review(&mut self, now: Mono, settings: &WitnessSettings, delivery: Span) -> bool {
-        let limit = if broken(Broken::NoHysteresis) { settings.interval + delivery } else { settings.witness_time(delivery) };
+        let limit = if bite::off(Clause::NoHysteresis) { settings.interval + delivery } else { settings.witness_time(delivery) };
         for t in &mut self.targets {
             t.own.expire(now, delivery);
             t.inquiries.review(now, &t.own, delivery);

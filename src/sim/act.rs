@@ -8,7 +8,7 @@ use super::machine::{Power, Process};
 use super::network::{Path, Station};
 use super::record::Lane;
 use super::world::{Event, Frame, World};
-use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, Mac};
 use twinbeat_core::io::{Command, GateReport, Input, Record};
@@ -436,7 +436,7 @@ impl World {
 
     /// A heartbeat that the peer never signed: of a new life, as the owner with an epoch above all.
     fn forge(&mut self, node: usize) {
-        let Some((link, beat)) = self.overheard[node].last().cloned().filter(|_| broken(Broken::UnsignedBelieved)) else {
+        let Some((link, beat)) = self.overheard[node].last().cloned().filter(|_| bite::off(Clause::UnsignedBelieved)) else {
             return;
         };
         let mut forged = Heartbeat::clone(beat.get());

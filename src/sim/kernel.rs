@@ -1,6 +1,6 @@
 //! A machine's kernel as far as the rules use it: a gate and addresses for each group. It lives on while the daemon hangs.
 
-use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::io::{AddressOrder, AddressReport, GateOrder, GateReport};
 use twinbeat_core::time::{Mono, Span};
 
@@ -37,7 +37,7 @@ impl Kernel {
 
     /// The gate lets the VIP work.
     pub fn gate_open(&self, now: Mono, group: usize) -> bool {
-        self.groups[group].gate.is_some_and(|until| now < until || broken(Broken::GateStaysOpen))
+        self.groups[group].gate.is_some_and(|until| now < until || bite::off(Clause::GateStaysOpen))
     }
 
     /// An address of the group is there.
@@ -104,7 +104,7 @@ impl Kernel {
         let live = self.gate_open(now, group);
         let GroupKernel { gate: element, in_force, .. } = &mut self.groups[group];
         match order {
-            GateOrder::Renew(_) if !self.table && broken(Broken::FlushIgnored) => GateReport::Failed(REFUSED.into()),
+            GateOrder::Renew(_) if !self.table && bite::off(Clause::FlushIgnored) => GateReport::Failed(REFUSED.into()),
             // As the host does it: without a table the instant that was in force tells whether the gate had closed.
             GateOrder::Renew(_) if !self.table && in_force.is_none_or(|until| now >= until) => GateReport::Lapsed,
             _ if !self.table && self.refuses => GateReport::Unguarded(REFUSED.into()),
@@ -125,7 +125,7 @@ impl Kernel {
                 *element = Some(until + lag);
                 GateReport::Opened
             }
-            GateOrder::Renew(until) if (live || broken(Broken::RenewalRevives)) && until > now => {
+            GateOrder::Renew(until) if (live || bite::off(Clause::RenewalRevives)) && until > now => {
                 *element = Some(until + lag);
                 GateReport::Renewed
             }

@@ -7,7 +7,7 @@ use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
 use super::world::{Beat, Event, Frame, Order, World};
-use twinbeat_core::broken::{Broken, broken};
+use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, LinkId};
 use twinbeat_core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
@@ -68,7 +68,7 @@ impl World {
     fn carry_out(&mut self, node: usize, output: Output) {
         let public = self.pair.public();
         self.did_order(node, &output);
-        if broken(Broken::MarkedFramesHeld)
+        if bite::off(Clause::MarkedFramesHeld)
             && let Output::Write { group, .. } | Output::Echo { kind: EchoKind::Challenge(group) | EchoKind::Control(group), .. } =
                 &output
             && !self.machines[node].answers(self.now, usize::from(group.0))
@@ -80,9 +80,9 @@ impl World {
             Output::Echo { witness, kind, number } => {
                 let beat = match kind {
                     EchoKind::Own | EchoKind::Inquiry | EchoKind::Control(_) => None,
-                    _ if broken(Broken::EchoWithoutHeartbeat) => None,
+                    _ if bite::off(Clause::EchoWithoutHeartbeat) => None,
                     EchoKind::Vip(_) | EchoKind::Challenge(_) if !self.fits(node) => {
-                        if broken(Broken::LongEchoUnsent) {
+                        if bite::off(Clause::LongEchoUnsent) {
                             return;
                         }
                         None
@@ -159,7 +159,7 @@ impl World {
         let machine = &mut self.machines[node];
         machine.busy_until = machine.busy_until.max(self.now) + latency;
         let renewal = matches!(order, Order::Gate(_, _, GateOrder::Renew(_)));
-        let at = if renewal && broken(Broken::RenewalOvertakesClose) { self.now + latency * 100 } else { machine.busy_until };
+        let at = if renewal && bite::off(Clause::RenewalOvertakesClose) { self.now + latency * 100 } else { machine.busy_until };
         self.queue.push(at, Event::Execute(node, machine.life, order));
     }
 
@@ -203,7 +203,7 @@ impl World {
             Order::Stalled(group, generation, until, reckoned) => {
                 // Where its ticket has expired the kernel refuses it, and it is reckoned anew (SAFETY R1).
                 let late = mono.since(reckoned);
-                let in_time = late <= TICKET_LIFE || broken(Broken::TicketIgnored);
+                let in_time = late <= TICKET_LIFE || bite::off(Clause::TicketIgnored);
                 let renewal = GateOrder::Renew(if in_time { until + late.less(EARLY) } else { until });
                 let report = machine.kernel.gate(mono, Span::ZERO, usize::from(group.0), renewal);
                 Input::Gate { group, generation, report }
@@ -296,8 +296,11 @@ impl World {
 
     /// Whether a node's newest heartbeat goes into an echo on the public link.
     fn fits(&self, node: usize) -> bool {
-        let most =
-            if broken(Broken::LongEchoUnsent) { JSON_IN_ECHO } else { self.network.mtu.saturating_sub(BESIDE).min(MOST_IN_ECHO) };
+        let most = if bite::off(Clause::LongEchoUnsent) {
+            JSON_IN_ECHO
+        } else {
+            self.network.mtu.saturating_sub(BESIDE).min(MOST_IN_ECHO)
+        };
         self.machines[node].newest_len <= most
     }
 
@@ -329,7 +332,7 @@ impl World {
 
 /// How long a heartbeat's frames are, in bytes.
 fn length(beat: &Heartbeat) -> usize {
-    if broken(Broken::LongEchoUnsent) {
+    if bite::off(Clause::LongEchoUnsent) {
         return OVERHEAD + serde_json::to_vec(beat).map_or(0, |body| body.len());
     }
     frame_len(beat)

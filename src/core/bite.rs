@@ -7,20 +7,20 @@ macro_rules! clauses {
     ($($(#[doc = $doc:literal])* $name:ident = $rule:literal,)*) => {
         /// A clause of SAFETY that is taken out; each says what the broken build does instead.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Broken { $($(#[doc = $doc])* $name,)* }
+        pub enum Clause { $($(#[doc = $doc])* $name,)* }
 
-        impl Broken {
+        impl Clause {
             /// All of them, in the order of the rules.
-            pub const ALL: &[Broken] = &[$(Broken::$name,)*];
+            pub const ALL: &[Clause] = &[$(Clause::$name,)*];
 
             /// The rule that it is a part of; a dagger marks a clause that two owners came of when it was left out of a model.
             pub const fn rule(self) -> &'static str {
-                match self { $(Broken::$name => $rule,)* }
+                match self { $(Clause::$name => $rule,)* }
             }
 
             /// What the broken build does.
             pub fn text(self) -> &'static str {
-                match self { $(Broken::$name => concat!($($doc),*).trim_start(),)* }
+                match self { $(Clause::$name => concat!($($doc),*).trim_start(),)* }
             }
         }
     };
@@ -240,14 +240,14 @@ clauses! {
 
 /// Whether this clause is taken out on this thread.
 #[cfg(feature = "bite")]
-pub fn broken(clause: Broken) -> bool {
+pub fn off(clause: Clause) -> bool {
     OUT.get() >> (clause as u32) & 1 == 1
 }
 
 /// Whether this clause is taken out: never in this build.
 #[cfg(not(feature = "bite"))]
 #[inline(always)]
-pub const fn broken(_: Broken) -> bool {
+pub const fn off(_: Clause) -> bool {
     false
 }
 
@@ -259,7 +259,7 @@ std::thread_local! {
 
 /// Does `work` with these clauses taken out on this thread.
 #[cfg(feature = "bite")]
-pub fn without<T>(clauses: &[Broken], work: impl FnOnce() -> T) -> T {
+pub fn without<T>(clauses: &[Clause], work: impl FnOnce() -> T) -> T {
     let before = OUT.replace(clauses.iter().fold(0, |set, clause| set | 1 << (*clause as u32)));
     let done = work();
     OUT.set(before);
@@ -267,4 +267,4 @@ pub fn without<T>(clauses: &[Broken], work: impl FnOnce() -> T) -> T {
 }
 
 #[cfg(feature = "bite")]
-const _: () = assert!(Broken::ALL.len() <= 128, "the switch has 128 bits");
+const _: () = assert!(Clause::ALL.len() <= 128, "the switch has 128 bits");
