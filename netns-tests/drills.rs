@@ -31,7 +31,7 @@ fn play(name: &str) {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("json");
     let never = AtomicBool::new(false);
     let (chapter, weighed) = chapters::scenario(Path::new(TWINBEAT), &path, None, &mut Live::on(false), &never, false).unwrap();
     let weighed = weighed.expect("all of its steps exist on the real kernel");
@@ -77,7 +77,7 @@ fn a_lost_state_directory_is_survived_as_in_virtual_time() {
 
 #[test]
 fn a_scenario_with_a_step_that_only_virtual_time_knows_is_said_and_not_passed() {
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit-pause.json");
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit/limit-pause.json");
     if !common::ready() {
         return;
     }

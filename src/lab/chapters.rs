@@ -20,7 +20,7 @@ use super::weigh::{Weighed, weigh};
 use twinbeat_config::Config;
 use twinbeat_core::id::NodeId;
 use twinbeat_picture::Verdict as Line;
-use twinbeat_sim::files::Files;
+use twinbeat_sim::files::{Files, find};
 use twinbeat_sim::pair::{Pair as Settings, Pairs};
 use twinbeat_sim::script::{ConfigRef, Story};
 use twinbeat_sim::step::Step;
@@ -98,10 +98,10 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let config = |node: usize| -> Result<Config> {
         match (own, &story.scenario.config) {
             (Some(config), _) => Ok(config.clone()),
-            (None, ConfigRef::Both(file)) => Ok(Config::read(&folder.join(file))?),
+            (None, ConfigRef::Both(file)) => Ok(Config::read(&find(folder, file))?),
             (None, ConfigRef::Each(files)) => {
                 let of = &**story.pair.node_name(node);
-                Ok(Config::read(&folder.join(files.get(of).with_context(|| format!("{name}: no configuration for {of}"))?))?)
+                Ok(Config::read(&find(folder, files.get(of).with_context(|| format!("{name}: no configuration for {of}"))?))?)
             }
         }
     };
@@ -110,7 +110,7 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let texts = [written(&configs[0])?, written(&configs[1])?];
     let steps = own.is_none().then(|| story.entries()).into_iter().flatten();
     let named = steps.filter_map(|step| if let Step::Configure(on) = step { on.config.as_ref() } else { None });
-    let later = named.map(|file| Config::read(&folder.join(file))).collect::<Result<Vec<_>, _>>()?;
+    let later = named.map(|file| Config::read(&find(folder, file))).collect::<Result<Vec<_>, _>>()?;
     Ok(Script { story, configs, texts, later, folder: own.is_none().then(|| folder.to_owned()) })
 }
 

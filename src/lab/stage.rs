@@ -30,6 +30,7 @@ use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, NodeId};
 use twinbeat_core::io::Command;
 use twinbeat_sim::act::{Act, Quality};
+use twinbeat_sim::files::find;
 use twinbeat_sim::script::Story;
 use twinbeat_sim::step::Step;
 
@@ -171,7 +172,7 @@ pub fn play(binary: &Path, script: &Script, stop: &AtomicBool, seen: &mut dyn Fn
         }
         if let (Step::Configure(on), Some(folder)) = (step, folder) {
             let (file, node) = (on.config.as_deref().unwrap_or_default(), on.node.as_deref().unwrap_or_default());
-            let text = fs::read_to_string(folder.join(file)).with_context(|| file.to_owned())?;
+            let text = fs::read_to_string(find(folder, file)).with_context(|| file.to_owned())?;
             let node = stage.pair.lab.plan.node(node).context("no such node")?;
             stage.pair.site.configure(node, &text)?;
         }
