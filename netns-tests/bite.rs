@@ -15,6 +15,7 @@ use twinbeat::core::bite::Clause::{self, *};
 use twinbeat::core::bite::without;
 use twinbeat::sim::explore;
 use twinbeat::sim::files::Files;
+use twinbeat::sim::golden::scenarios;
 use twinbeat::sim::machine::real;
 use twinbeat::sim::pair::{Builtin, Pairs};
 use twinbeat::sim::schedule::{Style, draw_as};
@@ -141,8 +142,8 @@ const FOUND: &[Clause] = &[
 fn story(name: &str) -> Story {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = root.join("netns-tests/bite").join(format!("{name}.json"));
-    let (file, pairs): (PathBuf, &dyn Pairs) =
-        if own.exists() { (own, &Builtin) } else { (root.join("scenarios").join(format!("{name}.json")), &Files) };
+    let shared = || scenarios(&root.join("scenarios")).unwrap().into_iter().find(|path| path.file_stem().unwrap() == name);
+    let (file, pairs): (PathBuf, &dyn Pairs) = if own.exists() { (own, &Builtin) } else { (shared().expect(name), &Files) };
     let text = std::fs::read_to_string(&file).unwrap();
     Story::read(&text, name, file.parent().unwrap(), pairs).unwrap()
 }

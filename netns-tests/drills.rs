@@ -31,21 +31,21 @@ fn play(name: &str) {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("json");
     let never = AtomicBool::new(false);
-    let (chapter, weighed) = chapters::scenario(Path::new(TWINBEAT), &path, None, &mut Live::on(false), &never, false).unwrap();
-    let weighed = weighed.expect("all of its steps exist on the real kernel");
+    let (chapter, judgement) = chapters::scenario(Path::new(TWINBEAT), &path, None, &mut Live::on(false), &never, false).unwrap();
+    let judgement = judgement.expect("all of its steps exist on the real kernel");
     // A machine that stood still for longer than half a lease bears tells nothing about times: said, and judged no further. Two owners
     // are a failure on any machine.
-    if weighed.lateness > Duration::from_millis(350) && !weighed.failures.is_empty() {
-        println!("{name}: NOT JUDGED, the machine itself stood still for {:?}: {:?}", weighed.lateness, weighed.failures);
-        assert!(!weighed.failures.iter().any(|f| f.contains("two nodes answered")), "{:#?}", weighed.failures);
+    if judgement.lateness > Duration::from_millis(350) && !judgement.failures.is_empty() {
+        println!("{name}: NOT JUDGED, the machine itself stood still for {:?}: {:?}", judgement.lateness, judgement.failures);
+        assert!(!judgement.failures.iter().any(|f| f.contains("two nodes answered")), "{:#?}", judgement.failures);
         return;
     }
     assert!(
-        weighed.failures.is_empty() && chapter.result == Passed::Yes,
+        judgement.failures.is_empty() && chapter.result == Passed::Yes,
         "{name}: {:#?}\n{:#?}",
-        weighed.failures,
+        judgement.failures,
         chapter.details
     );
 }
@@ -77,7 +77,7 @@ fn a_lost_state_directory_is_survived_as_in_virtual_time() {
 
 #[test]
 fn a_scenario_with_a_step_that_only_virtual_time_knows_is_said_and_not_passed() {
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit-pause.json");
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/limit/limit-pause.json");
     if !common::ready() {
         return;
     }

@@ -19,7 +19,7 @@ const STALL: Duration = Duration::from_millis(80);
 /// One pair at a time: gaps of milliseconds are measured, and two cores are few.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-fn suffer(name: &str) {
+fn drill(name: &str) {
     if !common::ready() {
         return;
     }
@@ -28,7 +28,7 @@ fn suffer(name: &str) {
     let fault = catalogue::find(name).unwrap();
     let mut pair = Pair::start(Path::new(env!("CARGO_BIN_EXE_twinbeat"))).unwrap();
     pair.wait_for(NodeId(0), Duration::from_secs(30), &never).unwrap();
-    let verdict = pair.suffer(fault, &never, &mut |_| {}).unwrap();
+    let verdict = pair.drill(fault, &never, &mut |_| {}).unwrap();
     // A machine that stood still for longer than a lease bears tells nothing about gaps and moves: said, and judged no further.
     // Two owners, and a pair that does not come back, are failures on any machine.
     let stall = verdict.fault.lateness.max(verdict.heal.lateness);
@@ -45,7 +45,7 @@ macro_rules! faults {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            suffer(stringify!($name));
+            drill(stringify!($name));
         })*
 
         #[test]

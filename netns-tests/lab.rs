@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use twinbeat::config::Config;
 use twinbeat::core::id::NodeId;
-use twinbeat::lab::faults::Condition;
+use twinbeat::lab::damage::Condition;
 use twinbeat::lab::lab::{BOTH, CLIENT, Cable, GATEWAY, GATEWAY6, LANCLIENT, Lab, VIP};
 use twinbeat::lab::ns::{self, Namespace, Prefix};
 use twinbeat::lab::plan::{Plan, Select};

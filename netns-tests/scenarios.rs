@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -40,9 +41,22 @@ fn every_scenario_holds_and_goes_as_its_golden_trace_says() {
 
 #[test]
 fn no_golden_trace_is_left_without_its_scenario() {
-    let traces = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    for trace in traces.filter(|path| path.extension().is_some_and(|end| end == "trace")) {
+    let kinds = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = kinds.flat_map(|kind| std::fs::read_dir(kind).unwrap().map(|entry| entry.unwrap().path()));
+    let traces: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "trace")).collect();
+    assert!(traces.len() >= 60, "the traces are there");
+    for trace in traces {
         assert!(trace.with_extension("json").exists(), "{}", trace.display());
+    }
+}
+
+/// Documents, tests and drills call a scenario by its file's name alone.
+#[test]
+fn each_scenario_lies_in_the_folder_of_its_kind_and_no_two_have_one_name() {
+    let mut names = BTreeSet::new();
+    for path in scenarios(&folder()).unwrap() {
+        assert_eq!(path.parent().unwrap().parent().unwrap(), folder(), "{}: scenarios/KIND/NAME.json", path.display());
+        assert!(names.insert(path.file_name().unwrap().to_owned()), "{}: a second one of this name", path.display());
     }
 }
 
@@ -280,8 +294,11 @@ fn what_the_schema_takes_the_reader_takes_and_nothing_else_whatever_stands_in_an
 fn the_manual_names_every_scenario_step_and_expectation() {
     let manual = std::fs::read_to_string(folder().join("../docs/SCENARIOS.md")).unwrap();
     let stories = scenarios(&folder()).unwrap();
-    let stories = stories.iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
-    let steps = step::TABLE.iter().chain(expect::TABLE).map(|(name, ..)| name.to_string());
-    let missing: Vec<String> = stories.chain(steps).filter(|name| !manual.contains(&format!("`{name}`"))).collect();
+    let stories = stories.iter().map(|path| {
+        let inside = path.strip_prefix(folder()).unwrap().display();
+        format!("[`{}`](../scenarios/{inside})", path.file_stem().unwrap().to_string_lossy())
+    });
+    let steps = step::TABLE.iter().chain(expect::TABLE).map(|(name, ..)| format!("`{name}`"));
+    let missing: Vec<String> = stories.chain(steps).filter(|words| !manual.contains(words)).collect();
     assert!(missing.is_empty(), "not in docs/SCENARIOS.md: {missing:?}");
 }

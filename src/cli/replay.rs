@@ -19,7 +19,7 @@ use twinbeat_sim::script::{Story, Told};
 /// compares its outputs, byte for byte
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Scenarios (.json), or folders of them; journals (.jsonl), or a daemon's journal or state directory.
+    /// Scenarios (.json), or folders of them and of such folders; journals (.jsonl), or a daemon's journal or state directory.
     #[arg(required_unless_present = "schema")]
     paths: Vec<PathBuf>,
     /// Write the golden traces anew; not of a scenario that does not hold what it expects.

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::beside::virtually;
 use super::catalogue::Fault;
+use super::drill::Verdict;
 use super::html::{self, Chapter, Passed, ms};
+use super::judge::{Judgement, judge};
 use super::lanes::picture;
 use super::live::Live;
 use super::pair::Pair;
 use super::probe::Outcome;
 use super::stage::{self, Script};
-use super::suffer::Verdict;
+use super::telling::closest;
 use super::timeline::At;
-use super::weigh::{Weighed, weigh};
 use twinbeat_config::Config;
 use twinbeat_core::id::NodeId;
 use twinbeat_picture::Verdict as Line;
-use twinbeat_sim::files::Files;
+use twinbeat_sim::files::{Files, find};
 use twinbeat_sim::pair::{Pair as Settings, Pairs};
 use twinbeat_sim::script::{ConfigRef, Story};
 use twinbeat_sim::step::Step;
@@ -45,7 +45,7 @@ pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool)
     let about =
         if pair.recipe { fault.about.to_owned() } else { fault.about.replace("eth0", public).replace("master1", "the owner") };
     live.begin(&format!("{}: {about}", fault.name), pair, None);
-    let verdict = pair.suffer(fault, stop, &mut |pair| live.look(pair))?;
+    let verdict = pair.drill(fault, stop, &mut |pair| live.look(pair))?;
     let passed = verdict.failures.is_empty();
     let lines: Vec<Line> = match passed {
         true => vec![Line { good: true, text: "as it shall be; at no time did two nodes answer".to_owned() }],
@@ -98,10 +98,10 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let config = |node: usize| -> Result<Config> {
         match (own, &story.scenario.config) {
             (Some(config), _) => Ok(config.clone()),
-            (None, ConfigRef::Both(file)) => Ok(Config::read(&folder.join(file))?),
+            (None, ConfigRef::Both(file)) => Ok(Config::read(&find(folder, file))?),
             (None, ConfigRef::Each(files)) => {
                 let of = &**story.pair.node_name(node);
-                Ok(Config::read(&folder.join(files.get(of).with_context(|| format!("{name}: no configuration for {of}"))?))?)
+                Ok(Config::read(&find(folder, files.get(of).with_context(|| format!("{name}: no configuration for {of}"))?))?)
             }
         }
     };
@@ -110,7 +110,7 @@ pub fn read(path: &Path, own: Option<&Config>) -> Result<Script> {
     let texts = [written(&configs[0])?, written(&configs[1])?];
     let steps = own.is_none().then(|| story.entries()).into_iter().flatten();
     let named = steps.filter_map(|step| if let Step::Configure(on) = step { on.config.as_ref() } else { None });
-    let later = named.map(|file| Config::read(&folder.join(file))).collect::<Result<Vec<_>, _>>()?;
+    let later = named.map(|file| Config::read(&find(folder, file))).collect::<Result<Vec<_>, _>>()?;
     Ok(Script { story, configs, texts, later, folder: own.is_none().then(|| folder.to_owned()) })
 }
 
@@ -125,7 +125,7 @@ pub fn scenario(
     live: &mut Live,
     stop: &AtomicBool,
     keep: bool,
-) -> Result<(Chapter, Option<Weighed>)> {
+) -> Result<(Chapter, Option<Judgement>)> {
     let script = read(path, own)?;
     let story = &script.story;
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -144,37 +144,40 @@ pub fn scenario(
         }
         live.look(pair);
     })?;
-    let (told, telling) = virtually(story, &played);
-    let mut weighed = weigh(story, &told, &played);
+    let (told, telling) = closest(story, &played);
+    let mut judgement = judge(story, &told, &played);
     if telling > 0 {
-        weighed.notes.push(format!("virtual time is the story's telling {telling}: one thing is done a moment after the other"));
+        judgement
+            .notes
+            .push(format!("virtual time is the story's telling {telling}: one thing is done a moment after the other"));
     }
-    let passed = weighed.failures.is_empty();
-    let mut lines: Vec<Line> = weighed.failures.iter().map(|text| Line { good: false, text: text.clone() }).collect();
+    let passed = judgement.failures.is_empty();
+    let mut lines: Vec<Line> = judgement.failures.iter().map(|text| Line { good: false, text: text.clone() }).collect();
     if passed {
-        let text = format!("as expected, and the same owners and refusals as in virtual time, to within {:?}", weighed.tolerance);
+        let text =
+            format!("as expected, and the same owners and refusals as in virtual time, to within {:?}", judgement.tolerance);
         lines.push(Line { good: true, text });
     }
     let mut pair = played.pair;
     pair.site.keep = keep;
     let picture = picture(&story.scenario.title, &story.scenario.about, &pair, (played.from, played.to), lines);
-    let mut notes = vec![format!("the probe itself was late by {} at the most", ms(weighed.lateness))];
-    notes.extend(weighed.notes.clone());
+    let mut notes = vec![format!("the probe itself was late by {} at the most", ms(judgement.lateness))];
+    notes.extend(judgement.notes.clone());
     notes.extend(pair.answered().into_iter().map(|a| {
         let word = if a.done { "" } else { "refused: " };
         format!("{}: {word}{}", pair.lab.name(a.node), a.text)
     }));
-    let mut details = vec![("owners".to_owned(), html::courses(&weighed, &pair)), ("beside that".to_owned(), notes)];
+    let mut details = vec![("owners".to_owned(), html::courses(&judgement, &pair)), ("beside that".to_owned(), notes)];
     if !passed {
-        details.push(("not as expected".to_owned(), weighed.failures.clone()));
+        details.push(("not as expected".to_owned(), judgement.failures.clone()));
         details.extend(html::logs(&pair, 60));
     }
-    let figures = match weighed.courses.first() {
+    let figures = match judgement.courses.first() {
         Some(course) => figures(&course.outcome, course.outcome.two_owners),
         None => vec!["-".to_owned(); html::COLUMNS.len()],
     };
     let result = if passed { Passed::Yes } else { Passed::No };
-    Ok((Chapter { name, result, figures, details, picture: Some(picture) }, Some(weighed)))
+    Ok((Chapter { name, result, figures, details, picture: Some(picture) }, Some(judgement)))
 }
 
 fn who(pair: &Pair, at: At, node: NodeId, from: At) -> String {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use super::judge::History;
 use super::pair::Pair;
 use super::probe::{BRIDGE, Record};
 use super::timeline::{self, Asked, At, Silence};
 use super::watch::Said;
-use super::weigh::History;
 use twinbeat_core::id::NodeId;
 use twinbeat_sim::expect::{Expect, Words};
 use twinbeat_sim::step::Dur;

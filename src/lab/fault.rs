@@ -1,6 +1,6 @@
-//! Faults: what can go wrong around two healthy daemons.
+//! Damage: what can go wrong around two healthy daemons.
 //!
-//! Silent ones are drop rules in the switch (nftables, family bridge), loud ones take the carrier away at the switch's end of the cable; [`Faults`]
+//! Silent ones are drop rules in the switch (nftables, family bridge), loud ones take the carrier away at the switch's end of the cable; [`Damage`]
 //! says what is broken now.
 
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::faults::{Condition, Drop, Way, around, between};
+use super::damage::{Condition, Drop, Way, around, between};
 use super::lab::{BOTH, Lab};
 use super::netlink;
 use super::ns::Namespace;
@@ -19,14 +19,14 @@ use twinbeat_core::id::{Mac, NodeId};
 impl Lab {
     /// Takes the carrier from a node's end of a cable; the other end of a direct cable loses it too.
     pub fn unplug(&self, node: NodeId, cable: impl Select) -> Result<()> {
-        self.faults().unplugged.extend(cable.select(&self.plan).into_iter().map(|id| (node, id)));
+        self.damage().unplugged.extend(cable.select(&self.plan).into_iter().map(|id| (node, id)));
         self.apply_carrier()
     }
 
     /// Plugs it in again.
     pub fn plug(&self, node: NodeId, cable: impl Select) -> Result<()> {
         let cables = cable.select(&self.plan);
-        self.faults().unplugged.retain(|(n, id)| *n != node || !cables.contains(id));
+        self.damage().unplugged.retain(|(n, id)| *n != node || !cables.contains(id));
         self.apply_carrier()
     }
 
@@ -85,10 +85,10 @@ impl Lab {
     pub fn loss(&self, node: NodeId, percent: u8) -> Result<()> {
         let ours: Vec<Drop> = self.plan.all().into_iter().flat_map(|cable| self.around(node, cable)).collect();
         {
-            let mut faults = self.faults();
-            faults.drops.retain(|d| d.percent == 100 || !ours.iter().any(|o| (&o.from, &o.to) == (&d.from, &d.to)));
+            let mut damage = self.damage();
+            damage.drops.retain(|d| d.percent == 100 || !ours.iter().any(|o| (&o.from, &o.to) == (&d.from, &d.to)));
             if percent > 0 {
-                faults.drops.extend(ours.into_iter().map(|d| Drop { percent: percent.min(99), ..d }));
+                damage.drops.extend(ours.into_iter().map(|d| Drop { percent: percent.min(99), ..d }));
             }
         }
         self.apply_drops()
@@ -106,18 +106,18 @@ impl Lab {
     /// Changes what becomes of frames in these directions; what a change does not touch stays.
     pub fn change_ways(&self, ways: &[Way], change: impl Fn(&mut Condition)) -> Result<()> {
         {
-            let mut faults = self.faults();
+            let mut damage = self.damage();
             for way in ways {
-                change(faults.ways.entry(*way).or_default());
+                change(damage.ways.entry(*way).or_default());
             }
-            faults.ways.retain(|_, condition| *condition != Condition::default());
+            damage.ways.retain(|_, condition| *condition != Condition::default());
         }
         self.apply_drops()
     }
 
     /// The network lets no node send in the other's name (source guard): the witness carries no heartbeats.
     pub fn block_relay(&self, blocked: bool) -> Result<()> {
-        self.faults().relay_blocked = blocked;
+        self.damage().relay_blocked = blocked;
         self.apply_drops()
     }
 
@@ -126,7 +126,7 @@ impl Lab {
     /// # Errors
     /// When the switch's rules cannot be set.
     pub fn guard_port(&self, node: NodeId, on: bool) -> Result<()> {
-        if let Some(guarded) = self.faults().guarded.get_mut(node.index()) {
+        if let Some(guarded) = self.damage().guarded.get_mut(node.index()) {
             *guarded = on;
         }
         self.apply_drops()
@@ -152,7 +152,7 @@ impl Lab {
 
     /// A witness is off: nothing reaches it and nothing leaves it. When it is on again, it has forgotten its neighbours.
     pub fn witness_off(&self, witness: usize, off: bool) -> Result<()> {
-        let changed = if off { self.faults().dark.insert(witness) } else { self.faults().dark.remove(&witness) };
+        let changed = if off { self.damage().dark.insert(witness) } else { self.damage().dark.remove(&witness) };
         if changed && !off {
             self.witness_forgets(witness)?;
         }
@@ -191,7 +191,7 @@ impl Lab {
     pub fn power_off(&self, node: NodeId) -> Result<()> {
         self.isolate(node)?;
         super::process::kill_all_in(self.node(node).inode());
-        self.faults().off[node.index() % 2] = true;
+        self.damage().off[node.index() % 2] = true;
         self.apply_carrier()?;
         self.rejoin(node)?;
         let own = self.plan.own(node);
@@ -203,7 +203,7 @@ impl Lab {
 
     /// The power is back: carriers rise. Nothing is started.
     pub fn power_on(&self, node: NodeId) -> Result<()> {
-        self.faults().off[node.index() % 2] = false;
+        self.damage().off[node.index() % 2] = false;
         self.apply_carrier()
     }
 
@@ -227,13 +227,13 @@ impl Lab {
     /// Heals every fault of the network; machines that are off stay off.
     pub fn heal(&self) -> Result<()> {
         let dark = {
-            let mut faults = self.faults();
-            faults.drops.clear();
-            faults.ways.clear();
-            faults.unplugged.clear();
-            faults.relay_blocked = false;
-            faults.guarded = [false; 2];
-            faults.dark.clone()
+            let mut damage = self.damage();
+            damage.drops.clear();
+            damage.ways.clear();
+            damage.unplugged.clear();
+            damage.relay_blocked = false;
+            damage.guarded = [false; 2];
+            damage.dark.clone()
         };
         for witness in dark {
             self.witness_off(witness, false)?;
@@ -246,7 +246,7 @@ impl Lab {
 
     /// What is broken now, for a person.
     pub fn broken(&self) -> Vec<String> {
-        self.faults().words(&self.plan)
+        self.damage().words(&self.plan)
     }
 
     fn between(&self, from: NodeId, cable: impl Select) -> Vec<Drop> {
@@ -262,16 +262,16 @@ impl Lab {
     }
 
     fn add_drops(&self, drops: impl IntoIterator<Item = Drop>) -> Result<()> {
-        self.faults().drops.extend(drops);
+        self.damage().drops.extend(drops);
         self.apply_drops()
     }
 
     fn remove_drops(&self, drops: &[Drop]) -> Result<()> {
         {
-            let mut faults = self.faults();
+            let mut damage = self.damage();
             for drop in drops {
-                if let Some(at) = faults.drops.iter().position(|d| d == drop) {
-                    faults.drops.remove(at);
+                if let Some(at) = damage.drops.iter().position(|d| d == drop) {
+                    damage.drops.remove(at);
                 }
             }
         }
@@ -279,17 +279,17 @@ impl Lab {
     }
 
     fn apply_drops(&self) -> Result<()> {
-        let script = self.faults().script(&self.plan);
+        let script = self.damage().script(&self.plan);
         nft(&self.switch, &script)
     }
 
     fn apply_carrier(&self) -> Result<()> {
         let (fall, rise) = {
-            let mut faults = self.faults();
-            let wanted = faults.wanted_down(&self.plan);
-            let fall: Vec<String> = wanted.difference(&faults.down).cloned().collect();
-            let rise: Vec<String> = faults.down.difference(&wanted).cloned().collect();
-            faults.down = wanted;
+            let mut damage = self.damage();
+            let wanted = damage.wanted_down(&self.plan);
+            let fall: Vec<String> = wanted.difference(&damage.down).cloned().collect();
+            let rise: Vec<String> = damage.down.difference(&wanted).cloned().collect();
+            damage.down = wanted;
             (fall, rise)
         };
         netlink::links_up(&self.switch, &fall, false)?;

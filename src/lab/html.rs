@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::judge::Judgement;
 use super::lab::BOTH;
 use super::pair::Pair;
-use super::weigh::Weighed;
 use twinbeat_picture::{self as picture, Picture};
 
 /// One run in the report.
@@ -62,12 +62,12 @@ pub struct Report {
 }
 
 /// The owners, real beside virtual, as lines.
-pub fn courses(weighed: &Weighed, pair: &Pair) -> Vec<String> {
+pub fn courses(judgement: &Judgement, pair: &Pair) -> Vec<String> {
     let mut lines = Vec::new();
-    for course in &weighed.courses {
+    for course in &judgement.courses {
         let most = course.real.len().max(course.virtual_time.len());
         for place in 0..most {
-            let one = |history: &super::weigh::History| {
+            let one = |history: &super::judge::History| {
                 let found = history.get(place).map(|(at, node)| format!("{} at {:.2} s", pair.lab.name(*node), at.as_secs_f64()));
                 found.unwrap_or_else(|| "nobody".to_owned())
             };

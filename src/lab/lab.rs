@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result, bail};
 
-use super::faults::Faults;
+use super::damage::Damage;
 use super::netlink;
 use super::ns::{self, Namespace, Prefix};
 use super::plan::Plan;
@@ -137,7 +137,7 @@ pub struct Lab {
     /// What it was built from.
     pub plan: Plan,
     nodes: [Namespace; 2],
-    faults: Mutex<Faults>,
+    damage: Mutex<Damage>,
     prefix: Prefix,
 }
 
@@ -162,7 +162,7 @@ impl Lab {
             lanclient: make("lanclient")?,
             client: make("client")?,
             nodes: [make(&node_file(plan.name(NodeId(0))))?, make(&node_file(plan.name(NodeId(1))))?],
-            faults: Mutex::new(Faults::default()),
+            damage: Mutex::new(Damage::default()),
             plan,
             prefix,
         };
@@ -191,8 +191,8 @@ impl Lab {
     }
 
     /// What is broken now.
-    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn damage(&self) -> MutexGuard<'_, Damage> {
+        self.damage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// One more machine on the LAN, for as long as the namespace lives: `name`, with this MAC on its `eth0`, and without an address.

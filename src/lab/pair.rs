@@ -15,8 +15,8 @@ use super::contender::{Contender, Plan as Move};
 use super::daemon::Daemon;
 use super::lab::{BOTH, Cable, Lab};
 use super::node::Site;
+use super::pair_probes::PairProbes;
 use super::plan::{Plan, Select};
-use super::probes::Probes;
 use super::process;
 use super::timeline::At;
 use super::watch::{Living, Place, Said, Sayings, Watch};
@@ -30,7 +30,7 @@ use twinbeat_picture::MarkKind;
 #[derive(Debug)]
 pub struct Pair {
     /// Who answers, and what the clients see.
-    pub probes: Probes,
+    pub probes: PairProbes,
     daemons: [Option<Daemon>; 2],
     /// The machines and their faults.
     pub lab: Lab,
@@ -88,7 +88,7 @@ impl Pair {
     }
 
     fn new(lab: Lab, site: Site) -> Result<Pair> {
-        let probes = Probes::start(&lab, |group| site.page(group))?;
+        let probes = PairProbes::start(&lab, |group| site.page(group))?;
         let machines = [vec![(At::ZERO, Some("no daemon"))], vec![(At::ZERO, Some("no daemon"))]];
         Ok(Pair {
             probes,

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::attack::{self, STRANGER_MAC, Tap};
-use super::faults::Way;
+use super::damage::Way;
 use super::lab::BOTH;
 use super::netlink;
 use super::node::Misbehaviour;
@@ -30,6 +30,7 @@ use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, NodeId};
 use twinbeat_core::io::Command;
 use twinbeat_sim::act::{Act, Quality};
+use twinbeat_sim::files::find;
 use twinbeat_sim::script::Story;
 use twinbeat_sim::step::Step;
 
@@ -63,7 +64,7 @@ pub struct Played {
 
 impl Played {
     /// A node's log: when, counted from the scenario's beginning, and what, with the group in front as in a trace; refusals begin with
-    /// [`REFUSED`](super::weigh::REFUSED).
+    /// [`REFUSED`](super::judge::REFUSED).
     pub fn log(&self, node: NodeId) -> Vec<(Duration, String)> {
         let (text, _) = self.pair.site.log_since(node, 0);
         // What was said after the end, while the pair was looked at, is no part of the story.
@@ -92,7 +93,7 @@ fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
         Some((text, group)) => format!("{}: {text}", group.trim_matches('"')),
         None => text.to_owned(),
     };
-    Some((at, if refused { format!("{}{text}", super::weigh::REFUSED) } else { text }))
+    Some((at, if refused { format!("{}{text}", super::judge::REFUSED) } else { text }))
 }
 
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
@@ -171,7 +172,7 @@ pub fn play(binary: &Path, script: &Script, stop: &AtomicBool, seen: &mut dyn Fn
         }
         if let (Step::Configure(on), Some(folder)) = (step, folder) {
             let (file, node) = (on.config.as_deref().unwrap_or_default(), on.node.as_deref().unwrap_or_default());
-            let text = fs::read_to_string(folder.join(file)).with_context(|| file.to_owned())?;
+            let text = fs::read_to_string(find(folder, file)).with_context(|| file.to_owned())?;
             let node = stage.pair.lab.plan.node(node).context("no such node")?;
             stage.pair.site.configure(node, &text)?;
         }

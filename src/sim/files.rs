@@ -1,16 +1,24 @@
 //! The pairs that scenarios name: real configuration files, read as a daemon reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::pair::{Pair, Pairs};
 use twinbeat_config::Config;
 
-/// Pairs from files, relative to the scenario's folder.
+/// Pairs from files, as [`find`] finds them.
 pub struct Files;
+
+/// The file that a scenario names: relative to the scenario's own folder, or, where nothing is there, to the folder above it. So the kinds of
+/// scenarios, each a folder, share the pairs beside those folders.
+pub fn find(folder: &Path, reference: &str) -> PathBuf {
+    let beside = folder.join(reference);
+    let above = folder.join("..").join(reference);
+    if !beside.exists() && above.exists() { above } else { beside }
+}
 
 impl Pairs for Files {
     fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
-        let config = Config::read(&folder.join(reference)).map_err(|wrong| wrong.to_string())?;
+        let config = Config::read(&find(folder, reference)).map_err(|wrong| wrong.to_string())?;
         let settings = |place: usize| config.settings(&config.nodes[place].name).map_err(|wrong| wrong.to_string());
         Ok(Pair::new([settings(0)?, settings(1)?]))
     }
@@ -56,6 +64,19 @@ mod tests {
                 assert_eq!(read.settings[node], built.settings[node], "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_scenario_names_lies_beside_it_or_else_one_folder_above() {
+        let root = tempfile::tempdir().unwrap();
+        let kind = root.path().join("kind");
+        std::fs::create_dir_all(kind.join("deeper")).unwrap();
+        assert_eq!(find(&kind, "a.toml"), kind.join("a.toml"), "an error names the place beside the scenario");
+        std::fs::write(root.path().join("a.toml"), "").unwrap();
+        assert_eq!(find(&kind, "a.toml"), kind.join("../a.toml"));
+        assert_eq!(find(&kind.join("deeper"), "a.toml"), kind.join("deeper/a.toml"), "not two");
+        std::fs::write(kind.join("a.toml"), "").unwrap();
+        assert_eq!(find(&kind, "a.toml"), kind.join("a.toml"));
     }
 
     #[test]

@@ -24,16 +24,30 @@ pub enum Judged {
     NotHere(String),
 }
 
-/// The scenarios in a folder, by name; a file that is none of them stays out.
+/// The scenarios in a folder and in the folders below it, by path; a file that is none of them stays out, and a link to a folder is not followed.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// A folder cannot be read.
 pub fn scenarios(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    let is_schema = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".schema.json"));
-    found.retain(|path| path.extension().is_some_and(|end| end == "json") && !is_schema(path));
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else if is_scenario(&entry.path()) {
+                found.push(entry.path());
+            }
+        }
+    }
     found.sort();
     Ok(found)
+}
+
+/// By its name; the schema is none.
+fn is_scenario(path: &Path) -> bool {
+    let schema = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".schema.json"));
+    path.extension().is_some_and(|end| end == "json") && !schema
 }
 
 /// Reads and runs one scenario.
@@ -88,6 +102,18 @@ pub fn first_difference(golden: &str, now: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scenarios_are_found_in_folders_below_and_nothing_else_is() {
+        let root = tempfile::tempdir().unwrap();
+        let place = |name: &str| root.path().join(name);
+        std::fs::create_dir_all(place("b/pairs")).unwrap();
+        for file in ["z.json", "z.trace", "a.schema.json", "b/a.json", "b/pairs/a.toml"] {
+            std::fs::write(place(file), "").unwrap();
+        }
+        assert_eq!(scenarios(root.path()).unwrap(), [place("b/a.json"), place("z.json")]);
+        assert!(scenarios(&place("none")).is_err());
+    }
 
     #[test]
     fn the_first_difference_is_found_wherever_it_is() {

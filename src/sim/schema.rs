@@ -23,7 +23,7 @@ pub fn schema() -> Value {
             "title": { "type": "string", "description": "One line: what happens." },
             "about": { "type": "string", "description": "The story, for a person." },
             "config": {
-                "description": "The configuration file, relative to the scenario's folder; or one for each node, by its name.",
+                "description": "The configuration file, relative to the scenario's folder or the one above it; or one for each node, by its name.",
                 "anyOf": [
                     { "type": "string" },
                     { "type": "object", "additionalProperties": { "type": "string" }, "minProperties": 2, "maxProperties": 2 }

@@ -35,7 +35,7 @@ pub struct Course {
 
 /// The judgement.
 #[derive(Clone, Debug)]
-pub struct Weighed {
+pub struct Judgement {
     /// Each group.
     pub courses: Vec<Course>,
     /// What was not as it should be; empty: passed.
@@ -57,28 +57,28 @@ pub fn tolerance(pair: &Pair) -> Duration {
 }
 
 /// Weighs.
-pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
+pub fn judge(story: &Story, virtually: &Virtual, played: &Played) -> Judgement {
     let (pair, from, to) = (&played.pair, played.from, played.to);
     let tolerance = tolerance(pair);
-    let mut weighed =
-        Weighed { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
+    let mut judgement =
+        Judgement { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
     let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
-    weighed.failures.extend(itself.map(|text| format!("virtual time itself fails: {text}")));
+    judgement.failures.extend(itself.map(|text| format!("virtual time itself fails: {text}")));
     let plain = story.run(machine::real, false);
     let mut groups = Vec::new();
     for (group, of) in pair.lab.plan.groups.iter().enumerate() {
         let record = pair.probes.record(group, &of.other_guards);
         let (Some(outcome), Some(record)) = (pair.probes.outcome(group, from, to), record) else {
-            weighed.notes.push(format!("{}: nobody watches it", of.name));
+            judgement.notes.push(format!("{}: nobody watches it", of.name));
             groups.push(None);
             continue;
         };
         let real = history(pair, group, from, to);
         let virtual_time = moves(story, virtually, group, Duration::ZERO);
-        weighed.failures.extend(differences(story, virtually, (group, &of.name), &pair.lab.plan.nodes, &real, tolerance));
+        judgement.failures.extend(differences(story, virtually, (group, &of.name), &pair.lab.plan.nodes, &real, tolerance));
         let boots = boots(story, &real).saturating_sub(boots(story, &moves(story, &plain, group, Duration::ZERO)));
         if boots > 0 {
-            weighed.notes.push(format!(
+            judgement.notes.push(format!(
                 "{}: {boots} changes of owner before the first fault, as the nodes did not boot at the same instant",
                 of.name
             ));
@@ -89,28 +89,28 @@ pub fn weigh(story: &Story, virtually: &Virtual, played: &Played) -> Weighed {
             .and_then(|a| a.two_owners)
             .map_or(Duration::ZERO, |two| Duration::from_nanos(two.window().0.0.0));
         if outcome.two_owners > allowed {
-            weighed.failures.push(format!("{}: two nodes answered for {:?}", of.name, outcome.two_owners));
+            judgement.failures.push(format!("{}: two nodes answered for {:?}", of.name, outcome.two_owners));
         }
-        weighed.lateness = weighed.lateness.max(outcome.lateness);
+        judgement.lateness = judgement.lateness.max(outcome.lateness);
         if outcome.discarded > 0 {
             let (count, late) = (outcome.discarded, outcome.lateness);
-            weighed.notes.push(format!(
+            judgement.notes.push(format!(
                 "{}: {count} silences no longer than the probe's own lateness (at most {late:.1?}) were discarded",
                 of.name
             ));
         }
         groups.push(Some((record, real[boots.min(real.len())..].to_vec())));
-        weighed.courses.push(Course { name: of.name.clone(), real, virtual_time, outcome });
+        judgement.courses.push(Course { name: of.name.clone(), real, virtual_time, outcome });
     }
     let logs = BOTH.map(|node| played.log(node));
-    refusals(virtually, played, &logs, &mut weighed);
+    refusals(virtually, played, &logs, &mut judgement);
     let evidence = Evidence { pair, groups, logs, from, to, tolerance };
     for expect in &story.scenario.expect {
         if let Some(why) = evidence.unmet(expect) {
-            weighed.failures.push(format!("{}: {why}", serde_json::to_string(expect).unwrap_or_default()));
+            judgement.failures.push(format!("{}: {why}", serde_json::to_string(expect).unwrap_or_default()));
         }
     }
-    weighed
+    judgement
 }
 
 /// A group's owners one after the other, as the observer saw them: each node asked by itself, for every VIP that is watched (the nodes' files may name
@@ -263,7 +263,7 @@ fn courses_differ(
 }
 
 /// The refusals, numbers and MACs apart: how often one is repeated is a matter of time.
-fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)>; 2], weighed: &mut Weighed) {
+fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)>; 2], judgement: &mut Judgement) {
     for node in BOTH {
         let name = played.pair.lab.name(node);
         let refused = |line: &str| Some(general(line.strip_prefix(REFUSED)?.split_once(": ")?.1));
@@ -276,10 +276,10 @@ fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)
             Some(general(rest.trim_start().split_once(": ")?.1))
         });
         let wanted: BTreeSet<String> = said.collect();
-        weighed
+        judgement
             .failures
             .extend(wanted.difference(&real).map(|text| format!("{name} refused in virtual time and not here: {text}")));
-        weighed
+        judgement
             .failures
             .extend(real.difference(&wanted).map(|text| format!("{name} refused here and not in virtual time: {text}")));
     }

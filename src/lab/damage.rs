@@ -29,7 +29,7 @@ pub struct Condition {
 
 /// What is broken now.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(super) struct Faults {
+pub(super) struct Damage {
     pub drops: Vec<Drop>,
     pub ways: BTreeMap<Way, Condition>,
     pub unplugged: BTreeSet<(NodeId, CableId)>,
@@ -58,7 +58,7 @@ impl Drop {
     }
 }
 
-impl Faults {
+impl Damage {
     /// The ports that must be down.
     pub fn wanted_down(&self, plan: &Plan) -> BTreeSet<String> {
         let dark = |node: NodeId, cable| self.off[node.index() % 2] || self.unplugged.contains(&(node, cable));
@@ -241,18 +241,18 @@ mod tests {
     #[test]
     fn a_direct_cable_has_carrier_at_both_ends_or_at_neither() {
         let plan = Plan::recipe();
-        let mut faults = Faults::default();
-        faults.unplugged.insert((NodeId(0), CableId(0)));
-        assert_eq!(Vec::from_iter(faults.wanted_down(&plan)), ["eth1-master1", "eth1-master2"]);
-        faults.unplugged.insert((NodeId(0), plan.public));
-        assert!(!faults.wanted_down(&plan).contains("eth0-master2"), "the LAN has a switch in between");
+        let mut damage = Damage::default();
+        damage.unplugged.insert((NodeId(0), CableId(0)));
+        assert_eq!(Vec::from_iter(damage.wanted_down(&plan)), ["eth1-master1", "eth1-master2"]);
+        damage.unplugged.insert((NodeId(0), plan.public));
+        assert!(!damage.wanted_down(&plan).contains("eth0-master2"), "the LAN has a switch in between");
     }
 
     #[test]
     fn the_observer_passes_every_silent_cut() {
         let plan = Plan::recipe();
-        let faults = Faults { drops: around(&plan, NodeId(0), Cable::Lan), ..Faults::default() };
-        let script = faults.script(&plan);
+        let damage = Damage { drops: around(&plan, NodeId(0), Cable::Lan), ..Damage::default() };
+        let script = damage.script(&plan);
         let (observer, cut) = (script.find("eth0-lanclient").unwrap(), script.find("eth0-master1").unwrap());
         assert!(observer < cut, "{script}");
     }
@@ -262,7 +262,7 @@ mod tests {
         let plan = Plan::recipe();
         let mut drops = between(&plan, NodeId(0), Cable::Bond);
         drops.extend(between(&plan, NodeId(0), Cable::Lan).into_iter().map(|d| Drop { percent: 30, ..d }));
-        let script = Faults { drops, ..Faults::default() }.script(&plan);
+        let script = Damage { drops, ..Damage::default() }.script(&plan);
         let at = |text: &str| script.find(text).unwrap();
         assert!(at("eth2-master1") < at("udp dport") && at("udp dport") < at("numgen"), "{script}");
     }
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn what_is_broken_is_said_in_the_configurations_words() {
         let plan = Plan::recipe();
-        let mut faults = Faults::default();
+        let mut damage = Damage::default();
         let cut = Condition { cut: true, ..Condition::default() };
-        faults.ways.insert((plan.public, 0, 2), cut);
-        faults.ways.insert((CableId(0), 0, 1), cut);
-        faults.ways.insert((CableId(0), 1, 0), cut);
-        assert_eq!(faults.words(&plan), ["heartbeat: master1 <-> master2 cut", "lan: master1 -> gateway cut"]);
+        damage.ways.insert((plan.public, 0, 2), cut);
+        damage.ways.insert((CableId(0), 0, 1), cut);
+        damage.ways.insert((CableId(0), 1, 0), cut);
+        assert_eq!(damage.words(&plan), ["heartbeat: master1 <-> master2 cut", "lan: master1 -> gateway cut"]);
     }
 }

@@ -14,7 +14,7 @@ use twinbeat_core::id::NodeId;
 
 /// One probe for each watched VIP; a group's guard VIP comes first.
 #[derive(Debug)]
-pub struct Probes {
+pub struct PairProbes {
     start: Instant,
     /// The guard VIP of the first group.
     first: Probe,
@@ -24,9 +24,9 @@ pub struct Probes {
     pub unwatched: Vec<String>,
 }
 
-impl Probes {
+impl PairProbes {
     /// Starts them; `page` says where a group's page is.
-    pub fn start(lab: &Lab, page: impl Fn(usize) -> Option<u16>) -> Result<Probes> {
+    pub fn start(lab: &Lab, page: impl Fn(usize) -> Option<u16>) -> Result<PairProbes> {
         let start = Instant::now();
         let responders = Responders::start(lab)?;
         let mut all: Vec<(usize, Probe)> = Vec::new();
@@ -49,7 +49,7 @@ impl Probes {
             bail!("no VIP is on the public network: nobody could watch");
         }
         let (_, first) = all.remove(0);
-        Ok(Probes { start, first, others: all, groups: lab.plan.groups.len(), unwatched })
+        Ok(PairProbes { start, first, others: all, groups: lab.plan.groups.len(), unwatched })
     }
 
     /// When the probes' time began.

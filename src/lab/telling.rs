@@ -1,12 +1,12 @@
-//! The run of virtual time that a run on the real kernel is weighed against.
+//! Which telling of a story in virtual time a run on the real kernel is judged by: the one that it is like.
 //!
 //! Virtual time is exact: two daemons start at one instant, a cable is plugged in at the very moment when a gateway comes back. Here one thing is done a few
 //! milliseconds after the other, and who is first where both nodes may be is open. So a story is told several times in virtual time, with other latencies
 //! and with small pauses between what is done ([`Told`]), and the real run has to be like one of them: the same owners, to within the tolerance.
 
+use super::judge::{differences, first_disturbance, history, tolerance};
 use super::lab::BOTH;
 use super::stage::Played;
-use super::weigh::{differences, first_disturbance, history, tolerance};
 use twinbeat_core::id::Epoch;
 use twinbeat_sim::machine::real;
 use twinbeat_sim::script::{Outcome, Story, Told};
@@ -15,7 +15,7 @@ use twinbeat_sim::script::{Outcome, Story, Told};
 pub const TELLINGS: u64 = 24;
 
 /// The telling that the real run is like, the file's own before any other, and how many of the others had to be tried; the file's own if it is like none.
-pub fn virtually(story: &Story, played: &Played) -> (Outcome, u64) {
+pub fn closest(story: &Story, played: &Played) -> (Outcome, u64) {
     let (pair, seen) = (&played.pair, seen(story, played));
     let tolerance = tolerance(pair);
     let real_ones: Vec<_> = (0..pair.lab.plan.groups.len())

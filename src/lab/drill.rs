@@ -40,7 +40,7 @@ fn panic_if_asked() {
 impl Pair {
     /// Applies a fault to the owner of the first group, holds it, heals it, waits until all is where it should be, and judges. `seen` is called about
     /// every 100 ms meanwhile.
-    pub fn suffer(&mut self, fault: &Fault, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Verdict> {
+    pub fn drill(&mut self, fault: &Fault, stop: &AtomicBool, seen: &mut dyn FnMut(&Pair)) -> Result<Verdict> {
         self.owner = self.probes.serving(0).first().copied().unwrap_or(NodeId(0));
         let groups = self.lab.plan.groups.len();
         let judged: Vec<usize> = (0..groups).filter(|group| self.probes.serving(*group) == [self.owner]).collect();
