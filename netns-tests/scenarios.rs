@@ -9,6 +9,7 @@ use serde_json::Value;
 use twinbeat::sim::expect;
 use twinbeat::sim::files::Files;
 use twinbeat::sim::golden::{Judged, judge, scenarios};
+use twinbeat::sim::machine::real;
 use twinbeat::sim::schema;
 use twinbeat::sim::script::Story;
 use twinbeat::sim::step::{self, Dur};
@@ -301,4 +302,20 @@ fn the_manual_names_every_scenario_step_and_expectation() {
     let steps = step::TABLE.iter().chain(expect::TABLE).map(|(name, ..)| format!("`{name}`"));
     let missing: Vec<String> = stories.chain(steps).filter(|words| !manual.contains(words)).collect();
     assert!(missing.is_empty(), "not in docs/SCENARIOS.md: {missing:?}");
+}
+
+/// Owners ask for an answer with each heartbeat: where each node owns a group that must not go on for ever between them.
+#[test]
+fn a_pair_in_which_each_node_owns_a_group_sends_hardly_more_than_one_with_a_single_owner() {
+    let pair = folder().join("pairs/fast-mail.toml");
+    let events = |steps: &str| {
+        let text = format!(
+            r#"{{"title": "t", "config": "{}", "timeline": [{{"at": "0s", "start": ["master1", "master2"]}}{steps}], "until": "60s"}}"#,
+            pair.display()
+        );
+        let story = Story::read(&text, "t.json", &folder(), &Files).unwrap();
+        story.run(real, false).events
+    };
+    let (one, both) = (events(""), events(r#", {"at": "8s", "takeover": {"node": "master2", "group": "mail"}}"#));
+    assert!(both < one * 3 / 2, "{one} events with one owner, {both} with two");
 }

@@ -192,6 +192,9 @@ impl World {
             Act::LastHop(witness, on) => {
                 self.witnesses[*witness].last_hop = *on;
                 self.witnesses[*witness].odd |= *on;
+                if *on && self.network.relay_blocked {
+                    self.network.turned_unseen = Some(self.now);
+                }
             }
             Act::Limits(witness, rate) => self.witnesses[*witness].limit = *rate,
             Act::Forgets(witness) => self.forget(*witness),

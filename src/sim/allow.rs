@@ -14,7 +14,7 @@ pub struct Allow {
     /// Two nodes may answer for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub two_owners: Option<TwoOwners>,
-    /// What SAFETY.md names as limits (a) and (e), as long as they last.
+    /// What SAFETY.md names as limits (a), (e) and (l), as long as they last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub limits: bool,
     /// Nobody need serve although somebody could: the story is about something that forbids it.

@@ -49,7 +49,7 @@ pub struct Checker {
     pub violations: Vec<Violation>,
     /// Two kernels may answer for so long, from when and until when (a scenario about a limit of SAFETY.md).
     pub allowed: (Span, Moment, Moment),
-    /// What SAFETY.md names as limits (a) and (e) is allowed as long as it lasts.
+    /// What SAFETY.md names as limits (a), (e) and (l) is allowed as long as it lasts.
     pub limits: bool,
     /// The longest time that two kernels answered.
     pub longest: Span,
@@ -374,7 +374,8 @@ impl Checker {
 
 impl World {
     /// For how long a limit of SAFETY.md covers that both answer: (a) a machine was paused: until its gate closes by itself, which
-    /// an answer that waited in its buffers may put off once; (e) a ruleset was flushed, until the address's lifetime ends.
+    /// an answer that waited in its buffers may put off once; (e) a ruleset was flushed, until the address's lifetime ends; (l) a
+    /// witness began to answer the sender where nothing shows it, in the time of a challenge.
     pub(super) fn excuse(&self, group: usize) -> Span {
         let timing = self.check.timing;
         let lease = timing.outrun(timing.lease);
@@ -388,6 +389,10 @@ impl World {
             let ungated = !machine.kernel.table && machine.kernel.has_address(mono, group);
             (if unpaused { paused } else { Span::ZERO }).max(if ungated { lifetime } else { Span::ZERO })
         };
+        let challenge = lease * 2 + timing.slack() * 2 + Span::secs(2);
+        if self.network.turned_unseen.is_some_and(|at| self.now.since(at) <= challenge) {
+            return Span(u64::MAX);
+        }
         covers(&self.machines[0]).max(covers(&self.machines[1]))
     }
 

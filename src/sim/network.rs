@@ -84,6 +84,8 @@ pub struct Network {
     pub guarded: [bool; 2],
     /// Heartbeats are not carried by the witness.
     pub relay_blocked: bool,
+    /// When a witness last began to answer the sender while no echo in the peer's name passed.
+    pub turned_unseen: Option<Moment>,
     /// The most bytes of a packet on the public link; the nodes' kernels refuse to send a longer one there.
     pub mtu: usize,
     rng: Rng,
@@ -99,6 +101,7 @@ impl Network {
             paths: vec![vec![Path::default(); stations * stations]; links],
             guarded: [false; 2],
             relay_blocked: false,
+            turned_unseen: None,
             mtu: 1500,
             rng: Rng::stream(seed, 1),
             aside: Rng::stream(seed, 4),

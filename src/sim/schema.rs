@@ -47,7 +47,7 @@ pub fn schema() -> Value {
                             "properties": { "for": { "$ref": "#/$defs/time" }, "from": { "$ref": "#/$defs/time" }, "to": { "$ref": "#/$defs/time" } }
                         }]
                     },
-                    "limits": { "type": "boolean", "description": "Limits (a) and (e) are excused for as long as they last." },
+                    "limits": { "type": "boolean", "description": "Limits (a), (e) and (l) are excused for as long as they last." },
                     "nobody": { "type": "boolean", "description": "Nobody need serve although somebody could." }
                 }
             }
