@@ -47,6 +47,7 @@ pub mod pair_probes;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod recipe;
 pub mod report;
 pub mod responder;
 pub mod rewrite;
