@@ -69,8 +69,21 @@ cargo test --doc -p twinbeat-core < /dev/null 2>&1 | tee -a "$output" || status=
 # With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
 cargo test --release --features bite --test bite --test explore --no-fail-fast -- --nocapture < /dev/null 2>&1 | tee -a "$output" || status=$?
 
+# Each reader of foreign bytes, guided by coverage, for some seconds; more: netns-tests/fuzz/run.sh.
+if command -v c++ > /dev/null; then
+    netns-tests/fuzz/run.sh 10 < /dev/null 2>&1 | tee -a "$output" || status=$?
+else
+    echo "not installed: a C++ compiler; the readers of foreign bytes are not fuzzed by coverage" >&2
+fi
+
 # Each test program ends with "test result: ok. 3 passed; 0 failed; ..."; a line may begin with what a test printed.
 read -r passed failed < <(awk '
+    # The last line of netns-tests/fuzz/run.sh.
+    match($0, /^fuzzing: [0-9]+ targets without a finding, [0-9]+ with one/) {
+        split($0, word, " ")
+        passed += word[2]
+        failed += word[7]
+    }
     match($0, /test result: [A-Za-z]+\. [0-9]+ passed; [0-9]+ failed/) {
         split(substr($0, RSTART, RLENGTH), word, " ")
         passed += word[4]
@@ -81,7 +94,7 @@ read -r passed failed < <(awk '
 # A run without a result, or a program that broke off before its own, must not look like one without failures.
 if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
     failed=1
-    echo "cargo test ended with $status although no test failed: counted as one failure" >&2
+    echo "it ended with $status although no test failed: counted as one failure" >&2
 fi
 if [ "$((passed + failed))" -eq 0 ]; then
     failed=1

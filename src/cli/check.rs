@@ -6,6 +6,7 @@
 mod answers;
 mod bonds;
 mod cables;
+mod finding;
 mod here;
 mod machine;
 mod nginx;
@@ -18,6 +19,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use self::finding::OwnAddress;
+pub use self::finding::{Finding, Level};
 use super::Daemon;
 use super::render::Paint;
 use twinbeat_config::{Config, DEFAULT_FILE, keys, timing_margin};
@@ -52,35 +55,6 @@ pub struct Args {
     /// Where the daemon is
     #[command(flatten)]
     pub daemon: Daemon,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// It works, but somebody should know.
-    Warn,
-    /// It does not work: `check` ends with 1.
-    Fail,
-}
-
-/// One line of the report.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What it is about: `timing`, `key`, `witness`, …
-    pub subject: String,
-    /// What was found, and what to do about it.
-    pub text: String,
-}
-
-impl Finding {
-    /// A finding.
-    pub fn new(level: Level, subject: impl Into<String>, text: impl Into<String>) -> Finding {
-        Finding { level, subject: subject.into(), text: text.into() }
-    }
 }
 
 /// Checks file and machine and prints the findings; 1 when one of them is a failure.
@@ -313,9 +287,6 @@ fn witness_count(config: &Config) -> Vec<Finding> {
     }
     found
 }
-
-/// An address of this machine: interface, address.
-type OwnAddress = (String, IpAddr);
 
 fn own_addresses() -> Vec<OwnAddress> {
     let Ok(all) = nix::ifaddrs::getifaddrs() else { return Vec::new() };

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::convert::{duration, family, link_id, name, unicast};
 use super::error::{ConfigError, Found, Problem};
+use super::network::{mask_v4, network, same_network};
+use super::parts::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
+use super::place::At;
 use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
-use super::source::{At, Source};
-use super::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
+use super::source::Source;
+use super::value::{duration, family, link_id, name, unicast};
 use twinbeat_core::id::{Name, NodeId};
 use twinbeat_core::settings::Failback;
 use twinbeat_core::time::Span;
@@ -138,7 +140,7 @@ fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result
     let bad = |why| source.error(at.clone(), Problem::BadVip(why));
     let (address, prefix) = raw.address.get_ref().split_once('/').ok_or_else(|| bad("it has no prefix"))?;
     let address =
-        address.parse::<IpAddr>().map_err(|_| bad(super::convert::no_address(address))).and_then(|a| unicast(a).map_err(bad))?;
+        address.parse::<IpAddr>().map_err(|_| bad(super::value::no_address(address))).and_then(|a| unicast(a).map_err(bad))?;
     if address.is_loopback() {
         return Err(bad("a loopback address"));
     }
@@ -265,28 +267,4 @@ fn lsb_script(text: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(text));
     }
     (!text.contains('/') && !text.starts_with(['.', '-'])).then(|| PathBuf::from("/etc/init.d").join(text))
-}
-
-/// Whether two addresses of one family share the first `prefix` bits.
-pub(super) fn same_network(one: IpAddr, two: IpAddr, prefix: u8) -> bool {
-    match (one, two) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)) & mask_v4(prefix) == 0,
-        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)) & mask_v6(prefix) == 0,
-        _ => false,
-    }
-}
-
-fn network(address: IpAddr, prefix: u8) -> String {
-    match address {
-        IpAddr::V4(v4) => format!("{}/{prefix}", std::net::Ipv4Addr::from(u32::from(v4) & mask_v4(prefix))),
-        IpAddr::V6(v6) => format!("{}/{prefix}", std::net::Ipv6Addr::from(u128::from(v6) & mask_v6(prefix))),
-    }
-}
-
-fn mask_v4(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0)
-}
-
-fn mask_v6(prefix: u8) -> u128 {
-    u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0)
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Found, Problem};
+use super::place::At;
 use super::raw::{RawConfig, nearest};
-use super::source::{At, Source};
-use super::syntax;
+use super::source::Source;
+use super::torn;
 
 /// The shape of the file, perhaps of a mended copy of it.
 pub(super) struct Read {
@@ -43,7 +44,7 @@ fn within(inner: &str, outer: &str) -> bool {
 
 /// Reads the shape. Each mistake goes into `found`; nothing comes back where reading on would mean guessing.
 pub(super) fn read(file: &Path, text: &str, found: &mut Found) -> Option<Read> {
-    let (mut source, gone) = syntax::read(file, text, found)?;
+    let (mut source, gone) = torn::read(file, text, found)?;
     let torn = gone.torn;
     let mut changed: Vec<String> =
         source.paths().filter(|(_, at)| gone.has(source.line(at.start))).map(|(path, _)| path.to_owned()).collect();

@@ -8,8 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
-use super::realtime::RawRealtime;
-use super::source::{At, Source, one_line};
+use super::place::{At, one_line};
+use super::source::Source;
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -192,6 +192,22 @@ pub enum RawFailback {
     Word(String),
     /// A time of stability.
     After(Spanned<RawDuration>),
+}
+
+/// `[realtime]` as written.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRealtime {
+    /// `other`, `rr` or `fifo`.
+    pub policy: Option<Spanned<String>>,
+    /// For `rr` and `fifo`.
+    pub priority: Option<Spanned<i64>>,
+    /// For `other`.
+    pub nice: Option<Spanned<i64>>,
+    /// Whether memory is locked.
+    pub lock_memory: Option<bool>,
+    /// Where the threads may run.
+    pub cpus: Option<Spanned<Vec<Spanned<i64>>>>,
 }
 
 impl RawConfig {

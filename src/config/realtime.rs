@@ -2,26 +2,11 @@
 
 use toml::Spanned;
 
-use super::convert::whole;
 use super::error::{ConfigError, Problem};
+use super::raw::RawRealtime;
 use super::scheduling::{MOST_CPU, Policy, Scheduling};
 use super::source::Source;
-
-/// `[realtime]` as written.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawRealtime {
-    /// `other`, `rr` or `fifo`.
-    pub policy: Option<Spanned<String>>,
-    /// For `rr` and `fifo`.
-    pub priority: Option<Spanned<i64>>,
-    /// For `other`.
-    pub nice: Option<Spanned<i64>>,
-    /// Whether memory is locked.
-    pub lock_memory: Option<bool>,
-    /// Where the threads may run.
-    pub cpus: Option<Spanned<Vec<Spanned<i64>>>>,
-}
+use super::value::whole;
 
 /// `[realtime]`.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Problem};
+use super::place::{At, line_of};
 use super::syntax;
-
-/// A byte range of the file.
-pub type At = Range<usize>;
 
 /// The file that a configuration came from.
 #[derive(Debug, PartialEq)]
@@ -145,7 +143,7 @@ impl Source {
 
     /// The line of a place, counted from 1.
     pub fn line(&self, offset: usize) -> usize {
-        syntax::line_of(&self.text, offset)
+        line_of(&self.text, offset)
     }
 
     fn line_text(&self, offset: usize) -> &str {
@@ -179,11 +177,6 @@ fn index_value(path: &str, value: &DeValue<'_>, entries: &mut Vec<Entry>) {
         }
         _ => {}
     }
-}
-
-/// A message without line breaks.
-pub(super) fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// What of a value may stand in a message: one line, not too long, and never a private key.

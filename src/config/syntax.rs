@@ -1,75 +1,11 @@
-//! A file that is not TOML: where the mistake is, what it is, and the text without it, so that the rest can be judged.
-
-use std::path::Path;
-use std::sync::Arc;
+//! A text that is not TOML: where the mistake is, what it is, and the text without it.
 
 use toml::de::DeTable;
 
-use super::error::{ConfigError, Found, Problem};
-use super::source::{At, Source, one_line};
-
-/// The structure of the text, or of what is left of it without the places that are not TOML: those go into `found`. Each kept line has its number.
-pub(super) fn read(file: &Path, text: &str, found: &mut Found) -> Option<(Arc<Source>, Gone)> {
-    let (mut text, mut gone, mut told) = (text.to_owned(), Gone::default(), Vec::new());
-    while told.len() < MOST_BROKEN {
-        let error = match Source::parse(file, &text) {
-            Ok(source) => {
-                told.into_iter().for_each(|error| found.add(error));
-                return Some((Arc::new(source), gone));
-            }
-            Err(error) => error,
-        };
-        let Some((rest, lines)) = without(&text) else {
-            // What was told behind the first one may only follow from it.
-            told.push(error);
-            told.truncate(1);
-            told = told.into_iter().map(|error| also(error, ALONE)).collect();
-            break;
-        };
-        told.push(also(error, if told.is_empty() { WITHOUT } else { "" }));
-        gone.lines.extend(lines);
-        gone.torn = true;
-        text = rest;
-    }
-    // So many that it is another kind of file: what else it says means nothing.
-    if told.len() >= MOST_BROKEN {
-        told.truncate(1);
-        told = told.into_iter().map(|error| also(error, ALONE)).collect();
-    }
-    told.into_iter().for_each(|error| found.add(error));
-    None
-}
-
-/// What the text that is read on with lacks.
-#[derive(Debug, Default)]
-pub(super) struct Gone {
-    /// Whether it is not the file's own text.
-    pub torn: bool,
-    /// The lines whose words are gone, or others.
-    lines: Vec<Lines>,
-}
+use super::place::{At, line_of, one_line};
 
 /// Counted from 1.
-type Lines = std::ops::RangeInclusive<usize>;
-
-impl Gone {
-    /// Whether the words of this line are gone.
-    pub fn has(&self, line: usize) -> bool {
-        self.lines.iter().any(|lines| lines.contains(&line))
-    }
-}
-
-fn also(mut error: ConfigError, words: &str) -> ConfigError {
-    if let Problem::Syntax(what) = &mut *error.problem {
-        *what = format!("{}{words}", what.trim_end_matches(WITHOUT));
-    }
-    error
-}
-
-const WITHOUT: &str = "; the rest was judged without it, as far as it can be";
-const ALONE: &str = "; the rest could not be judged";
-/// With so many it is no TOML file at all.
-const MOST_BROKEN: usize = 6;
+pub(super) type Lines = std::ops::RangeInclusive<usize>;
 
 /// Where a mistake is, and what: the parser says where it noticed.
 pub(super) fn explain(text: &str, at: At, message: &str) -> (At, String) {
@@ -252,7 +188,7 @@ fn further(text: &str, line: usize) -> bool {
 }
 
 /// The text as it reads on behind its first mistake, and the lines whose words are gone, if they are; `None` where reading on would mean guessing.
-fn without(text: &str) -> Option<(String, Option<Lines>)> {
+pub(super) fn without(text: &str) -> Option<(String, Option<Lines>)> {
     let error = DeTable::parse(text).err()?;
     if is_ha_cf(text) {
         return None;
@@ -325,11 +261,6 @@ fn without_value(text: &str, at: &At) -> Option<String> {
 fn replaced(text: &str, at: &At, words: &str) -> Option<String> {
     let breaks = text.get(at.clone())?.matches('\n').count();
     Some(format!("{}{words}{}{}", text.get(..at.start)?, "\n".repeat(breaks), text.get(at.end..)?))
-}
-
-/// The line of a place, counted from 1.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count().saturating_add(1)
 }
 
 #[cfg(test)]

@@ -4,7 +4,12 @@
 
 use proptest::prelude::*;
 
+use std::path::Path;
+
 use super::*;
+use twinbeat_core::id::{LinkId, NodeId};
+use twinbeat_core::settings::{self, Failback};
+use twinbeat_core::time::Span;
 use twinbeat_wire as wire;
 
 const FAST: &str = include_str!("../../scenarios/pairs/fast.toml");

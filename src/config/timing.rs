@@ -2,10 +2,11 @@
 
 use toml::Spanned;
 
-use super::convert::duration;
 use super::error::{ConfigError, Found, Problem};
+use super::place::At;
 use super::raw::{RawDuration, RawTiming};
-use super::source::{At, Source};
+use super::source::Source;
+use super::value::duration;
 use twinbeat_core::settings::{PROBES, Timing};
 use twinbeat_core::time::Span;
 

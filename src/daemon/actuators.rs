@@ -7,11 +7,11 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Event;
 use super::addresses::AddressOrders;
 use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
 use super::cards::Cards;
+use super::event::Event;
 use super::said::Said;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
@@ -143,8 +143,20 @@ impl LeftOut {
 }
 
 impl Actuators {
+    /// The services are to be stopped by a daemon that is being stopped itself, or no longer is.
+    pub fn ending(&self, ending: bool) {
+        self.services.iter().flatten().for_each(|manager| manager.ending(ending));
+    }
+
+    /// Carries out everything that the core wants now.
+    pub fn carry_out(&mut self, node: &mut Recorded) {
+        while let Some(output) = node.poll() {
+            self.act(output);
+        }
+    }
+
     /// Carries out one output.
-    pub fn act(&mut self, output: Output) {
+    fn act(&mut self, output: Output) {
         match output {
             Output::Send { beat, links } => self.send(&beat, &links),
             Output::Echo { witness, kind, number } => match kind {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Event;
+use super::event::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Incarnation, LinkId, Name};
 use twinbeat_core::io::Input;
@@ -147,7 +147,7 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
         };
         told.clear();
         *slot.socket.borrow_mut() = Some(Rc::clone(&socket));
-        let _ = events.send(Event::Opened(wiring.link));
+        let _ = events.send(Event::Opened);
         let (mut gone, mut failed) = (false, false);
         let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();

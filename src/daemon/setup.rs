@@ -15,9 +15,12 @@ use super::beats::{self, Inbox, Outbox, Wiring, tend};
 use super::bonds::BondBoard;
 use super::cards::Cards;
 use super::earlier::{record_here, remove_old_tables};
+use super::event::Event;
+use super::fault::Fault;
+use super::names::which_node;
+use super::options::Options;
 use super::said::Said;
 use super::state::{self, StateFile};
-use super::{Event, Fault, Options};
 use crate::log;
 use twinbeat_config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use twinbeat_control as control;
@@ -46,7 +49,7 @@ pub async fn all(
     events: UnboundedSender<Event>,
     began: Mono,
 ) -> anyhow::Result<(Recorded, Actuators)> {
-    let me = crate::which_node(config, options.node.as_deref()).context(Fault::Config)?;
+    let me = which_node(config, options.node.as_deref()).context(Fault::Config)?;
     let name = config.nodes[me.index()].name.to_string();
     let logs = log::init(&log_settings(config)).context("the log cannot be set up").context(Fault::Config)?;
     let key = config.private_key(me).context(Fault::Config)?;

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::fault::Fault;
 use twinbeat_core::id::Incarnation;
 use twinbeat_core::io::{Input, Record};
 use twinbeat_host::dirs;
@@ -263,6 +263,12 @@ pub fn writer(mut file: StateFile, report: impl Fn(Input) + Send + 'static) -> i
         }
     })?;
     Ok(sender)
+}
+
+/// For the fuzz targets alone: starts a life on the state file of a directory.
+#[cfg(fuzzing)]
+pub fn fuzzed(dir: &Path) -> io::Result<Record> {
+    StateFile::open(dir, 7, true).map(|file| file.record().clone())
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Event, Options, fault};
+use super::event::Event;
+use super::options::Options;
+use super::trial;
 use twinbeat_core::io::Answer;
 
 /// A restart that somebody asked for.
@@ -107,7 +109,7 @@ fn could_begin(options: &Options) -> Result<(), String> {
 }
 
 fn by_this_one(options: &Options) -> Result<(), String> {
-    fault::try_start(options).map_err(|error| format!("{error:#}"))
+    trial::try_start(options).map_err(|error| format!("{error:#}"))
 }
 
 /// Where the next one comes from; none where this one was found by a search along PATH.

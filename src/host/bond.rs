@@ -170,7 +170,7 @@ fn links(ask: &mut Channel) -> io::Result<Vec<LinkMessage>> {
 }
 
 /// Pure: what all interfaces together say of the bonds under the wanted ones.
-fn read(links: &[LinkMessage], wanted: &[String]) -> Vec<Option<Bond>> {
+pub(crate) fn read(links: &[LinkMessage], wanted: &[String]) -> Vec<Option<Bond>> {
     let names: BTreeMap<u32, &str> = links.iter().filter_map(|link| Some((link.header.index, name(link)?))).collect();
     let by_index = |index: u32| links.iter().find(|link| link.header.index == index);
     let bond_of = |wanted: &String| {

@@ -377,7 +377,8 @@ fn look(ask: &mut Channel) -> io::Result<Seen> {
     Ok(Seen { at, cards, addresses: all })
 }
 
-fn card(link: &LinkMessage) -> Option<(String, Card)> {
+/// Its name, and the rest; none where it has no name.
+pub(crate) fn card(link: &LinkMessage) -> Option<(String, Card)> {
     let (mut name, mut mac, mut ipv6) = (None, None, false);
     for attribute in &link.attributes {
         match attribute {
@@ -397,7 +398,8 @@ fn has_ipv6(family: &AfSpecUnspec) -> bool {
     parts.iter().any(|part| matches!(part, AfSpecInet6::DevConf(settings) if settings.disable_ipv6 == 0))
 }
 
-fn addresses(message: &AddressMessage) -> impl Iterator<Item = (u32, IpAddr)> {
+/// Each with its interface's index.
+pub(crate) fn addresses(message: &AddressMessage) -> impl Iterator<Item = (u32, IpAddr)> {
     message.attributes.iter().filter_map(|a| match a {
         AddressAttribute::Address(ip) | AddressAttribute::Local(ip) => Some((message.header.index, *ip)),
         _ => None,

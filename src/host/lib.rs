@@ -8,14 +8,14 @@ pub mod bond;
 pub mod clock;
 pub mod dirs;
 pub mod echo;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what it reads, `netlink` has cut and parsed")]
 pub mod gate;
 pub mod interfaces;
 pub mod neighbour;
 pub mod neighbour_table;
 mod netlink;
-#[cfg(fuzzing)]
-pub use netlink::fuzzed as fuzzed_netlink;
 pub mod packet;
 pub mod public;
 pub mod raw_echo;

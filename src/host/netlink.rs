@@ -244,15 +244,8 @@ impl Channel {
     }
 }
 
-/// For the fuzz targets alone: reads a datagram as rtnetlink's and as nftables'.
-#[cfg(fuzzing)]
-pub fn fuzzed(datagram: &[u8]) -> usize {
-    let routes = split::<netlink_packet_route::RouteNetlinkMessage>(datagram).len();
-    routes.saturating_add(split::<netlink_packet_netfilter::NetfilterMessage>(datagram).len())
-}
-
 /// One datagram's messages. One that does not parse is left out; a length that does not fit ends the reading.
-fn split<I: NetlinkDeserializable>(datagram: &[u8]) -> Vec<NetlinkMessage<I>> {
+pub(crate) fn split<I: NetlinkDeserializable>(datagram: &[u8]) -> Vec<NetlinkMessage<I>> {
     let mut parts = Vec::new();
     let mut rest = datagram;
     while let Some(length) = rest.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes) as usize) {

@@ -15,8 +15,9 @@ use socket2::Socket;
 
 use super::flood::packet_socket;
 use super::frames;
-use super::lab::{BOTH, Lab, witness_port};
+use super::lab::{BOTH, Lab};
 use super::plan::CableId;
+use super::recipe::witness_port;
 use twinbeat_core::id::{Mac, NodeId};
 use twinbeat_host::neighbour::{Advertisement, Arp, BROADCAST, multicast_mac};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lab::Cable;
+use super::recipe::Cable;
 use twinbeat_core::id::NodeId;
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::lab::{BOTH, OBSERVER_PORT, witness_port};
 use super::plan::{CableId, Plan, Select};
+use super::recipe::{BOTH, OBSERVER_PORT, witness_port};
 use super::responder::PORT as PROBE_PORT;
 use twinbeat_core::id::NodeId;
 
@@ -236,7 +236,7 @@ pub(super) fn around(plan: &Plan, node: NodeId, cable: impl Select) -> Vec<Drop>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::Cable;
+    use crate::recipe::Cable;
 
     #[test]
     fn a_direct_cable_has_carrier_at_both_ends_or_at_neither() {

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::judge::History;
 use super::pair::Pair;
 use super::probe::{BRIDGE, Record};
-use super::timeline::{self, Asked, At, Silence};
+use super::timeline::{self, Asked, At, History, Silence};
 use super::watch::Said;
 use twinbeat_core::id::NodeId;
 use twinbeat_sim::expect::{Expect, Words};

@@ -10,15 +10,13 @@ use super::expected::Evidence;
 use super::lab::BOTH;
 use super::pair::Pair;
 use super::probe::{BRIDGE, LAN_PERIOD, Outcome, Probe};
-use super::stage::Played;
+use super::stage::{Played, REFUSED};
+pub use super::timeline::History;
 use super::timeline::{self, Asked, At, Run};
 use twinbeat_core::id::NodeId;
 use twinbeat_sim::act::Act;
 use twinbeat_sim::machine;
 use twinbeat_sim::script::{Outcome as Virtual, Story};
-
-/// Who owned a group from when on, counted from the scenario's beginning.
-pub type History = Vec<(At, NodeId)>;
 
 /// A group's course, real and virtual.
 #[derive(Clone, Debug)]
@@ -284,9 +282,6 @@ fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)
             .extend(real.difference(&wanted).map(|text| format!("{name} refused here and not in virtual time: {text}")));
     }
 }
-
-/// What a refusal's line of the log begins with ([`Played::log`]).
-pub const REFUSED: &str = "refused: ";
 
 /// A refusal without its numbers.
 fn general(text: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! - [`ns`] named namespaces with a run's own prefix; guards and the sweep of dead runs; the way in for an ordinary user.
 //! - [`netlink`] interfaces, bridges, addresses, routes, by rtnetlink.
-//! - [`plan`] what a lab is built from: the recipe's pair, or any configuration's; [`lab`] two nodes, their cables, the LAN, the witnesses, a client on
+//! - [`plan`] what a lab is built from: the recipe's pair ([`recipe`]), or any configuration's; [`lab`] two nodes, their cables, the LAN, the witnesses, a client on
 //!   each side.
 //! - [`fault`] what can go wrong with cables, switch, gateway and machines; [`damage`] what is broken now.
 //! - [`process`] the processes of a namespace, found and signalled by pid.
@@ -47,6 +47,7 @@ pub mod pair_probes;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod recipe;
 pub mod report;
 pub mod responder;
 pub mod rewrite;

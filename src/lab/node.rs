@@ -17,13 +17,11 @@ use super::contender::Contender;
 use super::lab::{BOTH, Cable, GATEWAY, Lab, VIP, VIP_PREFIX, node_name};
 use super::ns::Prefix;
 use super::process;
+pub use super::recipe::TIMING;
 use super::rewrite::{Service, rewrite};
 use twinbeat_config::keys;
 use twinbeat_core::id::NodeId;
 use twinbeat_core::settings::Timing;
-
-/// The timing of a drill: detection in about a second, as the baseline's daemons were set.
-pub const TIMING: Timing = Timing::SECOND;
 
 /// The files of a drill, and the program under test. Its directory is removed on drop, unless it is to be kept.
 #[derive(Debug)]

@@ -19,9 +19,7 @@ use super::pair_probes::PairProbes;
 use super::plan::{Plan, Select};
 use super::process;
 use super::timeline::At;
-use super::watch::{Living, Place, Said, Sayings, Watch};
-use twinbeat_control::client::ask_blocking;
-use twinbeat_control::protocol::{Request, Response};
+use super::watch::{Living, Place, Said, Sayings, Watch, look};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
 use twinbeat_picture::MarkKind;
@@ -405,13 +403,5 @@ impl Pair {
             Step::Wait(_) => return,
         };
         self.marks.push((self.probes.now(), text, kind));
-    }
-}
-
-/// What the daemon of a run directory says of itself, if it answers at once.
-pub(super) fn look(run_dir: &Path) -> Option<View> {
-    match ask_blocking(run_dir, &Request::Status {}, Duration::from_millis(150)) {
-        Ok(Response::View(view)) => Some(*view),
-        _ => None,
     }
 }

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, bail};
 
-use super::lab::{self, BOTH, Cable};
 use super::netlink::Address;
+use super::recipe::{self, BOTH, Cable, TIMING};
 use twinbeat_config::Config;
 use twinbeat_core::id::{LinkId, Mac, NodeId};
 use twinbeat_core::settings::Timing;
@@ -131,7 +131,7 @@ impl Plan {
             addresses: vec![(cable.address(node).into(), cable.prefix()), (cable.address6(node).into(), 64)],
         };
         let cables = Cable::ALL.map(|c| CablePlan { link: c.link().into(), ends: BOTH.map(|node| end(c, node)) });
-        let vip = ((lab::VIP.into(), lab::VIP_PREFIX), CableId(2));
+        let vip = ((recipe::VIP.into(), recipe::VIP_PREFIX), CableId(2));
         let group = GroupPlan {
             name: "web".into(),
             preferred: Some(NodeId(0)),
@@ -142,16 +142,16 @@ impl Plan {
         };
         let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
         Plan {
-            nodes: lab::NODES.map(str::to_owned),
+            nodes: recipe::NODES.map(str::to_owned),
             cables: cables.to_vec(),
             public: CableId(2),
-            witnesses: vec![vec![(lab::GATEWAY.into(), lab::VIP_PREFIX), (lab::GATEWAY6.into(), 64)]],
-            observer: vec![(lab::LANCLIENT.into(), lab::VIP_PREFIX), (v6(0xfd42, 0x50), 64)],
-            outside: vec![((v4(10, 9, 9, 1), 24), (lab::CLIENT.into(), 24)), ((v6(0xfd99, 1), 64), (v6(0xfd99, 2), 64))],
+            witnesses: vec![vec![(recipe::GATEWAY.into(), recipe::VIP_PREFIX), (recipe::GATEWAY6.into(), 64)]],
+            observer: vec![(recipe::LANCLIENT.into(), recipe::VIP_PREFIX), (v6(0xfd42, 0x50), 64)],
+            outside: vec![((v4(10, 9, 9, 1), 24), (recipe::CLIENT.into(), 24)), ((v6(0xfd99, 1), 64), (v6(0xfd99, 2), 64))],
             groups: vec![group],
             port: 694,
-            timing: super::node::TIMING,
-            witness_time: super::node::TIMING.heartbeat * 3 + super::node::TIMING.delivery,
+            timing: TIMING,
+            witness_time: TIMING.heartbeat * 3 + TIMING.delivery,
             assumed: Vec::new(),
         }
     }

@@ -64,13 +64,16 @@ pub struct Played {
 
 impl Played {
     /// A node's log: when, counted from the scenario's beginning, and what, with the group in front as in a trace; refusals begin with
-    /// [`REFUSED`](super::judge::REFUSED).
+    /// [`REFUSED`].
     pub fn log(&self, node: NodeId) -> Vec<(Duration, String)> {
         let (text, _) = self.pair.site.log_since(node, 0);
         // What was said after the end, while the pair was looked at, is no part of the story.
         text.lines().filter_map(|line| logged(line, self.wall)).filter(|(at, _)| *at <= self.to - self.from).collect()
     }
 }
+
+/// What a refusal's line of the log begins with ([`Played::log`]).
+pub const REFUSED: &str = "refused: ";
 
 /// A line of a log: its time of day (UTC) against the scenario's, and its words.
 fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
@@ -93,7 +96,7 @@ fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
         Some((text, group)) => format!("{}: {text}", group.trim_matches('"')),
         None => text.to_owned(),
     };
-    Some((at, if refused { format!("{}{text}", super::judge::REFUSED) } else { text }))
+    Some((at, if refused { format!("{REFUSED}{text}") } else { text }))
 }
 
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.

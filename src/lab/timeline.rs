@@ -12,6 +12,9 @@ use twinbeat_core::id::NodeId;
 /// A time since the probe's start.
 pub type At = Duration;
 
+/// Who owned a group from when on, counted from the scenario's beginning.
+pub type History = Vec<(At, NodeId)>;
+
 /// One question and, if it came, its answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asked {

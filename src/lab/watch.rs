@@ -1,7 +1,7 @@
 //! What the daemons say of themselves, asked several times a second: for the lanes of a report and the live view. Never evidence of who serves. And, beside
 //! that, which services' processes live, whatever a daemon says or whether there is one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::pair::look;
 use super::process;
 use super::timeline::At;
+use twinbeat_control::client::ask_blocking;
+use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
 
@@ -124,3 +125,11 @@ impl Said {
 
 /// Between two questions to the same daemon.
 pub const PERIOD: Duration = Duration::from_millis(100);
+
+/// What the daemon of a run directory says of itself, if it answers at once.
+pub(super) fn look(run_dir: &Path) -> Option<View> {
+    match ask_blocking(run_dir, &Request::Status {}, Duration::from_millis(150)) {
+        Ok(Response::View(view)) => Some(*view),
+        _ => None,
+    }
+}

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod lsb;
 mod manager;
 mod output;
@@ -29,6 +30,8 @@ use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
 
 pub use manager::ServiceManager;
+#[cfg(fuzzing)]
+pub use record::fuzzed as fuzzed_record;
 
 /// How a service is started, stopped and asked for its state.
 #[derive(Clone, PartialEq, Eq, Debug)]

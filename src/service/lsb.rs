@@ -7,9 +7,9 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use super::State;
+use super::attempt::{Env, Failure};
 use super::output::Writer;
 use super::runner::{Cancel, Ended, Speech, run};
-use super::unit::{Env, Failure};
 
 /// A service behind an init script.
 #[derive(Debug)]

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
+use super::attempt::{Env, Failure};
 use super::runner::Cancel;
-use super::unit::{Env, Failure, Unit};
+use super::unit::Unit;
 use super::{GroupServices, NamedState, Report, State};
 use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{ServiceOrder, ServiceReport};

@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::State;
+use super::attempt::{Env, Failure};
 use super::output::Writer;
 use super::record::Record;
 use super::runner::Cancel;
-use super::unit::{Env, Failure};
 use twinbeat_host::session::own_session;
 
 /// A program that is started, watched and stopped here.

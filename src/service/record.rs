@@ -98,6 +98,12 @@ fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// For the fuzz targets alone: reads a record, and a text as /proc/PID/stat.
+#[cfg(fuzzing)]
+pub fn fuzzed(path: &Path, text: &str) {
+    let _ = (Record::read(path), Stat::parse(text));
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

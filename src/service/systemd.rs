@@ -7,8 +7,8 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use super::State;
+use super::attempt::Failure;
 use super::runner::{Cancel, Ended, Speech, run};
-use super::unit::Failure;
 
 /// A service that systemd runs.
 #[derive(Debug)]

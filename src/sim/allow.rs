@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::step::Dur;
+use super::dur::Dur;
 
 /// What is excused.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -4,8 +4,8 @@
 
 use super::cue::{Does, Time, When};
 use super::pair::Pair;
+use super::parts::{pair_of, some_command, some_link, told};
 use super::rng::Rng;
-use super::schedule::{pair_of, some_command, some_link, told};
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
 use twinbeat_core::settings::least_a_second;

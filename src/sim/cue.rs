@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::clock::Moment;
+use super::dur::Dur;
 use super::pair::Pair;
-use super::step::Dur;
 use super::world::World;
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::Attempt;

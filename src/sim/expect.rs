@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::Moment;
+use super::dur::Dur;
 pub use super::expectations::TABLE;
 use super::pair::Pair;
+pub use super::record::Said;
 use super::record::{Lane, Recorder, Stretch};
-use super::step::Dur;
 use super::world::World;
 
 /// What must hold.
@@ -199,17 +200,6 @@ pub struct Words {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Dur>,
-}
-
-/// What kind of words a node gave.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Said {
-    /// A line of its log.
-    Log,
-    /// A command was done.
-    Done,
-    /// A command was refused.
-    Refused,
 }
 
 impl Expect {

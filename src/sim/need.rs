@@ -1,9 +1,9 @@
 //! Whether a move was needed: the owner was healthy and reachable from outside, nobody asked for the move, and no rule did.
 
 use super::act::Act;
-use super::check::Promise;
 use super::clock::Moment;
 use super::pair::Pair;
+use super::promise::Promise;
 use super::world::World;
 use twinbeat_core::id::NodeId;
 use twinbeat_core::io::Command;

@@ -1,11 +1,21 @@
 //! What happened, as the world saw it: lanes of states over time, owners, clients, and the lines of the trace.
 
 use super::clock::Moment;
-use super::expect::Said;
 use super::pair::Pair;
 use twinbeat_core::event::{Event, Kind, Level};
 use twinbeat_core::io::Answer;
 use twinbeat_core::time::Span;
+
+/// What kind of words a node gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// A line of its log.
+    Log,
+    /// A command was done.
+    Done,
+    /// A command was refused.
+    Refused,
+}
 
 /// One line of states over time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,10 +2,10 @@
 //! from a stream of its own how often and when it strikes. So a new kind of fault reshuffles none of the others.
 
 use super::clock::Moment;
-use super::pair::{Builtin, Pair, Pairs};
-use super::pair_file::draw_pair;
+use super::pair::Pair;
+use super::parts::{pair_of, some_command, some_link, told};
 use super::rng::Rng;
-use super::script::{Allow, ConfigRef, Scenario};
+use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
 use twinbeat_core::time::Span;
 
@@ -115,45 +115,6 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
     let both = Names::Many((0..2).map(|node| pair.node_name(node).to_string()).collect());
     timeline.push(Entry::new(micros(heal + timing.dead * 2 + Span::secs(10)), Step::Start(both)));
     told(seed, config, timeline, Dur(Span(until.0 / 1_000_000 * 1_000_000)))
-}
-
-/// The pair of a seed's story: this one, or the one that is drawn as well.
-pub(super) fn pair_of(seed: u64, fixed: Option<&(String, Pair)>) -> (String, Pair) {
-    fixed.cloned().unwrap_or_else(|| {
-        let drawn = draw_pair(seed);
-        let pair = Builtin.pair(std::path::Path::new(""), &drawn);
-        (drawn, pair.unwrap_or_else(|_| super::pair::Builder::default().build()))
-    })
-}
-
-/// The story of a seed, which expects nothing but the promises.
-pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) -> Scenario {
-    Scenario {
-        schema: None,
-        title: format!("Seed {seed}"),
-        about: String::new(),
-        config: ConfigRef::Both(config),
-        seed: Some(seed),
-        timeline,
-        until,
-        expect: Vec::new(),
-        allow: Some(Allow { limits: true, ..Allow::default() }),
-    }
-}
-
-/// A command of a person's.
-pub(super) fn some_command(rng: &mut Rng, on: On) -> Step {
-    match rng.below(5) {
-        0 | 1 => Step::Standby(on),
-        2 | 3 => Step::Takeover(on),
-        _ => Step::Resume(on),
-    }
-}
-
-/// The name of a link, the relay aside.
-pub(super) fn some_link(rng: &mut Rng, pair: &Pair) -> String {
-    let links: Vec<String> = pair.settings[0].links.iter().filter(|link| !link.relay).map(|link| link.name.to_string()).collect();
-    rng.pick(&links).cloned().unwrap_or_default()
 }
 
 /// Microseconds are fine enough, and readable.

@@ -4,8 +4,8 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::check::Promise;
 use super::pair::Pair;
+use super::promise::Promise;
 use super::world::{Beat, World};
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::{GroupId, Name, NodeId};

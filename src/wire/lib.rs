@@ -20,6 +20,8 @@ mod open;
 mod reject;
 mod sign;
 
+#[cfg(fuzzing)]
+pub use body::fuzzed as fuzzed_body;
 pub use budget::{BYTES_PER_WAKE, Budget, FRAMES_PER_WAKE, VAIN_BURST, VAIN_EVERY, Vain};
 pub use encode::{MOST_IN_ECHO, MTU, frame_len, longest_frame};
 pub use keys::{KeyError, Pair};
@@ -69,15 +71,6 @@ impl std::fmt::Display for Path {
         let (kind, name) = self.parts();
         write!(f, "{kind}{name}")
     }
-}
-
-/// For the fuzz targets alone: a body as the peer itself, gone mad, would have signed it.
-#[cfg(fuzzing)]
-pub fn fuzzed_body(
-    body: &[u8],
-    names: &Names,
-) -> Option<twinbeat_core::heartbeat::Verified<twinbeat_core::heartbeat::Heartbeat>> {
-    body::read(body, names).map(twinbeat_core::heartbeat::Verified::vouch)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Coverage-guided fuzzing of whatever reads bytes from outside. `netns-tests/fuzz/run.sh` builds and runs it; TWINBEAT_FUZZ_TARGET says
 //! which reader gets the bytes. Nothing here asserts more than that each input is taken or refused with words: a panic, an overflow or a hang is the finding.
+//!
+//! What is read from outside and has no target, since others read it: packets by the sockets' filters (the kernel), ICMP by surge-ping behind
+//! such a filter, the command line (clap), /proc and sysctls but for a process's name (the kernel).
 
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -8,16 +11,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+/// A file of the program alone; it uses the standard library only.
+#[allow(dead_code)]
+#[path = "../../../src/cli/check/nginx.rs"]
+mod nginx;
+
 use libfuzzer_sys::fuzz_target;
 use twinbeat::config::{Config, keys};
-use twinbeat::control::protocol::Request;
+use twinbeat::control::protocol::{Request, Response};
 use twinbeat::core::id::{Incarnation, LinkId};
 use twinbeat::core::io::{Input, Start};
 use twinbeat::core::node::Node;
 use twinbeat::core::time::{Mono, Span};
 use twinbeat::host::neighbour::Neighbour;
 use twinbeat::host::raw_echo::parse_reply;
+use twinbeat::import::heartbeat::{self, Dir};
+use twinbeat::import::{Import, Options, Source, Wrong, keepalived};
 use twinbeat::journal::replay::{Nobody, play};
+use twinbeat::journal::why::explain;
 use twinbeat::sim::files::Files;
 use twinbeat::sim::script::Story;
 use twinbeat::whatif::what_if;
@@ -25,16 +36,21 @@ use twinbeat::wire::{self, Opener, Pair};
 
 type Take = fn(&[u8]);
 
-static TARGETS: [(&str, Take); 9] = [
-    ("frame", frame),
+static TARGETS: [(&str, Take); 14] = [
     ("body", body),
-    ("public", public),
     ("config", config),
-    ("request", request),
+    ("control", control),
+    ("frame", frame),
+    ("heartbeat", heartbeat_files),
     ("journal", journal),
+    ("keepalived", keepalived_files),
+    ("key", key),
+    ("netlink", netlink),
+    ("nginx", nginx),
+    ("public", public),
+    ("record", record),
     ("scenario", scenario),
     ("state", state),
-    ("netlink", netlink),
 ];
 
 static TAKE: LazyLock<Take> = LazyLock::new(|| {
@@ -108,14 +124,77 @@ fn config(data: &[u8]) {
     }
 }
 
-fn request(data: &[u8]) {
-    let _ = serde_json::from_slice::<Request>(data);
+fn control(data: &[u8]) {
+    let _ = (serde_json::from_slice::<Request>(data), serde_json::from_slice::<Response>(data));
+}
+
+/// A public key as it stands in a file, and a private key's file.
+fn key(data: &[u8]) {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let file = FOLDER.join("fuzzed.key");
+        keys::generate(&file).unwrap();
+        file
+    });
+    fs::write(&*FILE, data).unwrap();
+    let _ = keys::read(&FILE);
+    let _ = std::str::from_utf8(data).map(keys::parse_public);
+}
+
+/// Several files in one input, by lines of `%%`.
+fn files(data: &[u8]) -> Vec<Source> {
+    let Ok(text) = std::str::from_utf8(data) else { return Vec::new() };
+    text.split("%%\n").filter_map(|part| Source::of_bytes("fuzzed", part.as_bytes()).ok()).collect()
+}
+
+fn judge(import: Result<Import, Vec<Wrong>>) {
+    match import {
+        Ok(import) => assert!(!import.text.is_empty()),
+        Err(wrong) => assert!(!wrong.is_empty()),
+    }
+}
+
+/// ha.cf, haresources and authkeys of one node, and of the other.
+fn heartbeat_files(data: &[u8]) {
+    let dir = |files: &[Source]| Dir {
+        name: "fuzzed".into(),
+        ha_cf: files.first().cloned(),
+        haresources: files.get(1).cloned(),
+        authkeys: files.get(2).cloned(),
+    };
+    let dirs: Vec<Dir> = files(data).chunks(3).map(dir).collect();
+    if !dirs.is_empty() {
+        judge(heartbeat::import(&dirs, &Options::default()));
+    }
+}
+
+/// keepalived.conf of one node and of the other; the first one is also what each `include` finds.
+fn keepalived_files(data: &[u8]) {
+    let files = files(data);
+    let Some(included) = files.first().cloned() else { return };
+    for ids in [vec![], vec!["a".to_owned()], vec!["a".to_owned(), "b".to_owned()]] {
+        let mut open = |_: &str, _: &str| Ok(vec![included.clone()]);
+        judge(keepalived::import(&files, &ids, &mut open, &Options::default()));
+    }
+}
+
+fn nginx(data: &[u8]) {
+    let file = FOLDER.join("nginx.conf");
+    fs::write(&file, data).unwrap();
+    let _ = (nginx::listens(&file), nginx::ports(&file));
+}
+
+/// What is remembered of a service's process, and what /proc says of one: its name is foreign.
+fn record(data: &[u8]) {
+    let file = FOLDER.join("record.json");
+    fs::write(&file, data).unwrap();
+    twinbeat::service::fuzzed_record(&file, &String::from_utf8_lossy(data));
 }
 
 fn journal(data: &[u8]) {
     let file = [FOLDER.join("0000000001.jsonl")];
     fs::write(&file[0], data).unwrap();
     let _ = play(&file, &mut Nobody);
+    let _ = explain(&file, 5);
     let _ = what_if(&file, &["timing.dead=5s".into()]);
 }
 
@@ -134,5 +213,5 @@ fn state(data: &[u8]) {
 }
 
 fn netlink(data: &[u8]) {
-    twinbeat::host::fuzzed_netlink(data);
+    twinbeat::host::fuzzed::netlink(data);
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use crate::cli::render::ago;
 use twinbeat_config::{Config, RELAY};
 use twinbeat_core::claim::BROKEN_AFTER;

@@ -1,6 +1,6 @@
 //! What `check` says of the bonds below the links.
 
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use twinbeat_config::Config;
 use twinbeat_core::id::NodeId;
 use twinbeat_host::bond::{self, Bond};

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::answers::std_of;
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use twinbeat_config::{Config, LinkConfig, RELAY};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use super::finding::{Finding, Level, OwnAddress};
 use super::ports::{self, Protocol};
-use super::{Finding, Level, OwnAddress};
 use twinbeat_config::{Config, RELAY};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use twinbeat_config::Config;
 use twinbeat_config::Scheduling;
 use twinbeat_core::id::NodeId;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::finding::{Finding, Level};
+use super::nginx;
 use super::ports::{self, Protocol};
-use super::{Finding, Level, nginx};
 use twinbeat_config::{Config, ServiceConfig, ServiceKind};
 
 pub(super) fn all(config: &Config) -> Vec<Finding> {

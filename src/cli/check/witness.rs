@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::Instant;
 
 use super::answers::{self, Answers, Probed, SLOW_AT_MOST, Tally, Target, fast_period, std_of};
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use twinbeat_config::{Config, RELAY};
 use twinbeat_core::claim::BROKEN_AFTER;
 use twinbeat_core::id::{GroupId, Mac, Name, NodeId, WitnessId};

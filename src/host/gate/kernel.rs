@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use netlink_packet_netfilter::NetfilterMessageInner;
 use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList};
 
+use super::family::Family;
 use super::rules::{Chain, chains};
-use super::ruleset::{Family, Message, Ruleset, batch};
+use super::ruleset::{Message, Ruleset, batch};
 use super::{EARLY, KERNEL_SLACK, MARGIN, SHORTEST, now};
 use crate::netlink::Channel;
 use twinbeat_core::time::{Mono, Span};

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod carriers_tests;
+mod family;
 mod foreign;
 mod kernel;
 #[cfg(test)]

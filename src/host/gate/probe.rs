@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::family::Family;
 use super::kernel::Gate;
 use super::now;
-use super::ruleset::{Family, Ruleset};
+use super::ruleset::Ruleset;
 use twinbeat_core::time::Span;
 
 /// What this machine can do in this network namespace.

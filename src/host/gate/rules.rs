@@ -9,7 +9,7 @@ use netlink_packet_netfilter::nftables::{
     Operator, Payload, Register, Verdict, VerdictAttribute,
 };
 
-use super::ruleset::Family;
+use super::family::Family;
 
 type Expression = ListAttribute<ExpressionAttribute>;
 /// One rule's expressions.

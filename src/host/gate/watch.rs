@@ -9,7 +9,7 @@ use netlink_packet_netfilter::nftables::{
 };
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 
-use super::ruleset::Family;
+use super::family::Family;
 use crate::netlink::{Channel, Heard};
 
 /// What was seen.

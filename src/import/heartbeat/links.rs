@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Read;
 use super::ha_cf::Medium;
+use super::read::Read;
 use crate::Options;
 use crate::draft::{End, Link, Set};
 use crate::finding::{Findings, Kind};

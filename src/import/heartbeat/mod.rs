@@ -5,7 +5,9 @@ mod ha_cf;
 mod haresources;
 mod links;
 mod pair;
+mod read;
 
+use self::read::Read;
 use crate::text::{Place, Source, Wrong};
 use crate::{Import, Options, verify};
 
@@ -20,16 +22,6 @@ pub struct Dir {
     pub haresources: Option<Source>,
     /// Only looked at; no secret of it is shown or kept.
     pub authkeys: Option<Source>,
-}
-
-/// One directory of files, read.
-pub(crate) struct Read {
-    pub name: String,
-    pub file: String,
-    pub cf: ha_cf::HaCf,
-    pub lines: Vec<haresources::Line>,
-    pub resources: Option<String>,
-    pub auth: Option<authkeys::Auth>,
 }
 
 /// Makes twinbeat.toml of the files of one node or of both.

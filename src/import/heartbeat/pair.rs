@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::Read;
 use super::ha_cf::HaCf;
 use super::haresources::{Address, Line, Resource};
 use super::links::{links, owners, short};
+use super::read::Read;
 use crate::Options;
 use crate::draft::{Draft, End, Group, Link, Service, Set, Value, Vip};
 use crate::finding::{Findings, Kind};

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Open;
 use crate::text::{Place, Source, Wrong, shown};
+
+/// Opens what `include PATTERN` names; the second argument is the file in which it stands. No file at all is no error, as for keepalived.
+pub type Open<'a> = dyn FnMut(&str, &str) -> Result<Vec<Source>, Wrong> + 'a;
 
 /// What a text is made of.
 #[derive(Clone, Debug, PartialEq)]

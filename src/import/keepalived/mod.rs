@@ -11,11 +11,9 @@ mod pair;
 mod tree;
 mod watched;
 
+pub use self::lines::Open;
 use crate::text::{Source, Wrong};
 use crate::{Import, Options, verify};
-
-/// Opens what `include PATTERN` names; the second argument is the file in which it stands. No file at all is no error, as for keepalived.
-pub type Open<'a> = dyn FnMut(&str, &str) -> Result<Vec<Source>, Wrong> + 'a;
 
 /// Makes twinbeat.toml of the files of one node or of both. `ids` are the configuration ids (keepalived's -i) of the nodes, for files with `@id`
 /// lines; one file with two ids is the file of both nodes.

@@ -1,0 +1,132 @@
+//! A checked configuration, and what it says to each who asks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{ConfigError, Problem};
+use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
+use super::realtime::RealtimeConfig;
+use super::source::Source;
+use super::{keys, timing};
+use twinbeat_core::id::{LinkId, Name, NodeId};
+use twinbeat_core::settings::{LinkSettings, Settings, Timing, WitnessSettings};
+use twinbeat_wire::{Names, longest_frame};
+
+/// A checked configuration: everything that a daemon of either node needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster's name; bound into each heartbeat.
+    pub cluster: Name,
+    /// UDP port of the heartbeats, on every link.
+    pub port: u16,
+    /// The nodes by sorted name; the place is the [`NodeId`].
+    pub nodes: [NodeConfig; 2],
+    /// The third party.
+    pub witness: WitnessConfig,
+    /// The timing, with `weak_gate` false: that depends on the machine, see [`Config::require_weak_gate_timing`].
+    pub timing: Timing,
+    /// What moves between the nodes, in the file's order.
+    pub groups: Vec<GroupConfig>,
+    /// Where messages go; each node's own affair, not part of [`Config::digest`].
+    pub log: LogConfig,
+    /// How much the flight recorder keeps; each node's own affair too.
+    pub journal: JournalConfig,
+    /// How the daemon's threads are scheduled; each node's own as well.
+    pub realtime: RealtimeConfig,
+    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]` and `[realtime]`.
+    pub digest: u64,
+    pub(super) source: Arc<Source>,
+}
+
+impl Config {
+    /// A hash of the file's text as it was read, other bytes and comments included.
+    pub fn text_hash(&self) -> [u8; 32] {
+        *blake3::hash(self.source.text().as_bytes()).as_bytes()
+    }
+
+    /// The file that this came from.
+    pub fn file(&self) -> &Path {
+        self.source.file()
+    }
+
+    /// The node of that name. The file's names are the only ones allowed; a host name is taken as it is, then without its domain.
+    pub fn node(&self, me: &str) -> Result<NodeId, ConfigError> {
+        let short = me.split('.').next().unwrap_or(me);
+        [me, short]
+            .into_iter()
+            .find_map(|name| (0u8..).zip(&self.nodes).find(|(_, node)| &*node.name == name))
+            .map(|(id, _)| NodeId(id))
+            .ok_or_else(|| self.unknown_node(me))
+    }
+
+    /// The core's settings as seen from node `me`.
+    pub fn settings(&self, me: &str) -> Result<Settings, ConfigError> {
+        let me = self.node(me)?;
+        let mut links: Vec<LinkSettings> =
+            self.nodes[0].links.iter().map(|link| LinkSettings { name: link.name.clone(), relay: false }).collect();
+        if self.witness.relay {
+            links.push(LinkSettings { name: RELAY.into(), relay: true });
+        }
+        let witness = &self.witness;
+        Ok(Settings {
+            cluster: self.cluster.clone(),
+            me,
+            nodes: [self.nodes[0].name.clone(), self.nodes[1].name.clone()],
+            digest: self.digest,
+            links,
+            witness: WitnessSettings {
+                link: witness.link,
+                targets: witness.targets.len() as u8,
+                arp_only: witness.arp_only,
+                names: WitnessSettings::names_of(
+                    witness.targets.iter().enumerate().map(|(i, target)| (target.to_string(), witness.arp_only(i))),
+                ),
+                interval: witness.interval,
+                fall: witness.fall,
+                rise: witness.rise,
+                island_hold: witness.island == Island::Hold,
+            },
+            timing: self.timing,
+            groups: self.groups.iter().map(GroupConfig::settings).collect(),
+        })
+    }
+
+    /// The link that the witness carries, when it is configured: the last one.
+    pub fn relay_link(&self) -> Option<LinkId> {
+        self.witness.relay.then_some(LinkId(self.nodes[0].links.len() as u8))
+    }
+
+    /// The names of links and groups, to read the peer's heartbeats by.
+    pub fn names(&self) -> Names {
+        let links = self.nodes[0].links.iter().map(|link| link.name.clone()).chain([RELAY.into()]);
+        Names::new(links.chain(self.groups.iter().map(|group| group.name.clone())))
+    }
+
+    /// The longest frame that a heartbeat of this configuration makes, in bytes.
+    pub fn longest_frame(&self) -> usize {
+        longest_frame(self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay)), self.groups.len())
+    }
+
+    /// The end of `link` on `node`; none for the relay.
+    pub fn link(&self, node: NodeId, link: LinkId) -> Option<&LinkConfig> {
+        self.nodes.get(node.index())?.links.get(usize::from(link.0))
+    }
+
+    /// The timing with `weak_gate` set, for a machine whose only gate is the address lifetime; refused when the lease is below 2 s or
+    /// `dead` too short for a kernel slack of 500 ms (SAFETY, limit f).
+    pub fn require_weak_gate_timing(&self) -> Result<Timing, ConfigError> {
+        timing::weak(&self.source, &self.timing)
+    }
+
+    /// The private key of `node`, from the file beside the configuration; refused when it does not belong to the node's public key.
+    pub fn private_key(&self, node: NodeId) -> Result<ed25519_dalek::SigningKey, keys::KeyError> {
+        let [first, second] = &self.nodes;
+        let node = if node == NodeId(0) { first } else { second };
+        keys::load(&keys::key_path(self.file(), &node.name), &node.name, &node.public_key)
+    }
+
+    fn unknown_node(&self, me: &str) -> ConfigError {
+        let names = format!("{}, {} (this machine is \"{me}\"; --node names it)", self.nodes[0].name, self.nodes[1].name);
+        self.source.missing("nodes", Problem::UnknownNode(names))
+    }
+}

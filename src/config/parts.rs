@@ -1,0 +1,199 @@
+//! The parts of a checked configuration: plain data.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ed25519_dalek::VerifyingKey;
+use serde::Serialize;
+
+use super::network::same_network;
+use twinbeat_core::id::{LinkId, Name, NodeId};
+use twinbeat_core::settings::{Failback, GroupSettings, Services};
+use twinbeat_core::time::Span;
+
+/// The name of the link that the witness carries; reserved.
+pub const RELAY: &str = "relay";
+
+/// One of the two machines.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeConfig {
+    /// Its name; as a rule its host name.
+    pub name: Name,
+    /// What its heartbeats are verified with.
+    pub public_key: VerifyingKey,
+    /// Its end of each link, by sorted name, the same names on both nodes; the place is the [`LinkId`]. The relay is not among them.
+    pub links: Vec<LinkConfig>,
+}
+
+/// One node's end of a link.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct LinkConfig {
+    /// The link's name.
+    pub name: Name,
+    /// The interface.
+    pub interface: Name,
+    /// The node's own address there.
+    pub address: IpAddr,
+}
+
+/// `[witness]`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct WitnessConfig {
+    /// The link that is the public side of each node.
+    pub link: LinkId,
+    /// The third machines, in the file's order; a majority counts.
+    pub targets: Vec<IpAddr>,
+    /// One bit for each target with `by = "arp"`: it answers no echoes, and counts for reachability alone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub arp_only: u16,
+    /// Whether heartbeats go through the witness too.
+    pub relay: bool,
+    /// Between two echoes while all is well.
+    pub interval: Span,
+    /// Echoes missing in a row before unreachable.
+    pub fall: u32,
+    /// Answers in a row before reachable.
+    pub rise: u32,
+    /// What an owner does with no peer and no witness.
+    pub island: Island,
+}
+
+fn is_zero(bits: &u16) -> bool {
+    *bits == 0
+}
+
+impl WitnessConfig {
+    /// Whether a target is asked by ARP or neighbour discovery alone.
+    pub fn arp_only(&self, target: usize) -> bool {
+        target < 16 && self.arp_only & 1 << target != 0
+    }
+}
+
+/// `witness.island`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub enum Island {
+    /// It stops serving.
+    Release,
+    /// It serves on, and the peer may too: the administrator's own word (SAFETY R8).
+    Hold,
+}
+
+/// `[[groups]]`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct GroupConfig {
+    /// Its name.
+    pub name: Name,
+    /// Where it should be while both nodes can serve.
+    pub preferred: Option<NodeId>,
+    /// Whether and when it goes back there.
+    pub failback: Failback,
+    /// Its addresses, the guard VIP first; never empty.
+    pub vips: Vec<VipConfig>,
+    /// Its services, in the order in which they start; they stop in the opposite one.
+    pub services: Vec<ServiceConfig>,
+}
+
+/// One virtual address.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct VipConfig {
+    /// The address.
+    pub address: IpAddr,
+    /// Its network's prefix.
+    pub prefix: u8,
+    /// The link on whose interface it is.
+    pub link: LinkId,
+    /// The part of the label behind the colon.
+    pub label: Option<Name>,
+}
+
+/// One service.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ServiceConfig {
+    /// What it is.
+    pub kind: ServiceKind,
+    /// Whether it may run on both nodes during a move.
+    pub warm: bool,
+    /// How long its start may take.
+    pub start_timeout: Span,
+    /// How long its stop may take.
+    pub stop_timeout: Span,
+}
+
+/// What a service is.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub enum ServiceKind {
+    /// A systemd unit, with its suffix: `nginx.service`.
+    Systemd(Name),
+    /// A program and its arguments, a child of the daemon; never empty.
+    Process(Vec<String>),
+    /// An init script, as an absolute path.
+    Lsb(PathBuf),
+}
+
+/// `[log]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogConfig {
+    /// The least that is logged: `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: tracing::Level,
+    /// A log file.
+    pub file: Option<PathBuf>,
+    /// A second one, with everything from `debug` on.
+    pub debug_file: Option<PathBuf>,
+    /// The syslog facility: `daemon`, `local0`, …
+    pub syslog: Option<&'static str>,
+    /// To the systemd journal instead of stderr; not said: when stderr is the journal's anyway.
+    pub journald: Option<bool>,
+}
+
+/// `[journal]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalConfig {
+    /// The most bytes that all of its files together have.
+    pub keep: u64,
+}
+
+impl GroupConfig {
+    /// As the core has them.
+    pub(super) fn settings(&self) -> GroupSettings {
+        GroupSettings {
+            name: self.name.clone(),
+            preferred: self.preferred,
+            failback: self.failback,
+            vips: self.vips.iter().map(|vip| vip.to_string().into()).collect(),
+            vip_links: self.vips.iter().map(|vip| vip.link).collect(),
+            services: match self.services.as_slice() {
+                [] => Services::None,
+                all if all.iter().all(|service| service.warm) => Services::Warm,
+                _ => Services::Cold,
+            },
+        }
+    }
+}
+
+impl VipConfig {
+    /// The address label on `interface`, as in `eth0:0`.
+    pub fn label_on(&self, interface: &str) -> Option<String> {
+        self.label.as_ref().map(|label| format!("{interface}:{label}"))
+    }
+
+    /// Whether `address` lies in this VIP's network.
+    pub fn network_holds(&self, address: IpAddr) -> bool {
+        same_network(self.address, address, self.prefix)
+    }
+}
+
+impl std::fmt::Display for VipConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl std::fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServiceKind::Systemd(unit) => write!(f, "systemd {unit}"),
+            ServiceKind::Process(argv) => write!(f, "process {}", argv.join(" ")),
+            ServiceKind::Lsb(script) => write!(f, "lsb {}", script.display()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What the loop waits for.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use twinbeat_control::protocol::Response;
+use twinbeat_core::io::{Answer, Command, Input};
+use twinbeat_core::view::View;
+use twinbeat_host::interfaces::Told;
+
+/// Something that happened.
+pub enum Event {
+    /// A fact for the core.
+    Input(Input),
+    /// A link's socket is open (again): the next heartbeat should not wait.
+    Opened,
+    /// Interfaces or addresses are different.
+    Interfaces(Told),
+    /// A person's command, to be answered.
+    Command(Command, oneshot::Sender<Answer>),
+    /// A person looks.
+    View(oneshot::Sender<View>),
+    /// A person asks why: where the journal is, and who is to be told.
+    Recorded(PathBuf, oneshot::Sender<Response>),
+    /// SIGHUP.
+    Reopen,
+    /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.
+    ComeBack,
+    /// Whether the next life could begin, else why not.
+    Successor(Result<(), String>),
+    /// It could not, and the peer does not take over: why.
+    Stays(String),
+}

@@ -1,0 +1,134 @@
+//! The loop: events in, inputs for the core, its outputs carried out.
+
+use anyhow::Context;
+use nix::sys::signal::{SigSet, Signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::event::Event;
+use super::found::Found;
+use super::options::Options;
+use super::starts::{self, Starts};
+use super::successor::{Successor, follow};
+use super::{setup, trial};
+use twinbeat_config::Config;
+use twinbeat_control::protocol::Response;
+use twinbeat_core::io::{Command, Input};
+use twinbeat_core::time::Mono;
+use twinbeat_host::clock;
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting: the file, the key, the run directory, the kernel.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let began = clock::now();
+    // Until there are handlers they would kill: somebody may rotate the log just now.
+    let early = SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]);
+    early.thread_block().context("signals cannot be held back")?;
+    let starts = Starts::count(&options.run_dir);
+    let config = trial::read(&options.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let local = tokio::task::LocalSet::new();
+    // As one of the local tasks: what another of them has for it is taken in the same turn, without a look at every socket first.
+    let served = local.block_on(&runtime, async { tokio::task::spawn_local(serve(options, config, starts, began)).await });
+    served.unwrap_or_else(|lost| match lost.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Err(cancelled.into()),
+    })
+}
+
+async fn serve(options: Options, config: Config, starts: Starts, began: Mono) -> anyhow::Result<()> {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    setup::signals(&events)?;
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]).thread_unblock().context("signals cannot be let through")?;
+    let mut alarm = clock::Alarm::new().context("no timer")?;
+    let (mut node, mut act) = setup::all(&options, &config, events.clone(), began).await?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(starts::LASTING).await;
+        starts.lasted();
+    });
+    let mut successor = Successor::default();
+    let read = config.text_hash();
+    loop {
+        alarm.set(node.deadline()).context("the timer cannot be set")?;
+        let event = tokio::select! {
+            biased;
+            // What is due is first, and outside of tokio's budget for busy tasks: no flood of frames keeps it waiting.
+            done = tokio::task::unconstrained(alarm.wait()) => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
+            event = inbox.recv() => event,
+            seen = act.public.next() => match act.public_input(seen) {
+                Some(input) => Some(Event::Input(input)),
+                // Nothing for the decision, and nothing for the recorder.
+                None => continue,
+            },
+        };
+        let Some(event) = event else { break };
+        match event {
+            Event::Input(input) => node.handle(clock::now(), input),
+            Event::Opened => node.handle(clock::now(), Input::Tick),
+            Event::Interfaces(told) => {
+                for input in act.interfaces(told) {
+                    node.handle(clock::now(), input);
+                    act.carry_out(&mut node);
+                }
+            }
+            Event::Command(command, answer) => {
+                if command == Command::Shutdown {
+                    act.ending(true);
+                }
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command });
+            }
+            Event::View(answer) => {
+                let mut view = node.view(clock::now());
+                act.bonds.join(&mut view);
+                act.labels.put(&mut view);
+                view.problems.extend(act.left_out.problem(clock::now()));
+                view.problems.extend(successor.problem());
+                view.problems.extend(act.cards.problems(clock::now()));
+                view.problems.extend(node.trouble());
+                let found = Found::ask(&act, &options.config, read);
+                tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
+            }
+            Event::Recorded(dir, answer) => {
+                node.hurry();
+                let _ = answer.send(Response::Journal(dir));
+            }
+            Event::Reopen => act.reopen_logs(),
+            Event::ComeBack => successor.ask(&options, &act.events),
+            Event::Successor(Ok(())) => {
+                successor.ready();
+                let (answer, _) = oneshot::channel();
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command: Command::ComeBack });
+            }
+            Event::Successor(Err(why)) => {
+                act.ending(true);
+                let (answer, answered) = oneshot::channel();
+                tokio::task::spawn_local(follow(answered, why, act.events.clone()));
+                let id = act.remember(answer);
+                node.handle(clock::now(), Input::Command { id, command: Command::HandOver });
+            }
+            Event::Stays(why) => {
+                act.ending(false);
+                successor.stays(why, &options, &act.events);
+            }
+        }
+        act.carry_out(&mut node);
+        act.cards.turned(clock::now());
+        match act.exit {
+            Some(false) => break,
+            Some(true) => {
+                tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
+                act.leave_behind(node);
+            }
+            None => {}
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // Whoever waits for the last answer reads it before the socket closes.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    act.finish();
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Parts of a drawn story that both generators use.
+
+use super::pair::{Builder, Builtin, Pair, Pairs};
+use super::pair_file::draw_pair;
+use super::rng::Rng;
+use super::script::{Allow, ConfigRef, Scenario};
+use super::step::{Dur, Entry, On, Step};
+
+/// The pair of a seed's story: this one, or the one that is drawn as well.
+pub(super) fn pair_of(seed: u64, fixed: Option<&(String, Pair)>) -> (String, Pair) {
+    fixed.cloned().unwrap_or_else(|| {
+        let drawn = draw_pair(seed);
+        let pair = Builtin.pair(std::path::Path::new(""), &drawn);
+        (drawn, pair.unwrap_or_else(|_| Builder::default().build()))
+    })
+}
+
+/// The story of a seed, which expects nothing but the promises.
+pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) -> Scenario {
+    Scenario {
+        schema: None,
+        title: format!("Seed {seed}"),
+        about: String::new(),
+        config: ConfigRef::Both(config),
+        seed: Some(seed),
+        timeline,
+        until,
+        expect: Vec::new(),
+        allow: Some(Allow { limits: true, ..Allow::default() }),
+    }
+}
+
+/// A command of a person's.
+pub(super) fn some_command(rng: &mut Rng, on: On) -> Step {
+    match rng.below(5) {
+        0 | 1 => Step::Standby(on),
+        2 | 3 => Step::Takeover(on),
+        _ => Step::Resume(on),
+    }
+}
+
+/// The name of a link, the relay aside.
+pub(super) fn some_link(rng: &mut Rng, pair: &Pair) -> String {
+    let links: Vec<String> = pair.settings[0].links.iter().filter(|link| !link.relay).map(|link| link.name.to_string()).collect();
+    rng.pick(&links).cloned().unwrap_or_default()
+}
