@@ -5,6 +5,7 @@
 //! sender), nothing can be shown, and a move is done with the gate.
 
 use super::bite::{self, Clause};
+use super::data::Data;
 use super::event::{Kind, Level};
 use super::fitness::{Failure, MOST_UNFIT, UNFIT};
 use super::group::Group;
@@ -13,6 +14,7 @@ use super::ready::WhyUnfit;
 use super::role::{Owner, Role, Why};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::turn::Turn;
 use super::witness::{AWAY_ENOUGH, majority_time};
 use crate::prelude::*;
 
@@ -49,83 +51,89 @@ impl Group {
     pub(super) fn unproven(&self, cx: &Shared) -> bool {
         matches!(&self.role, Role::Owner(o) if !o.proven) && cx.path_tells() && !bite::off(Clause::MoveUnproven)
     }
+}
 
+impl Owner {
     /// It never came: found out, and not to be waited for any longer.
-    pub(super) fn never_arrived(&self, o: &Owner) -> bool {
-        !o.proven && self.no_return.is_some_and(|f| f.at >= o.since)
+    pub(super) fn never_arrived(&self, data: &Data) -> bool {
+        !self.proven && data.fitness.no_return.is_some_and(|f| f.at >= self.since)
     }
 
     /// An owner looks whether its return path came, and marks itself when it does not.
-    pub(super) fn arrival(&mut self, o: &mut Owner, cx: &mut Shared, now: Mono) {
-        if o.proven || bite::off(Clause::MoveUnproven) {
+    pub(super) fn arrival(&mut self, turn: &mut Turn) {
+        let Turn { cx, data, now } = turn;
+        let now = *now;
+        if self.proven || bite::off(Clause::MoveUnproven) {
             return;
         }
-        if o.grounds.path.is_some_and(|at| at >= o.since) {
-            o.proven = true;
-            self.no_return = None;
+        if self.grounds.path.is_some_and(|at| at >= self.since) {
+            self.proven = true;
+            data.fitness.no_return = None;
             // A person on the other node waits for this word.
-            cx.urgent |= o.awaited;
+            cx.urgent |= self.awaited;
             return;
         }
-        let until = o.since + cx.path_patience();
+        let until = self.since + cx.path_patience();
         if now < until {
             cx.wake(until);
             return;
         }
-        let away = o.paths.iter().zip(&cx.witness.targets).map(|(path, w)| {
+        let away = self.paths.iter().zip(&cx.witness.targets).map(|(path, w)| {
             let enough = if w.pace.slow_only() { AWAY_SLOWLY } else { AWAY_ENOUGH };
             (w.register && path.missed_against(&w.own) >= enough).then_some(now)
         });
         let shown = majority_time(away, cx.settings.witness.register_majority()).is_some();
-        if !shown || !cx.path_tells() || self.never_arrived(o) {
+        if !shown || !cx.path_tells() || self.never_arrived(data) {
             return;
         }
-        let failure = Failure::again(self.no_return, now);
-        self.no_return = Some(failure);
+        let failure = Failure::again(data.fitness.no_return, now);
+        data.fitness.no_return = Some(failure);
         cx.dirty = true;
         cx.urgent = true;
         let text = format!(
             "the answer of the witness to the address never came since {} took it {} ago, while {} itself is answered: the network may let the address's frames pass for {} alone (port security, allowed address pairs)",
             cx.me(),
-            now.since(o.since),
+            now.since(self.since),
             cx.me(),
             cx.peer_name()
         );
-        cx.note(Level::Error, Some(&self.name), Kind::Refused(self.id), text.clone());
-        self.last_refusal = Some(text);
+        cx.note(Level::Error, Some(&data.name), Kind::Refused(data.id), text.clone());
+        data.people.last_refusal = Some(text);
     }
 
     /// Whether the peer may have the address back because it never arrived here. One that had no return path either is no better off.
-    pub(super) fn gives_back(&self, o: &Owner, cx: &Shared) -> bool {
+    pub(super) fn gives_back(&self, data: &Data, cx: &Shared) -> bool {
         let same = |g: &super::heartbeat::GroupBeat| g.unfit.is_some_and(|u| u.why == WhyUnfit::NoReturnPath);
-        self.never_arrived(o) && cx.path_tells() && !cx.peer.group(&self.name).is_some_and(same)
+        self.never_arrived(data) && cx.path_tells() && !cx.peer.group(&data.name).is_some_and(same)
     }
+}
 
+impl Data {
     /// The peer gave back what it took a moment ago. What the move brought with it ends.
     pub(super) fn taken_back(&mut self, cx: &mut Shared, now: Mono) {
         let text = format!("{} gave it back: the answer of the witness to the address never came there", cx.peer_name());
-        self.last_refusal = Some(text);
-        self.given_back = Some(now);
-        if core::mem::take(&mut self.held_by_move) {
-            self.hold = None;
+        self.people.last_refusal = Some(text);
+        self.agreement.given_back = Some(now);
+        if core::mem::take(&mut self.commanded.by_move) {
+            self.commanded.hold = None;
         }
         cx.dirty = true;
     }
 
     /// How long clients were without an answer when an address that was given away comes back unused.
     pub(super) fn back_after(&self, why: Why, now: Mono) -> Option<Span> {
-        let change = self.last_change.as_ref().filter(|_| why == Why::Offered(Offer::NoReturnPath))?;
+        let change = self.people.last_change.as_ref().filter(|_| why == Why::Offered(Offer::NoReturnPath))?;
         Some(now.since(change.at) + change.gap.unwrap_or_default())
     }
 
     /// Before this no move to this node is taken by itself from a living peer; none when its return path is no reason.
     pub(super) fn no_return_until(&self) -> Option<Mono> {
-        self.no_return.map(|f| f.at + f.patience())
+        self.fitness.no_return.map(|f| f.at + f.patience())
     }
 
     /// Before this the preferred node does not ask for the address by itself.
     pub(super) fn no_failback_until(&self) -> Option<Mono> {
-        self.no_return.map(|f| f.at + failback_wait(f.count))
+        self.fitness.no_return.map(|f| f.at + failback_wait(f.count))
     }
 }
 

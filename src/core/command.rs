@@ -7,6 +7,7 @@ use super::group::Group;
 use super::heartbeat::BeatRole;
 use super::id::GroupId;
 use super::io::{Answer, Command, Output, ServiceOrder};
+use super::leaving::Left;
 use super::role::{Role, Running};
 use super::settings::Services;
 use super::shared::Shared;
@@ -57,39 +58,40 @@ impl Commands {
     /// Takes a command; refusals are answered at once.
     pub(super) fn take(&mut self, id: u64, command: Command, groups: &mut [Group], cx: &mut Shared, now: Mono) {
         let chosen = |group: Option<GroupId>| -> Vec<GroupId> {
-            groups.iter().map(|g| g.id).filter(|id| group.is_none_or(|g| g == *id)).collect()
+            groups.iter().map(|g| g.data.id).filter(|id| group.is_none_or(|g| g == *id)).collect()
         };
         match command {
             Command::Standby { group, lasting, reason } => {
                 let chosen = chosen(group);
                 // R14: refused when the peer cannot serve.
-                let cannot = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.peer_cannot_serve(cx, now));
+                let cannot =
+                    groups.iter().filter(|g| chosen.contains(&g.data.id)).find_map(|g| g.data.peer_cannot_serve(cx, now));
                 if let Some(why) = cannot.filter(|_| !bite::off(Clause::StandbyNotRefused)) {
                     reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name())));
                     return;
                 }
-                for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
-                    g.put_in_standby(lasting, reason.clone(), cx, now);
-                    (g.takeover, g.last_refusal) = (false, None);
+                for g in groups.iter_mut().filter(|g| chosen.contains(&g.data.id)) {
+                    g.data.put_in_standby(lasting, reason.clone(), cx, now);
+                    (g.data.commanded.takeover, g.data.people.last_refusal) = (false, None);
                 }
                 self.pending.push(Pending { id, want: Want::Standby, groups: chosen, since: now });
             }
             Command::Takeover { group } => {
                 let chosen = chosen(group);
                 // Looked at as a whole before anything changes: what is refused leaves all as it was, and no group goes alone.
-                let cannot = groups.iter().filter(|g| chosen.contains(&g.id)).find_map(|g| g.no_takeover(cx, now));
+                let cannot = groups.iter().filter(|g| chosen.contains(&g.data.id)).find_map(|g| g.no_takeover(cx, now));
                 if let Some(why) = cannot {
                     reply(cx, id, Answer::Refused(why));
                     return;
                 }
-                for g in groups.iter_mut().filter(|g| chosen.contains(&g.id)) {
+                for g in groups.iter_mut().filter(|g| chosen.contains(&g.data.id)) {
                     if matches!(g.role, Role::Owner(_) | Role::Opening(_)) {
-                        g.hold = None;
+                        g.data.commanded.hold = None;
                     } else {
                         // A standby by command ends with the move, not before.
-                        g.takeover = true;
-                        g.wish_after = None;
-                        g.last_refusal = None;
+                        g.data.commanded.takeover = true;
+                        g.data.agreement.wish_after = None;
+                        g.data.people.last_refusal = None;
                     }
                 }
                 cx.dirty = true;
@@ -97,8 +99,8 @@ impl Commands {
             }
             Command::Resume | Command::ResumeGroup { .. } => {
                 let only = if let Command::ResumeGroup { group } = command { Some(group) } else { None };
-                let wanted = groups.iter_mut().filter(|g| only.is_none_or(|only| g.id == only));
-                let held = wanted.filter_map(|g| g.hold.take()).count();
+                let wanted = groups.iter_mut().filter(|g| only.is_none_or(|only| g.data.id == only));
+                let held = wanted.filter_map(|g| g.data.commanded.hold.take()).count();
                 cx.dirty = true;
                 cx.urgent = true;
                 let text = if held == 0 { "no standby was in force" } else { "standby ended" };
@@ -108,7 +110,7 @@ impl Commands {
             Command::HandOver if cx.shutdown => reply(cx, id, Answer::Refused(STOPPING.into())),
             Command::HandOver => {
                 let serves = |g: &&Group| !matches!(g.role, Role::Standby(_));
-                let cannot = groups.iter().filter(serves).find_map(|g| g.peer_cannot_serve(cx, now));
+                let cannot = groups.iter().filter(serves).find_map(|g| g.data.peer_cannot_serve(cx, now));
                 match cannot {
                     Some(why) => reply(cx, id, Answer::Refused(format!("{} cannot serve: {why}", cx.peer_name()))),
                     None => self.begin_shutdown(id, true, cx, now),
@@ -121,7 +123,12 @@ impl Commands {
                 // The next life has what is left of the lease: it shall be all of it.
                 cx.urgent = true;
                 cx.ask = true;
-                groups.iter_mut().for_each(Group::ask_anew);
+                for g in groups.iter_mut() {
+                    // An owner's echoes go out at once, whatever their turn.
+                    if let Role::Owner(o) = &mut g.role {
+                        o.echoed = None;
+                    }
+                }
                 cx.come_back = true;
                 self.come_back = Some((id, now));
             }
@@ -140,7 +147,7 @@ impl Commands {
     pub(super) fn step(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
         let mut done = Vec::new();
         self.pending.retain(|p| {
-            let mine: Vec<&Group> = groups.iter().filter(|g| p.groups.contains(&g.id)).collect();
+            let mine: Vec<&Group> = groups.iter().filter(|g| p.groups.contains(&g.data.id)).collect();
             let answer = match p.want {
                 Want::Standby => standby_answer(&mine, p, cx, now),
                 Want::Takeover => takeover_answer(&mine, p, cx, now),
@@ -154,11 +161,13 @@ impl Commands {
         });
         for (id, want, ids, since, answer) in done {
             if matches!(answer, Answer::Refused(_)) {
-                for g in groups.iter_mut().filter(|g| ids.contains(&g.id)) {
+                for g in groups.iter_mut().filter(|g| ids.contains(&g.data.id)) {
                     match want {
-                        Want::Takeover => g.takeover = false,
+                        Want::Takeover => g.data.commanded.takeover = false,
                         // What came back stays: else it would be offered again as soon as the peer takes anything.
-                        Want::Standby if g.given_back.is_some_and(|at| at >= since) => g.hold = None,
+                        Want::Standby if g.data.agreement.given_back.is_some_and(|at| at >= since) => {
+                            g.data.commanded.hold = None
+                        }
                         Want::Standby => {}
                     }
                 }
@@ -217,17 +226,19 @@ impl Commands {
         for g in groups.iter_mut() {
             // Handed over, and never taken: nobody will say that the services here are not needed any more.
             let unused = matches!(g.role, Role::Standby(_)) && over;
-            if unused && matches!(g.running, Running::Running | Running::Warm | Running::Starting) {
-                g.services(ServiceOrder::Stop, Running::Stopping, cx);
+            if unused && matches!(g.data.service.running, Running::Running | Running::Warm | Running::Starting) {
+                g.data.services(ServiceOrder::Stop, Running::Stopping, cx);
             }
             let Some(epoch) = untaken(g) else { continue };
             // Nobody there to hand over to: leave in order.
-            g.leave_now(epoch, "the daemon is being stopped and the peer cannot take over", cx, now);
+            let why = "the daemon is being stopped and the peer cannot take over";
+            g.take(cx, now, |_, turn| turn.leave(epoch, Left::Driven(why.into())));
         }
         let handed = |g: &Group| match &g.role {
             // An intent that was told may have been granted by now: not before the peer has said so or refused it.
             Role::Standby(standby) => {
-                ((g.released.is_none() && standby.wish.is_none()) || over) && (g.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6)
+                ((g.data.agreement.released.is_none() && standby.wish.is_none()) || over)
+                    && (g.data.stopped() || now >= s.since + SHUTDOWN_LIMIT * 6)
             }
             _ => false,
         };
@@ -249,11 +260,11 @@ impl Group {
             None
         } else if !cx.in_touch(now) {
             Some(format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name()))
-        } else if let Some(why) = cx.move_forbidden(&self.name) {
-            Some(format!("{}: {why}", self.name))
-        } else if !self.eligible(cx, now) {
-            let why = self.unfit(cx, now).map_or_else(|| "is not fit".into(), super::ready::Unfit::words);
-            Some(format!("{}: {} {why}", self.name, cx.me()))
+        } else if let Some(why) = cx.move_forbidden(&self.data.name) {
+            Some(format!("{}: {why}", self.data.name))
+        } else if !self.data.eligible(cx, now) {
+            let why = self.data.unfit(cx, now).map_or_else(|| "is not fit".into(), super::ready::Unfit::words);
+            Some(format!("{}: {} {why}", self.data.name, cx.me()))
         } else {
             None
         }
@@ -263,20 +274,20 @@ impl Group {
 fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
     let there = |g: &&Group| {
         matches!(g.role, Role::Standby(_))
-            && g.released.is_none()
-            && cx.peer.group(&g.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open && !b.unproven)
+            && g.data.agreement.released.is_none()
+            && cx.peer.group(&g.data.name).is_some_and(|b| b.role == BeatRole::Owner && b.gate_open && !b.unproven)
     };
     if groups.iter().all(there) {
         // Whether what starts only there runs yet is for the new owner to say.
-        let cold = groups.iter().any(|g| cx.services(g.id) == Services::Cold);
+        let cold = groups.iter().any(|g| cx.services(g.data.id) == Services::Cold);
         let what = if cold { "has the address, and starts what must not run twice" } else { "serves" };
         return Some(Answer::Done(words(groups, p.since, &format!("{} {what}", cx.peer_name()))));
     }
-    if groups.iter().any(|g| g.given_back.is_some_and(|at| at >= p.since)) {
+    if groups.iter().any(|g| g.data.agreement.given_back.is_some_and(|at| at >= p.since)) {
         return Some(Answer::Refused(refusals(groups)));
     }
-    if let Some(g) = groups.iter().find(|g| g.hold.is_none()) {
-        return Some(Answer::Refused(format!("{}: the standby ended before the move was finished", g.name)));
+    if let Some(g) = groups.iter().find(|g| g.data.commanded.hold.is_none()) {
+        return Some(Answer::Refused(format!("{}: the standby ended before the move was finished", g.data.name)));
     }
     (now >= p.since + LIMIT)
         .then(|| Answer::Refused(format!("not finished after {LIMIT}; the standby stays in force. {}", refusals(groups))))
@@ -286,7 +297,7 @@ fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Op
     let over = now >= p.since + LIMIT;
     if groups.iter().all(|g| matches!(g.role, Role::Owner(_)) && !g.unproven(cx)) {
         // Clients are refused until the services run, and a person is told how long that was.
-        let starting = |g: &&Group| g.away.is_some() && g.running == Running::Starting;
+        let starting = |g: &&Group| g.data.service.away.is_some() && g.data.service.running == Running::Starting;
         match groups.iter().find(|g| starting(g)) {
             Some(_) if !over => return None,
             Some(_) => {
@@ -294,35 +305,36 @@ fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Op
             }
             None => {}
         }
-        let failed = groups.iter().filter(|g| g.away.is_some()).find_map(|g| match &g.running {
-            Running::Failed(why, _) => Some(format!("{}: this node has the address, and {why}", g.name)),
+        let failed = groups.iter().filter(|g| g.data.service.away.is_some()).find_map(|g| match &g.data.service.running {
+            Running::Failed(why, _) => Some(format!("{}: this node has the address, and {why}", g.data.name)),
             _ => None,
         });
         return Some(failed.map_or_else(|| Answer::Done(words(groups, p.since, "this node serves")), Answer::Refused));
     }
     let stopped = groups.iter().any(|g| match &g.role {
-        Role::Standby(_) => !g.takeover,
+        Role::Standby(_) => !g.data.commanded.takeover,
         // Nobody to give it back to.
-        Role::Owner(o) => g.never_arrived(o) && o.offer.is_none(),
+        Role::Owner(o) => o.never_arrived(&g.data) && o.offer.is_none(),
         Role::Opening(_) | Role::Leaving(_) => false,
     });
     (stopped || over).then(|| Answer::Refused(refusals(groups)))
 }
 
 fn refusals(groups: &[&Group]) -> String {
-    let all: Vec<String> = groups.iter().filter_map(|g| g.last_refusal.as_ref().map(|r| format!("{}: {r}", g.name))).collect();
+    let all: Vec<String> =
+        groups.iter().filter_map(|g| g.data.people.last_refusal.as_ref().map(|r| format!("{}: {r}", g.data.name))).collect();
     if all.is_empty() { "the peer did not agree".into() } else { all.join("; ") }
 }
 
 fn words(groups: &[&Group], since: Mono, what: &str) -> String {
     let each: Vec<String> = groups
         .iter()
-        .map(|g| match &g.last_change {
+        .map(|g| match &g.data.people.last_change {
             Some(c) if c.at >= since => match c.gap {
-                Some(gap) => format!("{}: {what}; clients saw {gap}", g.name),
-                None => format!("{}: {what}", g.name),
+                Some(gap) => format!("{}: {what}; clients saw {gap}", g.data.name),
+                None => format!("{}: {what}", g.data.name),
             },
-            _ => format!("{}: {what} already", g.name),
+            _ => format!("{}: {what} already", g.data.name),
         })
         .collect();
     each.join("\n")

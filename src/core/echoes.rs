@@ -111,17 +111,17 @@ impl Node {
         let cx = &self.cx;
         // What this node wrote is still in the table until the owner has announced again, and says so: before that a control comes
         // back from any witness.
-        let announced = |g: &Group, ack: u64| ack >= g.challenged || bite::off(Clause::ControlAfterWrite);
+        let announced = |g: &Group, ack: u64| ack >= g.data.table.challenged || bite::off(Clause::ControlAfterWrite);
         // By files that differ here the owner lives by another address or witness: this node's own old entry may stand for ever.
         let served = |g: &&Group| {
             g.quiet_standby()
-                && cx.peer.group(&g.name).is_some_and(|b| b.gate_open && announced(g, b.challenge_ack))
-                && cx.claim_forbidden(&g.name).is_none()
+                && cx.peer.group(&g.data.name).is_some_and(|b| b.gate_open && announced(g, b.challenge_ack))
+                && cx.claim_forbidden(&g.data.name).is_none()
         };
         let good = cx.in_touch(now) && cx.witness.reachable && !bite::off(Clause::NoNegativeControl);
         // Nor before the owner's return path has come: where the network keeps its frames from the gateway the entry is still this node's.
-        let arrived = |g: &Group| cx.peer.group(&g.name).is_none_or(|b| !b.unproven || bite::off(Clause::MoveUnproven));
-        match self.groups.iter().find(served).filter(|_| good).map(|g| (g.id, arrived(g))) {
+        let arrived = |g: &Group| cx.peer.group(&g.data.name).is_none_or(|b| !b.unproven || bite::off(Clause::MoveUnproven));
+        match self.groups.iter().find(served).filter(|_| good).map(|g| (g.data.id, arrived(g))) {
             None => {
                 self.next_control = self.next_control.max(now + CONTROL_SOON);
                 self.cx.witness.controls_end();

@@ -1,21 +1,22 @@
 //! A group takes in facts: the kernel's and the services' words, echoes, frames seen on the LAN.
 
-use alloc::sync::Arc;
-
 use super::bite::{self, Clause};
 use super::claim::Verdict;
+use super::data::Data;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
 use super::grounds::Defence;
-use super::group::{Group, Next};
-use super::heartbeat::{BeatRole, Heartbeat, Verified};
-use super::id::{Attempt, Epoch, Mac};
+use super::group::Group;
+use super::heartbeat::BeatRole;
+use super::id::{Attempt, Mac};
 use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Output, ServiceReport};
+use super::leaving::Left;
 use super::owner::lifetime;
-use super::role::{Role, Running, Standby};
+use super::role::{Owner, Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::turn::{Next, Turn};
 use super::witness::Series;
 use crate::prelude::*;
 
@@ -53,6 +54,13 @@ impl Shared {
         }
     }
 
+    /// A negative control that no claim sent came back.
+    fn control_back(&mut self, witness: usize, number: u64) {
+        if self.witness.control_back(witness, number) {
+            self.answers_to_the_sender(witness);
+        }
+    }
+
     /// Only the address's lifetime guards.
     pub(super) fn is_unguarded(&self) -> bool {
         self.unguarded.is_some() && !bite::off(Clause::UnguardedFit)
@@ -63,55 +71,12 @@ impl Group {
     /// The kernel's word on a gate order.
     pub fn gate(&mut self, generation: u64, report: GateReport, cx: &mut Shared, now: Mono) {
         cx.guarded(&report, now);
-        match &mut self.role {
-            Role::Opening(o) if o.generation == generation => match report {
-                GateReport::Opened | GateReport::Renewed => o.gate = true,
-                other => {
-                    // As soon as the kernel makes gates again this node is as fit as before.
-                    let ends = matches!(other, GateReport::Unguarded(_)).then_some(self.unfit_until);
-                    self.opening_failed(format!("the gate does not open: {other:?}"), cx, now);
-                    self.unfit_until = ends.unwrap_or(self.unfit_until);
-                }
-            },
-            Role::Leaving(l) if l.generation == generation => match report {
-                GateReport::Failed(reason) => {
-                    cx.note(
-                        Level::Error,
-                        Some(&self.name),
-                        Kind::Host,
-                        format!("the gate does not close: {reason}; it closes by itself"),
-                    );
-                }
-                // Where the kernel makes no gate there is none to close: that the address goes is what counts.
-                _ => l.gate_closed = true,
-            },
-            Role::Owner(o) => match report {
-                GateReport::Lapsed if bite::off(Clause::LapseIgnored) => {}
-                GateReport::Lapsed => {
-                    let epoch = o.epoch;
-                    self.leave_now(epoch, "the gate had closed by itself before it was renewed", cx, now);
-                }
-                GateReport::Failed(reason) => {
-                    cx.note(Level::Error, Some(&self.name), Kind::Host, format!("the gate cannot be renewed: {reason}"));
-                }
-                GateReport::Opened | GateReport::Renewed | GateReport::Closed | GateReport::Unguarded(_) => {}
-            },
-            _ => {}
-        }
-    }
-
-    /// Leaves in answer to an input, without a grant.
-    pub(super) fn leave_now(&mut self, epoch: Epoch, why: &str, cx: &mut Shared, now: Mono) {
-        let (Next::Change(role) | Next::Stay(role)) = self.leave(epoch, None, Level::Error, why.to_string(), cx, now);
-        self.role = role;
-        cx.urgent = true;
-    }
-
-    fn opening_failed(&mut self, why: String, cx: &mut Shared, now: Mono) {
-        let Role::Opening(o) = &self.role else { return };
-        let epoch = o.epoch;
-        self.unfit_until = Some(now + UNFIT);
-        self.leave_now(epoch, &why, cx, now);
+        self.take(cx, now, |role, turn| match role {
+            Role::Opening(opening) => opening.gate(generation, &report, turn),
+            Role::Leaving(leaving) => leaving.gate(generation, &report, turn),
+            Role::Owner(owner) => owner.gate(&report, turn),
+            Role::Standby(_) => Next::Stay,
+        });
     }
 
     /// The ruleset was flushed by a foreign hand (SAFETY R1).
@@ -120,159 +85,91 @@ impl Group {
         if bite::off(Clause::FlushIgnored) {
             return;
         }
-        match &mut self.role {
-            Role::Owner(o) if bite::off(Clause::FlushIsLapse) => {
-                let epoch = o.epoch;
-                self.leave_now(epoch, "the gate had closed by itself", cx, now);
-            }
-            Role::Owner(_) if bite::off(Clause::FlushRevives) => {
-                let until = now + cx.lease();
-                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Rebuild(until) });
-            }
-            Role::Owner(o) if o.armed > now => {
-                let text = "a foreign hand flushed the ruleset: the gate is made again";
-                cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
-                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Rebuild(o.armed) });
-            }
-            Role::Owner(o) => {
-                let epoch = o.epoch;
-                self.leave_now(epoch, "the ruleset was flushed, and there was no ground left", cx, now);
-            }
-            Role::Opening(_) => self.opening_failed("the ruleset was flushed while the gate was being opened".into(), cx, now),
+        self.take(cx, now, |role, turn| match role {
+            Role::Owner(owner) => owner.table_gone(generation, turn),
+            Role::Opening(opening) => opening.failed("the ruleset was flushed while the gate was being opened".into(), turn),
             Role::Standby(_) => {
+                let Turn { cx, data, .. } = turn;
                 let attempt = cx.attempt();
-                cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Remove });
-                cx.out.push_back(Output::Gate { group: self.id, generation, order: GateOrder::Close });
+                cx.out.push_back(Output::Address { group: data.id, attempt, order: AddressOrder::Remove });
+                cx.out.push_back(Output::Gate { group: data.id, generation, order: GateOrder::Close });
+                Next::Stay
             }
-            Role::Leaving(l) => {
-                l.ordered = Mono::ZERO;
-                l.gate_closed = false;
-            }
-        }
+            Role::Leaving(leaving) => leaving.table_gone(),
+        });
     }
 
     /// The kernel's word on an address order.
     pub fn address(&mut self, attempt: Attempt, report: AddressReport, cx: &mut Shared, now: Mono) {
-        match &mut self.role {
-            Role::Opening(o) if o.attempt == attempt => match report {
-                AddressReport::Added => o.address = true,
-                AddressReport::Partly(gone) => {
-                    o.address = true;
-                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, {gone}"));
-                }
-                other => self.opening_failed(format!("the address cannot be added: {other:?}"), cx, now),
-            },
-            Role::Leaving(l) if l.attempt == attempt => match report {
-                AddressReport::Removed => l.address_gone = true,
-                other => {
-                    let text = format!("the address cannot be removed: {other:?}; the gate is closed");
-                    cx.note(Level::Error, Some(&self.name), Kind::Host, text);
-                }
-            },
-            role => match (role, report) {
-                (Role::Owner(o), AddressReport::Partly(gone)) => {
-                    o.lacking.get_or_insert_default();
-                    let known = core::mem::replace(&mut o.missing, true);
-                    if !known {
-                        cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("not served, {gone}"));
-                    }
-                }
-                (Role::Owner(o), AddressReport::Failed(reason)) => {
-                    let again = core::mem::replace(&mut o.missing, true);
-                    // A refresh that came late has taken it away: it is put back at once, and what fails then at each refresh.
-                    if !again {
-                        o.refresh = now;
-                    }
-                    let known = again && o.lacking.is_some();
-                    // Each refresh tries again, and fails again.
-                    if known || o.failed.is_some_and(|at| now < at + SAY_EVERY) {
-                        return;
-                    }
-                    o.failed = Some(now);
-                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
-                }
-                (_, AddressReport::Failed(reason)) => {
-                    cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
-                }
-                (Role::Owner(o), AddressReport::Added) if o.missing => {
-                    (o.missing, o.failed) = (false, None);
-                    o.announce_now(now);
-                }
-                _ => {}
-            },
-        }
+        self.take(cx, now, |role, turn| match role {
+            Role::Opening(opening) => opening.address(attempt, &report, turn),
+            Role::Leaving(leaving) => leaving.address(attempt, &report, turn),
+            Role::Owner(owner) => owner.address(report, turn),
+            Role::Standby(_) => {
+                turn.data.address_failed(&report, turn.cx);
+                Next::Stay
+            }
+        });
     }
 
     /// A foreign hand deleted an address (SAFETY R10): restored while there is a ground.
     pub fn address_gone(&mut self, cx: &mut Shared, now: Mono) {
-        let lease = cx.lease();
-        let Role::Owner(o) = &mut self.role else { return };
-        if o.armed <= now || o.grounds.newest().is_none_or(|g| g + lease <= now) {
-            // Put back as soon as there is a ground again.
-            o.missing = true;
-            o.refresh = now;
-            return;
+        if let Role::Owner(owner) = &mut self.role {
+            owner.address_gone(&mut Turn { cx, data: &mut self.data, now });
         }
-        if o.lacking.is_some() {
-            o.missing = true;
-            return;
-        }
-        let attempt = cx.attempt();
-        cx.out.push_back(Output::Address { group: self.id, attempt, order: AddressOrder::Add(lifetime(lease)) });
-        o.announce_now(now);
-        cx.note(Level::Warn, Some(&self.name), Kind::Host, "a foreign hand deleted the address: put back");
     }
 
     /// Word from the services.
     pub fn service_report(&mut self, attempt: Attempt, report: ServiceReport, cx: &mut Shared, now: Mono) {
-        if attempt != self.service_attempt {
+        let Group { role, data } = self;
+        if attempt != data.service.attempt {
             return;
         }
-        let kind = Kind::Service(self.id);
+        let kind = Kind::Service(data.id);
         match report {
             ServiceReport::Warmed | ServiceReport::Started => {
                 let warm = report == ServiceReport::Warmed;
-                self.running = if warm { Running::Warm } else { Running::Running };
+                data.service.running = if warm { Running::Warm } else { Running::Running };
                 // A cold service that was "warmed" was not started at all.
-                let runs = !warm || cx.services(self.id) == Services::Warm;
-                if let Some(f) = self.failure.as_mut().filter(|_| runs) {
+                let runs = !warm || cx.services(data.id) == Services::Warm;
+                if let Some(f) = data.service.failure.as_mut().filter(|_| runs) {
                     f.runs_again = true;
                 }
-                if let Some(since) = self.away.take_if(|_| !warm) {
+                if let Some(since) = data.service.away.take_if(|_| !warm) {
                     let gap = now.since(since);
-                    cx.note(Level::Info, Some(&self.name), kind, format!("the services run; clients saw {gap}"));
-                    if let Some(change) = &mut self.last_change {
+                    cx.note(Level::Info, Some(&data.name), kind, format!("the services run; clients saw {gap}"));
+                    if let Some(change) = &mut data.people.last_change {
                         change.gap = Some(gap);
                     }
                 }
             }
-            ServiceReport::Stopped => self.running = Running::Stopped,
+            ServiceReport::Stopped => data.service.running = Running::Stopped,
             ServiceReport::StopFailed { service, reason } => {
                 let text = format!("{service} does not stop: {reason}; this node is not eligible until it has");
-                cx.note(Level::Error, Some(&self.name), kind, text);
-                self.running = Running::Stuck(format!("{service}: {reason}"));
-                self.stop_again = Some(now + STOP_AGAIN);
+                cx.note(Level::Error, Some(&data.name), kind, text);
+                data.service.running = Running::Stuck(format!("{service}: {reason}"));
+                data.service.stop_again = Some(now + STOP_AGAIN);
             }
             ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason }
-                if !matches!(self.role, Role::Owner(_) | Role::Opening(_))
-                    && matches!(self.running, Running::Stopping | Running::Stuck(_)) =>
+                if !matches!(role, Role::Owner(_) | Role::Opening(_))
+                    && matches!(data.service.running, Running::Stopping | Running::Stuck(_)) =>
             {
                 // It was to stop, and is gone. Others of the group may still run: only a stop that is through says that none does.
-                cx.note(Level::Warn, Some(&self.name), kind, format!("{service}, which was being stopped: {reason}"));
-                self.running = Running::Stuck(format!("{service}: {reason}"));
-                self.stop_again = Some(now);
+                cx.note(Level::Warn, Some(&data.name), kind, format!("{service}, which was being stopped: {reason}"));
+                data.service.running = Running::Stuck(format!("{service}: {reason}"));
+                data.service.stop_again = Some(now);
             }
             ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason } => {
-                cx.note(Level::Error, Some(&self.name), kind, format!("{service} does not run: {reason}"));
-                self.running = Running::Failed(format!("{service}: {reason}"), now + UNFIT);
-                self.service_failed(now);
-                if let Role::Standby(s) = &mut self.role
+                cx.note(Level::Error, Some(&data.name), kind, format!("{service} does not run: {reason}"));
+                data.service.running = Running::Failed(format!("{service}: {reason}"), now + UNFIT);
+                data.service.failed(now);
+                if let Role::Standby(s) = role
                     && let Some(w) = s.wish.take()
                 {
-                    self.never_again(w.epoch);
+                    data.epochs.never_again(w.epoch);
                     // Who asked for it is told at once, and why.
-                    self.takeover = false;
-                    self.last_refusal = Some(format!("{service} does not run on {}: {reason}", cx.me()));
+                    data.commanded.takeover = false;
+                    data.people.last_refusal = Some(format!("{service} does not run on {}: {reason}", cx.me()));
                 }
             }
         }
@@ -281,154 +178,241 @@ impl Group {
 
     /// A witness answered an echo of this group.
     pub fn echo_reply(&mut self, witness: usize, kind: EchoKind, number: u64, cx: &mut Shared, now: Mono) {
-        let timing = cx.settings.timing;
+        let turn = &mut Turn { cx, data: &mut self.data, now };
         match (&mut self.role, kind) {
-            (Role::Owner(_), EchoKind::Vip(_)) => {
-                let role = core::mem::replace(&mut self.role, Role::Standby(Standby::default()));
-                if let Role::Owner(mut o) = role {
-                    if let Some(p) = o.paths.get_mut(witness) {
-                        p.answer(now, number, timing.delivery);
-                    }
-                    o.defence.came_back(number);
-                    self.path_answered(&mut o, cx);
-                    self.table_proved = self.table_proved.max(o.grounds.path);
-                    self.role = Role::Owner(o);
-                }
-            }
-            (Role::Standby(s), EchoKind::Challenge(_)) => {
-                if let Some(c) = s.claim.as_mut().and_then(|c| c.challenge.as_mut()) {
-                    let needed = c.needed;
-                    if let Some(r) = c.registers.get_mut(witness) {
-                        r.answered(now, number, needed, &timing);
-                    }
-                }
-            }
-            (role, EchoKind::Control(_)) => {
-                let claim = if let Role::Standby(s) = role { s.claim.as_mut() } else { None };
-                if claim.as_ref().is_some_and(|c| c.challenge.is_some() && c.proof.knows(witness, number)) {
-                    let text = "a negative control came back late: the witness may answer to the sender";
-                    return self.challenge_broken(text.into(), cx, now);
-                }
-                if !claim.is_some_and(|c| c.proof.came_back(witness, number)) && cx.witness.control_back(witness, number) {
-                    cx.answers_to_the_sender(witness);
-                }
-            }
+            (Role::Owner(owner), EchoKind::Vip(_)) => owner.echo_back(witness, number, turn),
+            (Role::Standby(standby), EchoKind::Challenge(_)) => standby.challenge_back(witness, number, turn),
+            (Role::Standby(standby), EchoKind::Control(_)) => standby.control_back(witness, number, turn),
+            (_, EchoKind::Control(_)) => turn.cx.control_back(witness, number),
             _ => {}
         }
     }
 
     /// An echo in the peer's name came back: the witness answers to the sender, and no claim rests on it.
     pub(super) fn inquiry_back(&mut self, witness: usize, cx: &mut Shared, now: Mono) {
-        let Role::Standby(s) = &mut self.role else { return };
-        let Some(claim) = s.claim.as_mut() else { return };
-        claim.proof.refuse(witness);
-        let Some(c) = claim.challenge.as_mut() else { return };
-        let Some(r) = c.registers.get_mut(witness) else { return };
-        r.never_took = true;
-        if c.verdict(cx.settings.witness.register_majority()) == Verdict::NeverTook {
-            self.challenge_broken("the witness answers to the sender, and not to its table".into(), cx, now);
-        }
-    }
-
-    /// Keeps who spoke for the address while the peer says that it serves.
-    fn owner_seen(&mut self, by: Mac, cx: &Shared, now: Mono) {
-        if matches!(self.role, Role::Standby(_)) && cx.in_touch(now) && cx.peer.group(&self.name).is_some_and(|g| g.gate_open) {
-            self.owner_mac = Some(by);
+        if let Role::Standby(standby) = &mut self.role {
+            standby.inquiry_back(witness, &mut Turn { cx, data: &mut self.data, now });
         }
     }
 
     /// Somebody answered a probe.
     pub fn answered(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
-        self.owner_seen(by, cx, now);
-        let in_touch = cx.in_touch(now);
-        if let Role::Owner(o) = &mut self.role
-            && let Some(probes) = &mut o.lacking
-        {
-            if probes.answered.is_none() {
-                let text = format!("not added: {by} answers for an address whose interface is back");
-                cx.note(Level::Warn, Some(&self.name), Kind::Host, text);
-            }
-            probes.answer(now, by);
-        }
-        let Role::Standby(s) = &mut self.role else { return };
-        // The peer answers for what it owns; who else answers is somebody to be found.
-        let peers = cx.peer.group(&self.name).is_some_and(|g| g.role != BeatRole::Standby);
-        if in_touch && !peers {
-            self.stranger = Some((by, now));
-        }
-        if let Some(w) = &mut s.wish {
-            w.probes.answer(now, by);
-        }
-        if let Some(claim) = &mut s.claim {
-            claim.probes.answer(now, by);
-            if claim.challenge.is_some() {
-                self.challenge_broken(format!("{by} answers for the address"), cx, now);
-            }
+        let turn = &mut Turn { cx, data: &mut self.data, now };
+        match &mut self.role {
+            Role::Owner(owner) => owner.answered(by, turn),
+            Role::Standby(standby) => standby.answered(by, turn),
+            Role::Opening(_) | Role::Leaving(_) => {}
         }
     }
 
     /// Another machine announced itself as the VIP's.
     pub fn announced(&mut self, by: Mac, cx: &mut Shared, now: Mono) {
-        self.owner_seen(by, cx, now);
-        match core::mem::replace(&mut self.role, Role::Standby(Standby::default())) {
-            Role::Owner(o) if bite::off(Clause::NoDefence) => self.role = Role::Owner(o),
-            Role::Owner(mut o) if (o.armed > now && o.grounds.newest().is_some()) || bite::off(Clause::DefenceWithoutGate) => {
-                let defend = self.spoken_for(by, &mut o, cx, now);
-                match self.defend(defend, &mut o, cx, now) {
-                    Some(Next::Change(role) | Next::Stay(role)) => {
-                        self.role = role;
-                        cx.urgent = true;
-                    }
-                    None => self.role = Role::Owner(o),
-                }
-            }
-            role => {
-                self.role = role;
-                if matches!(&self.role, Role::Standby(s) if s.claim.as_ref().is_some_and(|c| c.challenge.is_some())) {
-                    self.challenge_broken(format!("{by} announced the address"), cx, now);
-                }
-            }
-        }
+        self.take(cx, now, |role, turn| match role {
+            Role::Owner(owner) => owner.announced(by, turn),
+            Role::Standby(standby) => standby.announced(by, turn),
+            Role::Opening(_) | Role::Leaving(_) => Next::Stay,
+        });
     }
 
     /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends at once (SAFETY R5).
     pub fn witness_asks(&mut self) {
         if !bite::off(Clause::QuestionEndsNothing) {
-            self.stand_down = None;
+            self.data.stand_down.until = None;
         }
     }
 
     /// All that was known is void after a gap (SAFETY R10).
     pub fn void(&mut self, cx: &mut Shared, now: Mono) {
+        let turn = &mut Turn { cx, data: &mut self.data, now };
         match &mut self.role {
-            Role::Owner(o) => {
-                o.grounds.void();
-                o.paths.iter_mut().for_each(Series::void);
-                o.defence = Defence::new(now);
-                cx.ask = true;
-                cx.urgent = true;
-                o.echoed = None;
-            }
-            Role::Standby(s) => {
-                if s.claim.take().is_some_and(|c| c.challenge.is_some()) {
-                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-                }
-                if let Some(w) = s.wish.take() {
-                    self.never_again(w.epoch);
-                }
-            }
+            Role::Owner(owner) => owner.void(turn),
+            Role::Standby(standby) => standby.void(turn),
             Role::Opening(_) | Role::Leaving(_) => {}
         }
     }
+}
 
-    /// A new heartbeat of the peer, over a link or by the witness's table.
-    pub fn heard(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, cx: &mut Shared, now: Mono) {
-        let serves = beat.get().groups.iter().find(|g| g.name == self.name && g.role == BeatRole::Owner && g.gate_open);
-        if let Some(g) = serves
-            && self.peer_serves.is_none_or(|(epoch, _)| epoch != g.epoch)
-        {
-            self.peer_serves = Some((g.epoch, now));
+impl Owner {
+    fn gate(&mut self, report: &GateReport, turn: &mut Turn) -> Next {
+        match report {
+            GateReport::Lapsed if bite::off(Clause::LapseIgnored) => {}
+            GateReport::Lapsed => {
+                return turn.leave(self.epoch, Left::Driven("the gate had closed by itself before it was renewed".into()));
+            }
+            GateReport::Failed(reason) => {
+                turn.cx.note(Level::Error, Some(&turn.data.name), Kind::Host, format!("the gate cannot be renewed: {reason}"));
+            }
+            GateReport::Opened | GateReport::Renewed | GateReport::Closed | GateReport::Unguarded(_) => {}
         }
-        self.hear(beat.get(), by_table, cx, now);
+        Next::Stay
+    }
+
+    fn table_gone(&mut self, generation: u64, turn: &mut Turn) -> Next {
+        if bite::off(Clause::FlushIsLapse) {
+            return turn.leave(self.epoch, Left::Driven("the gate had closed by itself".into()));
+        }
+        let until = if bite::off(Clause::FlushRevives) {
+            turn.now + turn.cx.lease()
+        } else if self.armed > turn.now {
+            let text = "a foreign hand flushed the ruleset: the gate is made again";
+            turn.cx.note(Level::Warn, Some(&turn.data.name), Kind::Host, text);
+            self.armed
+        } else {
+            return turn.leave(self.epoch, Left::Driven("the ruleset was flushed, and there was no ground left".into()));
+        };
+        turn.cx.out.push_back(Output::Gate { group: turn.data.id, generation, order: GateOrder::Rebuild(until) });
+        Next::Stay
+    }
+
+    fn address(&mut self, report: AddressReport, turn: &mut Turn) -> Next {
+        let Turn { cx, data, now } = turn;
+        match report {
+            AddressReport::Partly(gone) => {
+                self.lacking.get_or_insert_default();
+                let known = core::mem::replace(&mut self.missing, true);
+                if !known {
+                    cx.note(Level::Warn, Some(&data.name), Kind::Host, format!("not served, {gone}"));
+                }
+            }
+            AddressReport::Failed(reason) => {
+                let again = core::mem::replace(&mut self.missing, true);
+                // A refresh that came late has taken it away: it is put back at once, and what fails then at each refresh.
+                if !again {
+                    self.refresh = *now;
+                }
+                let known = again && self.lacking.is_some();
+                // Each refresh tries again, and fails again.
+                if !known && self.failed.is_none_or(|at| *now >= at + SAY_EVERY) {
+                    self.failed = Some(*now);
+                    cx.note(Level::Warn, Some(&data.name), Kind::Host, format!("address: {reason}"));
+                }
+            }
+            AddressReport::Added if self.missing => {
+                (self.missing, self.failed) = (false, None);
+                self.announce_now(*now);
+            }
+            AddressReport::Added | AddressReport::Removed => {}
+        }
+        Next::Stay
+    }
+
+    fn address_gone(&mut self, turn: &mut Turn) {
+        let Turn { cx, data, now } = turn;
+        let (now, lease) = (*now, cx.lease());
+        if self.armed <= now || self.grounds.newest().is_none_or(|g| g + lease <= now) {
+            // Put back as soon as there is a ground again.
+            self.missing = true;
+            self.refresh = now;
+            return;
+        }
+        if self.lacking.is_some() {
+            self.missing = true;
+            return;
+        }
+        let attempt = cx.attempt();
+        cx.out.push_back(Output::Address { group: data.id, attempt, order: AddressOrder::Add(lifetime(lease)) });
+        self.announce_now(now);
+        cx.note(Level::Warn, Some(&data.name), Kind::Host, "a foreign hand deleted the address: put back");
+    }
+
+    fn echo_back(&mut self, witness: usize, number: u64, turn: &mut Turn) {
+        if let Some(p) = self.paths.get_mut(witness) {
+            p.answer(turn.now, number, turn.cx.settings.timing.delivery);
+        }
+        self.defence.came_back(number);
+        self.path_answered(turn.cx);
+        turn.data.people.table_proved = turn.data.people.table_proved.max(self.grounds.path);
+    }
+
+    fn answered(&mut self, by: Mac, turn: &mut Turn) {
+        let Some(probes) = &mut self.lacking else { return };
+        if probes.answered.is_none() {
+            let text = format!("not added: {by} answers for an address whose interface is back");
+            turn.cx.note(Level::Warn, Some(&turn.data.name), Kind::Host, text);
+        }
+        probes.answer(turn.now, by);
+    }
+
+    fn void(&mut self, turn: &mut Turn) {
+        self.grounds.void();
+        self.paths.iter_mut().for_each(Series::void);
+        self.defence = Defence::new(turn.now);
+        self.echoed = None;
+        turn.cx.ask = true;
+        turn.cx.urgent = true;
+    }
+}
+
+impl Standby {
+    fn challenge_back(&mut self, witness: usize, number: u64, turn: &mut Turn) {
+        let Some(c) = self.claim.as_mut().and_then(|c| c.challenge.as_mut()) else { return };
+        let needed = c.needed;
+        if let Some(r) = c.registers.get_mut(witness) {
+            r.answered(turn.now, number, needed, &turn.cx.settings.timing);
+        }
+    }
+
+    fn control_back(&mut self, witness: usize, number: u64, turn: &mut Turn) {
+        if self.claim.as_ref().is_some_and(|c| c.challenge.is_some() && c.proof.knows(witness, number)) {
+            let text = "a negative control came back late: the witness may answer to the sender";
+            self.stood_down(text.into(), turn);
+        } else if !self.claim.as_mut().is_some_and(|c| c.proof.came_back(witness, number)) {
+            turn.cx.control_back(witness, number);
+        }
+    }
+
+    fn inquiry_back(&mut self, witness: usize, turn: &mut Turn) {
+        let Some(claim) = self.claim.as_mut() else { return };
+        claim.proof.refuse(witness);
+        let Some(c) = claim.challenge.as_mut() else { return };
+        let Some(r) = c.registers.get_mut(witness) else { return };
+        r.never_took = true;
+        if c.verdict(turn.cx.settings.witness.register_majority()) == Verdict::NeverTook {
+            self.stood_down("the witness answers to the sender, and not to its table".into(), turn);
+        }
+    }
+
+    fn answered(&mut self, by: Mac, turn: &mut Turn) {
+        let now = turn.now;
+        turn.data.owner_seen(by, turn.cx, now);
+        // The peer answers for what it owns; who else answers is somebody to be found.
+        let peers = turn.cx.peer.group(&turn.data.name).is_some_and(|g| g.role != BeatRole::Standby);
+        if turn.cx.in_touch(now) && !peers {
+            turn.data.people.stranger = Some((by, now));
+        }
+        if let Some(w) = &mut self.wish {
+            w.probes.answer(now, by);
+        }
+        let Some(claim) = &mut self.claim else { return };
+        claim.probes.answer(now, by);
+        if claim.challenge.is_some() {
+            self.stood_down(format!("{by} answers for the address"), turn);
+        }
+    }
+
+    fn announced(&mut self, by: Mac, turn: &mut Turn) -> Next {
+        turn.data.owner_seen(by, turn.cx, turn.now);
+        if self.claim.as_ref().is_some_and(|c| c.challenge.is_some()) {
+            self.stood_down(format!("{by} announced the address"), turn);
+        }
+        Next::Stay
+    }
+
+    fn void(&mut self, turn: &mut Turn) {
+        if self.claim.take().is_some_and(|c| c.challenge.is_some()) {
+            turn.cx.out.push_back(Output::AnswerUnicast { group: turn.data.id, on: false });
+        }
+        if let Some(w) = self.wish.take() {
+            turn.data.epochs.never_again(w.epoch);
+        }
+    }
+}
+
+impl Data {
+    /// A standby keeps who spoke for the address while the peer says that it serves.
+    fn owner_seen(&mut self, by: Mac, cx: &Shared, now: Mono) {
+        if cx.in_touch(now) && cx.peer.group(&self.name).is_some_and(|g| g.gate_open) {
+            self.table.owner_mac = Some(by);
+        }
     }
 }

@@ -222,8 +222,8 @@ impl Shared {
     /// Which groups this node holds, or is about to, at this moment.
     pub fn note_holding(&mut self, groups: &[Group]) {
         let holds = |g: &&Group| !matches!(&g.role, Role::Standby(Standby { wish: None, .. }));
-        self.holding = groups.iter().filter(holds).map(|g| g.name.clone()).collect();
-        self.owning = groups.iter().filter(|g| matches!(g.role, Role::Owner(_))).map(|g| g.name.clone()).collect();
+        self.holding = groups.iter().filter(holds).map(|g| g.data.name.clone()).collect();
+        self.owning = groups.iter().filter(|g| matches!(g.role, Role::Owner(_))).map(|g| g.data.name.clone()).collect();
     }
 
     /// Why the group does not move between the nodes; none when the files are no reason.

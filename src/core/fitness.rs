@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::claim::Probes;
-use super::group::Group;
+use super::data::Data;
 use super::id::LinkId;
 use super::io::{InterfaceState, Output};
 use super::node::Node;
@@ -41,30 +41,40 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// One after `before`; what is long past begins the row anew.
+    pub(super) fn following(before: Option<Failure>, now: Mono) -> Failure {
+        let before = before.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
+        Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false }
+    }
+
     /// How long it counts where the peer could give or offer the group.
     pub(super) fn patience(&self) -> Span {
         (UNFIT * (1 << self.count.clamp(1, 5).saturating_sub(1))).min(MOST_UNFIT)
     }
 }
 
-impl Group {
+impl Data {
     /// Nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
-        let services = match &self.running {
+        let services = match &self.service.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
             Running::Stopping => !self.cold_stopping(cx) || bite::off(Clause::StoppingEligible),
             Running::Stuck(_) => bite::off(Clause::StoppingEligible),
             Running::Failed(_, until) => now >= *until,
         };
         // Whatever became of the service since: on this node it failed a moment ago.
-        let services = services && self.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
-        services && cx.disk_failed.is_none() && !cx.is_unguarded() && !cx.shutdown && self.unfit_until.is_none_or(|at| now >= at)
+        let services = services && self.service.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
+        services
+            && cx.disk_failed.is_none()
+            && !cx.is_unguarded()
+            && !cx.shutdown
+            && self.fitness.unfit_until.is_none_or(|at| now >= at)
     }
 
     /// A service that must not run on both nodes is being stopped here. A warm one that is being stopped may as well run: the order to
     /// start it comes behind the one to stop it, and nobody has to wait for either.
     pub(super) fn cold_stopping(&self, cx: &Shared) -> bool {
-        self.running == Running::Stopping && cx.services(self.id) != Services::Warm
+        self.service.running == Running::Stopping && cx.services(self.id) != Services::Warm
     }
 
     /// What cannot be served here because its interface does not exist or has no IPv6, in words, and since when; none when all can.
@@ -130,7 +140,7 @@ impl Group {
     pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
         self.missing(cx).is_none()
             && self.eligible(cx, now)
-            && self.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
+            && self.service.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
             && self.no_return_until().is_none_or(|at| now >= at)
     }
 
@@ -140,26 +150,26 @@ impl Group {
     }
 
     fn recent_losses(&self, cx: &Shared, now: Mono) -> usize {
-        cx.witness.losses.iter().chain(&self.driven_out).filter(|at| now.since(**at) < LOSS_MEMORY).count()
+        cx.witness.losses.iter().chain(&self.fitness.driven_out).filter(|at| now.since(**at) < LOSS_MEMORY).count()
     }
 
     /// On the preferred node while the peer owns: when a failback comes, and what it waits for.
     pub(super) fn failback_waits(&self, cx: &Shared, peer_owns: bool, now: Mono) -> Option<String> {
-        if !peer_owns || !cx.preferred(self.id) || self.hold.is_some() {
+        if !peer_owns || !cx.preferred(self.id) || self.commanded.hold.is_some() {
             return None;
         }
         let seconds = |span: Span| span.as_millis().div_ceil(1000);
         let Some(stable) = self.stable(cx, now) else {
             return Some(format!("manual: `twinbeat takeover` on {} brings it back", cx.me()));
         };
-        let Some(fit) = self.fit_since else { return Some(format!("waits until {} is fit", cx.me())) };
+        let Some(fit) = self.fitness.since else { return Some(format!("waits until {} is fit", cx.me())) };
         let due = self.failback_due(fit, stable);
-        if let Some(at) = self.wish_after.filter(|at| now < *at && due <= *at) {
-            let why = self.last_refusal.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        if let Some(at) = self.agreement.wish_after.filter(|at| now < *at && due <= *at) {
+            let why = self.people.last_refusal.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             return Some(format!("asks again in {} s{why}", seconds(at.since(now))));
         }
         let losses = match (self.recent_losses(cx, now), cx.failback(self.id)) {
-            _ if self.no_return.is_some() => {
+            _ if self.fitness.no_return.is_some() => {
                 ", since the answer of the witness to the address never came here the last time".to_string()
             }
             (0, _) | (_, Failback::After(_)) => String::new(),
@@ -170,7 +180,7 @@ impl Group {
 
     /// When a failback of a node that has been fit since `fit` is due.
     pub(super) fn failback_due(&self, fit: Mono, stable: Span) -> Mono {
-        let due = fit.max(self.driven_out.back().copied().unwrap_or_default()) + stable;
+        let due = fit.max(self.fitness.driven_out.back().copied().unwrap_or_default()) + stable;
         due.max(self.no_failback_until().unwrap_or_default())
     }
 
@@ -188,22 +198,16 @@ impl Group {
             Failback::Auto => Some(t.dead.max(t.heartbeat * 10).min(Span::secs(10)) * (1 << recent)),
         }
     }
-
-    /// A service failed on this node.
-    pub(super) fn service_failed(&mut self, now: Mono) {
-        let before = self.failure.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
-        self.failure = Some(Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false });
-    }
 }
 
 impl Node {
     /// Takes in a change of an interface. What could not be opened for want of an interface says nothing any more once that is there.
     pub(super) fn interfaces_change(&mut self, change: impl FnOnce(&mut Node)) {
-        let lacked: Vec<bool> = self.groups.iter().map(|g| g.missing(&self.cx).is_some()).collect();
+        let lacked: Vec<bool> = self.groups.iter().map(|g| g.data.missing(&self.cx).is_some()).collect();
         change(self);
         for (group, _) in self.groups.iter_mut().zip(lacked).filter(|(_, lacked)| *lacked) {
-            if group.missing(&self.cx).is_none() {
-                group.unfit_until = None;
+            if group.data.missing(&self.cx).is_none() {
+                group.data.fitness.unfit_until = None;
             }
         }
     }

@@ -6,7 +6,8 @@ use alloc::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
-use super::id::Mac;
+use super::heartbeat::{BeatRole, GroupBeat};
+use super::id::{Epoch, Mac};
 use super::settings::Timing;
 use super::time::{Mono, Span};
 use crate::prelude::*;
@@ -26,6 +27,21 @@ impl Grounds {
     /// The newest.
     pub fn newest(&self) -> Option<Mono> {
         self.peer.max(self.path).max(self.island)
+    }
+
+    /// A heartbeat of the peer, which says `said` of the group; `echoed` is when the newest of mine that it echoes was sent. A ground
+    /// comes of it while the peer stands by for the epoch that is `mine`; who does not know the group does not own it (SAFETY R2, R11).
+    pub(super) fn hear_peer(&mut self, said: Option<&GroupBeat>, mine: Epoch, echoed: Option<Mono>, now: Mono) {
+        let Some(said) = said else {
+            self.peer = self.peer.max(echoed);
+            return;
+        };
+        self.island = None;
+        let stands_by = said.role == BeatRole::Standby && said.epoch <= mine;
+        if stands_by || bite::off(Clause::PeerGroundWithoutStandby) {
+            let at = if bite::off(Clause::PeerGroundFromHearing) { Some(now) } else { echoed };
+            self.peer = self.peer.max(at);
+        }
     }
 
     /// Nothing is known any more (SAFETY R10).

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
+use super::data::Data;
 use super::event::{Kind, Level};
-use super::group::Group;
 use super::heartbeat::{GroupBeat, Intent, Offer};
 use super::role::Owner;
 use super::shared::Shared;
@@ -27,40 +27,40 @@ pub struct Hold {
     pub told: u64,
 }
 
-impl Group {
+impl Data {
     /// A person puts this node in standby.
     pub(super) fn put_in_standby(&mut self, lasting: Option<Span>, reason: Option<String>, cx: &mut Shared, now: Mono) {
         let peers = cx.peer.group(&self.name).map_or(0, |g| g.told);
-        let told = self.told.max(peers).saturating_add(1);
-        self.told = told;
-        self.hold = Some(Hold { until: lasting.map(|l| now + l), reason, told });
-        self.held_by_move = false;
+        let told = self.commanded.told.max(peers).saturating_add(1);
+        self.commanded.told = told;
+        self.commanded.hold = Some(Hold { until: lasting.map(|l| now + l), reason, told });
+        self.commanded.by_move = false;
         cx.dirty = true;
         cx.urgent = true;
     }
 
     /// A takeover by command on the other node puts a preferred node in standby, or it would fail back at once.
     pub(super) fn take_hold(&mut self, intent: Intent, cx: &mut Shared, now: Mono) {
-        if intent.commanded && cx.preferred(self.id) && self.hold.is_none() {
+        if intent.commanded && cx.preferred(self.id) && self.commanded.hold.is_none() {
             let reason = format!("takeover by command on {}", cx.peer_name());
             self.put_in_standby(None, Some(reason), cx, now);
-            self.held_by_move = true;
+            self.commanded.by_move = true;
         }
     }
 
     /// The address goes back to where it came from: so does the standby by command that a takeover ended.
     pub(super) fn held_as_before(&mut self, o: &Owner) {
-        if o.offer == Some(Offer::NoReturnPath) && self.hold.is_none() {
-            self.hold = o.former.clone();
+        if o.offer == Some(Offer::NoReturnPath) && self.commanded.hold.is_none() {
+            self.commanded.hold = o.former.clone();
         }
     }
 
     /// The peer was put in standby after this node: the last word counts, and this node's standby ends.
     pub(super) fn yield_hold(&mut self, g: &GroupBeat, cx: &mut Shared) {
-        self.told = self.told.max(g.told);
+        self.commanded.told = self.commanded.told.max(g.told);
         let me = cx.settings.me;
         let later = |h: &mut Hold| g.standby_held && (g.told, me.other()) > (h.told, me) && !bite::off(Clause::BothHeld);
-        if self.hold.take_if(later).is_some() {
+        if self.commanded.hold.take_if(later).is_some() {
             let text = format!("standby ended: {} was put in standby later", cx.peer_name());
             cx.note(Level::Info, Some(&self.name), Kind::Move(self.id), text);
             cx.dirty = true;

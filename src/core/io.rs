@@ -186,7 +186,7 @@ pub struct GroupRecord {
     pub standby: Option<StandbyHold>,
     /// The newest change of owner, for people; of this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<super::group::LastChange>,
+    pub last: Option<super::data::LastChange>,
     /// The epoch that the peer was heard to serve with, and since when; of this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_serves: Option<(Epoch, Mono)>,

@@ -270,7 +270,7 @@ impl Node {
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));
             // Its count of challenges begins anew.
-            self.groups.iter_mut().for_each(|g| g.challenge_ack = 0);
+            self.groups.iter_mut().for_each(|g| g.data.table.challenge_ack = 0);
             cx.note(Level::Info, None, Kind::Peer, format!("heard {} (incarnation {})", cx.peer_name(), beat.get().incarnation));
             self.answer = true;
         }
@@ -308,7 +308,7 @@ impl Node {
     fn persisted(&mut self, ticket: u64) {
         let Some(written) = self.writing.take_if(|w| w.ticket == ticket) else { return };
         for (group, epoch) in self.groups.iter_mut().zip(written.epochs) {
-            group.durable = epoch;
+            group.data.epochs.durable = epoch;
         }
         if written.peer_lease > self.cx.peer.durable_lease {
             self.cx.peer.durable_lease = written.peer_lease;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::data::Data;
 use super::fitness::UNFIT;
 use super::group::Group;
 use super::id::Name;
@@ -93,7 +94,7 @@ struct Side {
 /// Echoes from the address that stay away in a row before a person is told.
 const PATH_MISSED: u32 = 3;
 
-impl Group {
+impl Data {
     /// Why this node is not fit, or may not be; none when nothing is known against it.
     pub fn unfit(&self, cx: &Shared, now: Mono) -> Option<Unfit> {
         let until_mended = |why| Some(Unfit { why, left: Span::ZERO });
@@ -106,16 +107,16 @@ impl Group {
         if cx.is_unguarded() {
             return until_mended(WhyUnfit::Gate);
         }
-        match &self.running {
+        match &self.service.running {
             Running::Stuck(_) => return until_mended(WhyUnfit::DoesNotStop),
             Running::Stopping if self.cold_stopping(cx) => return until_mended(WhyUnfit::Stopping),
             _ => {}
         }
-        if let Some(f) = self.failure.filter(|f| !f.runs_again) {
+        if let Some(f) = self.service.failure.filter(|f| !f.runs_again) {
             let until = f.at + f.patience().max(UNFIT);
             return Some(Unfit { why: WhyUnfit::ServiceFailed, left: until.since(now) });
         }
-        if let Some(at) = self.unfit_until.filter(|at| now < *at) {
+        if let Some(at) = self.fitness.unfit_until.filter(|at| now < *at) {
             return Some(Unfit { why: WhyUnfit::DidNotOpen, left: at.since(now) });
         }
         if self.missing(cx).is_some() {
@@ -126,18 +127,30 @@ impl Group {
         Some(Unfit { why: WhyUnfit::NoReturnPath, left })
     }
 
+    /// A third machine that was heard to have the address, while that is news.
+    pub(super) fn stranger_words(&self, now: Mono) -> Option<String> {
+        let (by, at) = self.people.stranger.filter(|(_, at)| now.since(*at) < STRANGER)?;
+        let seconds = now.since(at).as_millis().div_euclid(1000);
+        Some(format!(
+            "{}: {by} says that it has the address, {seconds} s ago: find that machine (the switch's table, `ip neigh`)",
+            self.name
+        ))
+    }
+}
+
+impl Group {
     /// Would a takeover work now, and if not, why not and until when.
     pub(super) fn readiness(&self, cx: &Shared, now: Mono) -> TakeoverReady {
         let me = Side {
             name: cx.me(),
             carrier: cx.witness.carrier,
             reachable: cx.witness.reachable,
-            accepts: self.accepts(cx, now),
-            claims: self.eligible(cx, now),
-            unfit: self.unfit(cx, now),
+            accepts: self.data.accepts(cx, now),
+            claims: self.data.eligible(cx, now),
+            unfit: self.data.unfit(cx, now),
         };
         let touch = cx.in_touch(now);
-        let said = cx.peer.said().zip(cx.peer.group(&self.name)).filter(|_| touch);
+        let said = cx.peer.said().zip(cx.peer.group(&self.data.name)).filter(|_| touch);
         let peer = said.map(|(beat, g)| Side {
             name: cx.peer_name(),
             carrier: beat.carrier,
@@ -158,22 +171,22 @@ impl Group {
             None => crash.push(unheard()),
             Some(s) => {
                 crash.extend(s.cut_off(true));
-                crash.extend(s.not_fit(s.claims, self, cx));
+                crash.extend(s.not_fit(s.claims, &self.data, cx));
             }
         }
-        crash.extend(cx.claim_forbidden(&self.name));
+        crash.extend(cx.claim_forbidden(&self.data.name));
         if cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
             crash.push("no witness can be used as a register: a claim would need fencing".into());
         }
         match (&standby, &owner) {
             (Some(s), Some(o)) => {
                 planned.extend(s.cut_off(o.reachable));
-                planned.extend(s.not_fit(s.accepts, self, cx));
+                planned.extend(s.not_fit(s.accepts, &self.data, cx));
             }
             _ => planned.push(unheard()),
         }
-        planned.extend(cx.files_hold(&self.name));
-        if let Some((by, _)) = self.stranger.filter(|(_, at)| now.since(*at) < STRANGER) {
+        planned.extend(cx.files_hold(&self.data.name));
+        if let Some((by, _)) = self.data.people.stranger.filter(|(_, at)| now.since(*at) < STRANGER) {
             let text = format!("{by} answers for the address as well: find that machine");
             crash.push(text.clone());
             planned.push(text);
@@ -196,21 +209,11 @@ impl Group {
             };
             format!(
                 "{}: the answer of the witness to the address {words}, while {} itself is answered: clients may not reach it (does the network let the address's frames pass for the other node alone?); `twinbeat standby` on {} moves it away",
-                self.name,
+                self.data.name,
                 cx.me(),
                 cx.me()
             )
         })
-    }
-
-    /// A third machine that was heard to have the address, while that is news.
-    pub(super) fn stranger_words(&self, now: Mono) -> Option<String> {
-        let (by, at) = self.stranger.filter(|(_, at)| now.since(*at) < STRANGER)?;
-        let seconds = now.since(at).as_millis().div_euclid(1000);
-        Some(format!(
-            "{}: {by} says that it has the address, {seconds} s ago: find that machine (the switch's table, `ip neigh`)",
-            self.name
-        ))
     }
 }
 
@@ -227,9 +230,9 @@ impl Side {
     }
 
     /// Why it is not fit although it would have to be, or may not be: what failed and has not run since is no promise.
-    fn not_fit(&self, fit: bool, group: &Group, cx: &Shared) -> Option<String> {
+    fn not_fit(&self, fit: bool, data: &Data, cx: &Shared) -> Option<String> {
         match self.unfit {
-            Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => group.missing(cx).map(|(words, _)| words),
+            Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => data.missing(cx).map(|(words, _)| words),
             Some(unfit) if !fit || matches!(unfit.why, WhyUnfit::ServiceFailed | WhyUnfit::NoReturnPath) => {
                 Some(format!("{} {}", self.name, unfit.words()))
             }

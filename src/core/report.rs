@@ -1,6 +1,7 @@
 //! The status snapshot, made from the node: who serves, would a takeover work, what is wrong.
 
-use super::group::{Group, LastChange};
+use super::data::{Data, LastChange};
+use super::group::Group;
 use super::heartbeat::BeatRole;
 use super::id::LinkId;
 use super::io::InterfaceState;
@@ -22,7 +23,7 @@ pub const WITNESS_DARK: &str = "the witness does not answer this node";
 impl Node {
     /// Whether standby by command is in force here for a group (SAFETY R14).
     pub fn held(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|g| g.hold.is_some())
+        self.groups.get(group).is_some_and(|g| g.data.commanded.hold.is_some())
     }
 
     /// Whether the negative controls let this witness's table count as a register (SAFETY R2).
@@ -80,7 +81,7 @@ impl Node {
         let groups: Vec<GroupView> = self.groups.iter().map(|g| g.view(cx, now)).collect();
         let mut problems = Vec::new();
         let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
-        problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.name, g.missing(cx)?.0))));
+        problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.data.name, g.data.missing(cx)?.0))));
         for g in &groups {
             if g.two_owners {
                 problems.push(format!("{}: two owners", g.name));
@@ -96,7 +97,7 @@ impl Node {
         problems.extend(
             witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
         );
-        problems.extend(self.groups.iter().filter_map(|g| g.stranger_words(now)));
+        problems.extend(self.groups.iter().filter_map(|g| g.data.stranger_words(now)));
         problems.extend(self.groups.iter().filter_map(|g| g.pathless(cx, now)));
         problems.extend(self.mismatch().map(str::to_string));
         problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
@@ -169,12 +170,74 @@ impl Group {
 
     /// Standby with nothing under way.
     pub fn quiet_standby(&self) -> bool {
-        matches!(self.role, Role::Standby(Standby { claim: None, wish: None })) && self.released.is_none()
+        matches!(self.role, Role::Standby(Standby { claim: None, wish: None })) && self.data.agreement.released.is_none()
     }
 
+    fn view(&self, cx: &Shared, now: Mono) -> GroupView {
+        let peer = cx.peer.group(&self.data.name).filter(|_| cx.peer.fresh(now, cx.settings.timing.dead));
+        let peer_owns = peer.is_some_and(|g| g.role == BeatRole::Owner && g.gate_open);
+        let owner = match &self.role {
+            Role::Owner(o) if o.armed > now => Some(cx.me()),
+            _ if peer_owns => Some(cx.peer_name()),
+            _ => None,
+        };
+        let open = match &self.role {
+            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => Vec::new(),
+            Role::Standby(s) => s.open_points(&self.data, cx, now).iter().map(ToString::to_string).collect(),
+        };
+        let (role, epoch, grounds, left, path) = match &self.role {
+            Role::Standby(_) => ("standby", self.data.epochs.seen, vec![], None, None),
+            Role::Opening(o) => ("claiming", o.epoch, vec![], None, None),
+            Role::Leaving(l) => ("leaving", l.epoch, vec![], None, None),
+            Role::Owner(o) => {
+                let path = o.paths.iter().filter_map(|p| p.rtt).min().map(|r| r.as_micros());
+                let words = o.grounds.words(now, cx.lease());
+                ("owner", o.epoch, words, Some(o.armed.since(now).as_millis()), path)
+            }
+        };
+        let epoch = if owner.is_some() && !self.owns() { peer.map_or(epoch, |g| g.epoch) } else { epoch };
+        let service = match (&self.data.service.running, cx.services(self.data.id)) {
+            (_, Services::None) => "none".into(),
+            (Running::Stopped, _) => "stopped".into(),
+            (Running::Warm, _) => "warm".into(),
+            (Running::Starting, _) => "starting".into(),
+            (Running::Running, _) => "running".into(),
+            (Running::Stopping, _) => "stopping".into(),
+            (Running::Failed(why, _), _) => format!("failed: {why}"),
+            (Running::Stuck(why), _) => format!("does not stop: {why}"),
+        };
+        GroupView {
+            name: self.data.name.to_string(),
+            owner: owner.map(|o| o.to_string()),
+            role: role.into(),
+            epoch: epoch.0,
+            vips: cx.settings.group(self.data.id).into_iter().flat_map(|g| &g.vips).map(ToString::to_string).collect(),
+            takeover_ready: self.readiness(cx, now),
+            lease_ms_left: left,
+            grounds,
+            return_path_us: path,
+            two_owners: self.owns() && peer_owns && cx.peer.fresh(now, cx.settings.timing.warn),
+            table_proved_ms: self.data.people.table_proved.map(|at| now.since(at).as_millis()),
+            service,
+            services: Vec::new(),
+            services_here: Vec::new(),
+            standby_held: self.data.commanded.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
+            standby_left_ms: self.data.commanded.hold.as_ref().and_then(|h| h.until).map(|until| until.since(now).as_millis()),
+            failback: self.data.failback_waits(cx, peer_owns, now),
+            last_change: self.data.newest_change(cx, peer_owns).map(|c| Change {
+                ago_ms: now.since(c.at).as_millis(),
+                text: c.text,
+                gap_us: c.gap.map(|g| g.as_micros()),
+            }),
+            claim_open: open,
+        }
+    }
+}
+
+impl Data {
     /// No service runs, or none is being stopped.
     pub fn stopped(&self) -> bool {
-        matches!(self.running, Running::Stopped | Running::Stuck(_) | Running::Failed(..))
+        matches!(self.service.running, Running::Stopped | Running::Stuck(_) | Running::Failed(..))
     }
 
     /// Why the peer could not serve this group now; none when it could.
@@ -200,74 +263,15 @@ impl Group {
 
     /// What this node did last, or what it saw the peer do since.
     fn newest_change(&self, cx: &Shared, peer_owns: bool) -> Option<LastChange> {
-        let seen = self.peer_serves.filter(|(_, at)| peer_owns && self.last_change.as_ref().is_none_or(|c| *at >= c.at));
+        let seen =
+            self.people.peer_serves.filter(|(_, at)| peer_owns && self.people.last_change.as_ref().is_none_or(|c| *at >= c.at));
         let told = |(epoch, at)| LastChange { at, text: format!("{} SERVES, epoch {epoch}", cx.peer_name()), gap: None };
-        match (seen.map(told), &self.last_change) {
+        match (seen.map(told), &self.people.last_change) {
             (Some(peer), Some(own)) => {
                 Some(LastChange { text: format!("{}; before that: {}", peer.text, own.text), gap: own.gap, ..peer })
             }
             (Some(peer), None) => Some(peer),
             (None, own) => own.clone(),
-        }
-    }
-
-    fn view(&self, cx: &Shared, now: Mono) -> GroupView {
-        let peer = cx.peer.group(&self.name).filter(|_| cx.peer.fresh(now, cx.settings.timing.dead));
-        let peer_owns = peer.is_some_and(|g| g.role == BeatRole::Owner && g.gate_open);
-        let owner = match &self.role {
-            Role::Owner(o) if o.armed > now => Some(cx.me()),
-            _ if peer_owns => Some(cx.peer_name()),
-            _ => None,
-        };
-        let open = match &self.role {
-            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => Vec::new(),
-            Role::Standby(s) => self.open_points(s, cx, now).iter().map(ToString::to_string).collect(),
-        };
-        let (role, epoch, grounds, left, path) = match &self.role {
-            Role::Standby(_) => ("standby", self.seen, vec![], None, None),
-            Role::Opening(o) => ("claiming", o.epoch, vec![], None, None),
-            Role::Leaving(l) => ("leaving", l.epoch, vec![], None, None),
-            Role::Owner(o) => {
-                let path = o.paths.iter().filter_map(|p| p.rtt).min().map(|r| r.as_micros());
-                let words = o.grounds.words(now, cx.lease());
-                ("owner", o.epoch, words, Some(o.armed.since(now).as_millis()), path)
-            }
-        };
-        let epoch = if owner.is_some() && !self.owns() { peer.map_or(epoch, |g| g.epoch) } else { epoch };
-        let service = match (&self.running, cx.services(self.id)) {
-            (_, Services::None) => "none".into(),
-            (Running::Stopped, _) => "stopped".into(),
-            (Running::Warm, _) => "warm".into(),
-            (Running::Starting, _) => "starting".into(),
-            (Running::Running, _) => "running".into(),
-            (Running::Stopping, _) => "stopping".into(),
-            (Running::Failed(why, _), _) => format!("failed: {why}"),
-            (Running::Stuck(why), _) => format!("does not stop: {why}"),
-        };
-        GroupView {
-            name: self.name.to_string(),
-            owner: owner.map(|o| o.to_string()),
-            role: role.into(),
-            epoch: epoch.0,
-            vips: cx.settings.group(self.id).into_iter().flat_map(|g| &g.vips).map(ToString::to_string).collect(),
-            takeover_ready: self.readiness(cx, now),
-            lease_ms_left: left,
-            grounds,
-            return_path_us: path,
-            two_owners: self.owns() && peer_owns && cx.peer.fresh(now, cx.settings.timing.warn),
-            table_proved_ms: self.table_proved.map(|at| now.since(at).as_millis()),
-            service,
-            services: Vec::new(),
-            services_here: Vec::new(),
-            standby_held: self.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
-            standby_left_ms: self.hold.as_ref().and_then(|h| h.until).map(|until| until.since(now).as_millis()),
-            failback: self.failback_waits(cx, peer_owns, now),
-            last_change: self.newest_change(cx, peer_owns).map(|c| Change {
-                ago_ms: now.since(c.at).as_millis(),
-                text: c.text,
-                gap_us: c.gap.map(|g| g.as_micros()),
-            }),
-            claim_open: open,
         }
     }
 }

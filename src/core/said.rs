@@ -11,25 +11,30 @@ impl Group {
     /// What this node says of the group.
     pub fn beat(&self, cx: &Shared, now: Mono) -> GroupBeat {
         let mut beat = GroupBeat {
-            name: self.name.clone(),
-            vips: cx.vips.get(usize::from(self.id.0)).map(|(_, vips)| *vips).unwrap_or_default(),
+            name: self.data.name.clone(),
+            vips: cx.vips.get(usize::from(self.data.id.0)).map(|(_, vips)| *vips).unwrap_or_default(),
             role: BeatRole::Standby,
-            epoch: self.seen,
+            epoch: self.data.epochs.seen,
             gate_open: false,
-            eligible: self.accepts(cx, now) || (self.takeover && self.tries(cx, now)),
-            claims: self.eligible(cx, now),
-            unfit: self.unfit(cx, now).map(|u| Unfit { left: Span::secs(u.left.as_millis().div_ceil(1000)), ..u }),
+            eligible: self.data.accepts(cx, now) || (self.data.commanded.takeover && self.data.tries(cx, now)),
+            claims: self.data.eligible(cx, now),
+            unfit: self.data.unfit(cx, now).map(|u| Unfit { left: Span::secs(u.left.as_millis().div_ceil(1000)), ..u }),
             unproven: self.unproven(cx),
-            standby_held: self.hold.is_some(),
-            told: self.hold.as_ref().map_or(self.told, |h| h.told),
+            standby_held: self.data.commanded.hold.is_some(),
+            told: self.data.commanded.hold.as_ref().map_or(self.data.commanded.told, |h| h.told),
             offer: None,
             intent: None,
             granted: None,
-            released: self.released.map(|(g, ..)| g),
-            closed_for: self.released.and_then(|(_, closed, _)| closed).map(|closed| now.since(closed).min(MOST_AGE)),
-            refused: self.refused,
-            challenged: self.challenged,
-            challenge_ack: self.challenge_ack,
+            released: self.data.agreement.released.map(|(g, ..)| g),
+            closed_for: self
+                .data
+                .agreement
+                .released
+                .and_then(|(_, closed, _)| closed)
+                .map(|closed| now.since(closed).min(MOST_AGE)),
+            refused: self.data.agreement.refused,
+            challenged: self.data.table.challenged,
+            challenge_ack: self.data.table.challenge_ack,
         };
         match &self.role {
             Role::Standby(s) => {

@@ -78,8 +78,8 @@ impl Node {
             return Err("numbers that no daemon comes to".into());
         }
         for (place, group) in groups.iter().enumerate() {
-            if usize::from(group.id.0) != place {
-                return Err(format!("group {} at the place of group {place}", group.id));
+            if usize::from(group.data.id.0) != place {
+                return Err(format!("group {} at the place of group {place}", group.data.id));
             }
             match &group.role {
                 Role::Owner(owner) => same("return paths", owner.paths.len(), targets)?,

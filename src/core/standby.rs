@@ -2,101 +2,83 @@
 
 use super::bite::{self, Clause};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
+use super::data::Data;
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
-use super::group::{Group, Next};
 use super::io::{EchoKind, Output};
+use super::opening::Evidence;
 use super::proof::Proven;
-use super::role::{Claim, Role, Standby, Why};
+use super::role::{Claim, Opening, Standby, Why};
 use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::turn::{Next, Turn};
 use crate::prelude::*;
 
 /// While a challenge runs, one echo in the peer's name goes with so many of its own.
 const INQUIRE_EACH: u64 = 4;
 
-impl Group {
-    pub(super) fn step_standby(&mut self, mut s: Standby, cx: &mut Shared, now: Mono) -> Next {
+impl Standby {
+    /// In touch: agreement. Not heard for a while: evidence, and the claim when nothing is open any more.
+    pub(super) fn step(&mut self, turn: &mut Turn) -> Next {
+        let now = turn.now;
         if bite::off(Clause::ReleasedComesBack)
-            && let Some((_, _, at)) = self.released
+            && let Some((_, _, at)) = turn.data.agreement.released
         {
-            cx.wake(at + cx.settings.timing.dead);
-            if now >= at + cx.settings.timing.dead {
+            turn.cx.wake(at + turn.cx.settings.timing.dead);
+            if now >= at + turn.cx.settings.timing.dead {
                 let grounds = Grounds { peer: Some(now), ..Grounds::default() };
-                return self.open(cx.next_epoch(self.seen), Why::First, grounds, None, String::new(), cx, now);
+                let epoch = turn.cx.next_epoch(turn.data.epochs.seen);
+                return Opening::begin(
+                    epoch,
+                    Evidence { why: Why::First, grounds, closed_for: None, words: String::new() },
+                    turn,
+                );
             }
         }
-        let (since, warn, dead) = self.silence(cx);
-        cx.wake(since + warn);
+        let (since, warn, dead) = turn.data.silence(turn.cx);
+        turn.cx.wake(since + warn);
         if now < since + warn {
             if !bite::off(Clause::HeartbeatEndsNothing) {
-                self.end_claim(&mut s, cx);
+                self.end_claim(turn);
             }
-            return self.step_agreement(s, cx, now);
+            return self.agree(turn);
         }
-        if let Some(w) = s.wish.take() {
+        if let Some(w) = self.wish.take() {
             // A withdrawn epoch is never used again.
-            self.never_again(w.epoch);
-            cx.dirty = true;
+            turn.data.epochs.never_again(w.epoch);
+            turn.cx.dirty = true;
         }
-        self.ownerless = None;
-        self.gather(&mut s, (since, warn, dead), cx, now);
-        let open = self.open_points(&s, cx, now);
-        if !open.is_empty() {
-            return Next::Stay(Role::Standby(s));
+        turn.data.agreement.ownerless = None;
+        self.gather((since, warn, dead), turn);
+        if !self.open_points(turn.data, turn.cx, now).is_empty() {
+            return Next::Stay;
         }
-        self.claim(s, since, cx, now)
-    }
-
-    /// Since when the peer has been silent, and after how long it is suspected and lost.
-    pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
-        let t = &cx.settings.timing;
-        // After a start evidence is gathered as long before the end as at other times.
-        let suspected = t.init_dead.less(t.dead.less(t.warn));
-        if cx.peer.heard.is_none() && !bite::off(Clause::NoInitDead) {
-            let floor = cx.peer.floor.max(cx.born);
-            return (floor, suspected, t.init_dead);
-        }
-        let since = cx.peer.silent_since();
-        if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
-            return (deaf.min(since), t.warn, t.dead);
-        }
-        if let Some(met) = cx.peer.unproven_since() {
-            return (met.min(since), suspected, t.init_dead);
-        }
-        (since, t.warn, if bite::off(Clause::ClaimAtWarn) { t.warn } else { t.dead })
+        self.own(since, turn)
     }
 
     /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
-    fn end_claim(&mut self, s: &mut Standby, cx: &mut Shared) {
-        if let Some(c) = s.claim.take().and_then(|claim| claim.challenge) {
-            self.end_challenge(&c, cx);
+    fn end_claim(&mut self, turn: &mut Turn) {
+        if let Some(c) = self.claim.take().and_then(|claim| claim.challenge) {
+            turn.data.end_challenge(&c, turn.cx);
         }
     }
 
-    /// A challenge that ends without a verdict: if it wrote, the owner is told, and announces again.
-    fn end_challenge(&mut self, c: &Challenge, cx: &mut Shared) {
-        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-        if c.written() {
-            self.challenged = self.challenged.saturating_add(1);
-            cx.urgent = true;
-        }
-    }
-
-    fn gather(&mut self, s: &mut Standby, (since, warn, dead): (Mono, Span, Span), cx: &mut Shared, now: Mono) {
+    fn gather(&mut self, (since, warn, dead): (Mono, Span, Span), turn: &mut Turn) {
+        let Turn { cx, data, now } = turn;
+        let now = *now;
         let t = cx.settings.timing;
         let age = now.since(since);
-        let claim = s.claim.get_or_insert_with(Claim::default);
+        let claim = self.claim.get_or_insert_with(Claim::default);
         // A peer that does not hear me may serve for hours before it says that it does not: its gate is then just closing.
         let lately = age.min(now.since(*claim.begun.get_or_insert(now)) + warn);
         cx.fast |= lately < dead * 4 || claim.challenge.is_some();
-        if let Some(until) = self.stand_down {
+        if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
                 cx.wake(until);
                 return;
             }
-            self.stand_down = None;
+            data.stand_down.until = None;
             claim.probes = Default::default();
         }
         cx.wake(since + dead);
@@ -117,7 +99,7 @@ impl Group {
             let gap = if stood.is_some() { PROBE_GAP } else { gap };
             if now >= claim.probes.next(gap) {
                 claim.probes.send(now);
-                cx.out.push_back(Output::Probe { group: self.id });
+                cx.out.push_back(Output::Probe { group: data.id });
             }
             cx.wake(claim.probes.next(gap));
         }
@@ -130,34 +112,34 @@ impl Group {
         if dark && let Some(c) = claim.challenge.take() {
             claim.probes = Default::default();
             claim.proof = Default::default();
-            self.end_challenge(&c, cx);
+            data.end_challenge(&c, cx);
         }
 
-        // R4.4, only after R4.3 has gone unanswered and while this node is reachable itself.
+        // R4.4, only after R4.3 has gone unanswered and while this node is reachable itdata.
         let reach = cx.witness.reachable && cx.witness.own_time(&cx.settings.witness).is_some_and(|at| at > since)
             || bite::off(Clause::ClaimWithoutReach);
         let quiet = claim.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
-        let stopping = self.cold_stopping(cx);
+        let stopping = data.cold_stopping(cx);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
         let pointless = !cx.registers() && !bite::off(Clause::ControlIgnored);
-        if let Some(why) = cx.claim_forbidden(&self.name) {
+        if let Some(why) = cx.claim_forbidden(&data.name) {
             if !core::mem::replace(&mut claim.never_took, true) {
                 let text = format!("no claim: {why}");
-                self.last_refusal = Some(text.clone());
-                cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+                data.people.last_refusal = Some(text.clone());
+                cx.note(Level::Warn, Some(&data.name), Kind::Challenge(data.id), text);
             }
             return;
         }
         // † Before the first write it is shown that the table is a register.
         if claim.challenge.is_none() && cx.witness.carrier {
             let seldom = lately >= dead * 4 && (!quiet || pointless);
-            claim.proof.step(self.id, self.owner_mac, seldom, cx, now);
+            claim.proof.step(data.id, data.table.owner_mac, seldom, cx, now);
         }
         if claim.challenge.is_none() && quiet && reach && pointless {
             if !core::mem::replace(&mut claim.never_took, true) {
                 let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
-                self.last_refusal = Some(text.into());
-                cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+                data.people.last_refusal = Some(text.into());
+                cx.note(Level::Warn, Some(&data.name), Kind::Challenge(data.id), text);
             }
         } else if claim.challenge.is_none() && quiet && reach && !stopping {
             match claim.proof.proven(cx, now) {
@@ -166,11 +148,11 @@ impl Group {
                     claim.proof.end();
                     claim.challenge = Some(Challenge::new(now, &good, cx.challenge_time()));
                     claim.never_took = false;
-                    cx.out.push_back(Output::AnswerUnicast { group: self.id, on: !bite::off(Clause::ChallengerSilent) });
+                    cx.out.push_back(Output::AnswerUnicast { group: data.id, on: !bite::off(Clause::ChallengerSilent) });
                 }
                 Proven::Never => {
                     let text = "the witness answers to the sender, or its table goes on naming this node: it shows nothing";
-                    self.stood_down(s, text.into(), cx, now);
+                    self.stood_down(text.into(), turn);
                     return;
                 }
             }
@@ -186,22 +168,22 @@ impl Group {
         }
         match c.verdict(cx.settings.witness.register_majority()) {
             Verdict::Broken => {
-                s.claim.as_mut().map(|c| c.challenge.take());
-                self.stood_down(s, "its entry in the witness's table was taken back: the owner lives".into(), cx, now);
+                self.claim.as_mut().map(|c| c.challenge.take());
+                self.stood_down("its entry in the witness's table was taken back: the owner lives".into(), turn);
                 return;
             }
             Verdict::NeverTook => {
-                if let Some(c) = s.claim.as_mut() {
+                if let Some(c) = self.claim.as_mut() {
                     c.never_took = true;
                 }
                 let text = "the witness's table does not take this node's entry (pinned, or the write is filtered): no claim without fencing";
-                self.stood_down(s, text.into(), cx, now);
+                self.stood_down(text.into(), turn);
                 return;
             }
             Verdict::Running
                 if now >= c.since + c.limit(cx.settings.witness.interval) && !bite::off(Clause::ChallengeOutlivesWitness) =>
             {
-                self.stood_down(s, "the challenge came to no end".into(), cx, now);
+                self.stood_down("the challenge came to no end".into(), turn);
                 return;
             }
             Verdict::Running | Verdict::Stood(_) => {}
@@ -210,7 +192,7 @@ impl Group {
         let each = if c.registers.iter().any(|r| r.stood.is_some() && !r.shown) { 1 } else { INQUIRE_EACH };
         cx.inquire_every(t.echo_period() * each);
         if now >= c.next {
-            c.next = now + cx.dithered(EchoKind::Challenge(self.id), now, t.echo_period());
+            c.next = now + cx.dithered(EchoKind::Challenge(data.id), now, t.echo_period());
             cx.echoed = true;
             let number = cx.number();
             let settings = &cx.settings.witness;
@@ -227,55 +209,42 @@ impl Group {
                 if (r.start.is_none() && cx.witness.reachable) || bite::off(Clause::ChallengeWritesOn) {
                     // † After the first echo came back never write again.
                     r.written = Some(now);
-                    cx.out.push_back(Output::Write { group: self.id, witness });
+                    cx.out.push_back(Output::Write { group: data.id, witness });
                 }
                 r.echoes.send(now, number);
-                cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(self.id), number });
+                cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(data.id), number });
             }
         }
         cx.wake(c.next);
     }
 
-    /// The challenge met an owner.
-    pub(super) fn challenge_broken(&mut self, why: String, cx: &mut Shared, now: Mono) {
-        let mut role = core::mem::replace(&mut self.role, Role::Standby(Standby::default()));
-        if let Role::Standby(s) = &mut role {
-            self.stood_down(s, why, cx, now);
-        }
-        self.role = role;
-    }
-
-    /// The peer was heard: what it objected to is over, and would be news again.
-    pub(super) fn forget_stand_down(&mut self) {
-        self.stand_down = None;
-        self.broken = 0;
-        self.refusal_told = None;
-    }
-
-    fn stood_down(&mut self, s: &mut Standby, why: String, cx: &mut Shared, now: Mono) {
-        if let Some(c) = &mut s.claim {
+    /// The challenge, or what was to come before it, met an owner or proved nothing.
+    pub(super) fn stood_down(&mut self, why: String, turn: &mut Turn) {
+        if let Some(c) = &mut self.claim {
             c.challenge = None;
             c.probes = Default::default();
             c.proof = Default::default();
         }
-        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-        self.challenged = self.challenged.saturating_add(1);
-        let wait = stand_down(cx.challenge_time(), self.broken, cx.settings.me.0, self.seen.0, cx.preferred(self.id));
-        self.broken = self.broken.saturating_add(1);
-        self.stand_down = Some(now + wait);
-        cx.wake(now + wait);
+        let Turn { cx, data, now } = turn;
+        cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
+        data.table.wrote();
+        let (tries, me, preferred) = (data.stand_down.broken, cx.settings.me.0, cx.preferred(data.id));
+        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, preferred);
+        data.stand_down.broken = tries.saturating_add(1);
+        data.stand_down.until = Some(*now + wait);
+        cx.wake(*now + wait);
         let text = format!("no claim: {why}; asks again in {wait}");
-        self.last_refusal = Some(text.clone());
+        data.people.last_refusal = Some(text.clone());
         // A gateway's question ends a stand-down early (R5): what was said with a wait is not said again before that wait is over.
-        if self.refusal_told.as_ref().is_none_or(|(before, until)| *before != why || now >= *until) {
-            self.refusal_told = Some((why, now + wait));
-            cx.note(Level::Warn, Some(&self.name), Kind::Challenge(self.id), text);
+        if data.people.refusal_told.as_ref().is_none_or(|(before, until)| *before != why || *now >= *until) {
+            data.people.refusal_told = Some((why, *now + wait));
+            cx.note(Level::Warn, Some(&data.name), Kind::Challenge(data.id), text);
         }
     }
 
     /// The checklist: what is still open, each with its reason. Empty means: claim.
-    pub fn open_points(&self, s: &Standby, cx: &Shared, now: Mono) -> Vec<Open> {
-        let (since, warn, dead) = self.silence(cx);
+    pub fn open_points(&self, data: &Data, cx: &Shared, now: Mono) -> Vec<Open> {
+        let (since, warn, dead) = data.silence(cx);
         let age = now.since(since);
         if age < warn && cx.peer.heard.is_some() {
             return vec![Open::PeerAlive(age)];
@@ -290,20 +259,20 @@ impl Group {
         } else if !cx.witness.reachable || cx.witness.own_time(&cx.settings.witness).is_none_or(|at| at <= since) {
             open.push(Open::WitnessDark);
         }
-        if self.cold_stopping(cx) {
+        if data.cold_stopping(cx) {
             open.push(Open::StillStopping);
-        } else if !self.eligible(cx, now) || (self.hold.is_some() && bite::off(Clause::HoldForbidsClaim)) {
+        } else if !data.eligible(cx, now) || (data.commanded.hold.is_some() && bite::off(Clause::HoldForbidsClaim)) {
             open.push(Open::NotEligible);
         }
-        if self.durable < cx.next_epoch(self.seen) && !bite::off(Clause::EpochNotDurable) {
+        if data.epochs.durable < cx.next_epoch(data.epochs.seen) && !bite::off(Clause::EpochNotDurable) {
             open.push(Open::EpochNotDurable);
         }
-        if let Some(why) = cx.claim_forbidden(&self.name) {
+        if let Some(why) = cx.claim_forbidden(&data.name) {
             open.push(Open::FilesDiffer(why));
             return open;
         }
-        let claim = s.claim.as_ref();
-        if let Some(until) = self.stand_down.filter(|at| now < *at && !bite::off(Clause::NoStandDown)) {
+        let claim = self.claim.as_ref();
+        if let Some(until) = data.stand_down.until.filter(|at| now < *at && !bite::off(Clause::NoStandDown)) {
             open.push(if claim.is_some_and(|c| c.never_took) { Open::NeverTook } else { Open::StandingDown(until.since(now)) });
             return open;
         }
@@ -342,18 +311,57 @@ impl Group {
     }
 
     /// All points hold: the address is ours.
-    fn claim(&mut self, s: Standby, since: Mono, cx: &mut Shared, now: Mono) -> Next {
-        let stood = s.claim.and_then(|c| c.challenge).map(|c| c.verdict(cx.settings.witness.register_majority()));
-        let Some(Verdict::Stood(ground)) = stood else { return Next::Stay(Role::Standby(Standby::default())) };
-        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
-        let epoch = cx.next_epoch(self.seen);
-        let evidence = format!(
+    fn own(&mut self, since: Mono, turn: &mut Turn) -> Next {
+        let Turn { cx, data, now } = turn;
+        let challenge = core::mem::take(self).claim.and_then(|c| c.challenge);
+        let stood = challenge.map(|c| c.verdict(cx.settings.witness.register_majority()));
+        let Some(Verdict::Stood(ground)) = stood else { return Next::Stay };
+        cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
+        let epoch = cx.next_epoch(data.epochs.seen);
+        let words = format!(
             ": {} silent for {} on all links; the witness answers this node; nobody answers for the address; the challenge stood",
             cx.peer_name(),
             now.since(since)
         );
-        self.broken = 0;
+        data.stand_down.broken = 0;
         let grounds = Grounds { path: Some(ground), ..Grounds::default() };
-        self.open(epoch, Why::Claimed, grounds, None, evidence, cx, now)
+        Opening::begin(epoch, Evidence { why: Why::Claimed, grounds, closed_for: None, words }, turn)
+    }
+}
+
+impl Data {
+    /// Since when the peer has been silent, and after how long it is suspected and lost.
+    pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
+        let t = &cx.settings.timing;
+        // After a start evidence is gathered as long before the end as at other times.
+        let suspected = t.init_dead.less(t.dead.less(t.warn));
+        if cx.peer.heard.is_none() && !bite::off(Clause::NoInitDead) {
+            let floor = cx.peer.floor.max(cx.born);
+            return (floor, suspected, t.init_dead);
+        }
+        let since = cx.peer.silent_since();
+        if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
+            return (deaf.min(since), t.warn, t.dead);
+        }
+        if let Some(met) = cx.peer.unproven_since() {
+            return (met.min(since), suspected, t.init_dead);
+        }
+        (since, t.warn, if bite::off(Clause::ClaimAtWarn) { t.warn } else { t.dead })
+    }
+
+    /// A challenge that ends without a verdict: if it wrote, the owner is told, and announces again.
+    fn end_challenge(&mut self, c: &Challenge, cx: &mut Shared) {
+        cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });
+        if c.written() {
+            self.table.wrote();
+            cx.urgent = true;
+        }
+    }
+
+    /// The peer was heard: what it objected to is over, and would be news again.
+    pub(super) fn forget_stand_down(&mut self) {
+        self.stand_down.until = None;
+        self.stand_down.broken = 0;
+        self.people.refusal_told = None;
     }
 }

@@ -20,7 +20,7 @@ use twinbeat_say::plain;
 pub struct Head {
     /// The version of the program that wrote it.
     pub twinbeat: String,
-    /// The version of the lines' format.
+    /// The version of the format.
     pub format: u32,
     /// Whose it is.
     pub node: Name,

@@ -36,5 +36,5 @@ pub use recorded::Recorded;
 
 /// Where the files are, below the state directory.
 pub const DIR: &str = "journal";
-/// The version of the lines' format. Another one is refused.
-pub const FORMAT: u32 = 1;
+/// The version of the format: of the lines, and of the state that a file begins with. Another one is refused.
+pub const FORMAT: u32 = 2;

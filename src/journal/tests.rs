@@ -207,8 +207,8 @@ fn garbage_gets_file_and_line() {
     assert!(said.contains("outputs without an input"), "{said}");
     std::fs::write(&file, "{\"hello\":1}\n").unwrap();
     assert!(faulty(replay(&file)).contains("not the head of a journal"));
-    std::fs::write(&file, text.replacen("\"format\":1", "\"format\":2", 1)).unwrap();
-    assert!(faulty(replay(&file)).contains("reads format 1"));
+    std::fs::write(&file, text.replacen("\"format\":2", "\"format\":1", 1)).unwrap();
+    assert!(faulty(replay(&file)).contains("reads format 2"));
     std::fs::write(&file, b"\xff\xfe\n").unwrap();
     assert!(faulty(replay(&file)).contains("UTF-8"));
 }

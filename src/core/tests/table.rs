@@ -378,7 +378,7 @@ fn table() -> String {
             let outputs = bench.raw(input);
             let after = bench.state();
             let mut said = words(&outputs);
-            let running = &bench.node.groups[0].running;
+            let running = &bench.node.groups[0].data.service.running;
             if matches!(running, Running::Failed(..) | Running::Stuck(_)) {
                 said.push("is not fit for a while");
             }

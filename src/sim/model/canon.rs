@@ -4,9 +4,29 @@
 //! distances from the newest, for the core compares and subtracts them and nothing else; what is text for people is left out.
 //! Send times that no echo can name any more are left out as well.
 
+use std::any::type_name;
+use std::collections::VecDeque;
 use std::fmt;
 
 use serde::ser::{self, Serialize};
+
+use twinbeat_core::data::{ForPeople, LastChange};
+use twinbeat_core::io::Output;
+use twinbeat_core::ready::Unfit;
+use twinbeat_core::settings::Settings;
+
+/// A value of this type tells no two futures apart: what is for people, what never changes, what was taken already.
+fn is_no_state<T: ?Sized>() -> bool {
+    let name = type_name::<T>();
+    [
+        type_name::<ForPeople>(),
+        type_name::<Option<LastChange>>(),
+        type_name::<Option<Unfit>>(),
+        type_name::<Settings>(),
+        type_name::<VecDeque<Output>>(),
+    ]
+    .contains(&name)
+}
 
 /// What the numbers of both sides are counted from.
 #[derive(Clone, Copy, Default, Debug)]
@@ -93,11 +113,9 @@ impl Canon<'_> {
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, key: &str, value: &T) -> Done {
         let (me, other) = (self.speaker, 1 - self.speaker);
         let meaning = match (name, key) {
-            ("Shared", "settings" | "out" | "numbers") | ("Sent", "last") => return Ok(()),
-            ("Group", "last_change" | "last_refusal" | "stranger")
-            | ("GroupRecord", "last" | "peer_serves")
-            | ("GroupBeat", "unfit")
-            | ("Opening", "evidence" | "closed_for") => return Ok(()),
+            _ if is_no_state::<T>() => return Ok(()),
+            ("Shared", "numbers") | ("Sent", "last") => return Ok(()),
+            ("GroupRecord", "peer_serves") | ("Opening", "evidence" | "closed_for") => return Ok(()),
             ("Link", "rtt" | "got") | ("Series", "rtt") | ("LinkEcho", "h") | ("GroupBeat", "shut") => return Ok(()),
             ("Link", "steady") | ("Target", "streak") | ("Owner", "burst") => Meaning::UpTo(8),
             ("Sent", "numbers") => Meaning::Sent(me),

@@ -1,0 +1,281 @@
+//! A standby's wish to own by agreement (SAFETY R6): whether it has one, and how far it has come.
+//!
+//! intent with the next epoch -> grant -> gate closed and VIP gone -> `released` -> gate opened on the new owner. The other node's answers:
+//! `handover.rs`.
+
+use super::bite::{self, Clause};
+use super::data::Data;
+use super::event::{Kind, Level};
+use super::files::Added;
+use super::grounds::Grounds;
+use super::heartbeat::{BeatRole, Grant, GroupBeat, MOST_AGE, Offer};
+use super::id::NodeId;
+use super::io::{Output, ServiceOrder};
+use super::opening::Evidence;
+use super::role::{Opening, Running, Stage, Standby, Why, Wish};
+use super::settings::{PROBE_GAP, Services};
+use super::shared::Shared;
+use super::time::{Mono, Span};
+use super::turn::{Next, Turn};
+use crate::prelude::*;
+
+/// Warm services have this long before the move goes on without them.
+const WARM_LIMIT: Span = Span::secs(20);
+/// An intent that nobody grants is withdrawn after this, or three heartbeats, whichever is longer.
+const ASK_LIMIT: Span = Span::millis(500);
+/// A granted one, whose old owner is still stopping a cold service, after this.
+const GRANTED_LIMIT: Span = Span::secs(60);
+
+impl Standby {
+    /// A standby in touch with its peer.
+    pub(super) fn agree(&mut self, turn: &mut Turn) -> Next {
+        let Some(g) = turn.cx.peer.group(&turn.data.name).cloned() else {
+            return self.step_alone(turn);
+        };
+        let now = turn.now;
+        let outdated = self.wish.as_ref().and_then(|w| w.outdated(&g, turn.cx, now));
+        if let Some(why) = outdated {
+            let pause = turn.cx.settings.timing.heartbeat * 10;
+            return self.withdraw(why, pause, turn);
+        }
+        if !turn.cx.in_touch(now) {
+            return Next::Stay;
+        }
+        if let Some(intent) = g.intent {
+            self.answer(intent, &g, turn);
+        } else {
+            turn.data.agreement.refused = None;
+        }
+        turn.data.release_done(&g, self.wish.is_none(), turn.cx, now);
+        if self.wish.is_none()
+            && let Some(why) = turn.data.wants(&g, turn.cx, now)
+        {
+            let (epoch, attempt) = (turn.cx.next_epoch(turn.data.epochs.seen), turn.cx.attempt());
+            turn.cx.dirty = true;
+            self.wish =
+                Some(Wish { epoch, attempt, why, stage: Stage::Reserve, probes: Default::default(), since: now, told: now });
+        }
+        self.step_wish(&g, turn)
+    }
+
+    /// The wish's next stage, up to the kernel's orders.
+    fn step_wish(&mut self, g: &GroupBeat, turn: &mut Turn) -> Next {
+        let Turn { cx, data, now } = turn;
+        let now = *now;
+        if cx.shutdown
+            && let Some(w) = self.wish.take_if(|w| w.stage != Stage::Ask)
+        {
+            // Nobody was told of it yet.
+            data.epochs.never_again(w.epoch);
+        }
+        let Some(w) = &mut self.wish else { return Next::Stay };
+        let services = cx.services(data.id);
+        let hurry = matches!(w.why, Why::Offered(Offer::PublicLost | Offer::ServiceFailed | Offer::NoReturnPath));
+        loop {
+            match w.stage {
+                Stage::Reserve => {
+                    if data.epochs.durable < w.epoch && !bite::off(Clause::EpochNotDurable) {
+                        return Next::Stay;
+                    }
+                    w.since = now;
+                    if services == Services::Warm && !hurry && data.service.running != Running::Warm && w.why != Why::First {
+                        data.service.attempt = cx.attempt();
+                        data.service.running = Running::Starting;
+                        cx.out.push_back(Output::Services {
+                            group: data.id,
+                            attempt: data.service.attempt,
+                            order: ServiceOrder::Warm,
+                        });
+                        w.stage = Stage::Warm(data.service.attempt);
+                    } else {
+                        w.stage =
+                            if w.why == Why::First && !bite::off(Clause::FirstClaimUnprobed) { Stage::Probe } else { Stage::Ask };
+                        w.told = Mono::ZERO;
+                    }
+                }
+                Stage::Warm(_) => {
+                    if data.service.running != Running::Warm && now < w.since + WARM_LIMIT {
+                        cx.wake(w.since + WARM_LIMIT);
+                        return Next::Stay;
+                    }
+                    w.stage = Stage::Ask;
+                    w.since = now;
+                    w.told = Mono::ZERO;
+                }
+                Stage::Probe => {
+                    if let Some((by, _)) = w.probes.answered {
+                        let text = format!("no first claim: {by} answers for the address");
+                        return self.withdraw(text, Span::secs(5), turn);
+                    }
+                    if w.probes.unanswered(now) {
+                        w.stage = Stage::Ask;
+                        w.since = now;
+                        w.told = Mono::ZERO;
+                        continue;
+                    }
+                    if now >= w.probes.next(PROBE_GAP) {
+                        w.probes.send(now);
+                        cx.out.push_back(Output::Probe { group: data.id });
+                    }
+                    cx.wake(w.probes.next(PROBE_GAP));
+                    return Next::Stay;
+                }
+                Stage::Ask => break,
+            }
+        }
+        let mine = Grant { epoch: w.epoch, attempt: w.attempt, incarnation: cx.incarnation };
+        if g.released == Some(mine) || (bite::off(Clause::ReleasedUnnamed) && g.released.is_some()) {
+            let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
+                cx.ask = true;
+                cx.urgent = true;
+                cx.wake(now + cx.settings.timing.echo_period());
+                return Next::Stay;
+            };
+            match cx.ask_for_added(&data.name, data.id, &mut w.probes, now) {
+                Added::Free => {}
+                Added::Asking => return Next::Stay,
+                Added::Taken(by) => {
+                    // Not again at once: each try leaves the group unserved for a moment.
+                    data.service.failed(now);
+                    let text = format!("not taken: {by} answers for an address that the other node's file does not have");
+                    return self.withdraw(text, Span::secs(5), turn);
+                }
+            }
+            let (epoch, why) = (w.epoch, w.why);
+            let rtt = cx.links.iter().filter_map(|l| l.rtt).min().unwrap_or_default();
+            let gap = (g.closed_for.filter(|_| why != Why::First)).map(|c| c.min(MOST_AGE) + rtt / 2);
+            let words = format!("; {} released it", cx.peer_name());
+            let grounds = Grounds { peer: Some(ground), ..Grounds::default() };
+            return Opening::begin(epoch, Evidence { why, grounds, closed_for: gap, words }, turn);
+        }
+        if let Some(r) = g.refused.filter(|r| r.grant == mine) {
+            let text = format!("{} refuses: {}", cx.peer_name(), r.why.words());
+            let pause = cx.settings.timing.heartbeat * 10;
+            return self.withdraw(text, pause, turn);
+        }
+        let again = cx.settings.timing.echo_period();
+        if now >= w.told + again {
+            w.told = now;
+            cx.urgent = true;
+            cx.ask = true;
+        }
+        cx.wake(w.told + again);
+        Next::Stay
+    }
+
+    /// Gives the wish up, in words; no new one before `pause` is over.
+    pub(super) fn withdraw(&mut self, why: String, pause: Span, turn: &mut Turn) -> Next {
+        let Turn { cx, data, now } = turn;
+        let now = *now;
+        if let Some(w) = self.wish.take() {
+            data.epochs.never_again(w.epoch);
+        }
+        if data.service.running == Running::Warm {
+            data.services(ServiceOrder::Stop, Running::Stopping, cx);
+        }
+        data.commanded.takeover = false;
+        data.agreement.wish_after = Some(now + pause);
+        cx.wake(now + pause);
+        cx.dirty = true;
+        cx.urgent = true;
+        cx.note(Level::Warn, Some(&data.name), Kind::Refused(data.id), why.clone());
+        data.people.last_refusal = Some(why);
+        Next::Stay
+    }
+}
+
+impl Wish {
+    /// Why an intent that was told is to be withdrawn, whether the peer can be talked to or not.
+    fn outdated(&self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<String> {
+        if self.stage != Stage::Ask {
+            return None;
+        }
+        if self.why == Why::First && g.role == BeatRole::Owner {
+            return Some(format!("{} owns it by now", cx.peer_name()));
+        }
+        let mine = Grant { epoch: self.epoch, attempt: self.attempt, incarnation: cx.incarnation };
+        if g.released == Some(mine) {
+            return None;
+        }
+        let limit = if g.granted == Some(mine) { GRANTED_LIMIT } else { ASK_LIMIT.max(cx.settings.timing.heartbeat * 3) };
+        cx.wake(self.since + limit);
+        (now >= self.since + limit).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
+    }
+}
+
+impl Data {
+    /// Why this node should own, if it should.
+    fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
+        // A person who asks for it here has a reason to try.
+        // Where the peer could not serve either, what can be served is served.
+        let alone = g.role == BeatRole::Standby && !g.eligible && self.missing(cx).is_some();
+        let fit = if self.commanded.takeover || alone { self.eligible(cx, now) } else { self.accepts(cx, now) };
+        if !fit || self.agreement.wish_after.is_some_and(|at| now < at) {
+            if let Some(at) = self.agreement.wish_after {
+                cx.wake(at);
+            }
+            return None;
+        }
+        if cx.move_forbidden(&self.name).is_some() {
+            return None;
+        }
+        let reach = cx.witness.reachable;
+        let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
+        match g.role {
+            BeatRole::Leaving => None,
+            BeatRole::Owner => {
+                self.agreement.ownerless = None;
+                if let Some(offer) = g.offer {
+                    // Who reaches no witness either is no better off: what both have lost is no reason to move (R8).
+                    let better = reach || (!peer_reach && offer != Offer::PublicLost);
+                    return better.then_some(Why::Offered(offer));
+                }
+                if self.commanded.takeover {
+                    return Some(Why::Takeover);
+                }
+                let stable = self.stable(cx, now)?;
+                if !cx.preferred(self.id) || self.commanded.hold.is_some() || !g.gate_open {
+                    return None;
+                }
+                let due = self.failback_due(self.fitness.since?, stable);
+                cx.wake(due);
+                (now >= due).then_some(Why::Failback)
+            }
+            BeatRole::Standby => {
+                if self.commanded.takeover {
+                    return Some(Why::Takeover);
+                }
+                // What was granted to the peer is the peer's to take, for a while.
+                if let Some((_, _, at)) = self.agreement.released {
+                    let turn = at + cx.settings.timing.dead;
+                    cx.wake(turn);
+                    if now < turn {
+                        return None;
+                    }
+                }
+                let since = *self.agreement.ownerless.get_or_insert(now);
+                let patience = since + cx.settings.timing.dead * 2;
+                cx.wake(patience);
+                let rank = |eligible: bool, held: bool, reach: bool, node: NodeId| {
+                    let preferred = cx.preferred_node(self.id) == Some(node);
+                    (eligible, reach, !held, preferred, core::cmp::Reverse(node))
+                };
+                let me = cx.settings.me;
+                let mine = rank(true, self.commanded.hold.is_some(), reach, me);
+                let theirs = rank(g.eligible, g.standby_held, peer_reach, me.other());
+                // A node that has just started gives its witness a moment to answer, and a peer that has just started gets it too:
+                // of two that boot together the preferred one owns, not the one whose first echo came back sooner.
+                let mut settled = true;
+                let outranked = rank(g.eligible, g.standby_held, true, me.other()) > mine;
+                for (waits, since) in [(!reach, cx.born), (!peer_reach && outranked, cx.peer.met)] {
+                    let end = since + cx.settings.timing.dead;
+                    if waits && now < end {
+                        settled = false;
+                        cx.wake(end);
+                    }
+                }
+                ((mine > theirs && settled) || now >= patience).then_some(Why::First)
+            }
+        }
+    }
+}
