@@ -10,6 +10,7 @@ use super::role::{Opening, Stage, Standby, Why, Wish};
 use super::settings::PROBE_GAP;
 use super::shared::Shared;
 use super::time::Span;
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -43,13 +44,13 @@ impl Standby {
             return Next::Stay;
         }
         if let Some(at) = data.agreement.wish_after.filter(|at| now < *at) {
-            cx.wake(at);
+            cx.wake(at, Timer::Wish);
             return Next::Stay;
         }
         let since = *data.agreement.ownerless.get_or_insert(now);
         let patience = since + cx.settings.timing.dead * 2;
         if !cx.witness.reachable && now < patience {
-            cx.wake(patience);
+            cx.wake(patience, Timer::FirstClaim);
             return Next::Stay;
         }
         let wish = self.wish.get_or_insert_with(|| {
@@ -69,13 +70,13 @@ impl Standby {
                 wish.probes.send(now);
                 cx.out.push_back(Output::Probe { group: data.id });
             }
-            cx.wake(wish.probes.next(PROBE_GAP));
+            cx.wake(wish.probes.next(PROBE_GAP), Timer::Probe);
             return Next::Stay;
         }
         let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
             cx.ask = true;
             cx.urgent = true;
-            cx.wake(now + cx.settings.timing.echo_period());
+            cx.wake(now + cx.settings.timing.echo_period(), Timer::Ask);
             return Next::Stay;
         };
         let epoch = wish.epoch;

@@ -14,6 +14,7 @@ use super::ready::WhyUnfit;
 use super::role::{Owner, Role, Why};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::Turn;
 use super::witness::{AWAY_ENOUGH, majority_time};
 use crate::prelude::*;
@@ -75,7 +76,7 @@ impl Owner {
         }
         let until = self.since + cx.path_patience();
         if now < until {
-            cx.wake(until);
+            cx.wake(until, Timer::Arrival);
             return;
         }
         let away = self.paths.iter().zip(&cx.witness.targets).map(|(path, w)| {

@@ -12,6 +12,7 @@ use super::role::{Role, Running};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use crate::prelude::*;
 
 /// A command that is not finished by then is answered with what is missing.
@@ -156,7 +157,7 @@ impl Commands {
                 done.push((p.id, p.want, p.groups.clone(), p.since, answer));
                 return false;
             }
-            cx.wake(p.since + LIMIT);
+            cx.wake(p.since + LIMIT, Timer::Command);
             true
         });
         for (id, want, ids, since, answer) in done {
@@ -195,19 +196,19 @@ impl Commands {
             cx.out.push_back(Output::Exit { stays: true });
             return;
         }
-        cx.wake(evidence);
-        cx.wake(half_done);
+        cx.wake(evidence, Timer::Command);
+        cx.wake(half_done, Timer::Command);
     }
 
     fn step_shutdown(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
         let Some(s) = &mut self.shutdown else { return };
         let over = now >= s.since + SHUTDOWN_LIMIT;
-        cx.wake(s.since + SHUTDOWN_LIMIT);
+        cx.wake(s.since + SHUTDOWN_LIMIT, Timer::Shutdown);
         // A peer that is heard and not fit at this moment (it is just stopping what it handed over) may be so in the next one.
         let patience = s.since + cx.settings.timing.dead;
         let soon = cx.in_touch(now) && now < patience;
         if soon {
-            cx.wake(patience);
+            cx.wake(patience, Timer::Shutdown);
         }
         let untaken = |g: &Group| match &g.role {
             Role::Owner(o) if (o.offer.is_none() && !soon) || over => Some(o.epoch),
@@ -242,7 +243,7 @@ impl Commands {
             }
             _ => false,
         };
-        cx.wake(s.since + SHUTDOWN_LIMIT * 6);
+        cx.wake(s.since + SHUTDOWN_LIMIT * 6, Timer::Shutdown);
         if !s.gone && groups.iter().all(handed) {
             s.gone = true;
             cx.urgent = true;

@@ -10,6 +10,7 @@ use super::leaving::Left;
 use super::role::Owner;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -27,7 +28,7 @@ impl Owner {
         }
         if let Some(at) = self.defence.deadline(now, &t) {
             turn.cx.fast = true;
-            turn.cx.wake(at);
+            turn.cx.wake(at, Timer::Defence);
         }
         if (ground.is_none() && !bite::off(Clause::DefenceWithoutGate)) || bite::off(Clause::NoDefence) {
             return None;

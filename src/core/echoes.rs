@@ -8,6 +8,7 @@ use super::io::{EchoKind, Output};
 use super::node::Node;
 use super::pace::Before;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::witness::Target;
 use crate::prelude::*;
 
@@ -46,11 +47,11 @@ impl Node {
                 cx.witness.next = now + if fast { cx.dithered(EchoKind::Own, now, echo_period) } else { interval };
                 cx.witness.put_off = false;
             }
-            cx.wake(cx.witness.next);
+            cx.wake(cx.witness.next, Timer::OwnEcho);
         }
         let settings = cx.settings.witness.clone();
         if let Some(at) = cx.witness.deadline(&settings, delivery) {
-            cx.wake(at);
+            cx.wake(at, Timer::Witness);
         }
         self.trials(fast, now);
     }
@@ -100,7 +101,7 @@ impl Node {
             }
             let settings = &cx.settings.witness;
             if let Some(at) = cx.witness.targets.get(target).and_then(|t| t.pace.wake(delivery, settings)) {
-                cx.wake(at);
+                cx.wake(at, Timer::Trial);
             }
         }
     }
@@ -136,6 +137,6 @@ impl Node {
             }
             Some(_) => {}
         }
-        self.cx.wake(self.next_control);
+        self.cx.wake(self.next_control, Timer::Control);
     }
 }

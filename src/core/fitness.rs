@@ -13,6 +13,7 @@ use super::role::{Owner, Running};
 use super::settings::{Failback, PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use crate::prelude::*;
 
 /// After a failed start of services, or a failed opening, a node is not eligible for this long.
@@ -113,12 +114,12 @@ impl Data {
         let up = states.iter().all(|(state, _)| *state != InterfaceState::NoCarrier);
         let settled = states.iter().map(|(_, since)| *since + SETTLE).max().unwrap_or_default();
         if !up || now < settled {
-            cx.wake(settled);
+            cx.wake(settled, Timer::Interface);
             return false;
         }
         if let Some((_, at)) = probes.answered {
             if now < at + TAKEN {
-                cx.wake(at + TAKEN);
+                cx.wake(at + TAKEN, Timer::Interface);
                 return false;
             }
             *probes = Probes::default();
@@ -131,7 +132,7 @@ impl Data {
             probes.send(now);
             cx.out.push_back(Output::Probe { group: self.id });
         }
-        cx.wake(probes.next(PROBE_GAP));
+        cx.wake(probes.next(PROBE_GAP), Timer::Probe);
         false
     }
 

@@ -13,6 +13,7 @@ use super::role::{Leaving, Owner, Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 
 /// One group.
@@ -147,18 +148,18 @@ impl Data {
             cx.dirty = true;
         }
         if let Some(at) = self.commanded.hold.as_ref().and_then(|h| h.until) {
-            cx.wake(at);
+            cx.wake(at, Timer::StandbyEnds);
         }
         cx.dirty |= self.epochs.durable < cx.next_epoch(self.epochs.seen);
         if let (Running::Stuck(_), Some(at)) = (&self.service.running, self.service.stop_again) {
             if now >= at {
                 self.services(ServiceOrder::Stop, Running::Stopping, cx);
             }
-            cx.wake(at);
+            cx.wake(at, Timer::ServiceAgain);
         }
         for at in self.service.failure.iter().filter(|f| !f.runs_again).flat_map(|f| [f.at + UNFIT, f.at + f.patience()]) {
             if now < at {
-                cx.wake(at);
+                cx.wake(at, Timer::FitAgain);
             }
         }
         let fit = cx.witness.reachable && self.accepts(cx, now);

@@ -9,6 +9,7 @@ use super::io::{AddressOrder, AddressReport, GateOrder, GateReport, Output, Serv
 use super::role::{Leaving, Role, Running, Standby};
 use super::settings::Services;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -80,7 +81,7 @@ impl Leaving {
             let again = Leaving::new(self.epoch, self.to, self.cold, turn);
             *self = Leaving { since: self.since, ..again };
         }
-        turn.cx.wake(self.ordered + AGAIN);
+        turn.cx.wake(self.ordered + AGAIN, Timer::OrderAgain);
         Next::Stay
     }
 

@@ -88,6 +88,7 @@ pub mod shared;
 mod sound;
 mod standby;
 pub mod time;
+pub mod timer;
 mod turn;
 pub mod view;
 mod wish;

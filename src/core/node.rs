@@ -17,6 +17,7 @@ use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use crate::prelude::*;
 
 /// A record on its way to the disk.
@@ -104,7 +105,13 @@ impl Node {
 
     /// When to call [`handle`](Node::handle) with [`Input::Tick`]. Early ticks do nothing.
     pub fn deadline(&self) -> Option<Mono> {
-        self.started.then(|| self.cx.wake_at().map_or(self.next_beat, |w| w.min(self.next_beat)))
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// The same, and what is due then.
+    pub fn next_timer(&self) -> Option<(Mono, Timer)> {
+        let beat = (self.next_beat, Timer::Heartbeat);
+        self.started.then(|| self.cx.wake_at().filter(|(at, _)| *at < self.next_beat).unwrap_or(beat))
     }
 
     pub(super) fn is_started(&self) -> bool {
@@ -393,7 +400,7 @@ impl Node {
             let at = link.deadline(&timing);
             let link = (link.name.clone(), link.state);
             if let Some(at) = at {
-                self.cx.wake(at);
+                self.cx.wake(at, Timer::Link);
             }
             let (Some(former), (name, state)) = (former, link) else { continue };
             // What is merely not there yet at a start, of this daemon or of the peer's, is no warning.
@@ -411,7 +418,7 @@ impl Node {
             return;
         }
         if now < self.disk_again {
-            cx.wake(self.disk_again);
+            cx.wake(self.disk_again, Timer::Disk);
             return;
         }
         cx.dirty = false;
@@ -437,7 +444,7 @@ impl Node {
         let due = now >= self.next_beat;
         if !(due || self.cx.urgent || answer_due) {
             if self.answer {
-                self.cx.wake(now + timing.echo_period() / 2);
+                self.cx.wake(now + timing.echo_period() / 2, Timer::Answer);
             }
             return;
         }

@@ -12,6 +12,7 @@ use super::owner::lifetime;
 use super::role::{Opening, Owner, Role, Running, Why};
 use super::settings::Services;
 use super::time::Span;
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -62,7 +63,7 @@ impl Opening {
             turn.data.fitness.unfit_until = Some(now + turn.cx.settings.timing.dead);
             return turn.leave(self.epoch, Left::Driven("gate and address did not come up in time".into()));
         }
-        turn.cx.wake(self.armed);
+        turn.cx.wake(self.armed, Timer::LeaseEnds);
         if !(self.gate && self.address) {
             return Next::Stay;
         }

@@ -11,6 +11,7 @@ use super::leaving::Left;
 use super::role::{Owner, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use super::witness::{Series, majority_time};
 use crate::prelude::*;
@@ -93,10 +94,10 @@ impl Owner {
         self.island(turn);
         if bite::off(Clause::OwnTimer) {
             self.grounds.path = Some(now);
-            turn.cx.wake(now + lease / 3);
+            turn.cx.wake(now + lease / 3, Timer::Renewal);
         }
         self.renew(lease, turn);
-        turn.cx.wake(self.armed);
+        turn.cx.wake(self.armed, Timer::LeaseEnds);
         let ground = self.grounds.newest();
         self.gather_evidence(ground, lease, turn);
         if let Some(next) = self.defend_entry(ground, turn) {
@@ -129,7 +130,7 @@ impl Owner {
         // renewals each heartbeat.
         let unhurried = self.armed.back(lease / 2);
         if *now < unhurried && until < self.armed + lease / 4 && !self.hot && !cx.come_back {
-            cx.wake(unhurried);
+            cx.wake(unhurried, Timer::Renewal);
             return;
         }
         if self.renewable(ground, lease) {
@@ -159,7 +160,7 @@ impl Owner {
                 cx.note(Level::Error, Some(&data.name), Kind::Refused(data.id), text);
             }
             self.grounds.island = Some(*now);
-            cx.wake(*now + cx.lease() / 3);
+            cx.wake(*now + cx.lease() / 3, Timer::Renewal);
         } else {
             self.grounds.island = None;
         }
@@ -171,12 +172,12 @@ impl Owner {
         let (t, now) = (cx.settings.timing, *now);
         let stale = ground.is_none_or(|g| now.since(g) * 3 > lease);
         if let Some(g) = ground {
-            cx.wake(g + lease / 3 + Span(1));
+            cx.wake(g + lease / 3 + Span(1), Timer::GroundOld);
         }
         for path in &mut self.paths {
             path.expire(now, t.delivery);
             if let Some(at) = path.deadline(t.delivery) {
-                cx.wake(at);
+                cx.wake(at, Timer::PathEcho);
             }
         }
         // While another owner is there, the echoes tell it so: one of them is sent while the table names it (R2 †, R7). While one node
@@ -185,7 +186,7 @@ impl Owner {
         let mut suspected = false;
         for last in [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me].into_iter().flatten() {
             suspected |= now.since(last) > t.warn && now.since(last) < t.dead * 4;
-            cx.wake(last + t.warn + Span(1));
+            cx.wake(last + t.warn + Span(1), Timer::PeerSuspected);
         }
         let fast = (stale || self.path_missing() || rival || suspected) && !bite::off(Clause::NoFastEvidence);
         cx.fast |= fast;
@@ -203,7 +204,7 @@ impl Owner {
                 self.echoed = Some(now);
             }
             if let Some(at) = self.echoed {
-                turn.cx.wake(at + period);
+                turn.cx.wake(at + period, Timer::PathEcho);
             }
         }
         if stale && !bite::off(Clause::NoFastEvidence) {
@@ -212,7 +213,7 @@ impl Owner {
                 turn.cx.urgent = true;
                 turn.cx.ask = true;
             }
-            turn.cx.wake(now + t.echo_period());
+            turn.cx.wake(now + t.echo_period(), Timer::Ask);
         }
     }
 
@@ -246,7 +247,7 @@ impl Owner {
             self.burst = self.burst.saturating_add(1);
             self.announce = turn.now + wait;
         }
-        turn.cx.wake(self.announce);
+        turn.cx.wake(self.announce, Timer::Announcement);
     }
 
     /// Addresses are put back only on a ground (R10); a lifetime is lengthened on none, the gate guards.
@@ -260,7 +261,7 @@ impl Owner {
             cx.out.push_back(Output::Address { group: data.id, attempt, order });
             self.refresh = *now + lifetime / 2;
         }
-        cx.wake(self.refresh);
+        cx.wake(self.refresh, Timer::AddressLifetime);
     }
 
     /// Takes in that a majority answered VIP-sourced echoes.
@@ -298,8 +299,8 @@ impl Owner {
         if (turn.now >= at && self.offer.is_none()) || turn.now >= in_vain {
             turn.data.services(ServiceOrder::Start(self.epoch), Running::Starting, turn.cx);
         }
-        turn.cx.wake(at);
-        turn.cx.wake(in_vain);
+        turn.cx.wake(at, Timer::ServiceAgain);
+        turn.cx.wake(in_vain, Timer::ServiceAgain);
     }
 
     /// Whether the peer is asked to take over, and why.
@@ -318,7 +319,7 @@ impl Owner {
         // One that is made anew is back in a moment.
         let lacking = data.missing(cx).is_some_and(|(_, since)| {
             let patience = since + cx.settings.timing.dead;
-            cx.wake(patience);
+            cx.wake(patience, Timer::Interface);
             now >= patience
         });
         let want = if !fit {

@@ -16,6 +16,7 @@ use super::node::Node;
 use super::pace::Before;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::witness::{AWAY_AGAIN, AWAY_ENOUGH, Series, Target};
 use crate::prelude::*;
 
@@ -174,7 +175,7 @@ impl Proof {
             self.since.get_or_insert(now);
             self.next = now + cx.dithered(EchoKind::Control(group), now, period);
         }
-        cx.wake(self.next);
+        cx.wake(self.next, Timer::Control);
         cx.inquire_every(period);
         let mut again: Option<Mono> = None;
         for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
@@ -192,7 +193,7 @@ impl Proof {
             }
         }
         if let Some(at) = self.asked.iter().filter_map(|a| a.away.deadline(delivery)).chain(again).min() {
-            cx.wake(at);
+            cx.wake(at, Timer::Control);
         }
         self.believe_again(cx);
     }
@@ -287,9 +288,9 @@ impl Node {
                 t.inquiries.send(now, number, AGE + cx.settings.witness.interval);
             }
         }
-        cx.wake(if now < next { next } else { now + period });
+        cx.wake(if now < next { next } else { now + period }, Timer::Inquiry);
         if let Some(at) = cx.witness.targets.iter().filter_map(|t| t.inquiries.deadline(delivery)).min() {
-            cx.wake(at);
+            cx.wake(at, Timer::Inquiry);
         }
     }
 }

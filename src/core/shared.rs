@@ -15,6 +15,7 @@ use super::pace::Before;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::witness::{AWAY_AGAIN, Witness};
 use crate::prelude::*;
 
@@ -76,7 +77,7 @@ pub struct Shared {
     #[serde(skip)]
     pub inquire: Option<Span>,
     numbers: u64,
-    wake: Option<Mono>,
+    wake: Option<(Mono, Timer)>,
     stepped: Mono,
 }
 
@@ -131,16 +132,15 @@ impl Shared {
         Attempt(self.number())
     }
 
-    /// Asks to be woken at `at`. What is past is due in this very step: it was looked at already.
-    pub fn wake(&mut self, at: Mono) {
-        if at <= self.stepped {
-            return;
+    /// Asks to be woken at `at`, for this reason. What is past is due in this very step: it was looked at already.
+    pub fn wake(&mut self, at: Mono, why: Timer) {
+        if at > self.stepped && self.wake.is_none_or(|(first, _)| at < first) {
+            self.wake = Some((at, why));
         }
-        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
     }
 
-    /// When to be woken.
-    pub fn wake_at(&self) -> Option<Mono> {
+    /// When to be woken, and why.
+    pub fn wake_at(&self) -> Option<(Mono, Timer)> {
         self.wake
     }
 

@@ -12,6 +12,7 @@ use super::role::{Claim, Opening, Standby, Why};
 use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -25,7 +26,7 @@ impl Standby {
         if bite::off(Clause::ReleasedComesBack)
             && let Some((_, _, at)) = turn.data.agreement.released
         {
-            turn.cx.wake(at + turn.cx.settings.timing.dead);
+            turn.cx.wake(at + turn.cx.settings.timing.dead, Timer::Released);
             if now >= at + turn.cx.settings.timing.dead {
                 let grounds = Grounds { peer: Some(now), ..Grounds::default() };
                 let epoch = turn.cx.next_epoch(turn.data.epochs.seen);
@@ -37,7 +38,7 @@ impl Standby {
             }
         }
         let (since, warn, dead) = turn.data.silence(turn.cx);
-        turn.cx.wake(since + warn);
+        turn.cx.wake(since + warn, Timer::PeerSuspected);
         if now < since + warn {
             if !bite::off(Clause::HeartbeatEndsNothing) {
                 self.end_claim(turn);
@@ -75,14 +76,14 @@ impl Standby {
         cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
-                cx.wake(until);
+                cx.wake(until, Timer::StandDown);
                 return;
             }
             data.stand_down.until = None;
             claim.probes = Default::default();
         }
-        cx.wake(since + dead);
-        cx.wake((since + dead).back(PROBES + PROBE_GAP));
+        cx.wake(since + dead, Timer::PeerDead);
+        cx.wake((since + dead).back(PROBES + PROBE_GAP), Timer::Probe);
 
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
         let gap = if lately <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
@@ -101,10 +102,10 @@ impl Standby {
                 claim.probes.send(now);
                 cx.out.push_back(Output::Probe { group: data.id });
             }
-            cx.wake(claim.probes.next(gap));
+            cx.wake(claim.probes.next(gap), Timer::Probe);
         }
         if claim.probes.unanswered(now) {
-            cx.wake(now + PROBE_GAP);
+            cx.wake(now + PROBE_GAP, Timer::Probe);
         }
 
         // A challenge proves nothing while the witness does not answer this node: it ends, and is owned up to.
@@ -158,7 +159,7 @@ impl Standby {
             }
         }
         let Some(c) = claim.challenge.as_mut() else {
-            cx.wake(now + t.echo_period());
+            cx.wake(now + t.echo_period(), Timer::Challenge);
             return;
         };
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
@@ -215,7 +216,7 @@ impl Standby {
                 cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(data.id), number });
             }
         }
-        cx.wake(c.next);
+        cx.wake(c.next, Timer::Challenge);
     }
 
     /// The challenge, or what was to come before it, met an owner or proved nothing.
@@ -232,7 +233,7 @@ impl Standby {
         let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, preferred);
         data.stand_down.broken = tries.saturating_add(1);
         data.stand_down.until = Some(*now + wait);
-        cx.wake(*now + wait);
+        cx.wake(*now + wait, Timer::StandDown);
         let text = format!("no claim: {why}; asks again in {wait}");
         data.people.last_refusal = Some(text.clone());
         // A gateway's question ends a stand-down early (R5): what was said with a wait is not said again before that wait is over.

@@ -16,6 +16,7 @@ use super::role::{Opening, Running, Stage, Standby, Why, Wish};
 use super::settings::{PROBE_GAP, Services};
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -95,7 +96,7 @@ impl Standby {
                 }
                 Stage::Warm(_) => {
                     if data.service.running != Running::Warm && now < w.since + WARM_LIMIT {
-                        cx.wake(w.since + WARM_LIMIT);
+                        cx.wake(w.since + WARM_LIMIT, Timer::WarmServices);
                         return Next::Stay;
                     }
                     w.stage = Stage::Ask;
@@ -117,7 +118,7 @@ impl Standby {
                         w.probes.send(now);
                         cx.out.push_back(Output::Probe { group: data.id });
                     }
-                    cx.wake(w.probes.next(PROBE_GAP));
+                    cx.wake(w.probes.next(PROBE_GAP), Timer::Probe);
                     return Next::Stay;
                 }
                 Stage::Ask => break,
@@ -128,7 +129,7 @@ impl Standby {
             let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
                 cx.ask = true;
                 cx.urgent = true;
-                cx.wake(now + cx.settings.timing.echo_period());
+                cx.wake(now + cx.settings.timing.echo_period(), Timer::Ask);
                 return Next::Stay;
             };
             match cx.ask_for_added(&data.name, data.id, &mut w.probes, now) {
@@ -159,7 +160,7 @@ impl Standby {
             cx.urgent = true;
             cx.ask = true;
         }
-        cx.wake(w.told + again);
+        cx.wake(w.told + again, Timer::Intent);
         Next::Stay
     }
 
@@ -175,7 +176,7 @@ impl Standby {
         }
         data.commanded.takeover = false;
         data.agreement.wish_after = Some(now + pause);
-        cx.wake(now + pause);
+        cx.wake(now + pause, Timer::Wish);
         cx.dirty = true;
         cx.urgent = true;
         cx.note(Level::Warn, Some(&data.name), Kind::Refused(data.id), why.clone());
@@ -198,7 +199,7 @@ impl Wish {
             return None;
         }
         let limit = if g.granted == Some(mine) { GRANTED_LIMIT } else { ASK_LIMIT.max(cx.settings.timing.heartbeat * 3) };
-        cx.wake(self.since + limit);
+        cx.wake(self.since + limit, Timer::Intent);
         (now >= self.since + limit).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
     }
 }
@@ -212,7 +213,7 @@ impl Data {
         let fit = if self.commanded.takeover || alone { self.eligible(cx, now) } else { self.accepts(cx, now) };
         if !fit || self.agreement.wish_after.is_some_and(|at| now < at) {
             if let Some(at) = self.agreement.wish_after {
-                cx.wake(at);
+                cx.wake(at, Timer::Wish);
             }
             return None;
         }
@@ -238,7 +239,7 @@ impl Data {
                     return None;
                 }
                 let due = self.failback_due(self.fitness.since?, stable);
-                cx.wake(due);
+                cx.wake(due, Timer::Failback);
                 (now >= due).then_some(Why::Failback)
             }
             BeatRole::Standby => {
@@ -248,14 +249,14 @@ impl Data {
                 // What was granted to the peer is the peer's to take, for a while.
                 if let Some((_, _, at)) = self.agreement.released {
                     let turn = at + cx.settings.timing.dead;
-                    cx.wake(turn);
+                    cx.wake(turn, Timer::Released);
                     if now < turn {
                         return None;
                     }
                 }
                 let since = *self.agreement.ownerless.get_or_insert(now);
                 let patience = since + cx.settings.timing.dead * 2;
-                cx.wake(patience);
+                cx.wake(patience, Timer::FirstClaim);
                 let rank = |eligible: bool, held: bool, reach: bool, node: NodeId| {
                     let preferred = cx.preferred_node(self.id) == Some(node);
                     (eligible, reach, !held, preferred, core::cmp::Reverse(node))
@@ -271,7 +272,7 @@ impl Data {
                     let end = since + cx.settings.timing.dead;
                     if waits && now < end {
                         settled = false;
-                        cx.wake(end);
+                        cx.wake(end, Timer::FirstClaim);
                     }
                 }
                 ((mine > theirs && settled) || now >= patience).then_some(Why::First)
