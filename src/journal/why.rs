@@ -15,6 +15,7 @@ use twinbeat_core::id::GroupId;
 use twinbeat_core::io::{Answer, Command, Input, Output};
 use twinbeat_core::node::Node;
 use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::timer::Timer;
 use twinbeat_core::view::{GroupView, LinkView, View};
 use twinbeat_say::Stamp;
 
@@ -108,6 +109,8 @@ struct Explainer<'a> {
     times: VecDeque<Mono>,
     /// What the node knew just before the present input.
     seen: Option<View>,
+    /// What was due, when the present input is a tick.
+    woken: Option<Timer>,
     paths: BTreeMap<String, Path>,
     notes: VecDeque<(Mono, Event)>,
     commands: BTreeMap<u64, String>,
@@ -122,6 +125,7 @@ impl<'a> Explainer<'a> {
             head,
             times: times.into(),
             seen: None,
+            woken: None,
             paths: BTreeMap::new(),
             notes: VecDeque::new(),
             commands: BTreeMap::new(),
@@ -191,6 +195,9 @@ impl<'a> Explainer<'a> {
             row(&mut text, label, &format!("{}  {what}", self.clock(*when)));
             label = "";
         }
+        if let Some(timer) = self.woken {
+            row(&mut text, "woken", &format!("by time: {timer}"));
+        }
         let place = group.and_then(|name| view.groups.iter().position(|g| g.name == name));
         known(&mut text, view, place.and_then(|place| view.groups.get(place)));
         let held_up = place.and_then(|place| self.orders.words(GroupId(u8::try_from(place).ok()?), at));
@@ -213,6 +220,7 @@ impl Watch for Explainer<'_> {
         }
         let soon = self.times.front().is_some_and(|time| time.back(BEFORE) <= at);
         self.seen = (soon && node.deadline().is_some()).then(|| node.view(at));
+        self.woken = node.next_timer().filter(|(due, _)| *input == Input::Tick && *due <= at).map(|(_, timer)| timer);
         if let Some(view) = self.seen.take() {
             self.follow(at, &view);
             self.seen = Some(view);
@@ -330,6 +338,9 @@ fn known(text: &mut String, view: &View, group: Option<&GroupView>) {
 fn ending(head: &Head, node: &Node, at: Mono) -> String {
     let mut text = format!("{}  the journal's newest line\n", head.wall(at));
     known(&mut text, &node.view(at), None);
+    if let Some((due, what)) = node.next_timer() {
+        row(&mut text, "next", &format!("in {}: {what}", due.since(at)));
+    }
     text
 }
 
