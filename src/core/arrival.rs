@@ -14,7 +14,6 @@ use super::ready::WhyUnfit;
 use super::role::{Owner, Role, Why};
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::Turn;
 use super::witness::{AWAY_ENOUGH, majority_time};
 use crate::prelude::*;
@@ -31,11 +30,6 @@ impl Shared {
     /// Whether the answer of a witness to an address would be shown: this node reaches it, and its table is a register.
     pub(super) fn path_tells(&self) -> bool {
         self.witness.reachable && self.path_counts() && self.registers()
-    }
-
-    /// A return path that has not come by then does not come.
-    fn path_patience(&self) -> Span {
-        (self.settings.timing.dead + self.settings.witness.interval * 3).max(LEAST)
     }
 }
 
@@ -74,9 +68,7 @@ impl Owner {
             cx.urgent |= self.awaited;
             return;
         }
-        let until = self.since + cx.path_patience();
-        if now < until {
-            cx.wake(until, Timer::Arrival);
+        if self.arrives_by(cx).is_some_and(|until| now < until) {
             return;
         }
         let away = self.paths.iter().zip(&cx.witness.targets).map(|(path, w)| {
@@ -100,6 +92,12 @@ impl Owner {
         );
         cx.note(Level::Error, Some(&data.name), Kind::Refused(data.id), text.clone());
         data.people.last_refusal = Some(text);
+    }
+
+    /// A return path that has not come by then does not come; none when it came, or is not asked for.
+    pub(super) fn arrives_by(&self, cx: &Shared) -> Option<Mono> {
+        let patience = (cx.settings.timing.dead + cx.settings.witness.interval * 3).max(LEAST);
+        (!self.proven && !bite::off(Clause::MoveUnproven)).then(|| self.since + patience)
     }
 
     /// Whether the peer may have the address back because it never arrived here. One that had no return path either is no better off.

@@ -10,7 +10,6 @@ use super::leaving::Left;
 use super::role::Owner;
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -26,10 +25,7 @@ impl Owner {
         if let Some(next) = self.defend(spoken, turn) {
             return Some(next);
         }
-        if let Some(at) = self.defence.deadline(now, &t) {
-            turn.cx.fast = true;
-            turn.cx.wake(at, Timer::Defence);
-        }
+        turn.cx.fast |= self.defence.deadline(now, &t).is_some();
         if (ground.is_none() && !bite::off(Clause::DefenceWithoutGate)) || bite::off(Clause::NoDefence) {
             return None;
         }

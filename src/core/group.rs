@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::bite::{self, Clause};
 use super::data::{Agreement, Commanded, Data, Epochs, Fitness, ForPeople, Service, StandDown, Table};
 use super::event::{Kind, Level};
-use super::fitness::UNFIT;
 use super::hold::Hold;
 use super::id::{Epoch, GroupId};
 use super::io::{GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
@@ -13,7 +12,6 @@ use super::role::{Leaving, Owner, Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 
 /// One group.
@@ -119,6 +117,8 @@ impl Group {
                 Role::Leaving(leaving) => leaving.step(turn),
             };
             if matches!(next, Next::Stay) {
+                self.role.deadlines(&self.data, cx, now);
+                self.data.deadlines(cx);
                 return;
             }
             self.follow(next, cx);
@@ -147,20 +147,11 @@ impl Data {
             self.commanded.hold = None;
             cx.dirty = true;
         }
-        if let Some(at) = self.commanded.hold.as_ref().and_then(|h| h.until) {
-            cx.wake(at, Timer::StandbyEnds);
-        }
         cx.dirty |= self.epochs.durable < cx.next_epoch(self.epochs.seen);
-        if let (Running::Stuck(_), Some(at)) = (&self.service.running, self.service.stop_again) {
-            if now >= at {
-                self.services(ServiceOrder::Stop, Running::Stopping, cx);
-            }
-            cx.wake(at, Timer::ServiceAgain);
-        }
-        for at in self.service.failure.iter().filter(|f| !f.runs_again).flat_map(|f| [f.at + UNFIT, f.at + f.patience()]) {
-            if now < at {
-                cx.wake(at, Timer::FitAgain);
-            }
+        if let (Running::Stuck(_), Some(at)) = (&self.service.running, self.service.stop_again)
+            && now >= at
+        {
+            self.services(ServiceOrder::Stop, Running::Stopping, cx);
         }
         let fit = cx.witness.reachable && self.accepts(cx, now);
         self.fitness.since = if fit { self.fitness.since.or(Some(now)) } else { None };

@@ -9,12 +9,11 @@ use super::io::{AddressOrder, AddressReport, GateOrder, GateReport, Output, Serv
 use super::role::{Leaving, Role, Running, Standby};
 use super::settings::Services;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
 /// An unconfirmed kernel order is given again after this.
-const AGAIN: Span = Span::millis(500);
+pub(super) const AGAIN: Span = Span::millis(500);
 
 /// Why an ownership ends.
 pub(super) enum Left {
@@ -81,7 +80,6 @@ impl Leaving {
             let again = Leaving::new(self.epoch, self.to, self.cold, turn);
             *self = Leaving { since: self.since, ..again };
         }
-        turn.cx.wake(self.ordered + AGAIN, Timer::OrderAgain);
         Next::Stay
     }
 

@@ -56,6 +56,7 @@ pub mod claim;
 pub mod command;
 mod conflict;
 pub mod data;
+mod deadlines;
 mod defend;
 mod echoes;
 pub mod event;

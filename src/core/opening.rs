@@ -12,7 +12,6 @@ use super::owner::lifetime;
 use super::role::{Opening, Owner, Role, Running, Why};
 use super::settings::Services;
 use super::time::Span;
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -63,7 +62,6 @@ impl Opening {
             turn.data.fitness.unfit_until = Some(now + turn.cx.settings.timing.dead);
             return turn.leave(self.epoch, Left::Driven("gate and address did not come up in time".into()));
         }
-        turn.cx.wake(self.armed, Timer::LeaseEnds);
         if !(self.gate && self.address) {
             return Next::Stay;
         }

@@ -1,6 +1,7 @@
 //! The owner's part: grounds, renewals, the return path, announcements, offers (SAFETY R1, R2, R3, R8).
 
 use super::bite::{self, Clause};
+use super::data::Data;
 use super::event::{Kind, Level};
 use super::fitness::UNFIT;
 use super::grounds::{Defence, Grounds};
@@ -97,7 +98,6 @@ impl Owner {
             turn.cx.wake(now + lease / 3, Timer::Renewal);
         }
         self.renew(lease, turn);
-        turn.cx.wake(self.armed, Timer::LeaseEnds);
         let ground = self.grounds.newest();
         self.gather_evidence(ground, lease, turn);
         if let Some(next) = self.defend_entry(ground, turn) {
@@ -121,19 +121,24 @@ impl Owner {
         ground + lease >= self.armed + lease / 16
     }
 
+    /// Until when a small gain waits: while most of the lease is left two kinds of ground must not cost two renewals each heartbeat. None
+    /// where the newest ground is worth an order at once, or there is none.
+    pub(super) fn unhurried(&self, cx: &Shared, now: Mono) -> Option<Mono> {
+        let (ground, lease) = (self.grounds.newest()?, cx.lease());
+        let ground = if bite::off(Clause::RenewFromNow) && ground + lease > now { now } else { ground };
+        let small = ground + lease < self.armed + lease / 4 && !self.hot && !cx.come_back;
+        small.then(|| self.armed.back(lease / 2))
+    }
+
     fn renew(&mut self, lease: Span, turn: &mut Turn) {
         let Turn { cx, data, now } = turn;
         let Some(ground) = self.grounds.newest() else { return };
-        let ground = if bite::off(Clause::RenewFromNow) && ground + lease > *now { *now } else { ground };
-        let until = ground + lease;
-        // While most of the lease is left a small gain waits for the next ground: two kinds of ground must not cost two
-        // renewals each heartbeat.
-        let unhurried = self.armed.back(lease / 2);
-        if *now < unhurried && until < self.armed + lease / 4 && !self.hot && !cx.come_back {
-            cx.wake(unhurried, Timer::Renewal);
+        if self.unhurried(cx, *now).is_some_and(|at| *now < at) {
             return;
         }
+        let ground = if bite::off(Clause::RenewFromNow) && ground + lease > *now { *now } else { ground };
         if self.renewable(ground, lease) {
+            let until = ground + lease;
             self.armed = until;
             if core::mem::take(&mut self.hot) {
                 let text = format!("the gate found open rests on new grounds, {} after the start", now.since(cx.born));
@@ -160,7 +165,6 @@ impl Owner {
                 cx.note(Level::Error, Some(&data.name), Kind::Refused(data.id), text);
             }
             self.grounds.island = Some(*now);
-            cx.wake(*now + cx.lease() / 3, Timer::Renewal);
         } else {
             self.grounds.island = None;
         }
@@ -171,9 +175,6 @@ impl Owner {
         let Turn { cx, data, now } = turn;
         let (t, now) = (cx.settings.timing, *now);
         let stale = ground.is_none_or(|g| now.since(g) * 3 > lease);
-        if let Some(g) = ground {
-            cx.wake(g + lease / 3 + Span(1), Timer::GroundOld);
-        }
         for path in &mut self.paths {
             path.expire(now, t.delivery);
             if let Some(at) = path.deadline(t.delivery) {
@@ -247,7 +248,6 @@ impl Owner {
             self.burst = self.burst.saturating_add(1);
             self.announce = turn.now + wait;
         }
-        turn.cx.wake(self.announce, Timer::Announcement);
     }
 
     /// Addresses are put back only on a ground (R10); a lifetime is lengthened on none, the gate guards.
@@ -261,7 +261,6 @@ impl Owner {
             cx.out.push_back(Output::Address { group: data.id, attempt, order });
             self.refresh = *now + lifetime / 2;
         }
-        cx.wake(self.refresh, Timer::AddressLifetime);
     }
 
     /// Takes in that a majority answered VIP-sourced echoes.
@@ -290,17 +289,20 @@ impl Owner {
         cx.note(Level::Info, Some(&data.name), Kind::Reaffirmed(data.id, self.epoch), text);
     }
 
-    /// A service that failed is started again here while the peer cannot take over.
+    /// A service that failed is started again here while the peer cannot take over, and when nobody has taken it up.
     fn start_again(&mut self, turn: &mut Turn) {
-        let Running::Failed(_, until) = turn.data.service.running else { return };
-        let at = until.back(UNFIT) + SERVICE_AGAIN;
-        // What nobody has taken up by then nobody will.
-        let in_vain = at + turn.cx.settings.timing.dead * 4;
+        let Some([at, in_vain]) = self.starts_again(turn.data, turn.cx) else { return };
         if (turn.now >= at && self.offer.is_none()) || turn.now >= in_vain {
             turn.data.services(ServiceOrder::Start(self.epoch), Running::Starting, turn.cx);
         }
-        turn.cx.wake(at, Timer::ServiceAgain);
-        turn.cx.wake(in_vain, Timer::ServiceAgain);
+    }
+
+    /// When that is: where the group is not offered, and in any case.
+    pub(super) fn starts_again(&self, data: &Data, cx: &Shared) -> Option<[Mono; 2]> {
+        let Running::Failed(_, until) = data.service.running else { return None };
+        let at = until.back(UNFIT) + SERVICE_AGAIN;
+        // What nobody has taken up by then nobody will.
+        Some([at, at + cx.settings.timing.dead * 4])
     }
 
     /// Whether the peer is asked to take over, and why.

@@ -38,7 +38,6 @@ impl Standby {
             }
         }
         let (since, warn, dead) = turn.data.silence(turn.cx);
-        turn.cx.wake(since + warn, Timer::PeerSuspected);
         if now < since + warn {
             if !bite::off(Clause::HeartbeatEndsNothing) {
                 self.end_claim(turn);
@@ -76,14 +75,11 @@ impl Standby {
         cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
-                cx.wake(until, Timer::StandDown);
                 return;
             }
             data.stand_down.until = None;
             claim.probes = Default::default();
         }
-        cx.wake(since + dead, Timer::PeerDead);
-        cx.wake((since + dead).back(PROBES + PROBE_GAP), Timer::Probe);
 
         // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
         let gap = if lately <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
@@ -216,7 +212,6 @@ impl Standby {
                 cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(data.id), number });
             }
         }
-        cx.wake(c.next, Timer::Challenge);
     }
 
     /// The challenge, or what was to come before it, met an owner or proved nothing.
@@ -233,7 +228,6 @@ impl Standby {
         let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, preferred);
         data.stand_down.broken = tries.saturating_add(1);
         data.stand_down.until = Some(*now + wait);
-        cx.wake(*now + wait, Timer::StandDown);
         let text = format!("no claim: {why}; asks again in {wait}");
         data.people.last_refusal = Some(text.clone());
         // A gateway's question ends a stand-down early (R5): what was said with a wait is not said again before that wait is over.

@@ -445,6 +445,11 @@ impl World {
         std::iter::from_fn(|| m.node.poll()).collect()
     }
 
+    /// A copy of a daemon that runs, to be given ticks of its own.
+    pub fn copy(&self, i: usize) -> Option<Node> {
+        (self.m[i].daemon == Daemon::Runs).then(|| self.m[i].node.clone())
+    }
+
     /// The node's own clock, and when it wants its next tick.
     pub fn clock(&self, i: usize) -> (Mono, Option<Mono>) {
         (self.local(i), self.m[i].node.deadline())
