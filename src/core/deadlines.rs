@@ -42,8 +42,14 @@ impl Data {
             cx.wake(f.at + UNFIT, Timer::FitAgain);
             cx.wake(f.at + f.patience(), Timer::FitAgain);
         }
-        // A failback waits for these, and says so where it knows for how long.
-        let Fitness { unfit_until: _, no_return: _, since: _, driven_out: _ } = fitness;
+        if let Running::Failed(_, until) = running {
+            cx.wake(*until, Timer::FitAgain);
+        }
+        // A failback waits for `since` and `driven_out`, and says so where it knows for how long.
+        let Fitness { unfit_until, no_return: _, since: _, driven_out: _ } = fitness;
+        for at in [*unfit_until, self.no_return_until()].into_iter().flatten() {
+            cx.wake(at, Timer::FitAgain);
+        }
     }
 }
 
