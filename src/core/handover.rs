@@ -2,8 +2,7 @@
 
 use super::bite::{self, Clause};
 use super::data::{Data, LastChange};
-use super::event::Kind;
-use super::event::Level;
+use super::event::{Kind, Level};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Refused, WhyRefused};
 use super::id::NodeId;
 use super::io::ServiceOrder;

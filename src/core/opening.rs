@@ -11,6 +11,7 @@ use super::leaving::Left;
 use super::owner::lifetime;
 use super::role::{Opening, Owner, Role, Running, Why};
 use super::settings::Services;
+use super::shared::Shared;
 use super::time::Span;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
@@ -142,7 +143,7 @@ impl Opening {
 
 impl Data {
     /// An order that nobody waits for failed: a line for people.
-    pub(super) fn address_failed(&self, report: &AddressReport, cx: &mut super::shared::Shared) {
+    pub(super) fn address_failed(&self, report: &AddressReport, cx: &mut Shared) {
         if let AddressReport::Failed(reason) = report {
             cx.note(Level::Warn, Some(&self.name), Kind::Host, format!("address: {reason}"));
         }
