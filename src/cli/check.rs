@@ -1,7 +1,7 @@
 //! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
-//! Here is what the file and this machine's disk answer; [`machine`] looks at the kernel and the interfaces, [`witness`] asks the
-//! network, [`service`] at what the services need, [`here`] at what is out of place; [`nginx`] reads what an nginx listens on.
+//! Here is what the file and this machine's disk answer; `machine` looks at the kernel and the interfaces, `witness` asks the
+//! network, `service` at what the services need, `here` at what is out of place; `nginx` reads what an nginx listens on.
 
 mod answers;
 mod bonds;

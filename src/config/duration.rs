@@ -8,7 +8,7 @@ pub const LONGEST: Span = Span::secs(24 * 60 * 60);
 /// What a duration looks like, for messages.
 pub const ALLOWED: &str = "a number and a unit: us, ms, s, m, h or d, as in \"200ms\" or \"1.5s\"; at most 1440m";
 
-/// Reads what the file may hold: [`any`] up to [`LONGEST`].
+/// Reads what the file may hold: `any` up to `LONGEST`.
 pub fn parse(text: &str) -> Option<Span> {
     any(text).filter(|span| *span <= LONGEST)
 }

@@ -35,7 +35,7 @@ struct Writing {
 
 /// A record that could not be written is tried again after this.
 const DISK_AGAIN: Span = Span::secs(1);
-/// The decision of one node. How it is driven: the example of the [crate](crate).
+/// The decision of one node. How it is driven: the example of the [crate].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Node {
     pub(super) cx: Shared,

@@ -102,7 +102,7 @@ pub fn probe(mine: Mac, address: IpAddr) -> Vec<u8> {
 
 /// Tells the link that `address` is mine: a gratuitous ARP request (RFC 5227 3), an unsolicited advertisement (RFC 4861 7.2.6).
 ///
-/// This changes entries that exist; [`write`] also makes one.
+/// This changes entries that exist; [`write()`] also makes one.
 pub fn gratuitous(mine: Mac, address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => {
@@ -131,7 +131,7 @@ pub fn write(mine: Mac, sender: IpAddr, target: IpAddr, to: Option<Mac>) -> Opti
     write_for(mine, mine, sender, target, to)
 }
 
-/// As [`write`], from this interface and for another MAC: `sender` is at `owner`.
+/// As [`write()`], from this interface and for another MAC: `sender` is at `owner`.
 pub fn write_for(mine: Mac, owner: Mac, sender: IpAddr, target: IpAddr, to: Option<Mac>) -> Option<Vec<u8>> {
     match (sender, target) {
         (IpAddr::V4(sender), IpAddr::V4(target)) => {

@@ -1,7 +1,7 @@
 //! Configurations of heartbeat and keepalived, as twinbeat's own file.
 //!
 //! Texts in, a text and findings out: nothing here opens a file, asks the machine or guesses in silence. [`heartbeat`] and [`keepalived`] read what
-//! is there into a [`draft`]; [`write`] makes twinbeat.toml of it, in which every setting says where it came from; [`verify`] has it judged by
+//! is there into a `draft`; `write` makes twinbeat.toml of it, in which every setting says where it came from; `verify` has it judged by
 //! `twinbeat-config`, as any other file. What the old files do not say is a placeholder that no daemon accepts; what has no counterpart is listed.
 
 #![forbid(unsafe_code)]

@@ -7,7 +7,7 @@
 //! counted and never waited for; recording goes on with a new file, so that no replay runs across the hole.
 //!
 //! From the files: [`replay`] gives the same outputs byte for byte or names the first that differ, [`why`] tells what each
-//! decision rested on, [`whatif`] gives the same world to a node with other settings.
+//! decision rested on; the room `whatif` gives the same world to a node with other settings.
 //!
 //! Refused here: keys, services' environments, anything that the core does not see. A journal holds what [`Settings`], the
 //! inputs and the outputs hold, and nothing else; its files are readable by their owner alone.

@@ -1,6 +1,6 @@
 //! Damage: what can go wrong around two healthy daemons.
 //!
-//! Silent ones are drop rules in the switch (nftables, family bridge), loud ones take the carrier away at the switch's end of the cable; [`Damage`]
+//! Silent ones are drop rules in the switch (nftables, family bridge), loud ones take the carrier away at the switch's end of the cable; `Damage`
 //! says what is broken now.
 
 use std::io::Write as _;

@@ -2,7 +2,7 @@
 //!
 //! A client behind the gateway sends a datagram to the VIP every 2 ms and fetches the page every 100 ms; the observer on the LAN asks each
 //! node's MAC every 5 ms, by ARP and by datagram, the two nodes half a period apart. Each socket has one thread that sends on time and one that notes
-//! when answers come. The records are judged by [`timeline`](super::timeline).
+//! when answers come. The records are judged by [`timeline`].
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};

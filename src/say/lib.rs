@@ -1,7 +1,7 @@
 //! Words, times and printing that rooms share.
 //!
-//! - [`print`] the one way to print, by [`say!`] and [`say_on!`].
-//! - [`plain`] serde's messages in words of the file.
+//! - [`mod@print`] the one way to print, by [`say!`] and [`say_on!`].
+//! - `plain` serde's messages in words of the file.
 //! - [`Stamp`] the time of day, for people.
 
 #![forbid(unsafe_code)]

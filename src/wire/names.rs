@@ -22,7 +22,7 @@ impl Names {
         Names(names.into_iter().map(|name| (short(&name), name)).collect())
     }
 
-    /// The name that one of [`of`](Self::of)'s stand-ins stands for, when it is known by now; any other as it is.
+    /// The name that one of `of`'s stand-ins stands for, when it is known by now; any other as it is.
     pub fn known(&self, name: &Name) -> Name {
         let short = name.strip_prefix('?').and_then(|short| u32::from_str_radix(short, 16).ok());
         short.map_or_else(|| name.clone(), |short| self.of(short))

@@ -1,8 +1,8 @@
 //! The kernel gate: while a VIP is an unexpired element of an nftables set, packets for it come in and packets from it
 //! go out; when the element expires, which needs nobody, nothing does (SAFETY R1).
 //!
-//! Life: [`probe`] says what this machine can do; a [`Gate`] (or a [`WeakGate`]) is installed closed, or as a life
-//! before left it; a [`GateThread`] carries out orders one after the other; [`watch`] tells when a foreign hand changed or
+//! Life: [`probe()`] says what this machine can do; a [`Gate`] (or a [`WeakGate`]) is installed closed, or as a life
+//! before left it; a [`GateThread`] carries out orders one after the other; [`watch()`] tells when a foreign hand changed or
 //! removed anything of it. It refuses to open for less than [`SHORTEST`]: so short a timeout is none at all in a coarse kernel clock.
 
 #[cfg(test)]
