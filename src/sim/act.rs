@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::clock::Moment;
 use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
-use super::network::{Path, Station};
+use super::network::Station;
+pub use super::quality::Quality;
+use super::quality::change;
 use super::record::Lane;
 use super::world::{Event, Frame, World};
 use twinbeat_core::bite::{self, Clause};
@@ -17,25 +19,6 @@ use twinbeat_core::time::Span;
 
 /// Directions on links that a step is about.
 pub type Ways = Vec<(usize, Station, Station)>;
-
-/// What becomes of a direction.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Quality {
-    /// Silent.
-    Cut(bool),
-    /// Heartbeats are filtered, everything else passes.
-    NoHeartbeats(bool),
-    /// Millionths lost, so many at once.
-    Loss(u32, u32),
-    /// At least, and at the most how much longer.
-    Delay(Span, Span),
-    /// Millionths damaged.
-    Corrupt(u32),
-    /// Millionths doubled.
-    Duplicate(u32),
-    /// Millionths overtaken, and for how much longer those travel.
-    Reorder(u32, Span),
-}
 
 /// One thing done to the world.
 #[derive(Clone, PartialEq, Debug)]
@@ -487,17 +470,5 @@ impl World {
             self.wake_table(witness);
         }
         self.stranger.iter_mut().for_each(|there| *there = false);
-    }
-}
-
-fn change(path: &mut Path, quality: Quality) {
-    match quality {
-        Quality::Cut(cut) => path.cut = cut,
-        Quality::NoHeartbeats(filtered) => path.no_heartbeats = filtered,
-        Quality::Loss(ppm, burst) => (path.loss, path.burst) = (ppm, burst.max(1)),
-        Quality::Delay(delay, jitter) => (path.delay, path.jitter) = (delay, jitter),
-        Quality::Corrupt(ppm) => path.corrupt = ppm,
-        Quality::Duplicate(ppm) => path.duplicate = ppm,
-        Quality::Reorder(ppm, longer) => (path.reorder, path.overtaken) = (ppm, longer),
     }
 }

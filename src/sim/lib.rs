@@ -37,6 +37,7 @@ mod parts;
 mod patience;
 mod place;
 mod promise;
+mod quality;
 pub mod queue;
 pub mod record;
 pub mod resolve;
