@@ -24,7 +24,6 @@ pub mod explore;
 pub mod files;
 pub mod gateway;
 pub mod golden;
-pub mod kernel;
 mod lan;
 pub mod lanes;
 pub mod machine;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::clock::{Clock, Moment};
-use super::kernel::Kernel;
 use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, Incarnation, Name};
-use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
+use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Start};
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
+use twinbeat_effect::{Disk, Kernel};
 
 /// What decides on a machine: the real [`Node`], or a fake in a test of the world itself.
 pub trait Brain {
@@ -95,19 +95,10 @@ pub enum Process {
     Hung,
 }
 
+/// How long a write to disk takes at the most, where nothing is said.
+pub const DISK_LATENCY: Span = Span::millis(4);
 /// What waits for a daemon that hangs or a machine that is paused, at the most; the rest is lost.
 const BACKLOG: usize = 256;
-
-/// The state directory.
-#[derive(Clone, Debug)]
-pub struct Disk {
-    /// What was written last.
-    pub record: Record,
-    /// How long a write takes at the most; a quarter of it at the least.
-    pub latency: Span,
-    /// Writes fail.
-    pub fails: bool,
-}
 
 /// One machine.
 pub struct Machine {
@@ -123,6 +114,8 @@ pub struct Machine {
     pub services: Vec<ServiceModel>,
     /// The state directory.
     pub disk: Disk,
+    /// How long a write to it takes at the most; a quarter of it at the least.
+    pub disk_latency: Span,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
     pub plugged: Vec<bool>,
     /// For each link whether its interface is missing.
@@ -182,7 +175,8 @@ impl Machine {
             clock,
             kernel: Kernel::new(groups),
             services: all.iter().map(|group| ServiceModel::new(group.services)).collect(),
-            disk: Disk { record: Record::default(), latency: Span::millis(4), fails: false },
+            disk: Disk::default(),
+            disk_latency: DISK_LATENCY,
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
             brain: None,
