@@ -128,6 +128,8 @@ pub struct Machine {
     pub brain: Option<Box<dyn Brain>>,
     /// Counts the lives of the daemon, so that nothing reaches the wrong one.
     pub life: u32,
+    /// The life whose daemon left by itself last: its orders to the gate are carried out nevertheless.
+    pub left: Option<u32>,
     /// Counts the boots of the machine.
     pub boot: u32,
     /// A graceful stop is under way.
@@ -181,6 +183,7 @@ impl Machine {
             carrier: vec![true; settings.links.len()],
             brain: None,
             life: 0,
+            left: None,
             boot: 0,
             stopping: false,
             newest: None,

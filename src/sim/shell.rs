@@ -94,7 +94,9 @@ impl World {
 
     pub(super) fn execute(&mut self, node: usize, life: u32, order: Order) {
         let now = self.now;
-        if self.machines[node].life != life || self.machines[node].power == Power::Off {
+        let machine = &self.machines[node];
+        let lives = machine.life == life || (machine.left == Some(life) && matches!(order, Order::Gate(..)));
+        if !lives || machine.power == Power::Off {
             return;
         }
         if let Order::Gate(group, generation, GateOrder::Renew(until)) = order
@@ -355,7 +357,10 @@ impl Handler for World {
 
     fn exit(&mut self, node: usize, _: bool) {
         self.record.note(self.now, node, "world", || "the daemon exits".into());
+        // Behind it the gate's queue is carried out to its end.
+        let life = self.machines[node].life;
         self.machines[node].kill();
+        self.machines[node].left = Some(life);
         if let Some(after) = self.machines[node].comes_back.take() {
             self.queue.push(self.now + after, Event::Start(node));
         }
