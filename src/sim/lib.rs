@@ -54,4 +54,6 @@ pub mod world;
 #[cfg(test)]
 mod check_tests;
 #[cfg(test)]
+mod pair_tests;
+#[cfg(test)]
 mod tests;

@@ -27,6 +27,10 @@ pub trait Brain {
     fn view(&self, _: Mono) -> Option<View> {
         None
     }
+    /// A copy of it, where it is the real one.
+    fn copy(&self) -> Option<Node> {
+        None
+    }
     /// Whether standby by command is in force for a group, as `status` would say.
     fn held(&self, _group: usize) -> bool {
         false
@@ -53,6 +57,9 @@ impl Brain for Node {
     }
     fn view(&self, now: Mono) -> Option<View> {
         Some(Node::view(self, now))
+    }
+    fn copy(&self) -> Option<Node> {
+        Some(self.clone())
     }
     fn held(&self, group: usize) -> bool {
         Node::held(self, group)
