@@ -3,9 +3,13 @@
 use twinbeat_core::id::GroupId;
 use twinbeat_core::io::{GateReport, Input, ServiceOrder, ServiceReport};
 
-/// The input by which the decision hears what became of a gate order; none where it hears nothing.
+/// The input by which the decision hears what became of a gate order. None of a renewal that was carried out: it changes nothing that the
+/// decision knows, and would wake it with every ground.
 pub fn of_gate(group: GroupId, generation: u64, report: GateReport) -> Option<Input> {
-    Some(Input::Gate { group, generation, report })
+    match report {
+        GateReport::Renewed => None,
+        report => Some(Input::Gate { group, generation, report }),
+    }
 }
 
 /// What services say that do as they are told.
