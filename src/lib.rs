@@ -7,6 +7,7 @@
 //! - [`wire`] the heartbeat's bytes: tag, signature, body.
 //! - [`config`] the one file for both nodes, checked once; [`import`] makes one of heartbeat's and keepalived's files.
 //! - [`say`] words, times and printing that rooms share; [`picture`] swim lanes and their drawing.
+//! - [`effect`] what becomes of the decision's outputs, and the model of a machine that carries them out.
 //! - [`host`] everything that touches the kernel.
 //! - [`service`] start, stop and watch services, never on the decision thread.
 //! - [`control`] the socket that the commands talk to.
@@ -23,6 +24,7 @@ pub use twinbeat_config as config;
 pub use twinbeat_control as control;
 pub use twinbeat_core as core;
 pub use twinbeat_daemon as daemon;
+pub use twinbeat_effect as effect;
 pub use twinbeat_host as host;
 pub use twinbeat_import as import;
 pub use twinbeat_journal as journal;

@@ -26,9 +26,10 @@ use twinbeat_config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use twinbeat_control as control;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
-use twinbeat_core::io::{Answer, Command, GateReport, Input, InterfaceState, Start};
+use twinbeat_core::io::{Answer, Command, Input, InterfaceState, Start};
 use twinbeat_core::node::Node;
 use twinbeat_core::time::Mono;
+use twinbeat_effect::completion;
 use twinbeat_host::clock;
 use twinbeat_host::echo::{EchoConfig, EchoReply, Echoes};
 use twinbeat_host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
@@ -96,12 +97,13 @@ pub async fn all(
     };
     let gate_events = events.clone();
     let report = move |event| {
-        let _ = gate_events.send(match event {
-            // Tells the decision nothing, ten times a second.
-            GateEvent::Report { report: GateReport::Renewed, .. } => return,
-            GateEvent::Report { group, generation, report } => Event::Input(Input::Gate { group, generation, report }),
-            GateEvent::TableGone => Event::Input(Input::GateTableGone),
-        });
+        let input = match event {
+            GateEvent::Report { group, generation, report } => completion::of_gate(group, generation, report),
+            GateEvent::TableGone => Some(Input::GateTableGone),
+        };
+        if let Some(input) = input {
+            let _ = gate_events.send(Event::Input(input));
+        }
     };
     let thread = GateThread::start(any_gate, vips.len(), scheduling.clone(), report).context("no thread for the gate")?;
     let orders = thread.orders();

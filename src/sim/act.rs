@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clock::Moment;
 use super::gateway::FOREIGN;
-use super::machine::{Power, Process};
+use super::machine::{DISK_LATENCY, Power, Process};
 use super::network::Station;
 pub use super::quality::Quality;
 use super::quality::change;
@@ -16,6 +16,9 @@ use twinbeat_core::id::{Epoch, Mac};
 use twinbeat_core::io::{Command, GateReport, Input, Record};
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::Span;
+
+/// Why the disk takes nothing.
+const FULL: &str = "no space left on device";
 
 /// Directions on links that a step is about.
 pub type Ways = Vec<(usize, Station, Station)>;
@@ -192,8 +195,8 @@ impl World {
             Act::ServiceTime(node, time) => {
                 self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
             }
-            Act::DiskTime(node, time) => self.machines[*node].disk.latency = *time,
-            Act::DiskFails(node, on) => self.machines[*node].disk.fails = *on,
+            Act::DiskTime(node, time) => self.machines[*node].disk_latency = *time,
+            Act::DiskFails(node, on) => self.machines[*node].disk.fails = on.then_some(FULL),
             Act::ClockRate(node, ppm) => {
                 self.machines[*node].clock.set_rate(now, *ppm);
                 self.rewatch(*node);
@@ -454,8 +457,8 @@ impl World {
             for service in &mut self.machines[node].services {
                 (service.start_fails, service.stop_fails, service.latency) = (false, false, Span::millis(30));
             }
-            let disk = &mut self.machines[node].disk;
-            (disk.fails, disk.latency) = (false, Span::millis(4));
+            self.machines[node].disk.fails = None;
+            self.machines[node].disk_latency = DISK_LATENCY;
             self.apply(&Act::GateRefused(node, false));
             self.apply(&Act::ClockRate(node, 1_000_000));
             self.apply(&Act::Unpause(node));

@@ -24,7 +24,6 @@ pub mod explore;
 pub mod files;
 pub mod gateway;
 pub mod golden;
-pub mod kernel;
 mod lan;
 pub mod lanes;
 pub mod machine;
@@ -55,5 +54,7 @@ pub mod world;
 
 #[cfg(test)]
 mod check_tests;
+#[cfg(test)]
+mod pair_tests;
 #[cfg(test)]
 mod tests;

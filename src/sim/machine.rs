@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::clock::{Clock, Moment};
-use super::kernel::Kernel;
 use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, Incarnation, Name};
-use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
+use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Start};
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
+use twinbeat_effect::{Disk, Kernel};
 
 /// What decides on a machine: the real [`Node`], or a fake in a test of the world itself.
 pub trait Brain {
@@ -25,6 +25,10 @@ pub trait Brain {
     fn deadline(&self) -> Option<Mono>;
     /// What `status` would show, if it can tell.
     fn view(&self, _: Mono) -> Option<View> {
+        None
+    }
+    /// A copy of it, where it is the real one.
+    fn copy(&self) -> Option<Node> {
         None
     }
     /// Whether standby by command is in force for a group, as `status` would say.
@@ -53,6 +57,9 @@ impl Brain for Node {
     }
     fn view(&self, now: Mono) -> Option<View> {
         Some(Node::view(self, now))
+    }
+    fn copy(&self) -> Option<Node> {
+        Some(self.clone())
     }
     fn held(&self, group: usize) -> bool {
         Node::held(self, group)
@@ -95,19 +102,10 @@ pub enum Process {
     Hung,
 }
 
+/// How long a write to disk takes at the most, where nothing is said.
+pub const DISK_LATENCY: Span = Span::millis(4);
 /// What waits for a daemon that hangs or a machine that is paused, at the most; the rest is lost.
 const BACKLOG: usize = 256;
-
-/// The state directory.
-#[derive(Clone, Debug)]
-pub struct Disk {
-    /// What was written last.
-    pub record: Record,
-    /// How long a write takes at the most; a quarter of it at the least.
-    pub latency: Span,
-    /// Writes fail.
-    pub fails: bool,
-}
 
 /// One machine.
 pub struct Machine {
@@ -123,6 +121,8 @@ pub struct Machine {
     pub services: Vec<ServiceModel>,
     /// The state directory.
     pub disk: Disk,
+    /// How long a write to it takes at the most; a quarter of it at the least.
+    pub disk_latency: Span,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
     pub plugged: Vec<bool>,
     /// For each link whether its interface is missing.
@@ -135,6 +135,8 @@ pub struct Machine {
     pub brain: Option<Box<dyn Brain>>,
     /// Counts the lives of the daemon, so that nothing reaches the wrong one.
     pub life: u32,
+    /// The life whose daemon left by itself last: its orders to the gate are carried out nevertheless.
+    pub left: Option<u32>,
     /// Counts the boots of the machine.
     pub boot: u32,
     /// A graceful stop is under way.
@@ -182,11 +184,13 @@ impl Machine {
             clock,
             kernel: Kernel::new(groups),
             services: all.iter().map(|group| ServiceModel::new(group.services)).collect(),
-            disk: Disk { record: Record::default(), latency: Span::millis(4), fails: false },
+            disk: Disk::default(),
+            disk_latency: DISK_LATENCY,
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
             brain: None,
             life: 0,
+            left: None,
             boot: 0,
             stopping: false,
             newest: None,

@@ -30,9 +30,9 @@ impl World {
             && machine.process == Process::Running
             && !machine.stopping
             && !self.network.guarded[node]
-            && !machine.disk.fails
+            && machine.disk.fails.is_none()
             && !machine.kernel.refuses
-            && machine.disk.latency <= LOCAL
+            && machine.disk_latency <= LOCAL
             && !machine.services[group].start_fails
             // Where a service must not run twice, the other node's has to have stopped.
             && !self.machines.iter().any(|machine| {

@@ -4,6 +4,7 @@ use twinbeat_core::id::Attempt;
 use twinbeat_core::io::{ServiceOrder, ServiceReport};
 use twinbeat_core::settings::Services;
 use twinbeat_core::time::Span;
+use twinbeat_effect::completion;
 
 use super::clock::Moment;
 use super::rng::Rng;
@@ -90,11 +91,7 @@ impl ServiceModel {
         }
         let (attempt, order) = self.order.take()?;
         let report = match order {
-            _ if !self.exists() => match order {
-                ServiceOrder::Warm => ServiceReport::Warmed,
-                ServiceOrder::Start(_) => ServiceReport::Started,
-                ServiceOrder::Stop | ServiceOrder::StopCold => ServiceReport::Stopped,
-            },
+            _ if !self.exists() => completion::of_services(order),
             ServiceOrder::Warm if self.kind != Services::Warm => ServiceReport::Warmed,
             ServiceOrder::Warm => self.start(ServiceReport::Warmed),
             ServiceOrder::Start(_) => self.start(ServiceReport::Started),

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use super::cue::Does;
+use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
-use super::world::{Beat, Event, Frame, Order, World};
+use super::world::{Beat, Event, Frame, Order, STRANGER, World, mac};
 use twinbeat_core::bite::{self, Clause};
+use twinbeat_core::event::Event as Noted;
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
-use twinbeat_core::id::{Epoch, LinkId};
-use twinbeat_core::io::{AddressOrder, AddressReport, EchoKind, GateOrder, Input, Output, ServiceOrder};
+use twinbeat_core::id::{Attempt, Epoch, GroupId, LinkId, Mac, WitnessId};
+use twinbeat_core::io::{
+    AddressOrder, AddressReport, Answer, EchoKind, GateOrder, GateReport, Input, Output, Record, ServiceOrder,
+};
 use twinbeat_core::time::Span;
+use twinbeat_effect::{Handler, completion};
 use twinbeat_wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
 
 /// As `host::gate` has them.
@@ -42,7 +47,7 @@ impl World {
         let Some(brain) = self.machines[node].brain.as_mut() else { return };
         brain.handle(mono, input);
         while let Some(output) = self.machines[node].brain.as_mut().and_then(|brain| brain.poll()) {
-            self.carry_out(node, output);
+            self.perform(node, output);
         }
         self.wish(node);
     }
@@ -65,8 +70,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, node: usize, output: Output) {
-        let public = self.pair.public();
+    fn perform(&mut self, node: usize, output: Output) {
         self.did_order(node, &output);
         if bite::off(Clause::MarkedFramesHeld)
             && let Output::Write { group, .. } | Output::Echo { kind: EchoKind::Challenge(group) | EchoKind::Control(group), .. } =
@@ -75,82 +79,7 @@ impl World {
         {
             return;
         }
-        match output {
-            Output::Send { beat, links } => self.send_beat(node, &beat, &links),
-            Output::Echo { witness, kind, number } => {
-                let beat = match kind {
-                    EchoKind::Own | EchoKind::Inquiry | EchoKind::Control(_) => None,
-                    _ if bite::off(Clause::EchoWithoutHeartbeat) => None,
-                    EchoKind::Vip(_) | EchoKind::Challenge(_) if !self.fits(node) => {
-                        if bite::off(Clause::LongEchoUnsent) {
-                            return;
-                        }
-                        None
-                    }
-                    EchoKind::Vip(group) | EchoKind::Challenge(group) => self.over_table(node, group),
-                };
-                self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
-            }
-            Output::Probe { group } => {
-                for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
-                    self.queue.push(at, Event::ProbeAt(node, 1 - node, usize::from(group.0)));
-                }
-                if self.stranger[usize::from(group.0)] {
-                    let input = Input::Answered { group, by: super::world::STRANGER };
-                    self.queue.push(self.now + Span::micros(150), Event::Deliver(node, Some(public), input));
-                }
-            }
-            Output::Write { group, witness } => self.toward_witness(node, usize::from(witness.0), Frame::Write(group)),
-            Output::GiveBack { group, witness, to } => {
-                let named = (0..2).find(|node| super::world::mac(*node) == to).unwrap_or(super::gateway::FOREIGN);
-                self.toward_witness(node, usize::from(witness.0), Frame::GiveBack(group, named));
-            }
-            Output::AnswerUnicast { group, on } => self.machines[node].answers_unicast[usize::from(group.0)] = on,
-            Output::Announce { group } => {
-                for witness in 0..self.witnesses.len() {
-                    self.toward_witness(node, witness, Frame::Write(group));
-                }
-                if self.machines[node].carrier[public] && !self.network.guarded[node] {
-                    for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
-                        let input = Input::Announced { group, by: super::world::mac(node) };
-                        self.queue.push(at, Event::Deliver(1 - node, Some(public), input));
-                    }
-                }
-            }
-            Output::Gate { group, generation, order } => self.order(node, Order::Gate(group, generation, order)),
-            Output::Address { group, attempt, order } => self.order(node, Order::Address(group, attempt, order)),
-            Output::Persist { ticket, record } => {
-                let latency = self.machines[node].disk.latency.0;
-                let at = self.now + Span(self.kernel_rng.between(latency / 4, latency));
-                let life = self.machines[node].life;
-                self.queue.push(at, Event::Execute(node, life, Order::Persist(ticket, record)));
-            }
-            Output::Services { group, attempt, order } => {
-                if let ServiceOrder::Start(epoch) = order {
-                    self.record.note(self.now, node, "world", || format!("service of {} ordered for epoch {epoch}", group));
-                }
-                let machine = &mut self.machines[node];
-                let service = &mut machine.services[usize::from(group.0)];
-                let (time, token) = service.take(attempt, order, &mut self.kernel_rng);
-                self.queue.push(self.now + time, Event::ServiceDone(node, machine.boot, usize::from(group.0), token));
-            }
-            Output::Reply { id, answer } => {
-                self.record.answer(self.now, node, id, &answer);
-            }
-            Output::Exit { .. } => {
-                self.record.note(self.now, node, "world", || "the daemon exits".into());
-                self.machines[node].kill();
-                if let Some(after) = self.machines[node].comes_back.take() {
-                    self.queue.push(self.now + after, Event::Start(node));
-                }
-            }
-            Output::Note(event) => {
-                let disk = &self.machines[node].disk.record.groups;
-                let durable = |group: usize| disk.get(group).map_or(Epoch(0), |group| group.epoch);
-                self.check.noted(self.now, node, &event, durable);
-                self.record.event(self.now, node, &event);
-            }
-        }
+        Handler::carry_out(self, node, output);
     }
 
     /// An order to the kernel: one after the other.
@@ -165,7 +94,9 @@ impl World {
 
     pub(super) fn execute(&mut self, node: usize, life: u32, order: Order) {
         let now = self.now;
-        if self.machines[node].life != life || self.machines[node].power == Power::Off {
+        let machine = &self.machines[node];
+        let lives = machine.life == life || (machine.left == Some(life) && matches!(order, Order::Gate(..)));
+        if !lives || machine.power == Power::Off {
             return;
         }
         if let Order::Gate(group, generation, GateOrder::Renew(until)) = order
@@ -198,7 +129,7 @@ impl World {
             Order::Gate(group, generation, order) => {
                 let lag = Span::micros(self.kernel_rng.between(5, 40));
                 let report = machine.kernel.gate(mono, lag, usize::from(group.0), order);
-                Input::Gate { group, generation, report }
+                self.gate_done(node, group, generation, report)
             }
             Order::Stalled(group, generation, until, reckoned) => {
                 // Where its ticket has expired the kernel refuses it, and it is reckoned anew (SAFETY R1).
@@ -206,38 +137,46 @@ impl World {
                 let in_time = late <= TICKET_LIFE || bite::off(Clause::TicketIgnored);
                 let renewal = GateOrder::Renew(if in_time { until + late.less(EARLY) } else { until });
                 let report = machine.kernel.gate(mono, Span::ZERO, usize::from(group.0), renewal);
-                Input::Gate { group, generation, report }
-            }
-            Order::Address(group, attempt, order) if machine.missing[self.pair.public()] && order != AddressOrder::Remove => {
-                Input::Address { group, attempt, report: AddressReport::Failed("no such device".into()) }
+                self.gate_done(node, group, generation, report)
             }
             Order::Address(group, attempt, order) => {
-                let late = Span::millis(self.kernel_rng.between(0, 450));
-                let report = machine.kernel.address(mono, late, usize::from(group.0), order);
-                Input::Address { group, attempt, report }
-            }
-            Order::Persist(ticket, _) if machine.disk.fails => {
-                Input::PersistFailed { ticket, reason: "no space left on device".into() }
+                let report = if machine.missing[self.pair.public()] && order != AddressOrder::Remove {
+                    AddressReport::Failed("no such device".into())
+                } else {
+                    let late = Span::millis(self.kernel_rng.between(0, 450));
+                    machine.kernel.address(mono, late, usize::from(group.0), order)
+                };
+                self.look_at(node, group);
+                Some(Input::Address { group, attempt, report })
             }
             Order::Persist(ticket, record) => {
-                machine.disk.record = record;
-                Input::Persisted { ticket }
+                let input = machine.disk.write(ticket, record);
+                if matches!(input, Input::Persisted { .. }) {
+                    self.did(node, None, Does::Records, String::new);
+                }
+                Some(input)
             }
         };
-        if let Input::Gate { group, .. } | Input::Address { group, .. } = &input {
-            let group = usize::from(group.0);
-            self.refresh(group);
-            self.watch(node, group);
-        }
-        match &input {
-            Input::Gate { group, report: twinbeat_core::io::GateReport::Renewed, .. } => {
-                self.did(node, Some(usize::from(group.0)), Does::Renews, String::new);
-            }
-            Input::Persisted { .. } => self.did(node, None, Does::Records, String::new),
-            _ => {}
-        }
         let at = now + Span::micros(self.kernel_rng.between(5, 30));
-        self.queue.push(at, Event::Report(node, life, input));
+        if let Some(input) = input {
+            self.queue.push(at, Event::Report(node, life, input));
+        }
+    }
+
+    /// The kernel has carried out a gate order, or not; what the decision hears of it.
+    fn gate_done(&mut self, node: usize, group: GroupId, generation: u64, report: GateReport) -> Option<Input> {
+        self.look_at(node, group);
+        if report == GateReport::Renewed {
+            self.did(node, Some(usize::from(group.0)), Does::Renews, String::new);
+        }
+        completion::of_gate(group, generation, report)
+    }
+
+    /// A node's kernel is another one than before.
+    fn look_at(&mut self, node: usize, group: GroupId) {
+        let group = usize::from(group.0);
+        self.refresh(group);
+        self.watch(node, group);
     }
 
     fn send_beat(&mut self, node: usize, beat: &Arc<Heartbeat>, links: &[LinkId]) {
@@ -327,6 +266,111 @@ impl World {
         if let Some(at) = first {
             self.queue.push(at, Event::AtWitness(witness, node, frame));
         }
+    }
+}
+
+impl Handler for World {
+    fn send(&mut self, node: usize, beat: Arc<Heartbeat>, links: Vec<LinkId>) {
+        self.send_beat(node, &beat, &links);
+    }
+
+    fn echo(&mut self, node: usize, witness: WitnessId, kind: EchoKind, number: u64) {
+        let beat = match kind {
+            EchoKind::Own | EchoKind::Inquiry | EchoKind::Control(_) => None,
+            _ if bite::off(Clause::EchoWithoutHeartbeat) => None,
+            EchoKind::Vip(_) | EchoKind::Challenge(_) if !self.fits(node) => {
+                if bite::off(Clause::LongEchoUnsent) {
+                    return;
+                }
+                None
+            }
+            EchoKind::Vip(group) | EchoKind::Challenge(group) => self.over_table(node, group),
+        };
+        self.toward_witness(node, usize::from(witness.0), Frame::Echo(kind, number, beat));
+    }
+
+    fn probe(&mut self, node: usize, group: GroupId) {
+        let public = self.pair.public();
+        for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
+            self.queue.push(at, Event::ProbeAt(node, 1 - node, usize::from(group.0)));
+        }
+        if self.stranger[usize::from(group.0)] {
+            let input = Input::Answered { group, by: STRANGER };
+            self.queue.push(self.now + Span::micros(150), Event::Deliver(node, Some(public), input));
+        }
+    }
+
+    fn write(&mut self, node: usize, group: GroupId, witness: WitnessId) {
+        self.toward_witness(node, usize::from(witness.0), Frame::Write(group));
+    }
+
+    fn give_back(&mut self, node: usize, group: GroupId, witness: WitnessId, to: Mac) {
+        let named = (0..2).find(|node| mac(*node) == to).unwrap_or(FOREIGN);
+        self.toward_witness(node, usize::from(witness.0), Frame::GiveBack(group, named));
+    }
+
+    fn answer_unicast(&mut self, node: usize, group: GroupId, on: bool) {
+        self.machines[node].answers_unicast[usize::from(group.0)] = on;
+    }
+
+    fn announce(&mut self, node: usize, group: GroupId) {
+        let public = self.pair.public();
+        for witness in 0..self.witnesses.len() {
+            self.toward_witness(node, witness, Frame::Write(group));
+        }
+        if self.machines[node].carrier[public] && !self.network.guarded[node] {
+            for at in self.network.send(self.now, public, node, 1 - node).into_iter().flatten() {
+                let input = Input::Announced { group, by: mac(node) };
+                self.queue.push(at, Event::Deliver(1 - node, Some(public), input));
+            }
+        }
+    }
+
+    fn gate(&mut self, node: usize, group: GroupId, generation: u64, order: GateOrder) {
+        self.order(node, Order::Gate(group, generation, order));
+    }
+
+    fn address(&mut self, node: usize, group: GroupId, attempt: Attempt, order: AddressOrder) {
+        self.order(node, Order::Address(group, attempt, order));
+    }
+
+    fn services(&mut self, node: usize, group: GroupId, attempt: Attempt, order: ServiceOrder) {
+        if let ServiceOrder::Start(epoch) = order {
+            self.record.note(self.now, node, "world", || format!("service of {group} ordered for epoch {epoch}"));
+        }
+        let machine = &mut self.machines[node];
+        let service = &mut machine.services[usize::from(group.0)];
+        let (time, token) = service.take(attempt, order, &mut self.kernel_rng);
+        self.queue.push(self.now + time, Event::ServiceDone(node, machine.boot, usize::from(group.0), token));
+    }
+
+    fn persist(&mut self, node: usize, ticket: u64, record: Record) {
+        let latency = self.machines[node].disk_latency.0;
+        let at = self.now + Span(self.kernel_rng.between(latency / 4, latency));
+        let life = self.machines[node].life;
+        self.queue.push(at, Event::Execute(node, life, Order::Persist(ticket, record)));
+    }
+
+    fn reply(&mut self, node: usize, id: u64, answer: Answer) {
+        self.record.answer(self.now, node, id, &answer);
+    }
+
+    fn exit(&mut self, node: usize, _: bool) {
+        self.record.note(self.now, node, "world", || "the daemon exits".into());
+        // Behind it the gate's queue is carried out to its end.
+        let life = self.machines[node].life;
+        self.machines[node].kill();
+        self.machines[node].left = Some(life);
+        if let Some(after) = self.machines[node].comes_back.take() {
+            self.queue.push(self.now + after, Event::Start(node));
+        }
+    }
+
+    fn note(&mut self, node: usize, event: Noted) {
+        let disk = &self.machines[node].disk.record.groups;
+        let durable = |group: usize| disk.get(group).map_or(Epoch(0), |group| group.epoch);
+        self.check.noted(self.now, node, &event, durable);
+        self.record.event(self.now, node, &event);
     }
 }
 

@@ -206,13 +206,18 @@ impl World {
         while !self.came
             && let Some((at, event)) = self.queue.pop_by(until)
         {
-            self.now = at;
-            self.events += 1;
-            self.happen(event);
+            self.one(at, event);
         }
         if !self.came {
             self.now = until;
         }
+    }
+
+    /// One thing happens.
+    pub(super) fn one(&mut self, at: Moment, event: Event) {
+        self.now = at;
+        self.events += 1;
+        self.happen(event);
     }
 
     fn happen(&mut self, event: Event) {

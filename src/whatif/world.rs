@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::facts::{Asks, Decision, Stretch, nearest, took};
+use twinbeat_core::event::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
-use twinbeat_core::id::{GroupId, WitnessId};
-use twinbeat_core::io::{EchoKind, Input, Output, ServiceReport};
+use twinbeat_core::id::{Attempt, GroupId, LinkId, Mac, WitnessId};
+use twinbeat_core::io::{AddressOrder, Answer, EchoKind, GateOrder, Input, Record, ServiceOrder, ServiceReport};
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::{Mono, Span};
-use twinbeat_sim::kernel::Kernel;
+use twinbeat_effect::{Disk, Handler, Kernel, completion};
 use twinbeat_sim::rng::Rng;
 use twinbeat_sim::services::ServiceModel;
 
@@ -77,7 +78,7 @@ pub struct World<'a> {
     newest: Option<Arc<Heartbeat>>,
     /// For each group, whether the witnesses' tables name this node, as far as the model knows.
     named: Vec<bool>,
-    disk_fails: bool,
+    disk: Disk,
     ended: bool,
     outcome: Outcome,
 }
@@ -127,7 +128,7 @@ impl<'a> World<'a> {
             sent: Vec::new(),
             newest: None,
             named,
-            disk_fails: false,
+            disk: Disk::default(),
             ended: false,
             outcome: Outcome::default(),
         })
@@ -185,8 +186,8 @@ impl<'a> World<'a> {
         }
         match input {
             Input::Tick | Input::EchoReply { .. } | Input::Gate { .. } | Input::Address { .. } => {}
-            Input::Persisted { .. } => self.disk_fails = false,
-            Input::PersistFailed { .. } => self.disk_fails = true,
+            Input::Persisted { .. } => self.disk.fails = None,
+            Input::PersistFailed { .. } => self.disk.fails = Some("as recorded"),
             Input::Heard { link, beat } => {
                 self.close_call();
                 let beat = self.rewritten(beat.get());
@@ -213,9 +214,7 @@ impl<'a> World<'a> {
                 self.give(input.clone());
             }
             Input::Announced { group, .. } => {
-                if let Some(named) = self.named.get_mut(usize::from(group.0)) {
-                    *named = false;
-                }
+                self.name(*group, false);
                 self.give(input.clone());
             }
             Input::AddressGone { group } => {
@@ -229,6 +228,13 @@ impl<'a> World<'a> {
                 self.give(input.clone());
             }
             other => self.give(other.clone()),
+        }
+    }
+
+    /// The witnesses' tables name this node from now on, or do not.
+    fn name(&mut self, group: GroupId, this: bool) {
+        if let Some(named) = self.named.get_mut(usize::from(group.0)) {
+            *named = this;
         }
     }
 
@@ -288,72 +294,7 @@ impl<'a> World<'a> {
     fn give(&mut self, input: Input) {
         self.node.handle(self.now, input);
         while let Some(output) = self.node.poll() {
-            self.carry_out(output);
-        }
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Send { beat, .. } => {
-                self.sent.push((beat.number, self.now));
-                self.newest = Some(beat);
-            }
-            Output::Echo { witness, kind, number } => {
-                if let Some(after) = self.answer(witness, kind) {
-                    self.later(after, What::Input(Input::EchoReply { witness, kind, number }));
-                }
-            }
-            Output::Probe { group } => {
-                let reach = Span::secs(1);
-                let of_group = |input: &Input| matches!(input, Input::Answered { group: g, .. } if *g == group);
-                let answer = nearest(&self.stretch.answers, self.now, |(at, _)| *at, reach).map(|(_, input)| input.clone());
-                if let Some(input) = answer.filter(of_group) {
-                    self.later(NEIGHBOUR, What::Input(input));
-                } else if nearest(&self.stretch.probes, self.now, |at| *at, reach).is_none() {
-                    self.outcome.assumed.probes = self.outcome.assumed.probes.saturating_add(1);
-                }
-            }
-            Output::GiveBack { group, .. } => {
-                if let Some(named) = self.named.get_mut(usize::from(group.0)) {
-                    *named = false;
-                }
-            }
-            Output::Write { group, .. } | Output::Announce { group } => {
-                if let Some(named) = self.named.get_mut(usize::from(group.0)) {
-                    *named = true;
-                }
-            }
-            Output::Gate { group, generation, order } => {
-                let report = self.kernel.gate(self.now, Span::ZERO, usize::from(group.0), order);
-                self.later(KERNEL, What::Input(Input::Gate { group, generation, report }));
-            }
-            Output::Address { group, attempt, order } => {
-                let report = self.kernel.address(self.now, Span::ZERO, usize::from(group.0), order);
-                self.later(KERNEL, What::Input(Input::Address { group, attempt, report }));
-            }
-            Output::Persist { ticket, .. } => {
-                let input = match self.disk_fails {
-                    true => Input::PersistFailed { ticket, reason: "as recorded".into() },
-                    false => Input::Persisted { ticket },
-                };
-                let after = took(&self.stretch.writes, self.now).unwrap_or(DISK);
-                self.later(after, What::Input(input));
-            }
-            Output::Services { group, attempt, order } => {
-                let g = usize::from(group.0);
-                // What the recorded service said next it would have said here.
-                let later = self.stretch.services.iter().skip_while(|(at, ..)| *at < self.now);
-                let next = later.filter(|(_, other, _)| *other == group.0).map(|(.., report)| report).next();
-                let Some(service) = self.services.get_mut(g) else { return };
-                service.start_fails = matches!(next, Some(ServiceReport::StartFailed { .. }));
-                service.stop_fails = matches!(next, Some(ServiceReport::StopFailed { .. }));
-                let (time, token) = service.take(attempt, order, &mut self.rng);
-                let recorded = self.stretch.orders.get(&group.0).and_then(|orders| took(orders, self.now));
-                self.later(recorded.unwrap_or(time), What::ServiceDone(g, token));
-            }
-            Output::Note(event) => self.outcome.decisions.extend(Decision::of(self.now, &event)),
-            Output::Exit { .. } => self.ended = true,
-            Output::AnswerUnicast { .. } | Output::Reply { .. } => {}
+            self.carry_out(0, output);
         }
     }
 
@@ -378,5 +319,85 @@ impl<'a> World<'a> {
                 answered.filter(|_| self.named.get(usize::from(group)).copied().unwrap_or(false))
             }
         }
+    }
+}
+
+/// The one node is number 0. Nobody waits for a reply, and no entry ages.
+impl Handler for World<'_> {
+    fn send(&mut self, _: usize, beat: Arc<Heartbeat>, _: Vec<LinkId>) {
+        self.sent.push((beat.number, self.now));
+        self.newest = Some(beat);
+    }
+
+    fn echo(&mut self, _: usize, witness: WitnessId, kind: EchoKind, number: u64) {
+        if let Some(after) = self.answer(witness, kind) {
+            self.later(after, What::Input(Input::EchoReply { witness, kind, number }));
+        }
+    }
+
+    fn probe(&mut self, _: usize, group: GroupId) {
+        let reach = Span::secs(1);
+        let of_group = |input: &Input| matches!(input, Input::Answered { group: g, .. } if *g == group);
+        let answer = nearest(&self.stretch.answers, self.now, |(at, _)| *at, reach).map(|(_, input)| input.clone());
+        if let Some(input) = answer.filter(of_group) {
+            self.later(NEIGHBOUR, What::Input(input));
+        } else if nearest(&self.stretch.probes, self.now, |at| *at, reach).is_none() {
+            self.outcome.assumed.probes = self.outcome.assumed.probes.saturating_add(1);
+        }
+    }
+
+    fn write(&mut self, _: usize, group: GroupId, _: WitnessId) {
+        self.name(group, true);
+    }
+
+    fn give_back(&mut self, _: usize, group: GroupId, _: WitnessId, _: Mac) {
+        self.name(group, false);
+    }
+
+    fn answer_unicast(&mut self, _: usize, _: GroupId, _: bool) {}
+
+    fn announce(&mut self, _: usize, group: GroupId) {
+        self.name(group, true);
+    }
+
+    fn gate(&mut self, _: usize, group: GroupId, generation: u64, order: GateOrder) {
+        let report = self.kernel.gate(self.now, Span::ZERO, usize::from(group.0), order);
+        if let Some(input) = completion::of_gate(group, generation, report) {
+            self.later(KERNEL, What::Input(input));
+        }
+    }
+
+    fn address(&mut self, _: usize, group: GroupId, attempt: Attempt, order: AddressOrder) {
+        let report = self.kernel.address(self.now, Span::ZERO, usize::from(group.0), order);
+        self.later(KERNEL, What::Input(Input::Address { group, attempt, report }));
+    }
+
+    fn services(&mut self, _: usize, group: GroupId, attempt: Attempt, order: ServiceOrder) {
+        let g = usize::from(group.0);
+        // What the recorded service said next it would have said here.
+        let later = self.stretch.services.iter().skip_while(|(at, ..)| *at < self.now);
+        let next = later.filter(|(_, other, _)| *other == group.0).map(|(.., report)| report).next();
+        let Some(service) = self.services.get_mut(g) else { return };
+        service.start_fails = matches!(next, Some(ServiceReport::StartFailed { .. }));
+        service.stop_fails = matches!(next, Some(ServiceReport::StopFailed { .. }));
+        let (time, token) = service.take(attempt, order, &mut self.rng);
+        let recorded = self.stretch.orders.get(&group.0).and_then(|orders| took(orders, self.now));
+        self.later(recorded.unwrap_or(time), What::ServiceDone(g, token));
+    }
+
+    fn persist(&mut self, _: usize, ticket: u64, record: Record) {
+        let input = self.disk.write(ticket, record);
+        let after = took(&self.stretch.writes, self.now).unwrap_or(DISK);
+        self.later(after, What::Input(input));
+    }
+
+    fn reply(&mut self, _: usize, _: u64, _: Answer) {}
+
+    fn exit(&mut self, _: usize, _: bool) {
+        self.ended = true;
+    }
+
+    fn note(&mut self, _: usize, event: Event) {
+        self.outcome.decisions.extend(Decision::of(self.now, &event));
     }
 }

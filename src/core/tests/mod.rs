@@ -1,8 +1,6 @@
-//! The decision of two nodes against each other, in virtual time: never two kernels that answer.
+//! Every state of the decision with every input. What two nodes do against each other is tested in the simulator's world (`sim`, pair_tests).
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod arrival;
-mod cases;
-mod pair;
-mod properties;
+mod files;
 mod table;

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::pair::{CABLE, LAN, fast, settings};
+use super::files::{CABLE, LAN, fast, settings};
 use crate::files::VipSet;
 use crate::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, VERSION, Verified};
 use crate::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId};

@@ -1,7 +1,7 @@
 //! The name of a state: 128 bits of its canonical form.
 
 use super::canon::{Bases, write};
-use super::small::{Ask, Beat, Daemon, Do, Item, Small};
+use super::small::{Ask, Beat, Daemon, Do, Item, Small, WEB};
 use twinbeat_core::io::Input;
 
 impl Small {
@@ -27,9 +27,10 @@ impl Small {
         out.extend(self.cut.as_flattened().iter().map(|cut| u8::from(*cut)));
         for at in 0..2 {
             let side = &*self.sides[at];
-            out.extend([side.daemon as u8, u8::from(side.address), 0xf1]);
-            let gate = side.gate.filter(|until| *until > self.clock(at));
-            write(out, &bases, at, 1 - at, &(gate, &side.record, side.life, side.owned, side.seen));
+            let now = self.clock(at);
+            out.extend([side.daemon as u8, u8::from(side.kernel.has_address(now, WEB)), 0xf1]);
+            let gate = side.kernel.groups[WEB].gate.filter(|until| *until > now);
+            write(out, &bases, at, 1 - at, &(gate, &side.disk.record, side.life, side.owned, side.seen));
             if side.daemon != Daemon::Gone {
                 write(out, &bases, at, 1 - at, &side.node);
                 write(out, &bases, at, at, &side.newest);

@@ -5,22 +5,27 @@
 
 use std::sync::Arc;
 
-use twinbeat_core::event::Kind;
+use super::super::world::mac;
+use twinbeat_core::event::{Event, Kind};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
-use twinbeat_core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, NodeId, WitnessId};
+use twinbeat_core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId, WitnessId};
 use twinbeat_core::io::{
-    AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Input, InterfaceState, Output, Record, ServiceOrder,
-    ServiceReport, Start,
+    AddressOrder, AddressReport, Answer, EchoKind, GateOrder, GateReport, Input, InterfaceState, Record, ServiceOrder, Start,
 };
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::{Mono, Span};
+use twinbeat_effect::{Disk, Handler, Kernel, completion};
 
 /// Time passes by at least this much: timers are late by up to so much, less than the gap that the core takes for a stall.
 pub const QUANTUM: Span = Span::millis(25);
 /// The cable's and the LAN's place among the links.
 pub const LINKS: [usize; 2] = [0, 1];
 const GROUP: GroupId = GroupId(0);
+/// Its place in the kernel.
+pub(super) const WEB: usize = 0;
+/// Longer than any run.
+const FOREVER: Span = Span::secs(1_000_000_000);
 pub(super) type Beat = Arc<Verified<Heartbeat>>;
 
 /// Something on its way.
@@ -78,11 +83,9 @@ pub struct Side {
     pub daemon: Daemon,
     /// The decision, while there is a daemon.
     pub node: Option<Node>,
-    /// Open until, on its own clock.
-    pub gate: Option<Mono>,
-    /// The VIP is configured.
-    pub address: bool,
-    pub(super) record: Record,
+    /// On its own clock. An address that is there stays, for no run is as long as a lifetime counts for.
+    pub(super) kernel: Kernel,
+    pub(super) disk: Disk,
     pub(super) life: u64,
     pub(super) newest: Option<Beat>,
     /// What waits while it hangs.
@@ -126,9 +129,8 @@ impl Small {
             Arc::new(Side {
                 daemon: Daemon::Gone,
                 node: None,
-                gate: None,
-                address: false,
-                record: Record::default(),
+                kernel: Kernel::new(1),
+                disk: Disk::default(),
                 life: 0,
                 newest: None,
                 held: Vec::new(),
@@ -164,8 +166,7 @@ impl Small {
 
     /// A side's kernel answers for the VIP.
     pub fn answers(&self, at: usize) -> bool {
-        let side = &self.sides[at];
-        side.address && side.gate.is_some_and(|until| self.clock(at) < until)
+        self.sides[at].kernel.answers(self.clock(at), WEB)
     }
 
     /// Nothing is on its way.
@@ -180,9 +181,9 @@ impl Small {
         side.daemon = Daemon::Runs;
         let start = Start {
             incarnation: Incarnation(side.life),
-            record: side.record.clone(),
-            gates: vec![side.gate.filter(|until| *until > mono)],
-            addresses: vec![side.address],
+            record: side.disk.record.clone(),
+            gates: side.kernel.adopt(mono),
+            addresses: vec![side.kernel.has_address(mono, WEB)],
             running: vec![false],
         };
         side.given = [0; 2];
@@ -263,7 +264,7 @@ impl Small {
             },
             Item::Probe(asker) => {
                 if self.answers(1 - asker) && !self.cut[1 - asker][1] {
-                    self.arrive(Item::Frame(asker, Input::Answered { group: GROUP, by: super::super::world::mac(1 - asker) }));
+                    self.arrive(Item::Frame(asker, Input::Answered { group: GROUP, by: mac(1 - asker) }));
                 }
             }
             Item::Gateway(from, ask) => self.at_gateway(from, ask),
@@ -314,40 +315,24 @@ impl Small {
 
     fn execute(&mut self, at: usize, life: u64, order: Do) {
         let now = self.clock(at);
-        let side = Arc::make_mut(&mut self.sides[at]);
-        let live = side.gate.is_some_and(|until| now < until);
+        let Side { kernel, disk, .. } = Arc::make_mut(&mut self.sides[at]);
         let input = match order {
             Do::Gate(generation, order) => {
-                let (gate, report) = match order {
-                    GateOrder::Close => (None, GateReport::Closed),
-                    GateOrder::Open(until) | GateOrder::Rebuild(until) if until > now => (Some(until), GateReport::Opened),
-                    GateOrder::Renew(until) if live && until > now => (Some(until), GateReport::Renewed),
-                    GateOrder::Renew(_) => (None, GateReport::Lapsed),
-                    GateOrder::Open(_) | GateOrder::Rebuild(_) => (None, GateReport::Failed("the instant has passed".into())),
-                };
-                side.gate = gate;
-                Input::Gate { group: GROUP, generation, report }
+                let report = kernel.gate(now, Span::ZERO, WEB, order);
+                completion::of_gate(GROUP, generation, report)
             }
             Do::Address(attempt, order) => {
-                let report = match order {
-                    AddressOrder::Remove => {
-                        side.address = false;
-                        AddressReport::Removed
-                    }
-                    AddressOrder::Refresh(_) if !side.address => AddressReport::Failed("gone".into()),
-                    AddressOrder::Add(_) | AddressOrder::Refresh(_) => {
-                        side.address = true;
-                        AddressReport::Added
-                    }
+                let order = match order {
+                    AddressOrder::Add(_) => AddressOrder::Add(FOREVER),
+                    AddressOrder::Refresh(_) => AddressOrder::Refresh(FOREVER),
+                    AddressOrder::Remove => AddressOrder::Remove,
                 };
-                Input::Address { group: GROUP, attempt, report }
+                let report = kernel.address(now, Span::ZERO, WEB, order);
+                Some(Input::Address { group: GROUP, attempt, report })
             }
-            Do::Persist(ticket, record) => {
-                side.record = record;
-                Input::Persisted { ticket }
-            }
+            Do::Persist(ticket, record) => Some(disk.write(ticket, record)),
         };
-        self.ready.push(Item::Report(at, life, input));
+        self.ready.extend(input.map(|input| Item::Report(at, life, input)));
     }
 
     /// Hands an input to the core and carries out what it wants.
@@ -370,76 +355,6 @@ impl Small {
         *given = (*given).max(number);
     }
 
-    fn carry_out(&mut self, at: usize, output: Output) {
-        match output {
-            Output::Send { beat, links } => {
-                let released = beat.groups.iter().any(|group| group.released.is_some());
-                if released && self.answers(at) {
-                    self.wrong.get_or_insert_with(|| format!("node {at} says that it has released, and its kernel answers"));
-                }
-                let number = beat.number;
-                let beat: Beat = Arc::new(Verified::vouch(Heartbeat::clone(&beat)));
-                for link in links.iter().filter(|link| !self.cut[at][usize::from(link.0)]) {
-                    self.ready.push(Item::Frame(1 - at, Input::Heard { link: *link, beat: Arc::clone(&beat) }));
-                }
-                let side = Arc::make_mut(&mut self.sides[at]);
-                side.given[0] = number;
-                side.newest = Some(beat);
-            }
-            // The gateway is a register, and the other side takes no notice.
-            Output::Echo { kind: EchoKind::Inquiry, number, .. } => self.give(at, number),
-            Output::Echo { kind, number, .. } => {
-                self.give(at, number);
-                let beat =
-                    if matches!(kind, EchoKind::Own | EchoKind::Control(_)) { None } else { self.sides[at].newest.clone() };
-                self.to_gateway(at, Ask::Echo(kind, number, beat));
-            }
-            Output::Write { .. } => self.to_gateway(at, Ask::Write),
-            Output::GiveBack { .. } => self.to_gateway(at, Ask::GiveBack),
-            Output::Announce { .. } => {
-                self.to_gateway(at, Ask::Write);
-                if !self.cut[at][1] {
-                    let input = Input::Announced { group: GROUP, by: super::super::world::mac(at) };
-                    self.ready.push(Item::Frame(1 - at, input));
-                }
-            }
-            Output::Probe { .. } => {
-                if !self.cut[at][1] {
-                    self.ready.push(Item::Probe(at));
-                }
-            }
-            Output::Gate { generation, order, .. } => {
-                self.give(at, generation);
-                self.order(at, Do::Gate(generation, order));
-            }
-            Output::Address { attempt, order, .. } => {
-                self.give(at, attempt.0);
-                self.order(at, Do::Address(attempt, order));
-            }
-            Output::Persist { ticket, record } => {
-                self.give(at, ticket);
-                self.order(at, Do::Persist(ticket, record));
-            }
-            Output::Services { attempt, order, .. } => {
-                self.give(at, attempt.0);
-                let report = match order {
-                    ServiceOrder::Warm => ServiceReport::Warmed,
-                    ServiceOrder::Start(_) => ServiceReport::Started,
-                    ServiceOrder::Stop | ServiceOrder::StopCold => ServiceReport::Stopped,
-                };
-                let life = self.sides[at].life;
-                self.ready.push(Item::Report(at, life, Input::Services { group: GROUP, attempt, report }));
-            }
-            Output::Note(event) => {
-                if let Kind::Owner(_, epoch) = event.kind {
-                    self.owns(at, epoch);
-                }
-            }
-            // Entries do not age here, and nobody waits for a reply or an exit.
-            Output::AnswerUnicast { .. } | Output::Reply { .. } | Output::Exit { .. } => {}
-        }
-    }
-
     fn owns(&mut self, at: usize, epoch: Epoch) {
         let side = Arc::make_mut(&mut self.sides[at]);
         let (owned, seen) = (side.owned, side.seen);
@@ -459,6 +374,90 @@ impl Small {
     pub(super) fn look(&mut self) {
         if self.answers(0) && self.answers(1) {
             self.wrong.get_or_insert_with(|| "both kernels answer for the VIP".into());
+        }
+    }
+}
+
+/// Entries do not age here, and nobody waits for a reply or an exit.
+impl Handler for Small {
+    fn send(&mut self, at: usize, beat: Arc<Heartbeat>, links: Vec<LinkId>) {
+        let released = beat.groups.iter().any(|group| group.released.is_some());
+        if released && self.answers(at) {
+            self.wrong.get_or_insert_with(|| format!("node {at} says that it has released, and its kernel answers"));
+        }
+        let number = beat.number;
+        let beat: Beat = Arc::new(Verified::vouch(Heartbeat::clone(&beat)));
+        for link in links.iter().filter(|link| !self.cut[at][usize::from(link.0)]) {
+            self.ready.push(Item::Frame(1 - at, Input::Heard { link: *link, beat: Arc::clone(&beat) }));
+        }
+        let side = Arc::make_mut(&mut self.sides[at]);
+        side.given[0] = number;
+        side.newest = Some(beat);
+    }
+
+    fn echo(&mut self, at: usize, _: WitnessId, kind: EchoKind, number: u64) {
+        self.give(at, number);
+        let beat = match kind {
+            // The gateway is a register, and the other side takes no notice.
+            EchoKind::Inquiry => return,
+            EchoKind::Own | EchoKind::Control(_) => None,
+            EchoKind::Vip(_) | EchoKind::Challenge(_) => self.sides[at].newest.clone(),
+        };
+        self.to_gateway(at, Ask::Echo(kind, number, beat));
+    }
+
+    fn probe(&mut self, at: usize, _: GroupId) {
+        if !self.cut[at][1] {
+            self.ready.push(Item::Probe(at));
+        }
+    }
+
+    fn write(&mut self, at: usize, _: GroupId, _: WitnessId) {
+        self.to_gateway(at, Ask::Write);
+    }
+
+    fn give_back(&mut self, at: usize, _: GroupId, _: WitnessId, _: Mac) {
+        self.to_gateway(at, Ask::GiveBack);
+    }
+
+    fn answer_unicast(&mut self, _: usize, _: GroupId, _: bool) {}
+
+    fn announce(&mut self, at: usize, _: GroupId) {
+        self.to_gateway(at, Ask::Write);
+        if !self.cut[at][1] {
+            let input = Input::Announced { group: GROUP, by: mac(at) };
+            self.ready.push(Item::Frame(1 - at, input));
+        }
+    }
+
+    fn gate(&mut self, at: usize, _: GroupId, generation: u64, order: GateOrder) {
+        self.give(at, generation);
+        self.order(at, Do::Gate(generation, order));
+    }
+
+    fn address(&mut self, at: usize, _: GroupId, attempt: Attempt, order: AddressOrder) {
+        self.give(at, attempt.0);
+        self.order(at, Do::Address(attempt, order));
+    }
+
+    fn services(&mut self, at: usize, _: GroupId, attempt: Attempt, order: ServiceOrder) {
+        self.give(at, attempt.0);
+        let (life, report) = (self.sides[at].life, completion::of_services(order));
+        self.ready.push(Item::Report(at, life, Input::Services { group: GROUP, attempt, report }));
+    }
+
+    fn persist(&mut self, at: usize, ticket: u64, record: Record) {
+        self.give(at, ticket);
+        self.order(at, Do::Persist(ticket, record));
+    }
+
+    fn reply(&mut self, _: usize, _: u64, _: Answer) {}
+
+    fn exit(&mut self, _: usize, _: bool) {}
+
+    fn note(&mut self, at: usize, event: Event) {
+        if let Kind::Owner(_, epoch) = event.kind {
+            self.owns(at, epoch);
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::pair::{A, B, CABLE, LAN, World, fast};
-use crate::event::Kind;
-use crate::io::{Input, Output};
-use crate::node::Node;
-use crate::prelude::*;
-use crate::time::{Mono, Span};
+use super::bench::{A, B, Bench, fast};
+use twinbeat_core::event::Kind;
+use twinbeat_core::io::{Input, Output};
+use twinbeat_core::node::Node;
+use twinbeat_core::time::{Mono, Span};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -37,15 +36,15 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn apply(w: &mut World, f: Fault) {
+fn apply(w: &mut Bench, f: Fault) {
     match f {
-        Fault::Cut(link, from, on) => w.cut[link][from] = on,
-        Fault::GatewayCut(n, on) => w.gateway_cut[n] = on,
-        Fault::Gateway(up) => w.gateway = up,
+        Fault::Cut(link, from, on) => w.cut(link, from, on),
+        Fault::GatewayCut(n, on) => w.cut_gateway(n, on),
+        Fault::Gateway(up) => w.gateway(up),
         Fault::Carrier(n, up) => w.set_carrier(n, up),
         Fault::Kill(n) => w.kill(n),
         Fault::PowerOff(n) => w.power_off(n),
-        Fault::Start(n) if w.m[n].daemon == super::pair::Daemon::Gone => w.start(n),
+        Fault::Start(n) if w.is_gone(n) => w.start(n),
         Fault::Start(_) => {}
         Fault::Hang(n) => w.hang(n),
         Fault::Wake(n) => w.wake(n),
@@ -59,13 +58,14 @@ proptest! {
     fn lost_heartbeats_shorter_than_dead_move_nothing_while_the_witness_answers(
         losses in prop::collection::vec((1_u64..500, 1_u64..700, any::<[bool; 4]>()), 1..20),
     ) {
-        let mut w = World::settled();
-        let since = w.now;
+        let mut w = Bench::settled();
+        let since = w.now();
         for (lost, between, which) in losses {
-            w.cut[CABLE] = [which[0], which[1]];
-            w.cut[LAN] = [which[2], which[3]];
+            for (way, on) in which.into_iter().enumerate() {
+                w.cut(way / 2, way % 2, on);
+            }
             w.run(Span::millis(lost));
-            w.cut = [[false; 2]; 2];
+            w.cut_all(false);
             w.run(Span::millis(between));
         }
         w.steady_since(since, A);
@@ -75,7 +75,7 @@ proptest! {
     fn no_sequence_of_faults_makes_two_owners_and_when_all_is_well_again_one_serves(
         faults in prop::collection::vec((1_u64..2500, fault()), 10..25),
     ) {
-        let mut w = World::settled();
+        let mut w = Bench::settled();
         for (wait, f) in faults {
             apply(&mut w, f);
             w.run(Span::millis(wait));
@@ -89,7 +89,7 @@ proptest! {
 
     #[test]
     fn an_early_tick_orders_nothing(steps in prop::collection::vec((1_u64..400, 0..2_usize, 1_u64..1000), 1..40)) {
-        let mut w = World::settled();
+        let mut w = Bench::settled();
         for (wait, i, part) in steps {
             w.run(Span::millis(wait));
             let (now, Some(due)) = w.clock(i) else { continue };
@@ -112,9 +112,9 @@ proptest! {
         alone in any::<bool>(),
         faults in prop::collection::vec((1_u64..400, fault()), 3..10),
     ) {
-        let mut w = World::settled();
+        let mut w = Bench::settled();
         if alone {
-            (w.cut, w.gateway_cut[A]) = ([[true; 2]; 2], true);
+            w.isolate(A, true);
         }
         for (wait, f) in faults {
             for _ in 0..wait / 3 {
