@@ -92,8 +92,8 @@ fn errors_name_file_and_line_and_what_is_allowed() {
     for (steps, says) in [
         (r#"{"at": "1s", "unplgu": {}}"#, "unknown key `unplgu`, expected one of `at`, `when`, `after`, `within`, `start`"),
         (r#"{"at": "1s", "start": "master3"}"#, "node \"master3\": allowed: master1, master2"),
-        (r#"{"at": "1", "start": "master1"}"#, "is not a length of time"),
-        (r#"{"at": "99999999999999999999h", "start": "master1"}"#, "is not a length of time"),
+        (r#"{"at": "1", "start": "master1"}"#, "is not a duration"),
+        (r#"{"at": "99999999999999999999h", "start": "master1"}"#, "is not a duration"),
         (r#"{"at": "21s", "start": "master1"}"#, "allowed: up to `until`, 20s"),
         (r#"{"at": "1s", "loss": {"percent": 101}}"#, "allowed: a number from 0 to 100"),
         (r#"{"at": "1s", "loss": {}}"#, "\"percent\" is needed; allowed: link, from, to, percent, burst"),
