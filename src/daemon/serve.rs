@@ -87,7 +87,8 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 view.problems.extend(act.left_out.problem(clock::now()));
                 view.problems.extend(successor.problem());
                 view.problems.extend(act.cards.problems(clock::now()));
-                view.problems.extend(node.trouble());
+                view.recorder_trouble = node.trouble();
+                view.problems.extend(view.recorder_trouble.clone());
                 let found = Found::ask(&act, &options.config, read);
                 tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cue::Does;
-use super::expect::{self, LINK_STATES};
+use super::expect::{self, link_states};
 use super::step;
 use twinbeat_config::duration::PATTERN;
 
@@ -129,7 +129,7 @@ fn parameter(name: &str, of: Option<&str>) -> Value {
         "rate" => json!({ "type": "number", "minimum": 0.5, "maximum": 2 }),
         "on" | "relay" | "ready" | "running" => json!({ "type": "boolean" }),
         "only" => json!({ "const": "heartbeats" }),
-        "state" => json!({ "enum": LINK_STATES }),
+        "state" => json!({ "enum": link_states().collect::<Vec<_>>() }),
         _ => json!({ "type": "string" }),
     }
 }

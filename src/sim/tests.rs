@@ -182,7 +182,7 @@ fn an_expectation_that_does_not_hold_says_what_was_otherwise() {
         let failures = story.run(real, false).failures;
         match says {
             None => assert!(failures.is_empty(), "{expect}: {failures:?}"),
-            Some(says) => assert!(failures.len() == 1 && failures[0].contains(says), "{expect}: {failures:?}"),
+            Some(says) => assert!(failures.len() == 1 && failures[0].to_string().contains(says), "{expect}: {failures:?}"),
         }
     }
 }
