@@ -66,7 +66,6 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
         let Some(event) = event else { break };
         match event {
             Event::Input(input) => node.handle(clock::now(), input),
-            Event::Opened => node.handle(clock::now(), Input::Tick),
             Event::Interfaces(told) => {
                 for input in act.interfaces(told) {
                     node.handle(clock::now(), input);
