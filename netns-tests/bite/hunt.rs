@@ -105,8 +105,12 @@ fn story(file: &str, clauses: &[Clause]) {
         let right = play(scenario, file, &[], false);
         bites += usize::from(right.passed());
         if bites <= 40 {
-            let why =
-                outcome.violations.first().map(|v| v.text.clone()).or(outcome.failures.first().cloned()).unwrap_or_default();
+            let why = outcome
+                .violations
+                .first()
+                .map(|v| v.text.clone())
+                .or(outcome.failures.first().map(ToString::to_string))
+                .unwrap_or_default();
             println!("{by:?}: {} {why}", if right.passed() { "bites:" } else { "breaks with the right rules too:" });
         }
     });

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use twinbeat_config::any_duration;
+use twinbeat_config::duration;
 use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::time::Span;
@@ -43,7 +43,7 @@ pub struct Daemon {
 #[derive(Args, Clone, Debug)]
 pub struct Patience {
     /// How long to wait for the move to finish
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_span)]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration::parse)]
     pub timeout: Span,
 }
 
@@ -69,37 +69,7 @@ fn command(run_dir: &Path, request: &Request, patience: Duration) -> u8 {
     }
 }
 
-/// A duration with its unit: `90s`, `30m`, `1.5h`, `200ms`, `2d`.
-pub fn parse_span(text: &str) -> Result<Span, String> {
-    let wrong = || format!("`{text}` is not a duration: a number with a unit, one of us, ms, s, m, h, d (30m, 2s, 1.5h)");
-    any_duration(text).ok_or_else(wrong)
-}
-
 /// As the standard library has it.
-fn duration(span: Span) -> Duration {
+fn std_time(span: Span) -> Duration {
     Duration::from_nanos(span.0)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn durations_carry_units() {
-        for (text, span) in [
-            ("30m", Span::secs(1800)),
-            ("2s", Span::secs(2)),
-            ("1.5h", Span::secs(5400)),
-            ("200ms", Span::millis(200)),
-            ("0.25s", Span::millis(250)),
-            ("1d", Span::secs(86_400)),
-            ("1 s", Span::secs(1)),
-        ] {
-            assert_eq!(parse_span(text).unwrap(), span, "{text}");
-        }
-        for text in ["", "30", "m", "1.s", ".5s", "-1s", "1  s", "1.2.3s", "99999999999999999999d", "3w", "1.0000000001s"] {
-            assert!(parse_span(text).is_err(), "{text}");
-        }
-    }
 }

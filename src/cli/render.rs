@@ -3,6 +3,7 @@
 use twinbeat_config::RELAY;
 use twinbeat_core::report::WITNESS_DARK;
 use twinbeat_core::view::{BondView, GroupView, LinkView, TargetView, View};
+use twinbeat_core::words::{AskedBy, Ground, GroupRole, LinkCondition, PeerState, ServiceState};
 
 /// Whether to use colors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,15 +32,6 @@ impl Paint {
 
     pub(super) fn bad(self, text: &str) -> String {
         self.with("1;31", text)
-    }
-}
-
-/// `master2: it is not heard`, as a sentence.
-fn sentence(reason: &str) -> String {
-    match reason.split_once(": ") {
-        Some((who, what)) if what.starts_with("it ") => format!("{who} {}", &what[3..]),
-        Some((who, what)) if what.ends_with(" it") => format!("{}{who}", &what[..what.len() - 2]),
-        _ => reason.to_owned(),
     }
 }
 
@@ -94,7 +86,7 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         lines.push(headline(view, group, &clock, paint));
         lines.push(row(width, if view.groups.len() > 1 { "" } else { &group.name }, &details(group, paint)));
         for reason in group.takeover_ready.reasons.iter().skip(1) {
-            lines.push(row(width, "", &paint.odd(&format!("also {}", sentence(reason)))));
+            lines.push(row(width, "", &paint.odd(&format!("also {reason}"))));
         }
         if let Some(held) = &group.standby_held {
             let ends = group.standby_left_ms.map(|ms| format!("; ends by itself in {}", ago(ms))).unwrap_or_default();
@@ -108,9 +100,9 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         }
     }
     lines.extend(table(view, &rows, width, paint));
-    if view.peer_state != "heard" {
+    if view.peer_state != PeerState::Heard {
         let heard = view.links.iter().filter_map(|link| link.heard_ms).min().map(|ms| format!(", last heard {} ago", ago(ms)));
-        let text = format!("{} is {}{}", view.peer, view.peer_state.to_uppercase(), heard.unwrap_or_default());
+        let text = format!("{} is {}{}", view.peer, view.peer_state.word().to_uppercase(), heard.unwrap_or_default());
         lines.push(row(width, "peer", &paint.bad(&text)));
     }
     for problem in untold(view) {
@@ -121,7 +113,7 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
     }
     for group in &view.groups {
         if let Some(change) = &group.last_change {
-            let gap = change.gap_us.filter(|_| !change.text.contains("clients saw"));
+            let gap = change.gap_us.filter(|_| !change.gap_told);
             let gap = gap.map(|us| format!("; clients saw {}", micros(us))).unwrap_or_default();
             let name = if view.groups.len() > 1 { format!("{}: ", group.name) } else { String::new() };
             lines.push(row(width, "last", &format!("{} {name}{}{gap}", clock(change.ago_ms), change.text)));
@@ -167,7 +159,7 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
         None => paint.bad(&format!("NOBODY SERVES{since}")),
     };
     let takeover = &group.takeover_ready;
-    let reason = takeover.reasons.first().map(|reason| format!(", {}", sentence(reason))).unwrap_or_default();
+    let reason = takeover.reasons.first().map(|reason| format!(", {reason}")).unwrap_or_default();
     let ready = match (takeover.crash.ready, takeover.planned.ready) {
         (true, true) => paint.good("takeover ready: yes"),
         (false, false) => paint.bad(&format!("takeover ready: NO{reason}")),
@@ -179,17 +171,17 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
 }
 
 fn details(group: &GroupView, paint: Paint) -> String {
-    let state = match group.service.as_str() {
-        "running" | "warm" => paint.good(&group.service),
-        "none" | "stopped" => group.service.clone(),
-        "starting" | "stopping" => paint.odd(&group.service),
-        bad => {
-            let (what, why) = bad.split_once(':').unwrap_or((bad, ""));
-            paint.bad(format!("{}:{why}", what.to_uppercase()).trim_end_matches(':'))
+    let (word, more) = group.service.parts();
+    let state = match group.service {
+        ServiceState::Running | ServiceState::Warm => paint.good(word),
+        ServiceState::None | ServiceState::Stopped => word.to_owned(),
+        ServiceState::Starting | ServiceState::Stopping => paint.odd(word),
+        ServiceState::Failed(_) | ServiceState::DoesNotStop(_) | ServiceState::ByAnotherHand(_) => {
+            paint.bad(&format!("{}: {}", word.to_uppercase(), more.unwrap_or_default()))
         }
     };
     let service = match group.services.as_slice() {
-        [] if group.service == "none" => "no service".to_owned(),
+        [] if group.service == ServiceState::None => "no service".to_owned(),
         [] => format!("service {state}"),
         names => format!("{} {state}", names.join(" + ")),
     };
@@ -197,20 +189,19 @@ fn details(group: &GroupView, paint: Paint) -> String {
     if let Some(ms) = group.lease_ms_left {
         parts.push(format!("lease {}.{} s left", ms / 1000, ms % 1000 / 100));
     }
-    if group.role == "owner" {
-        let held = |name: &str| group.grounds.iter().any(|ground| ground == name);
-        parts.push(if held("return path") {
+    if group.role == GroupRole::Owner {
+        parts.push(if group.grounds.contains(&Ground::ReturnPath) {
             format!("return path ok{}", rtt(group.return_path_us))
         } else {
             paint.bad("NO return path")
         });
-        if !held("peer") {
+        if !group.grounds.contains(&Ground::Peer) {
             parts.push(paint.odd("no peer ground"));
         }
-        if held("island") {
+        if group.grounds.contains(&Ground::Island) {
             parts.push(paint.bad("ISLAND: the peer may serve as well"));
         }
-    } else if group.role != "standby" {
+    } else if group.role != GroupRole::Standby {
         parts.push(format!("({} here)", group.role));
     }
     parts.join("   ")
@@ -218,16 +209,13 @@ fn details(group: &GroupView, paint: Paint) -> String {
 
 /// A link as each node hears it.
 fn link_row(view: &View, link: &LinkView) -> Row {
-    let word = |state: &str| {
-        let good = match state {
-            "ok" => Good::Yes,
-            "late" | "unheard" => Good::Odd,
-            _ => Good::No,
-        };
-        (if state == "ok" { state.to_owned() } else { state.to_uppercase() }, good)
+    let word = |state: LinkCondition| match state {
+        LinkCondition::Ok => (state.word().to_owned(), Good::Yes),
+        LinkCondition::Late | LinkCondition::Unheard => (state.word().to_uppercase(), Good::Odd),
+        _ => (state.word().to_uppercase(), Good::No),
     };
-    let (mut text, mut good) = word(&link.state);
-    if link.state == "ok" {
+    let (mut text, mut good) = word(link.state);
+    if link.state == LinkCondition::Ok {
         text += &rtt(link.rtt_us).replacen(' ', "   ", 1);
     }
     if let Some(bond) = &link.bond {
@@ -237,7 +225,7 @@ fn link_row(view: &View, link: &LinkView) -> Row {
             good = sound;
         }
     }
-    let there = match link.peer_state.as_deref() {
+    let there = match link.peer_state {
         Some(state) => {
             let (text, good) = word(state);
             Cell::new(text, good)
@@ -245,17 +233,18 @@ fn link_row(view: &View, link: &LinkView) -> Row {
         None => Cell::new("?", Good::Unknown),
     };
     let mut beside = Vec::new();
-    let peer_dark = link.peer_state.as_deref() == Some("no carrier");
+    let peer_dark = link.peer_state == Some(LinkCondition::NoCarrier);
     let waits = |group: &GroupView| !group.takeover_ready.ready && group.owner.is_some();
-    if link.name != RELAY && view.groups.iter().any(waits) && (peer_dark || link.state == "no carrier") {
+    if link.name != RELAY && view.groups.iter().any(waits) && (peer_dark || link.state == LinkCondition::NoCarrier) {
         beside.push("<- blocks takeover".to_owned());
     }
-    if link.loss > 0.0 && link.state != "unheard" && link.heard_ms.is_some() && link.state != "blocked" {
+    let untried = matches!(link.state, LinkCondition::Unheard | LinkCondition::Blocked);
+    if link.loss > 0.0 && !untried && link.heard_ms.is_some() {
         beside.push(format!("loss {:.0} %", link.loss * 100.0));
     }
-    match (link.state.as_str(), link.heard_ms) {
-        ("ok", _) => {}
-        ("blocked", _) => beside.push("both reach the witness, nothing comes through it".to_owned()),
+    match (link.state, link.heard_ms) {
+        (LinkCondition::Ok, _) => {}
+        (LinkCondition::Blocked, _) => beside.push("both reach the witness, nothing comes through it".to_owned()),
         (_, Some(ms)) => beside.push(format!("last heard {} ago", ago(ms))),
         (_, None) => beside.push("never heard".to_owned()),
     }
@@ -299,7 +288,7 @@ fn witness_rows(view: &View) -> Vec<Row> {
         beside: only.map(|target| [target.address.as_str(), &trouble(target)].join("   ").trim().to_owned()).unwrap_or_default(),
     }];
     for target in targets.iter().filter(|_| several) {
-        let by = if target.by == "arp" { "   by ARP" } else { "" };
+        let by = if target.by == AskedBy::Arp { "   by ARP" } else { "" };
         let here = if target.reachable {
             Cell::new(format!("ok{}{by}", rtt(target.rtt_us).replacen(' ', "   ", 1)), Good::Yes)
         } else {
@@ -333,9 +322,9 @@ fn next(view: &View) -> String {
     if let Some(dead) = group(|g| g.owner.is_none()) {
         let held = dead.standby_held.is_some().then_some("`twinbeat takeover` on this node ends its standby; or ");
         let wait = "wait: a node takes it by itself when nothing above is open";
-        let mend = match (view.witness.reachable, view.peer_state.as_str()) {
+        let mend = match (view.witness.reachable, view.peer_state) {
             (false, _) => "mend the way to the witness; a node takes it by itself then",
-            (true, "heard") => wait,
+            (true, PeerState::Heard) => wait,
             (true, _) => "wait for the claim, or start the daemon on the other node (`systemctl start twinbeat`)",
         };
         return format!("{}{mend}", held.unwrap_or_default());
@@ -351,7 +340,7 @@ fn next(view: &View) -> String {
         return "copy one twinbeat.toml to both nodes, `twinbeat check` there, restart the standby's daemon, then the owner's"
             .into();
     }
-    if view.peer_state != "heard" {
+    if view.peer_state != PeerState::Heard {
         return format!(
             "look at {}: does it run, and its daemon (`systemctl status twinbeat`)? Then at the links above",
             view.peer
@@ -362,12 +351,13 @@ fn next(view: &View) -> String {
         return format!("`twinbeat resume` on {} ends the standby{ends}", view.node);
     }
     if let Some(reason) = group(|g| !g.takeover_ready.ready).and_then(|g| g.takeover_ready.reasons.first()) {
-        return format!("mend: {}; nothing will move then", sentence(reason));
+        return format!("mend: {reason}; nothing will move then");
     }
     if let Some(problem) = view.problems.first() {
-        let links: Vec<&str> = view.links.iter().filter(|link| link.state != "ok").map(|link| link.name.as_str()).collect();
+        let links: Vec<&str> =
+            view.links.iter().filter(|link| link.state != LinkCondition::Ok).map(|link| link.name.as_str()).collect();
         return match links.as_slice() {
-            [RELAY] if view.links.iter().any(|link| link.state == "blocked") => {
+            [RELAY] if view.links.iter().any(|link| link.state == LinkCondition::Blocked) => {
                 "let the network pass it, or set `relay = false` under [witness] on both nodes; a takeover would work meanwhile"
                     .into()
             }

@@ -3,17 +3,18 @@
 use super::super::status::{Health, json};
 use super::*;
 use twinbeat_core::view::{BondView, Change, SlaveView, TakeoverReady, TargetView, WitnessView};
+use twinbeat_core::words::Guard;
 
-fn link(name: &str, state: &str, rtt_us: Option<u64>) -> LinkView {
-    let ok = state == "ok";
+fn link(name: &str, state: LinkCondition, rtt_us: Option<u64>) -> LinkView {
+    let ok = state == LinkCondition::Ok;
     LinkView {
         name: name.into(),
-        state: state.into(),
+        state,
         rtt_us,
         loss: if ok { 0.0 } else { 1.0 },
-        carrier: state != "no carrier",
+        carrier: state != LinkCondition::NoCarrier,
         heard_ms: Some(if ok { 40 } else { 725_000 }),
-        peer_state: Some("ok".into()),
+        peer_state: Some(LinkCondition::Ok),
         bond: None,
     }
 }
@@ -28,18 +29,18 @@ fn healthy() -> View {
         groups: vec![GroupView {
             name: "web".into(),
             owner: Some("master1".into()),
-            role: "owner".into(),
+            role: GroupRole::Owner,
             epoch: 8,
             vips: vec!["192.168.42.14".into()],
             takeover_ready: TakeoverReady::of(vec![], vec![]),
             failback: None,
             standby_left_ms: None,
             lease_ms_left: Some(640),
-            grounds: vec!["peer".into(), "return path".into()],
+            grounds: vec![Ground::Peer, Ground::ReturnPath],
             return_path_us: Some(412),
             two_owners: false,
             table_proved_ms: Some(80),
-            service: "running".into(),
+            service: ServiceState::Running,
             services: vec!["nginx".into()],
             services_here: vec![],
             standby_held: None,
@@ -47,15 +48,23 @@ fn healthy() -> View {
                 ago_ms: 1_000,
                 text: "master2 -> master1: failback; handed over".into(),
                 gap_us: Some(3_100),
+                gap_told: false,
             }),
             claim_open: vec![],
+            stranger: None,
         }],
-        links: vec![link("heartbeat", "ok", Some(210)), link("bond", "ok", Some(185)), link("lan", "ok", Some(12_400))],
+        links: vec![
+            link("heartbeat", LinkCondition::Ok, Some(210)),
+            link("bond", LinkCondition::Ok, Some(185)),
+            link("lan", LinkCondition::Ok, Some(12_400)),
+        ],
         witness: WitnessView { reachable: true, peer_reachable: Some(true), targets: vec![target(0, "192.168.42.1")] },
-        peer_state: "heard".into(),
+        peer_state: PeerState::Heard,
         mismatch: None,
-        gate: "inet".into(),
+        gate: Guard::Inet,
         problems: vec![],
+        state_trouble: None,
+        recorder_trouble: None,
         notices: vec![],
     }
 }
@@ -64,7 +73,7 @@ fn target(index: u8, address: &str) -> TargetView {
     TargetView {
         index,
         address: address.into(),
-        by: "echo".into(),
+        by: AskedBy::Echo,
         reachable: true,
         answered_ms: Some(90),
         rtt_us: Some(402),
@@ -87,10 +96,10 @@ fn with_problems(mut view: View) -> View {
 /// The owner's screen after the standby's public cable was pulled.
 fn degraded() -> View {
     let mut view = healthy();
-    let why = "master2: it has no carrier on its public side".to_owned();
+    let why = "master2 has no carrier on its public side".to_owned();
     view.groups[0].takeover_ready = TakeoverReady::of(vec![why.clone()], vec![why]);
-    view.links[2] = link("lan", "lost", None);
-    view.links[2].peer_state = Some("no carrier".into());
+    view.links[2] = link("lan", LinkCondition::Lost, None);
+    view.links[2].peer_state = Some(LinkCondition::NoCarrier);
     view.witness.peer_reachable = Some(false);
     with_problems(view)
 }
@@ -98,19 +107,28 @@ fn degraded() -> View {
 fn nobody() -> View {
     let mut view = healthy();
     let group = &mut view.groups[0];
-    (group.owner, group.role, group.service) = (None, "standby".into(), "stopped".into());
+    (group.owner, group.role, group.service) = (None, GroupRole::Standby, ServiceState::Stopped);
     (group.lease_ms_left, group.return_path_us) = (None, None);
     group.grounds.clear();
     let dark = vec!["the witness does not answer master1".to_owned()];
     group.takeover_ready = TakeoverReady::of(dark.clone(), dark);
     group.claim_open = vec!["the witness does not answer this node".into(), "the address is being probed".into()];
-    group.last_change = Some(Change { ago_ms: 9_000, text: "master1 LEAVES, epoch 8: no ground for 700ms".into(), gap_us: None });
-    view.links = vec![link("heartbeat", "lost", None), link("bond", "no carrier", None), link("lan", "one-way", None)];
+    group.last_change = Some(Change {
+        ago_ms: 9_000,
+        text: "master1 LEAVES, epoch 8: no ground for 700ms".into(),
+        gap_us: None,
+        gap_told: false,
+    });
+    view.links = vec![
+        link("heartbeat", LinkCondition::Lost, None),
+        link("bond", LinkCondition::NoCarrier, None),
+        link("lan", LinkCondition::OneWay, None),
+    ];
     view.links.iter_mut().for_each(|link| link.peer_state = None);
     view.witness.reachable = false;
     view.witness.peer_reachable = None;
     view.witness.targets[0].reachable = false;
-    view.peer_state = "silent".into();
+    view.peer_state = PeerState::Silent;
     with_problems(view)
 }
 
@@ -120,20 +138,20 @@ fn odd() -> View {
     view.node = "master2".into();
     view.peer = "master1".into();
     let group = &mut view.groups[0];
-    (group.role, group.service) = ("standby".into(), "failed: nginx: exit 1".into());
+    (group.role, group.service) = (GroupRole::Standby, ServiceState::Failed("nginx: exit 1".into()));
     (group.lease_ms_left, group.return_path_us) = (None, None);
     group.grounds.clear();
     let mut second = group.clone();
     (second.name, second.vips, second.services) = ("mail".into(), vec!["192.168.42.15/25".into()], vec![]);
-    (second.service, second.standby_held, second.last_change) = ("none".into(), Some("kernel update".into()), None);
+    (second.service, second.standby_held, second.last_change) = (ServiceState::None, Some("kernel update".into()), None);
     view.groups.push(second);
-    view.links.push(link("relay", "blocked", None));
-    view.links[3].peer_state = Some("lost".into());
+    view.links.push(link("relay", LinkCondition::Blocked, None));
+    view.links[3].peer_state = Some(LinkCondition::Lost);
     view.witness.targets = vec![target(0, "192.168.42.1"), target(1, "192.168.42.2"), target(2, "192.168.42.3")];
-    view.witness.targets[0].by = "arp".into();
+    view.witness.targets[0].by = AskedBy::Arp;
     view.witness.targets[1].slow_only = true;
     (view.witness.targets[2].register, view.witness.targets[2].reachable) = (false, false);
-    view.gate = "weak".into();
+    view.gate = Guard::Weak;
     view.notices = vec!["weak gate: address lifetimes alone guard this node".into()];
     view.problems = vec!["the state directory cannot be written: ENOSPC".into()];
     with_problems(view)

@@ -64,8 +64,7 @@ fn tellings(story: &Story, times: u64) -> (BTreeMap<String, usize>, Option<u64>)
     let mut first = None;
     for number in 0..times {
         let told = story.tell(&Told { number, ..Told::default() }, real, false);
-        let expected =
-            told.failures.iter().map(|text| text.rsplit_once("}: ").map_or(text.as_str(), |(what, _)| what).to_owned());
+        let expected = told.failures.iter().map(|failure| failure.what.clone());
         let promised = told.violations.iter().map(|violation| format!("{:?}", violation.promise));
         let all: BTreeSet<String> = expected.chain(promised).collect();
         if !all.is_empty() {

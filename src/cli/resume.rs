@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Daemon, Patience, command, duration};
+use super::{Daemon, Patience, command, std_time};
 use twinbeat_control::protocol::Request;
 
 /// End a standby
@@ -20,5 +20,5 @@ pub struct ResumeArgs {
 
 /// Runs it; the exit code.
 pub fn run(args: ResumeArgs) -> u8 {
-    command(&args.daemon.run_dir, &Request::Resume { group: args.group }, duration(args.patience.timeout))
+    command(&args.daemon.run_dir, &Request::Resume { group: args.group }, std_time(args.patience.timeout))
 }

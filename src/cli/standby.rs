@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Daemon, Patience, command, duration, parse_span};
+use super::{Daemon, Patience, command, std_time};
+use twinbeat_config::duration;
 use twinbeat_control::protocol::Request;
 use twinbeat_core::time::Span;
 
@@ -12,7 +13,7 @@ pub struct StandbyArgs {
     /// The group; all, if none is named
     pub group: Option<String>,
     /// For how long (30m, 2h)
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     pub lasting: Option<Span>,
     /// Why, for those who look at `status` later
     #[arg(long, value_name = "TEXT")]
@@ -28,5 +29,5 @@ pub struct StandbyArgs {
 /// Runs it; the exit code.
 pub fn run(args: StandbyArgs) -> u8 {
     let request = Request::Standby { group: args.group, lasting: args.lasting, reason: args.reason };
-    command(&args.daemon.run_dir, &request, duration(args.patience.timeout))
+    command(&args.daemon.run_dir, &request, std_time(args.patience.timeout))
 }

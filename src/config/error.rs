@@ -329,7 +329,7 @@ pub enum Problem {
     #[error("{0}; allowed: one of {{ systemd = \"UNIT\" }}, {{ process = [\"PROGRAM\", …] }}, {{ lsb = \"NAME or /PATH\" }}")]
     BadService(String),
     /// Not a duration.
-    #[error("not a duration; allowed: {}", super::duration::ALLOWED)]
+    #[error("not a duration; allowed: {}; at most 1440m", super::duration::ALLOWED)]
     BadDuration,
     /// A duration outside its range.
     #[error("out of range; allowed: {least} to {most}")]

@@ -10,7 +10,7 @@
 
 mod checked;
 mod convert;
-mod duration;
+pub mod duration;
 mod error;
 mod groups;
 pub mod keys;
@@ -33,7 +33,6 @@ mod value;
 mod tests;
 
 pub use checked::Config;
-pub use duration::{any as any_duration, parse as parse_duration};
 pub use error::{ConfigError, Problem};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
 pub use parts::{

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use toml::Spanned;
 
+use super::duration::{LONGEST, parse};
 use super::error::{ConfigError, Problem};
 use super::parts::NodeConfig;
 use super::raw::RawDuration;
@@ -33,7 +34,8 @@ pub(super) fn whole(source: &Source, value: &Spanned<i64>, least: i64, most: i64
 
 /// A duration within its range.
 pub(super) fn duration(source: &Source, value: &Spanned<RawDuration>, least: Span, most: Span) -> Result<Span, ConfigError> {
-    let span = super::duration::parse(&value.get_ref().0).ok_or_else(|| source.error(value.span(), Problem::BadDuration))?;
+    let span = parse(&value.get_ref().0).ok().filter(|span| *span <= LONGEST);
+    let span = span.ok_or_else(|| source.error(value.span(), Problem::BadDuration))?;
     if (least..=most).contains(&span) {
         return Ok(span);
     }

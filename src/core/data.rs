@@ -175,6 +175,9 @@ pub struct LastChange {
     pub text: String,
     /// What clients saw, in a planned move.
     pub gap: Option<Span>,
+    /// The line says so already.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub told: bool,
 }
 
 /// What people are shown, and nothing is decided by.

@@ -10,6 +10,7 @@ use super::heartbeat::{BeatRole, GroupBeat};
 use super::id::{Epoch, Mac};
 use super::settings::Timing;
 use super::time::{Mono, Span};
+use super::words::Ground;
 use crate::prelude::*;
 
 /// The reasons to own, each with its time.
@@ -49,12 +50,12 @@ impl Grounds {
         *self = Grounds::default();
     }
 
-    /// Which of them hold now, in words.
-    pub fn words(&self, now: Mono, lease: Span) -> Vec<String> {
-        [("peer", self.peer), ("return path", self.path), ("island", self.island)]
+    /// Which of them hold now.
+    pub fn holding(&self, now: Mono, lease: Span) -> Vec<Ground> {
+        [(Ground::Peer, self.peer), (Ground::ReturnPath, self.path), (Ground::Island, self.island)]
             .into_iter()
             .filter(|(_, at)| at.is_some_and(|at| at + lease > now))
-            .map(|(word, _)| word.to_string())
+            .map(|(ground, _)| ground)
             .collect()
     }
 }

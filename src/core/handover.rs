@@ -135,7 +135,8 @@ impl Data {
             Some(gap) => {
                 let text = format!("{} -> {}, epoch {}: handed over", cx.me(), cx.peer_name(), g.epoch);
                 let cold = cx.services(self.id) == Services::Cold;
-                self.people.last_change = Some(LastChange { at: now, text: text.clone(), gap: Some(gap).filter(|_| !cold) });
+                self.people.last_change =
+                    Some(LastChange { at: now, text: text.clone(), gap: Some(gap).filter(|_| !cold), told: false });
                 let saw = if cold { "the address was away for" } else { "clients saw" };
                 format!("{text}; {saw} {gap} at the most")
             }

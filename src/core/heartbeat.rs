@@ -235,8 +235,9 @@ pub enum WhyRefused {
     StaleEpoch,
     /// My own intent goes first.
     OtherIntent,
-    /// I am just becoming the owner, or just leaving.
-    Busy,
+    /// One that this version does not know; this version never gives it.
+    #[serde(alias = "Busy")]
+    Other,
     /// I hold another group, and the files differ in the VIPs of both.
     FilesDiffer,
 }
@@ -248,7 +249,7 @@ impl WhyRefused {
             WhyRefused::NotFit => "this node is not fit to serve (no own reachability, or a service that does not run)",
             WhyRefused::StaleEpoch => "it knows of a higher epoch",
             WhyRefused::OtherIntent => "its own intent goes first",
-            WhyRefused::Busy => "it is busy with another move",
+            WhyRefused::Other => "for a reason that this version does not know",
             WhyRefused::FilesDiffer => "it holds another group whose VIPs differ in the two files",
         }
     }

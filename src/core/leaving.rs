@@ -34,7 +34,7 @@ impl Turn<'_> {
         let level = if driven { Level::Error } else { Level::Info };
         let text = format!("{} LEAVES, epoch {epoch}: {why}", cx.me());
         cx.note(level, Some(&data.name), Kind::Left(data.id, epoch), text.clone());
-        data.people.last_change = Some(LastChange { at: *now, text, gap: None });
+        data.people.last_change = Some(LastChange { at: *now, text, gap: None, told: false });
         data.service.away = None;
         if driven {
             data.fitness.lost(*now);

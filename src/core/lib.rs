@@ -94,6 +94,7 @@ mod turn;
 pub mod view;
 mod wish;
 pub mod witness;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

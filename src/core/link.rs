@@ -6,6 +6,7 @@ use super::id::Name;
 use super::io::InterfaceState;
 use super::settings::{LinkSettings, Timing};
 use super::time::{Mono, Span};
+use super::words::LinkCondition;
 
 /// Heartbeats in a row before a link that was late, lost or one-way is healthy again.
 const STEADY: u32 = 3;
@@ -30,16 +31,7 @@ pub enum LinkState {
 impl LinkState {
     /// The word for it in status and log.
     pub fn word(self) -> &'static str {
-        match self {
-            LinkState::Unheard => "unheard",
-            LinkState::Healthy => "ok",
-            LinkState::Late => "late",
-            LinkState::Lost => "lost",
-            LinkState::OneWay => "one-way",
-            LinkState::Down(InterfaceState::NoCarrier) => "no carrier",
-            LinkState::Down(InterfaceState::NoAddress) => "no address",
-            LinkState::Down(_) => "missing",
-        }
+        LinkCondition::from(self).word()
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::command::Commands;
-use super::event::{Kind, Level};
+use super::event::{Kind, Level, link_words};
 use super::files::PeerFile;
 use super::group::Group;
 use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified};
@@ -407,7 +407,7 @@ impl Node {
             let early = now.since(self.cx.born) < timing.heartbeat
                 || (state == LinkState::OneWay && now.since(self.cx.peer.met) < timing.heartbeat * 2);
             let level = if state == LinkState::Healthy || early { Level::Info } else { Level::Warn };
-            let text = format!("link {name}: {} (was {})", state.word(), former.word());
+            let text = link_words(&name, &format!("{} (was {})", state.word(), former.word()));
             self.cx.note(level, None, Kind::Link(LinkId(i as u8)), text);
         }
     }

@@ -79,7 +79,7 @@ impl Opening {
         let evidence = core::mem::take(&mut self.evidence);
         let text = format!("{} SERVES, epoch {}: {}{evidence}{seen}", cx.me(), self.epoch, self.why.words());
         cx.note(Level::Info, Some(&data.name), Kind::Owner(data.id, self.epoch), text.clone());
-        data.people.last_change = Some(LastChange { at: now, text, gap });
+        data.people.last_change = Some(LastChange { at: now, text, gap, told: gap.is_some() });
         data.commanded.takeover = false;
         data.services(ServiceOrder::Start(self.epoch), Running::Starting, cx);
         cx.dirty = true;

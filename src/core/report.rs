@@ -1,9 +1,10 @@
 //! The status snapshot, made from the node: who serves, would a takeover work, what is wrong.
 
+use super::claim::Open;
 use super::data::{Data, LastChange};
 use super::group::Group;
 use super::heartbeat::BeatRole;
-use super::id::LinkId;
+use super::id::{GroupId, LinkId};
 use super::io::InterfaceState;
 use super::link::{Link, LinkState};
 use super::node::Node;
@@ -12,6 +13,7 @@ use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, TargetView, View, WitnessView};
+use super::words::{AskedBy, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
 use crate::prelude::*;
 
 /// The problem's words for a gate that the kernel does not make.
@@ -37,28 +39,33 @@ impl Node {
         name.is_some_and(|name| self.cx.claim_forbidden(name).is_some() || self.cx.files_hold(name).is_some())
     }
 
+    /// Each point of the claim's checklist that is open in a group (SAFETY R4); none where this node does not stand by.
+    pub fn claim_open(&self, group: GroupId, now: Mono) -> Vec<Open> {
+        self.groups.get(usize::from(group.0)).map(|g| g.claim_open(&self.cx, now)).unwrap_or_default()
+    }
+
     /// What there is to see.
     pub fn view(&self, now: Mono) -> View {
         let cx = &self.cx;
         let t = &cx.settings.timing;
         let since = |at: Option<Mono>| at.map(|at| now.since(at).as_millis());
         let peer_state = match cx.peer.heard {
-            None => "never heard",
-            Some(at) if now.since(at) <= t.warn => "heard",
-            Some(at) if now.since(at) <= t.dead => "suspected",
-            Some(_) => "silent",
+            None => PeerState::NeverHeard,
+            Some(at) if now.since(at) <= t.warn => PeerState::Heard,
+            Some(at) if now.since(at) <= t.dead => PeerState::Suspected,
+            Some(_) => PeerState::Silent,
         };
         let links: Vec<LinkView> = (0u8..)
             .zip(&cx.links)
             .map(|(id, l)| LinkView {
                 name: l.name.to_string(),
-                state: if cx.relay_blocked(l, now) { "blocked".into() } else { l.state.word().into() },
+                state: if cx.relay_blocked(l, now) { LinkCondition::Blocked } else { l.state.into() },
                 rtt_us: l.rtt.map(|r| r.as_micros()),
                 loss: if l.heard.is_some() { l.loss(cx.peer.newest) } else { 1.0 },
                 carrier: !matches!(l.interface, InterfaceState::NoCarrier | InterfaceState::Missing),
                 heard_ms: since(l.heard),
                 bond: None,
-                peer_state: cx.peer_hears(LinkId(id), l, now).map(str::to_string),
+                peer_state: cx.peer_hears(LinkId(id), l, now),
             })
             .collect();
         let witness = WitnessView {
@@ -69,7 +76,7 @@ impl Node {
                 .map(|(index, w)| TargetView {
                     index,
                     address: String::new(),
-                    by: if cx.settings.witness.is_register(usize::from(index)) { "echo" } else { "arp" }.into(),
+                    by: if cx.settings.witness.is_register(usize::from(index)) { AskedBy::Echo } else { AskedBy::Arp },
                     reachable: w.reachable,
                     answered_ms: since(w.own.answered_at),
                     rtt_us: w.own.rtt.map(|r| r.as_micros()),
@@ -97,10 +104,11 @@ impl Node {
         problems.extend(
             witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
         );
-        problems.extend(self.groups.iter().filter_map(|g| g.data.stranger_words(now)));
+        problems.extend(groups.iter().filter_map(|g| g.stranger.clone()));
         problems.extend(self.groups.iter().filter_map(|g| g.pathless(cx, now)));
         problems.extend(self.mismatch().map(str::to_string));
-        problems.extend(cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}")));
+        let state_trouble = cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}"));
+        problems.extend(state_trouble.clone());
         problems.extend(cx.unguarded.as_ref().map(|(r, _)| format!("{UNGUARDED}: {r}")));
         View {
             node: cx.me().to_string(),
@@ -111,10 +119,12 @@ impl Node {
             groups,
             links,
             witness,
-            peer_state: peer_state.into(),
+            peer_state,
             mismatch: self.mismatch().map(str::to_string),
-            gate: if t.weak_gate || cx.unguarded.is_some() { "weak" } else { "inet" }.into(),
+            gate: if t.weak_gate || cx.unguarded.is_some() { Guard::Weak } else { Guard::Inet },
             problems,
+            state_trouble,
+            recorder_trouble: None,
             notices: cx.notices(),
         }
     }
@@ -144,20 +154,20 @@ impl Shared {
     }
 
     /// How the peer hears a link, by the newest heartbeat of mine that it says arrived over it.
-    fn peer_hears(&self, id: LinkId, link: &Link, now: Mono) -> Option<&'static str> {
+    fn peer_hears(&self, id: LinkId, link: &Link, now: Mono) -> Option<LinkCondition> {
         let t = &self.settings.timing;
         let said = self.peer.said().filter(|_| self.peer.fresh(now, t.warn))?;
         let public = link.relay || self.settings.witness.link == id;
         if public && !said.carrier {
-            return Some("no carrier");
+            return Some(LinkCondition::NoCarrier);
         }
         let age = now.since(link.arrived?);
         Some(if age <= t.warn + t.heartbeat {
-            "ok"
+            LinkCondition::Ok
         } else if age <= t.dead {
-            "late"
+            LinkCondition::Late
         } else {
-            "lost"
+            LinkCondition::Lost
         })
     }
 }
@@ -173,6 +183,13 @@ impl Group {
         matches!(self.role, Role::Standby(Standby { claim: None, wish: None })) && self.data.agreement.released.is_none()
     }
 
+    fn claim_open(&self, cx: &Shared, now: Mono) -> Vec<Open> {
+        match &self.role {
+            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => Vec::new(),
+            Role::Standby(s) => s.open_points(&self.data, cx, now),
+        }
+    }
+
     fn view(&self, cx: &Shared, now: Mono) -> GroupView {
         let peer = cx.peer.group(&self.data.name).filter(|_| cx.peer.fresh(now, cx.settings.timing.dead));
         let peer_owns = peer.is_some_and(|g| g.role == BeatRole::Owner && g.gate_open);
@@ -181,35 +198,31 @@ impl Group {
             _ if peer_owns => Some(cx.peer_name()),
             _ => None,
         };
-        let open = match &self.role {
-            Role::Owner(_) | Role::Opening(_) | Role::Leaving(_) => Vec::new(),
-            Role::Standby(s) => s.open_points(&self.data, cx, now).iter().map(ToString::to_string).collect(),
-        };
         let (role, epoch, grounds, left, path) = match &self.role {
-            Role::Standby(_) => ("standby", self.data.epochs.seen, vec![], None, None),
-            Role::Opening(o) => ("claiming", o.epoch, vec![], None, None),
-            Role::Leaving(l) => ("leaving", l.epoch, vec![], None, None),
+            Role::Standby(_) => (GroupRole::Standby, self.data.epochs.seen, vec![], None, None),
+            Role::Opening(o) => (GroupRole::Claiming, o.epoch, vec![], None, None),
+            Role::Leaving(l) => (GroupRole::Leaving, l.epoch, vec![], None, None),
             Role::Owner(o) => {
                 let path = o.paths.iter().filter_map(|p| p.rtt).min().map(|r| r.as_micros());
-                let words = o.grounds.words(now, cx.lease());
-                ("owner", o.epoch, words, Some(o.armed.since(now).as_millis()), path)
+                let holding = o.grounds.holding(now, cx.lease());
+                (GroupRole::Owner, o.epoch, holding, Some(o.armed.since(now).as_millis()), path)
             }
         };
         let epoch = if owner.is_some() && !self.owns() { peer.map_or(epoch, |g| g.epoch) } else { epoch };
         let service = match (&self.data.service.running, cx.services(self.data.id)) {
-            (_, Services::None) => "none".into(),
-            (Running::Stopped, _) => "stopped".into(),
-            (Running::Warm, _) => "warm".into(),
-            (Running::Starting, _) => "starting".into(),
-            (Running::Running, _) => "running".into(),
-            (Running::Stopping, _) => "stopping".into(),
-            (Running::Failed(why, _), _) => format!("failed: {why}"),
-            (Running::Stuck(why), _) => format!("does not stop: {why}"),
+            (_, Services::None) => ServiceState::None,
+            (Running::Stopped, _) => ServiceState::Stopped,
+            (Running::Warm, _) => ServiceState::Warm,
+            (Running::Starting, _) => ServiceState::Starting,
+            (Running::Running, _) => ServiceState::Running,
+            (Running::Stopping, _) => ServiceState::Stopping,
+            (Running::Failed(why, _), _) => ServiceState::Failed(why.clone()),
+            (Running::Stuck(why), _) => ServiceState::DoesNotStop(why.clone()),
         };
         GroupView {
             name: self.data.name.to_string(),
             owner: owner.map(|o| o.to_string()),
-            role: role.into(),
+            role,
             epoch: epoch.0,
             vips: cx.settings.group(self.data.id).into_iter().flat_map(|g| &g.vips).map(ToString::to_string).collect(),
             takeover_ready: self.readiness(cx, now),
@@ -228,8 +241,10 @@ impl Group {
                 ago_ms: now.since(c.at).as_millis(),
                 text: c.text,
                 gap_us: c.gap.map(|g| g.as_micros()),
+                gap_told: c.told,
             }),
-            claim_open: open,
+            claim_open: self.claim_open(cx, now).iter().map(ToString::to_string).collect(),
+            stranger: self.data.stranger_words(now),
         }
     }
 }
@@ -265,11 +280,15 @@ impl Data {
     fn newest_change(&self, cx: &Shared, peer_owns: bool) -> Option<LastChange> {
         let seen =
             self.people.peer_serves.filter(|(_, at)| peer_owns && self.people.last_change.as_ref().is_none_or(|c| *at >= c.at));
-        let told = |(epoch, at)| LastChange { at, text: format!("{} SERVES, epoch {epoch}", cx.peer_name()), gap: None };
+        let told =
+            |(epoch, at)| LastChange { at, text: format!("{} SERVES, epoch {epoch}", cx.peer_name()), gap: None, told: false };
         match (seen.map(told), &self.people.last_change) {
-            (Some(peer), Some(own)) => {
-                Some(LastChange { text: format!("{}; before that: {}", peer.text, own.text), gap: own.gap, ..peer })
-            }
+            (Some(peer), Some(own)) => Some(LastChange {
+                text: format!("{}; before that: {}", peer.text, own.text),
+                gap: own.gap,
+                told: own.told,
+                ..peer
+            }),
             (Some(peer), None) => Some(peer),
             (None, own) => own.clone(),
         }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::{AskedBy, FoundState, Ground, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
 use crate::prelude::*;
 
 /// Everything that `status` shows.
@@ -23,14 +24,20 @@ pub struct View {
     pub links: Vec<LinkView>,
     /// The third party.
     pub witness: WitnessView,
-    /// `heard`, `suspected`, `silent`, or `never heard`.
-    pub peer_state: String,
+    /// What this node knows of the peer.
+    pub peer_state: PeerState,
     /// The peer's configuration or version differs.
     pub mismatch: Option<String>,
-    /// What guards the VIPs in the kernel: `inet` (nftables hooks of the families arp and inet), or `weak` (address lifetimes alone; SAFETY, limits e and f).
-    pub gate: String,
+    /// What guards the VIPs in the kernel.
+    pub gate: Guard,
     /// What is wrong, most important first; empty when all is well.
     pub problems: Vec<String>,
+    /// The problem's words where the state directory cannot be written.
+    #[serde(default)]
+    pub state_trouble: Option<String>,
+    /// The problem's words where the flight recorder cannot be written; filled in by the daemon.
+    #[serde(default)]
+    pub recorder_trouble: Option<String>,
     /// What the configuration or the machine makes weaker than it could be, although all works as it was set up.
     pub notices: Vec<String>,
 }
@@ -42,8 +49,8 @@ pub struct GroupView {
     pub name: String,
     /// The owning node as far as this node knows; none when nobody serves.
     pub owner: Option<String>,
-    /// This node's role: `owner`, `standby`, `claiming`, `leaving`.
-    pub role: String,
+    /// This node's role.
+    pub role: GroupRole,
     /// The epoch owned, or stood by for.
     pub epoch: u64,
     /// The VIPs as configured.
@@ -52,8 +59,8 @@ pub struct GroupView {
     pub takeover_ready: TakeoverReady,
     /// Owner: how long the newest ground still lasts.
     pub lease_ms_left: Option<u64>,
-    /// Owner: which grounds there are: `peer`, `return path`.
-    pub grounds: Vec<String>,
+    /// Owner: which grounds there are.
+    pub grounds: Vec<Ground>,
     /// The last round trip of the return path, in microseconds.
     pub return_path_us: Option<u64>,
     /// The peer says that it owns as well, with its gate open.
@@ -61,8 +68,8 @@ pub struct GroupView {
     /// Milliseconds since a majority of the witnesses last sent an echo from the VIP back to this node: their tables take its
     /// entry. None when it has not owned since its daemon started.
     pub table_proved_ms: Option<u64>,
-    /// `running`, `warm`, `stopped`, `starting`, `stopping`, `failed: …`, `does not stop: …`, `none`.
-    pub service: String,
+    /// What its services do on this node.
+    pub service: ServiceState,
     /// Each service by its name, in the order in which they start; filled in by the daemon.
     pub services: Vec<String>,
     /// Each service as it was found when it was asked just now; filled in by the daemon, empty while an order to them is being carried out.
@@ -78,6 +85,9 @@ pub struct GroupView {
     pub last_change: Option<Change>,
     /// While this node is standby: each point of the claim's checklist that is open, with its reason.
     pub claim_open: Vec<String>,
+    /// The problem's words where a third machine says that it has the address.
+    #[serde(default)]
+    pub stranger: Option<String>,
 }
 
 /// One service on this node.
@@ -87,8 +97,8 @@ pub struct ServiceView {
     pub name: String,
     /// It may run on a standby.
     pub warm: bool,
-    /// `running`, `stopped`, `unknown: …`.
-    pub state: String,
+    /// What it does.
+    pub state: FoundState,
 }
 
 impl GroupView {
@@ -106,8 +116,7 @@ impl GroupView {
 
     /// The problem's words for services that do not run, or do not stop.
     pub fn failing(&self) -> Option<String> {
-        let bad = self.service.starts_with("failed") || self.service.starts_with("does not stop");
-        bad.then(|| format!("{}: service {}", self.name, self.service))
+        self.service.is_bad().then(|| format!("{}: service {}", self.name, self.service))
     }
 
     /// The problem's words for a group without an owner.
@@ -119,9 +128,9 @@ impl GroupView {
 impl LinkView {
     /// The problem's words for a link that is not as it should be.
     pub fn trouble(&self) -> Option<String> {
-        match self.state.as_str() {
-            "ok" => None,
-            "blocked" => {
+        match self.state {
+            LinkCondition::Ok => None,
+            LinkCondition::Blocked => {
                 Some("the network blocks the relay: both nodes reach the witness, and heartbeats through it do not arrive".into())
             }
             state => Some(format!("link {}: {state}", self.name)),
@@ -132,7 +141,7 @@ impl LinkView {
 impl TargetView {
     /// What the person in front of it is to know, in words; none when there is nothing to say.
     pub fn trouble(&self) -> Option<String> {
-        if self.by == "echo" && !self.register {
+        if self.by == AskedBy::Echo && !self.register {
             Some("answers to the sender, not by its table: it proves no ownership and is not counted".into())
         } else if self.slow_only {
             Some(
@@ -176,6 +185,9 @@ pub struct Change {
     pub text: String,
     /// The gap that clients saw in a planned move, in microseconds, as far as this node measured it.
     pub gap_us: Option<u64>,
+    /// The text says so already.
+    #[serde(default)]
+    pub gap_told: bool,
 }
 
 /// One link.
@@ -183,8 +195,8 @@ pub struct Change {
 pub struct LinkView {
     /// Its name; `relay` is the witness's own.
     pub name: String,
-    /// `ok`, `late`, `lost`, `one-way`, `no carrier`, `no address`, `missing`, `unheard`; `blocked`: the relay, while both nodes reach the witness and hear each other otherwise.
-    pub state: String,
+    /// How this node hears it.
+    pub state: LinkCondition,
     /// The last round trip in microseconds.
     pub rtt_us: Option<u64>,
     /// The part of the peer's last heartbeats that did not arrive over this link, 0 to 1.
@@ -193,9 +205,9 @@ pub struct LinkView {
     pub carrier: bool,
     /// Milliseconds since the last heartbeat over it.
     pub heard_ms: Option<u64>,
-    /// The same link as the peer hears it, by the echoes in its heartbeats: `ok`, `late`, `lost`, `no carrier`; none when
+    /// The same link as the peer hears it, by the echoes in its heartbeats: `Ok`, `Late`, `Lost` or `NoCarrier`; none when
     /// the peer is not heard, or has not said anything of this link yet.
-    pub peer_state: Option<String>,
+    pub peer_state: Option<LinkCondition>,
     /// The bond that its interface is, or is a VLAN of, on this node. The daemon adds it: no decision knows of it.
     #[serde(default)]
     pub bond: Option<BondView>,
@@ -249,8 +261,8 @@ pub struct TargetView {
     pub index: u8,
     /// Its address; filled in by the daemon.
     pub address: String,
-    /// How it is asked: `echo`, or `arp` (counts for reachability alone).
-    pub by: String,
+    /// How it is asked.
+    pub by: AskedBy,
     /// It answers.
     pub reachable: bool,
     /// Milliseconds since its last answer.

@@ -26,6 +26,7 @@ use twinbeat_host::gate::{GateThread, Orders};
 use twinbeat_host::interfaces::Told;
 use twinbeat_host::public::{PublicEvent, PublicSide, SendError};
 use twinbeat_journal::Recorded;
+use twinbeat_say::log_line::REFUSED;
 use twinbeat_service::ServiceManager;
 use twinbeat_wire::{MOST_IN_ECHO, MTU, Path};
 
@@ -336,10 +337,10 @@ fn note(event: &Noted) {
     match event.level {
         // Named, so that a decision not to act is found by a word.
         Level::Warn if matches!(event.kind, Kind::Refused(_)) => {
-            tracing::warn!(target: "refused", group, event = kind, "{}", event.text)
+            tracing::warn!(target: REFUSED, group, event = kind, "{}", event.text)
         }
         Level::Error if matches!(event.kind, Kind::Refused(_)) => {
-            tracing::error!(target: "refused", group, event = kind, "{}", event.text)
+            tracing::error!(target: REFUSED, group, event = kind, "{}", event.text)
         }
         Level::Debug => tracing::debug!(group, event = kind, "{}", event.text),
         Level::Info => tracing::info!(group, event = kind, "{}", event.text),

@@ -147,7 +147,6 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
         };
         told.clear();
         *slot.socket.borrow_mut() = Some(Rc::clone(&socket));
-        let _ = events.send(Event::Opened);
         let (mut gone, mut failed) = (false, false);
         let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();

@@ -2,6 +2,7 @@
 
 use super::*;
 use twinbeat_core::view::{LinkView, WitnessView};
+use twinbeat_core::words::{Guard, LinkCondition, PeerState};
 use twinbeat_host::bond::Slave;
 
 fn bond(eth1: &str, eth2: &str, active: &str) -> Bond {
@@ -23,10 +24,10 @@ fn bond(eth1: &str, eth2: &str, active: &str) -> Bond {
     }
 }
 
-fn view(state: &str) -> View {
-    let link = |name: &str, state: &str| LinkView {
+fn view(state: LinkCondition) -> View {
+    let link = |name: &str, state: LinkCondition| LinkView {
         name: name.to_owned(),
-        state: state.to_owned(),
+        state,
         rtt_us: None,
         loss: 0.0,
         carrier: true,
@@ -41,17 +42,19 @@ fn view(state: &str) -> View {
         cluster: "web".into(),
         up_ms: 1,
         groups: vec![],
-        links: vec![link("heartbeat", "ok"), link("bond", state), link("relay", "ok")],
+        links: vec![link("heartbeat", LinkCondition::Ok), link("bond", state), link("relay", LinkCondition::Ok)],
         witness: WitnessView { reachable: true, peer_reachable: None, targets: vec![] },
-        peer_state: "heard".into(),
+        peer_state: PeerState::Heard,
         mismatch: None,
-        gate: "inet".into(),
+        gate: Guard::Inet,
         notices: vec![],
         problems: vec![],
+        state_trouble: None,
+        recorder_trouble: None,
     }
 }
 
-fn joined(state: &str, bond: Bond) -> View {
+fn joined(state: LinkCondition, bond: Bond) -> View {
     let board = BondBoard(Arc::new(Mutex::new(vec![None, Some(bond)])));
     let mut view = view(state);
     board.join(&mut view);
@@ -60,22 +63,22 @@ fn joined(state: &str, bond: Bond) -> View {
 
 #[test]
 fn a_bond_is_shown_with_its_link_and_its_trouble_is_a_problem() {
-    let whole = joined("ok", bond("up", "up", "eth1"));
+    let whole = joined(LinkCondition::Ok, bond("up", "up", "eth1"));
     assert_eq!(whole.problems, [""; 0]);
     let shown = whole.links[1].bond.as_ref().unwrap();
     assert_eq!((shown.slaves_up, shown.slaves.len(), shown.active.as_deref()), (2, 2, Some("eth1")));
     assert!(whole.links[0].bond.is_none() && whole.links[2].bond.is_none());
-    let degraded = joined("ok", bond("down", "up", "eth2"));
+    let degraded = joined(LinkCondition::Ok, bond("down", "up", "eth2"));
     assert_eq!(degraded.problems, ["link bond: bond0 has 1 of 2 slaves: eth1 down (1 failures)"]);
 }
 
 #[test]
 fn a_bonds_state_never_counts_as_the_health_of_its_link() {
-    let silent = joined("lost", bond("up", "up", "eth1"));
-    assert_eq!(silent.links[1].state, "lost", "a whole bond over which nothing is heard");
-    let down = joined("ok", bond("down", "down", ""));
-    assert_eq!(down.links[1].state, "ok", "heartbeats arrive, whatever the bond says");
-    assert_eq!(down.groups, view("ok").groups, "nor does readiness depend on it");
+    let silent = joined(LinkCondition::Lost, bond("up", "up", "eth1"));
+    assert_eq!(silent.links[1].state, LinkCondition::Lost, "a whole bond over which nothing is heard");
+    let down = joined(LinkCondition::Ok, bond("down", "down", ""));
+    assert_eq!(down.links[1].state, LinkCondition::Ok, "heartbeats arrive, whatever the bond says");
+    assert_eq!(down.groups, view(LinkCondition::Ok).groups, "nor does readiness depend on it");
 }
 
 #[test]

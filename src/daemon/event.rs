@@ -13,8 +13,6 @@ use twinbeat_host::interfaces::Told;
 pub enum Event {
     /// A fact for the core.
     Input(Input),
-    /// A link's socket is open (again): the next heartbeat should not wait.
-    Opened,
     /// Interfaces or addresses are different.
     Interfaces(Told),
     /// A person's command, to be answered.

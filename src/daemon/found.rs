@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::actuators::Actuators;
 use twinbeat_core::view::{GroupView, ServiceView, View};
+use twinbeat_core::words::{FoundState, GroupRole, ServiceState};
 use twinbeat_service::{NamedState, State};
 
 /// An init system that is slower is not waited for: somebody looks.
@@ -55,25 +56,25 @@ impl Found {
 /// Puts what was found into a group; a problem's words, where something runs that must not.
 fn put(group: &mut GroupView, states: &[NamedState]) -> Option<String> {
     let word = |state: &State| match state {
-        State::Running => "running".to_owned(),
-        State::Stopped => "stopped".to_owned(),
-        State::Unknown(why) => format!("unknown: {why}"),
+        State::Running => FoundState::Running,
+        State::Stopped => FoundState::Stopped,
+        State::Unknown(why) => FoundState::Unknown(why.clone()),
     };
     let view = |s: &NamedState| ServiceView { name: s.name.clone(), warm: s.warm, state: word(&s.state) };
     group.services_here = states.iter().map(view).collect();
     // Only while the core has nothing under way there: else it is on its way from one to the other.
-    if group.role != "standby" || group.service != "stopped" {
+    if group.role != GroupRole::Standby || group.service != ServiceState::Stopped {
         return None;
     }
     let running = |warm: bool| states.iter().filter(move |s| s.warm == warm && s.state == State::Running);
     let names: Vec<&str> = running(false).map(|s| s.name.as_str()).collect();
     if names.is_empty() {
         if running(true).next().is_some() {
-            group.service = "warm".into();
+            group.service = ServiceState::Warm;
         }
         return None;
     }
-    group.service = format!("running by another hand: {}", names.join(", "));
+    group.service = ServiceState::ByAnotherHand(names.join(", "));
     Some(format!(
         "{}: {} runs here although this node does not own, and twinbeat has not started it: stop it, and keep it from being started (`systemctl disable`)",
         group.name,

@@ -25,7 +25,7 @@ use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use twinbeat_core::time::{Mono, Span};
-use twinbeat_say::Stamp;
+use twinbeat_say::{Stamp, log_line};
 
 /// The `[log]` table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -191,7 +191,10 @@ impl Visit for Text {
             "message" => write!(self.text, "{text}"),
             // What only the old interface of another library carries: its place on the machine that built this.
             name if name.starts_with("log.") => Ok(()),
-            name => write!(self.text, " {name}={text}"),
+            name => {
+                self.text.push_str(&log_line::field(name, &text));
+                Ok(())
+            }
         };
     }
 }
@@ -213,7 +216,7 @@ impl Outlet {
         if line.level > self.level {
             return;
         }
-        let text = format!("{} {:<5} {}{}\n", line.at, line.level, line.place(), line.text);
+        let text = log_line::write(line.at, line.level.as_str(), &line.place(), &line.text);
         match &mut self.to {
             Sink::Stderr => drop(io::stderr().write_all(text.as_bytes())),
             Sink::File(path, file) => {
@@ -261,7 +264,7 @@ impl Line {
         // Rooms are crates; for readers the program is one: `twinbeat::daemon::setup`.
         let target = self.target.replacen("twinbeat_", "twinbeat::", 1);
         let told = self.level > Level::INFO || !target.contains("::");
-        if told && target != "twinbeat" { format!("{target}: ") } else { String::new() }
+        if told && target != "twinbeat" { log_line::place(&target) } else { String::new() }
     }
 
     /// As the journal takes it (systemd's native protocol, JOURNAL_NATIVE_PROTOCOL): a field a line. It has the time itself.

@@ -25,6 +25,12 @@ fn files_are_written_by_level_and_reopened_after_a_rotation() {
     tracing::warn!(target: "service", "after");
     handle.flush(Duration::from_secs(5));
     assert!(std::fs::read_to_string(&file).unwrap().ends_with("WARN  service: after\n"));
+    let group: Option<&str> = Some("web");
+    tracing::warn!(target: log_line::REFUSED, group, event = "refused", "no claim: it answers");
+    handle.flush(Duration::from_secs(5));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let read = log_line::read(text.lines().last().unwrap()).unwrap();
+    assert_eq!((read.refused, read.group.as_deref(), &*read.text), (true, Some("web"), "no claim: it answers"));
     assert_eq!(handle.dropped(), 0);
 }
 

@@ -66,7 +66,6 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
         let Some(event) = event else { break };
         match event {
             Event::Input(input) => node.handle(clock::now(), input),
-            Event::Opened => node.handle(clock::now(), Input::Tick),
             Event::Interfaces(told) => {
                 for input in act.interfaces(told) {
                     node.handle(clock::now(), input);
@@ -87,7 +86,8 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 view.problems.extend(act.left_out.problem(clock::now()));
                 view.problems.extend(successor.problem());
                 view.problems.extend(act.cards.problems(clock::now()));
-                view.problems.extend(node.trouble());
+                view.recorder_trouble = node.trouble();
+                view.problems.extend(view.recorder_trouble.clone());
                 let found = Found::ask(&act, &options.config, read);
                 tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }

@@ -1,5 +1,6 @@
 //! Figures of time: how the old files write them, and which lease goes with them.
 
+use twinbeat_config::duration;
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;
 
@@ -33,12 +34,7 @@ fn span(number: &str, unit: f64) -> Option<Span> {
 
 /// As twinbeat's file has it.
 pub(crate) fn written(span: Span) -> String {
-    let (value, unit) = match span.0 {
-        n if n % 1_000_000_000 == 0 => (n / 1_000_000_000, "s"),
-        n if n % 1_000_000 == 0 => (n / 1_000_000, "ms"),
-        n => (n / 1_000, "us"),
-    };
-    format!("\"{value}{unit}\"")
+    format!("\"{}\"", duration::write(span))
 }
 
 /// The lease for these figures, and whether `dead` leaves room for it: three and a half heartbeats as in the default profile, else the fast

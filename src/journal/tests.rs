@@ -371,7 +371,7 @@ mod any {
                     granted: (n == 2).then_some(grant),
                     released: b[3].then_some(grant),
                     closed_for: shut,
-                    refused: b[2].then_some(Refused { grant, why: WhyRefused::Busy }),
+                    refused: b[2].then_some(Refused { grant, why: WhyRefused::Other }),
                     challenged: n,
                     challenge_ack: epoch,
                 }

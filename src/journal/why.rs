@@ -5,18 +5,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::mem::discriminant;
 use std::path::PathBuf;
 
 use super::file::{File, Head};
 use super::orders::Orders;
 use super::replay::{Player, Trouble, Watch};
-use twinbeat_core::event::{Event, Kind, Level};
+use twinbeat_core::claim::Open;
+use twinbeat_core::event::{Event, Kind, Level, link_words, of_link};
 use twinbeat_core::id::GroupId;
 use twinbeat_core::io::{Answer, Command, Input, Output};
 use twinbeat_core::node::Node;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::timer::Timer;
 use twinbeat_core::view::{GroupView, LinkView, View};
+use twinbeat_core::words::GroupRole;
 use twinbeat_say::Stamp;
 
 /// What happened this long before a decision belongs to it.
@@ -100,7 +103,7 @@ fn decisive(file: &File) -> Vec<Mono> {
 /// A group's open points, and how they came and went.
 #[derive(Default)]
 struct Path {
-    open: Vec<String>,
+    open: Vec<Open>,
     steps: VecDeque<(Mono, String)>,
 }
 
@@ -135,15 +138,16 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    fn follow(&mut self, at: Mono, view: &View) {
-        for group in &view.groups {
+    fn follow(&mut self, node: &Node, at: Mono, view: &View) {
+        for (id, group) in (0u8..).map(GroupId).zip(&view.groups) {
+            let open = node.claim_open(id, at);
             let path = self.paths.entry(group.name.clone()).or_default();
-            let closed: Vec<&String> = path.open.iter().filter(|was| !group.claim_open.iter().any(|is| same(was, is))).collect();
-            let opened: Vec<&String> = group.claim_open.iter().filter(|is| !path.open.iter().any(|was| same(was, is))).collect();
+            let closed: Vec<&Open> = path.open.iter().filter(|was| !open.iter().any(|is| same(was, is))).collect();
+            let opened: Vec<&Open> = open.iter().filter(|is| !path.open.iter().any(|was| same(was, is))).collect();
             // That the peer lives comes and goes with each start of silence: the notes tell it better.
-            let told = |point: &&&String| !point.starts_with("the peer lives");
+            let told = |point: &&&Open| !matches!(point, Open::PeerAlive(_));
             let mut text = String::new();
-            if group.role == "standby" {
+            if group.role == GroupRole::Standby {
                 for point in closed.iter().filter(told) {
                     let _ = write!(text, "{}closed: {}", if text.is_empty() { "" } else { "; " }, bare(point));
                 }
@@ -154,7 +158,7 @@ impl<'a> Explainer<'a> {
             if !text.is_empty() {
                 path.steps.push_back((at, text));
             }
-            path.open.clone_from(&group.claim_open);
+            path.open = open;
         }
     }
 
@@ -222,7 +226,7 @@ impl Watch for Explainer<'_> {
         self.seen = (soon && node.deadline().is_some()).then(|| node.view(at));
         self.woken = node.next_timer().filter(|(due, _)| *input == Input::Tick && *due <= at).map(|(_, timer)| timer);
         if let Some(view) = self.seen.take() {
-            self.follow(at, &view);
+            self.follow(node, at, &view);
             self.seen = Some(view);
         }
     }
@@ -265,13 +269,9 @@ impl Watch for Explainer<'_> {
 
 /// What became of several links within a moment is one step.
 fn gathered(way: Vec<(Mono, String)>) -> Vec<(Mono, String)> {
-    let link = |text: &str| -> Option<(String, String)> {
-        let (name, what) = text.strip_prefix("link ")?.split_once(": ")?;
-        Some((name.to_string(), what.to_string()))
-    };
     let mut all: Vec<(Mono, String, Vec<String>)> = Vec::new();
     for (when, text) in way {
-        match link(&text) {
+        match of_link(&text).map(|(name, what)| (name.to_string(), what.to_string())) {
             Some((name, what)) => {
                 match all
                     .iter_mut()
@@ -286,7 +286,7 @@ fn gathered(way: Vec<(Mono, String)>) -> Vec<(Mono, String)> {
     }
     let told = |(when, what, names): (Mono, String, Vec<String>)| match names.as_slice() {
         [] => (when, what),
-        [name] => (when, format!("link {name}: {what}")),
+        [name] => (when, link_words(name, &what)),
         names => (when, format!("links {}: {what}", names.join(", "))),
     };
     all.into_iter().map(told).collect()
@@ -315,7 +315,8 @@ fn known(text: &mut String, view: &View, group: Option<&GroupView>) {
         let owner = group.owner.as_deref().unwrap_or("nobody");
         let mut own = format!("{:<10} {} was {}, epoch {}; {owner} served", group.name, view.node, group.role, group.epoch);
         if let Some(left) = group.lease_ms_left {
-            let grounds = if group.grounds.is_empty() { "no ground".into() } else { group.grounds.join(" and ") };
+            let grounds: Vec<&str> = group.grounds.iter().map(|ground| ground.word()).collect();
+            let grounds = if grounds.is_empty() { "no ground".into() } else { grounds.join(" and ") };
             let _ = write!(own, "; {} of lease left, by {grounds}", Span::millis(left));
         }
         let _ = write!(own, "; service {}", group.service);
@@ -323,9 +324,9 @@ fn known(text: &mut String, view: &View, group: Option<&GroupView>) {
             let _ = write!(own, "; standby by command: {held}");
         }
         row(text, "", &own);
-        if group.role == "claiming" {
+        if group.role == GroupRole::Claiming {
             row(text, "missing", "nothing: it may own; gate and address were being made");
-        } else if group.role == "standby" {
+        } else if group.role == GroupRole::Standby {
             match group.claim_open.as_slice() {
                 [] => row(text, "missing", "nothing: every point of the checklist held"),
                 open => open.iter().enumerate().for_each(|(n, point)| row(text, if n == 0 { "missing" } else { "" }, point)),
@@ -354,18 +355,18 @@ fn time_of_day(stamp: Stamp) -> String {
 }
 
 /// Two points are the same but for their figures.
-fn same(one: &str, other: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        text.split(' ').filter(|w| !w.contains(|c: char| c.is_ascii_digit())).map(str::to_string).collect()
-    };
-    words(one) == words(other)
+fn same(one: &Open, other: &Open) -> bool {
+    match (one, other) {
+        (Open::FilesDiffer(one), Open::FilesDiffer(other)) => one == other,
+        _ => discriminant(one) == discriminant(other),
+    }
 }
 
-/// A point without its figure at the end.
-fn bare(point: &str) -> &str {
-    match point.rsplit_once(": ") {
-        Some((front, figure)) if figure.starts_with(|c: char| c.is_ascii_digit()) => front,
-        _ => point,
+/// A point without the figure that changes from moment to moment.
+fn bare(point: &Open) -> String {
+    match point {
+        Open::NotSilentLongEnough(_) => "the peer is silent, but not yet long enough".into(),
+        _ => point.to_string(),
     }
 }
 

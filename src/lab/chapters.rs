@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::catalogue::Fault;
 use super::drill::Verdict;
-use super::html::{self, Chapter, Passed, ms};
+use super::html::{self, Chapter, Detail, Passed, ms};
 use super::judge::{Judgement, judge};
 use super::lanes::picture;
 use super::live::Live;
@@ -66,13 +66,13 @@ pub fn fault(pair: &mut Pair, fault: &Fault, live: &mut Live, stop: &AtomicBool)
             after.moves()
         ));
     }
-    let mut details = vec![("figures beside the table".to_owned(), notes)];
+    let mut details = vec![Detail::new("figures beside the table", notes)];
     if !passed {
-        details.push(("not as it shall be".to_owned(), verdict.failures.clone()));
+        details.push(Detail::new("not as it shall be", verdict.failures.clone()));
         let times =
             |outcome: &Outcome| outcome.served.iter().map(|(at, n)| who(pair, *at, *n, from)).collect::<Vec<_>>().join(", ");
         let lines = vec![format!("while held: {}", times(&verdict.fault)), format!("from the heal on: {}", times(&verdict.heal))];
-        details.push(("who answered".to_owned(), lines));
+        details.push(Detail::new("who answered", lines));
         details.extend(html::logs(pair, 40));
     }
     let two = verdict.fault.two_owners + verdict.heal.two_owners;
@@ -132,7 +132,7 @@ pub fn scenario(
     let missing = stage::impossible(story);
     if !missing.is_empty() {
         let figures = vec!["-".to_owned(); html::COLUMNS.len()];
-        let details = vec![("not on the real kernel, and so not counted as passed".to_owned(), missing)];
+        let details = vec![Detail::new("not on the real kernel, and so not counted as passed", missing)];
         return Ok((Chapter { name, result: Passed::NotHere, figures, details, picture: None }, None));
     }
     let length = Duration::from_nanos(story.scenario.until.0.0);
@@ -167,9 +167,9 @@ pub fn scenario(
         let word = if a.done { "" } else { "refused: " };
         format!("{}: {word}{}", pair.lab.name(a.node), a.text)
     }));
-    let mut details = vec![("owners".to_owned(), html::courses(&judgement, &pair)), ("beside that".to_owned(), notes)];
+    let mut details = vec![Detail::new("owners", html::courses(&judgement, &pair)), Detail::new("beside that", notes)];
     if !passed {
-        details.push(("not as expected".to_owned(), judgement.failures.clone()));
+        details.push(Detail::new("not as expected", judgement.failures.clone()));
         details.extend(html::logs(&pair, 60));
     }
     let figures = match judgement.courses.first() {

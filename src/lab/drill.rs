@@ -13,6 +13,7 @@ use super::probe::Outcome;
 use super::timeline::At;
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
+use twinbeat_core::words::GroupRole;
 
 /// What a fault did.
 #[derive(Clone, PartialEq, Debug)]
@@ -99,7 +100,7 @@ impl Pair {
     fn takeover_ready(&self) -> bool {
         let views = BOTH.map(|node| self.view(node));
         let ready = |group: usize| {
-            let owns = |view: &View| view.groups.get(group).is_some_and(|g| g.role == "owner" && g.takeover_ready.ready);
+            let owns = |view: &View| view.groups.get(group).is_some_and(|g| g.role == GroupRole::Owner && g.takeover_ready.ready);
             views.iter().flatten().any(owns)
         };
         (0..self.lab.plan.groups.len()).all(ready)

@@ -8,6 +8,7 @@ use super::probe::{BRIDGE, Record};
 use super::timeline::{self, Asked, At, History, Silence};
 use super::watch::Said;
 use twinbeat_core::id::NodeId;
+use twinbeat_say::log_line::LogLine;
 use twinbeat_sim::expect::{Expect, Words};
 use twinbeat_sim::step::Dur;
 
@@ -18,7 +19,7 @@ pub struct Evidence<'a> {
     /// Each group's record; none where nobody watched.
     pub groups: Vec<Option<(Record, History)>>,
     /// Each node's log: when, counted from the scenario's beginning, and what.
-    pub logs: [Vec<(Duration, String)>; 2],
+    pub logs: [Vec<(Duration, LogLine)>; 2],
     /// The scenario's beginning, in the probes' time.
     pub from: At,
     /// Its end.
@@ -93,8 +94,8 @@ impl Evidence<'_> {
             Expect::Says(words) => self.said(words).is_none().then(|| "no such line".to_owned()),
             Expect::NeverSays(words) => self.said(words).map(|line| format!("it said: {line}")),
             Expect::Link { node, link, state, at } => self.shown(node, *at, |said| {
-                let is = said.links.iter().find(|(name, _)| name == link).map(|(_, state)| state.clone());
-                if is.as_ref() == Some(state) { None } else { Some(format!("it was {is:?}")) }
+                let is = said.links.iter().find(|(name, _)| name == link).map(|(_, state)| state.word());
+                if is == Some(state.as_str()) { None } else { Some(format!("it was {is:?}")) }
             }),
             Expect::TakeoverReady { node, group, ready, because, at } => self.shown(node, *at, |said| {
                 let place = self.pair.lab.plan.groups.iter().position(|g| g.name == *group)?;
@@ -132,16 +133,20 @@ impl Evidence<'_> {
     }
 
     /// The first line of a node's log that fits.
-    fn said<'a>(&'a self, words: &'a Words) -> Option<&'a str> {
+    fn said(&self, words: &Words) -> Option<String> {
         self.lines(words).next()
     }
 
-    /// The lines of a node's log that fit.
-    fn lines<'a>(&'a self, words: &'a Words) -> impl Iterator<Item = &'a str> {
+    /// The lines of a node's log that fit, with the group in front as in a trace.
+    fn lines<'a>(&'a self, words: &'a Words) -> impl Iterator<Item = String> + 'a {
         let log = self.node(&words.node).map(|node| self.logs[node.index() % 2].as_slice()).unwrap_or_default();
         let fits = |line: &str| words.text.as_ref().is_none_or(|text| line.contains(text.as_str()));
-        let found = log.iter().filter(move |(at, line)| self.within(words, *at) && fits(line));
-        found.map(|(_, line)| line.as_str())
+        let within = log.iter().filter(|(at, _)| self.within(words, *at));
+        let told = within.map(|(_, line)| match &line.group {
+            Some(group) => format!("{group}: {}", line.text),
+            None => line.text.clone(),
+        });
+        told.filter(move |line| fits(line))
     }
 
     fn answered(&self, words: &Words, done: bool) -> Option<String> {

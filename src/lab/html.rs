@@ -8,6 +8,24 @@ use super::lab::BOTH;
 use super::pair::Pair;
 use twinbeat_picture::{self as picture, Picture};
 
+/// Lines under a heading.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// The heading.
+    pub heading: String,
+    /// The lines; without any it is left out.
+    pub lines: Vec<String>,
+    /// Lines of a log, shown on demand and as they are.
+    pub log: bool,
+}
+
+impl Detail {
+    /// A list.
+    pub fn new(heading: &str, lines: Vec<String>) -> Detail {
+        Detail { heading: heading.to_owned(), lines, log: false }
+    }
+}
+
 /// One run in the report.
 #[derive(Clone, Debug)]
 pub struct Chapter {
@@ -18,7 +36,7 @@ pub struct Chapter {
     /// The table's cells: gap, lost, page gap, moves, two owners.
     pub figures: Vec<String>,
     /// Tables and lines below the picture: heading and rows.
-    pub details: Vec<(String, Vec<String>)>,
+    pub details: Vec<Detail>,
     /// The swim lanes; none where nothing was played.
     pub picture: Option<Picture>,
 }
@@ -78,9 +96,13 @@ pub fn courses(judgement: &Judgement, pair: &Pair) -> Vec<String> {
 }
 
 /// The ends of the logs.
-pub fn logs(pair: &Pair, lines: usize) -> Vec<(String, Vec<String>)> {
+pub fn logs(pair: &Pair, lines: usize) -> [Detail; 2] {
     let tail = |node| pair.site.log_tail(node, lines).lines().map(str::to_owned).collect();
-    BOTH.map(|node| (format!("log of {}, last {lines} lines", pair.lab.name(node)), tail(node))).to_vec()
+    BOTH.map(|node| Detail {
+        heading: format!("log of {}, last {lines} lines", pair.lab.name(node)),
+        lines: tail(node),
+        log: true,
+    })
 }
 
 impl Report {
@@ -126,8 +148,8 @@ impl Report {
                     let _ = writeln!(body, "<h2>{}</h2>", escape(&chapter.name));
                 }
             }
-            for (heading, lines) in chapter.details.iter().filter(|(_, lines)| !lines.is_empty()) {
-                body.push_str(&list(heading, lines, heading.starts_with("log of")));
+            for Detail { heading, lines, log } in chapter.details.iter().filter(|detail| !detail.lines.is_empty()) {
+                body.push_str(&list(heading, lines, *log));
             }
             body.push_str("</section>\n");
         }
@@ -188,7 +210,7 @@ mod tests {
             name: "a <b>".into(),
             result: Passed::NotHere,
             figures: vec!["-".into(); COLUMNS.len()],
-            details: vec![("why".into(), vec!["pause & unpause".into()])],
+            details: vec![Detail::new("why", vec!["pause & unpause".into()])],
             picture: Some(Picture { length: Duration::from_secs(1), ..Picture::default() }),
         };
         let report = Report { subject: "s".into(), chapters: vec![chapter], ..Report::default() };

@@ -10,10 +10,11 @@ use super::expected::Evidence;
 use super::lab::BOTH;
 use super::pair::Pair;
 use super::probe::{BRIDGE, LAN_PERIOD, Outcome, Probe};
-use super::stage::{Played, REFUSED};
+use super::stage::Played;
 pub use super::timeline::History;
 use super::timeline::{self, Asked, At, Run};
 use twinbeat_core::id::NodeId;
+use twinbeat_say::log_line::LogLine;
 use twinbeat_sim::act::Act;
 use twinbeat_sim::machine;
 use twinbeat_sim::script::{Outcome as Virtual, Story};
@@ -60,7 +61,7 @@ pub fn judge(story: &Story, virtually: &Virtual, played: &Played) -> Judgement {
     let tolerance = tolerance(pair);
     let mut judgement =
         Judgement { courses: Vec::new(), failures: Vec::new(), notes: Vec::new(), tolerance, lateness: Duration::ZERO };
-    let itself = virtually.failures.iter().chain(virtually.violations.iter().map(|v| &v.text));
+    let itself = virtually.failures.iter().map(ToString::to_string).chain(virtually.violations.iter().map(|v| v.text.clone()));
     judgement.failures.extend(itself.map(|text| format!("virtual time itself fails: {text}")));
     let plain = story.run(machine::real, false);
     let mut groups = Vec::new();
@@ -261,19 +262,13 @@ fn courses_differ(
 }
 
 /// The refusals, numbers and MACs apart: how often one is repeated is a matter of time.
-fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, String)>; 2], judgement: &mut Judgement) {
+fn refusals(virtually: &Virtual, played: &Played, logs: &[Vec<(Duration, LogLine)>; 2], judgement: &mut Judgement) {
     for node in BOTH {
         let name = played.pair.lab.name(node);
-        let refused = |line: &str| Some(general(line.strip_prefix(REFUSED)?.split_once(": ")?.1));
-        let real: BTreeSet<String> = logs[node.index()].iter().filter_map(|(_, line)| refused(line)).collect();
-        let lines = virtually.record.lines.as_deref().unwrap_or_default();
-        let said = lines.iter().filter_map(|line| {
-            let (_, rest) = line.trim_start().split_once(' ')?;
-            let rest = rest.trim_start().strip_prefix(name)?.trim_start().strip_prefix("refused")?;
-            // "web: why": the group stands elsewhere in the log.
-            Some(general(rest.trim_start().split_once(": ")?.1))
-        });
-        let wanted: BTreeSet<String> = said.collect();
+        let refused = logs[node.index()].iter().filter(|(_, line)| line.refused);
+        let real: BTreeSet<String> = refused.map(|(_, line)| general(&line.text)).collect();
+        let refused = virtually.record.refusals.iter().filter(|(by, _)| *by == node.index());
+        let wanted: BTreeSet<String> = refused.map(|(_, text)| general(text)).collect();
         judgement
             .failures
             .extend(wanted.difference(&real).map(|text| format!("{name} refused in virtual time and not here: {text}")));

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use super::lab::BOTH;
-use super::pair::Pair;
+use super::pair::{Down, Pair};
 use super::probe::{BRIDGE, CLIENT_PERIOD, LAN_PERIOD};
 use super::timeline::{self, Asked, At, Run, Silence};
 use super::watch::{PERIOD, Said, Sayings};
 use twinbeat_core::id::NodeId;
+use twinbeat_core::words::{GroupRole, LinkCondition};
 use twinbeat_picture::{Bar, Lane, Mark, Picture, Section, Tone, Verdict};
 
 /// The picture of a pair's time between two moments.
@@ -50,8 +51,8 @@ fn section(pair: &Pair, view: &View, node: NodeId, said: &Sayings) -> Section {
         let name = |text: &str| if several { format!("{}: {text}", of.name) } else { text.to_owned() };
         let role = view.said(
             said,
-            |s| s.roles.get(group).filter(|role| *role != "standby").cloned(),
-            |role| (role.to_owned(), if role == "owner" { own } else { Tone::Passing }),
+            |s| s.roles.get(group).copied().filter(|role| *role != GroupRole::Standby),
+            |role| (role.to_string(), if *role == GroupRole::Owner { own } else { Tone::Passing }),
         );
         lanes.push(lane(name("role"), Tone::Faint, role).without(&mute));
         let third = plan.timing.lease.0 / 3_000_000;
@@ -78,8 +79,11 @@ fn section(pair: &Pair, view: &View, node: NodeId, said: &Sayings) -> Section {
     links.sort();
     links.dedup();
     for link in links {
-        let state = |s: &Said| s.links.iter().find(|(name, state)| name == link && state != "ok").map(|(_, state)| state.clone());
-        let ill = view.said(said, state, |state| (state.to_owned(), if state == "late" { Tone::Passing } else { Tone::Bad }));
+        let state =
+            |s: &Said| s.links.iter().find(|(name, state)| name == link && *state != LinkCondition::Ok).map(|(_, state)| *state);
+        let ill = view.said(said, state, |state| {
+            (state.to_string(), if *state == LinkCondition::Late { Tone::Passing } else { Tone::Bad })
+        });
         lanes.push(lane(format!("hears over {link}"), Tone::Good, ill).without(&mute));
     }
     Section { heading: pair.lab.name(node).to_owned(), tone: own, lanes }
@@ -121,10 +125,10 @@ impl View {
     }
 
     /// What was not as it should be with the machine.
-    fn machine(&self, changes: &[(At, Option<&'static str>)]) -> Vec<Bar> {
+    fn machine(&self, changes: &[(At, Option<Down>)]) -> Vec<Bar> {
         let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([self.to]);
         let all = changes.iter().zip(ends).filter(|((from, _), to)| *to > self.from && *from < self.to);
-        all.filter_map(|((from, what), to)| Some(self.bar(*from, to, (*what)?.to_owned(), Tone::Off))).collect()
+        all.filter_map(|((from, what), to)| Some(self.bar(*from, to, (*what)?.word().to_owned(), Tone::Off))).collect()
     }
 
     /// What a daemon said, as long as it said the same.

@@ -8,6 +8,7 @@ use super::lab::BOTH;
 use super::pair::Pair;
 use super::timeline::At;
 use twinbeat_core::id::NodeId;
+use twinbeat_core::words::{GroupRole, LinkCondition};
 use twinbeat_say::{say, say_on};
 
 /// Draws, or prints a line whenever what is seen from outside changes.
@@ -125,14 +126,15 @@ impl Live {
                 })
                 .join(" ")
         };
-        let machine = |n: usize| pair.state(NodeId(n as u8)).map_or(("runs".to_owned(), GREEN), |what| (what.to_owned(), RED));
+        let machine =
+            |n: usize| pair.state(NodeId(n as u8)).map_or(("runs".to_owned(), GREEN), |what| (what.word().to_owned(), RED));
         lines.push(format!("{:<16} {}", "machine, daemon", both(&machine)));
         for (group, of) in plan.groups.iter().enumerate() {
             let role = |n: usize| {
                 let Some(said) = &said[n] else { return ("-".to_owned(), PLAIN) };
-                let role = said.roles.get(group).cloned().unwrap_or_default();
+                let Some(role) = said.roles.get(group) else { return ("-".to_owned(), PLAIN) };
                 let lease = said.lease.get(group).copied().flatten().map(|ms| format!(", lease {:.2} s", ms as f64 / 1000.0));
-                (format!("{role}{}", lease.unwrap_or_default()), if role == "owner" { GREEN } else { PLAIN })
+                (format!("{role}{}", lease.unwrap_or_default()), if *role == GroupRole::Owner { GREEN } else { PLAIN })
             };
             let name = if plan.groups.len() == 1 { "role".to_owned() } else { of.name.clone() };
             lines.push(format!("{name:<16} {}", both(&role)));
@@ -149,7 +151,9 @@ impl Live {
         for link in links {
             let state = |n: usize| {
                 let found = said[n].as_ref().and_then(|s| s.links.iter().find(|(name, _)| name == link));
-                found.map_or(("-".to_owned(), PLAIN), |(_, state)| (state.clone(), if state == "ok" { GREEN } else { RED }))
+                found.map_or(("-".to_owned(), PLAIN), |(_, state)| {
+                    (state.to_string(), if *state == LinkCondition::Ok { GREEN } else { RED })
+                })
             };
             lines.push(format!("{link:<16} {}", both(&state)));
         }

@@ -24,6 +24,28 @@ use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
 use twinbeat_picture::MarkKind;
 
+/// What is not as it should be with a machine or its daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Down {
+    /// The machine has no power.
+    Off,
+    /// No daemon runs.
+    NoDaemon,
+    /// The daemon is stopped by a signal.
+    Hung,
+}
+
+impl Down {
+    /// The word for it on the screen and in the report.
+    pub fn word(self) -> &'static str {
+        match self {
+            Down::Off => "off",
+            Down::NoDaemon => "no daemon",
+            Down::Hung => "hung",
+        }
+    }
+}
+
 /// A running pair. Dropped in the order of its fields: probes, daemons, namespaces, files.
 #[derive(Debug)]
 pub struct Pair {
@@ -35,7 +57,7 @@ pub struct Pair {
     /// The files.
     pub site: Site,
     /// What was not as it should be with each machine, and from when on.
-    pub machines: [Vec<(At, Option<&'static str>)>; 2],
+    pub machines: [Vec<(At, Option<Down>)>; 2],
     /// What was done, and when, for a person.
     pub marks: Vec<(At, String, MarkKind)>,
     /// It is the recipe's own pair.
@@ -87,7 +109,7 @@ impl Pair {
 
     fn new(lab: Lab, site: Site) -> Result<Pair> {
         let probes = PairProbes::start(&lab, |group| site.page(group))?;
-        let machines = [vec![(At::ZERO, Some("no daemon"))], vec![(At::ZERO, Some("no daemon"))]];
+        let machines = [vec![(At::ZERO, Some(Down::NoDaemon))], vec![(At::ZERO, Some(Down::NoDaemon))]];
         Ok(Pair {
             probes,
             daemons: [None, None],
@@ -228,7 +250,7 @@ impl Pair {
     pub fn power_off(&mut self, node: NodeId) -> Result<()> {
         self.lab.power_off(node)?;
         self.daemons[node.index()] = None;
-        self.became(node, Some("off"));
+        self.became(node, Some(Down::Off));
         Ok(())
     }
 
@@ -241,7 +263,7 @@ impl Pair {
     /// SIGTERM to the daemon.
     pub fn stop(&mut self, node: NodeId) -> Result<()> {
         self.signal(node, Signal::SIGTERM)?;
-        self.became(node, Some("no daemon"));
+        self.became(node, Some(Down::NoDaemon));
         Ok(())
     }
 
@@ -249,7 +271,7 @@ impl Pair {
     pub fn kill(&mut self, node: NodeId) -> Result<()> {
         self.signal(node, Signal::SIGKILL)?;
         let supervised = self.daemons[node.index()].as_ref().is_some_and(Daemon::supervised);
-        self.became(node, Some("no daemon").filter(|_| !supervised));
+        self.became(node, Some(Down::NoDaemon).filter(|_| !supervised));
         Ok(())
     }
 
@@ -270,7 +292,7 @@ impl Pair {
     /// SIGSTOP, or SIGCONT.
     pub fn hang(&mut self, node: NodeId, on: bool) -> Result<()> {
         self.signal(node, if on { Signal::SIGSTOP } else { Signal::SIGCONT })?;
-        self.became(node, on.then_some("hung"));
+        self.became(node, on.then_some(Down::Hung));
         Ok(())
     }
 
@@ -288,11 +310,11 @@ impl Pair {
     }
 
     /// What is not as it should be with a machine or its daemon now.
-    pub fn state(&self, node: NodeId) -> Option<&'static str> {
+    pub fn state(&self, node: NodeId) -> Option<Down> {
         self.machines[node.index()].last().and_then(|(_, what)| *what)
     }
 
-    fn became(&mut self, node: NodeId, what: Option<&'static str>) {
+    fn became(&mut self, node: NodeId, what: Option<Down>) {
         let now = self.probes.now();
         self.machines[node.index()].push((now, what));
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::html::{COLUMNS, Chapter, Passed};
+use super::html::{COLUMNS, Chapter, Detail, Passed};
 use super::lab::BOTH;
 use super::pair::Pair;
 use twinbeat_say::Stamp;
@@ -51,7 +51,7 @@ pub fn setting() -> Vec<String> {
 /// One line for a run that is over, and what was wrong with it.
 pub fn say(chapter: &Chapter) {
     say!("           {}: {}", chapter.name, chapter.result.word());
-    for (heading, lines) in &chapter.details {
+    for Detail { heading, lines, .. } in &chapter.details {
         if chapter.result != Passed::Yes || heading != "owners" {
             lines.iter().for_each(|line| say!("              {line}"));
         }

@@ -20,7 +20,7 @@ use super::lab::BOTH;
 use super::netlink;
 use super::node::Misbehaviour;
 use super::ns::Namespace;
-use super::pair::{Answered, Pair};
+use super::pair::{Answered, Down, Pair};
 use super::plan::{CableId, Plan};
 use super::process;
 use super::timeline::At;
@@ -29,6 +29,7 @@ use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, NodeId};
 use twinbeat_core::io::Command;
+use twinbeat_say::log_line::{self, LogLine};
 use twinbeat_sim::act::{Act, Quality};
 use twinbeat_sim::files::find;
 use twinbeat_sim::script::Story;
@@ -63,40 +64,21 @@ pub struct Played {
 }
 
 impl Played {
-    /// A node's log: when, counted from the scenario's beginning, and what, with the group in front as in a trace; refusals begin with
-    /// [`REFUSED`].
-    pub fn log(&self, node: NodeId) -> Vec<(Duration, String)> {
+    /// A node's log: when, counted from the scenario's beginning, and what.
+    pub fn log(&self, node: NodeId) -> Vec<(Duration, LogLine)> {
         let (text, _) = self.pair.site.log_since(node, 0);
         // What was said after the end, while the pair was looked at, is no part of the story.
         text.lines().filter_map(|line| logged(line, self.wall)).filter(|(at, _)| *at <= self.to - self.from).collect()
     }
 }
 
-/// What a refusal's line of the log begins with ([`Played::log`]).
-pub const REFUSED: &str = "refused: ";
-
-/// A line of a log: its time of day (UTC) against the scenario's, and its words.
-fn logged(line: &str, began: Duration) -> Option<(Duration, String)> {
-    let (stamp, rest) = line.split_once(' ')?;
-    let (level, text) = rest.trim_start().split_once(' ')?;
-    if !["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level) {
-        return None;
-    }
-    let mut parts = stamp.split_once('T')?.1.trim_end_matches('Z').splitn(3, ':');
-    let (hours, minutes): (u64, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let seconds: f64 = parts.next()?.parse().ok()?;
-    let of_day = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
+/// A line of a log, and its time of day (UTC) against the scenario's.
+fn logged(line: &str, began: Duration) -> Option<(Duration, LogLine)> {
     const DAY: Duration = Duration::from_secs(86_400);
-    let at = of_day.checked_sub(began).unwrap_or_else(|| (of_day + DAY).saturating_sub(began));
+    let line = log_line::read(line)?;
+    let at = line.of_day.checked_sub(began).unwrap_or_else(|| (line.of_day + DAY).saturating_sub(began));
     // A line from a moment before the beginning is no line of tomorrow.
-    let at = if at > DAY / 2 { Duration::ZERO } else { at };
-    let text = text.trim();
-    let (refused, text) = text.strip_prefix("refused: ").map_or((false, text), |text| (true, text));
-    let text = match text.rsplit_once(" group=") {
-        Some((text, group)) => format!("{}: {text}", group.trim_matches('"')),
-        None => text.to_owned(),
-    };
-    Some((at, if refused { format!("{REFUSED}{text}") } else { text }))
+    Some((if at > DAY / 2 { Duration::ZERO } else { at }, line))
 }
 
 /// The steps that only exist in virtual time, each with the reason; empty: all of it can be played.
@@ -212,7 +194,7 @@ impl Stage {
         let id = |node: &usize| NodeId(*node as u8);
         let pair = &mut self.pair;
         match act {
-            Act::Start(node) if pair.state(id(node)) == Some("no daemon") => pair.boot(id(node))?,
+            Act::Start(node) if pair.state(id(node)) == Some(Down::NoDaemon) => pair.boot(id(node))?,
             Act::Stop(node) if pair.runs(id(node)) => {
                 pair.unsupervise(id(node));
                 pair.stop(id(node))?;
@@ -225,7 +207,7 @@ impl Stage {
                 pair.restart(id(node), Duration::from_nanos(after.0))?;
             }
             Act::Hang(node) if pair.runs(id(node)) => pair.hang(id(node), true)?,
-            Act::Wake(node) if pair.state(id(node)) == Some("hung") => pair.hang(id(node), false)?,
+            Act::Wake(node) if pair.state(id(node)) == Some(Down::Hung) => pair.hang(id(node), false)?,
             Act::Start(_) | Act::Stop(_) | Act::Kill(_) | Act::Restart(..) | Act::Hang(_) | Act::Wake(_) => {}
             Act::LoseState(node) => {
                 let state = pair.site.node_dir(id(node)).join("state");
@@ -234,8 +216,8 @@ impl Stage {
             }
             Act::PowerOff(node) => pair.power_off(id(node))?,
             Act::PowerOn(node) => match pair.state(id(node)) {
-                Some("off") => pair.power_on(id(node))?,
-                Some("no daemon") => pair.boot(id(node))?,
+                Some(Down::Off) => pair.power_on(id(node))?,
+                Some(Down::NoDaemon) => pair.boot(id(node))?,
                 _ => {}
             },
             Act::Carrier(node, link, true) => pair.lab.plug(id(node), CableId(*link as u8))?,
@@ -376,10 +358,13 @@ mod tests {
     #[test]
     fn a_line_of_the_log_tells_when_it_was_said_and_of_which_group() {
         let began = Duration::from_secs(12 * 3600);
-        let (at, text) = logged("2026-01-02T12:00:01.500Z INFO  master1 SERVES, epoch 2: alone group=\"web\"", began).unwrap();
-        assert_eq!((at, text.as_str()), (Duration::from_millis(1500), "web: master1 SERVES, epoch 2: alone"));
-        let (_, text) = logged("2026-01-02T12:00:01.500Z WARN  refused: no first claim: 02:00 answers group=web", began).unwrap();
-        assert_eq!(text, "refused: web: no first claim: 02:00 answers");
+        let (at, line) = logged("2026-01-02T12:00:01.500Z INFO  master1 SERVES, epoch 2: alone group=\"web\"", began).unwrap();
+        assert_eq!(
+            (at, line.group.as_deref(), &*line.text),
+            (Duration::from_millis(1500), Some("web"), "master1 SERVES, epoch 2: alone")
+        );
+        let (_, line) = logged("2026-01-02T12:00:01.500Z WARN  refused: no first claim: 02:00 answers group=web", began).unwrap();
+        assert_eq!((line.refused, line.group.as_deref(), &*line.text), (true, Some("web"), "no first claim: 02:00 answers"));
         let (at, _) = logged("2026-01-03T00:00:01.000Z INFO  x: y", Duration::from_secs(86_399)).unwrap();
         assert_eq!(at, Duration::from_secs(2), "midnight is no wall");
         assert_eq!(logged("2026-01-02T11:59:59.000Z INFO  x: y", began).unwrap().0, Duration::ZERO);

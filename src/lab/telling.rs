@@ -5,9 +5,11 @@
 //! and with small pauses between what is done ([`Told`]), and the real run has to be like one of them: the same owners, to within the tolerance.
 
 use super::judge::{differences, first_disturbance, history, tolerance};
-use super::lab::BOTH;
 use super::stage::Played;
+use super::timeline::At;
+use super::watch::Sayings;
 use twinbeat_core::id::Epoch;
+use twinbeat_core::words::GroupRole;
 use twinbeat_sim::machine::real;
 use twinbeat_sim::script::{Outcome, Story, Told};
 
@@ -42,32 +44,44 @@ pub fn closest(story: &Story, played: &Played) -> (Outcome, u64) {
 /// The epochs that the pair had used when the first owner of the story settled, group by group. A race of boots uses up some that virtual time does not,
 /// and a stand-down's length is drawn from the epoch (SAFETY R5); none where there was no race.
 fn seen(story: &Story, played: &Played) -> Vec<Epoch> {
-    let settled = first_disturbance(story);
-    let logs = BOTH.map(|node| played.log(node));
-    let newest = |group: &str| {
-        let lines = logs.iter().flatten().filter(|(at, _)| *at < settled);
-        let owned = lines.filter_map(|(at, line)| Some((*at, epoch_of(line.strip_prefix(group)?.strip_prefix(": ")?)?)));
-        // Above these the owner's next number is the one that it had, and the other's is lower: of two intents the higher goes first.
-        owned.max().map_or(Epoch(0), |(_, epoch)| Epoch(epoch.0.saturating_sub(2)))
-    };
-    let seen: Vec<Epoch> = played.pair.lab.plan.groups.iter().map(|group| newest(&group.name)).collect();
+    let (pair, settled) = (&played.pair, played.from + first_disturbance(story));
+    let said = pair.said();
+    // Above these the owner's next number is the one that it had, and the other's is lower: of two intents the higher goes first.
+    let before = |group| newest_owned(&said, group, settled).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_sub(2)));
+    let seen: Vec<Epoch> = (0..pair.lab.plan.groups.len()).map(before).collect();
     if seen.iter().any(|epoch| epoch.0 > 0) { seen } else { Vec::new() }
 }
 
-/// The epoch with which a line of the log says that its node owns a group.
-fn epoch_of(line: &str) -> Option<Epoch> {
-    let (_, rest) = line.split_once(" SERVES, epoch ").or_else(|| line.split_once(" stays the owner, epoch "))?;
-    rest.split_once(':')?.0.parse().ok().map(Epoch)
+/// The epoch of the daemon that last said, before `until`, that it owns the group.
+fn newest_owned(said: &[Sayings; 2], group: usize, until: At) -> Option<Epoch> {
+    let owned = said.iter().flatten().filter(|(at, _)| *at < until).filter_map(|(at, said)| {
+        let said = said.as_ref().filter(|said| said.roles.get(group) == Some(&GroupRole::Owner))?;
+        Some((*at, *said.epochs.get(group)?))
+    });
+    owned.max().map(|(_, epoch)| epoch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Said;
+    use std::time::Duration;
 
     #[test]
-    fn an_epoch_is_read_from_what_the_owner_says() {
-        assert_eq!(epoch_of("master1 SERVES, epoch 4: nobody owned it; master2 released it"), Some(Epoch(4)));
-        assert_eq!(epoch_of("master2 stays the owner, epoch 3: announced again"), Some(Epoch(3)));
-        assert_eq!(epoch_of("master1 LEAVES, epoch 4: handed to master2: master2 is preferred and fit"), None);
+    fn the_newest_epoch_is_that_of_whoever_owned_last_before_the_story_went_on() {
+        let said = |role, epoch| {
+            let (roles, epochs) = (vec![role], vec![Epoch(epoch)]);
+            let empty = (vec![], vec![], vec![], vec![]);
+            let (lease, services, not_ready, links) = empty;
+            Some(Said { roles, epochs, lease, witness: true, services, not_ready, links })
+        };
+        let at = Duration::from_secs;
+        let one = vec![(at(1), said(GroupRole::Owner, 3)), (at(2), said(GroupRole::Standby, 4)), (at(3), None)];
+        let two =
+            vec![(at(1), said(GroupRole::Standby, 3)), (at(2), said(GroupRole::Owner, 4)), (at(9), said(GroupRole::Owner, 7))];
+        let newest = |until| newest_owned(&[one.clone(), two.clone()], 0, until);
+        assert_eq!(newest(at(9)), Some(Epoch(4)));
+        assert_eq!(newest(at(2)), Some(Epoch(3)));
+        assert_eq!((newest(at(1)), newest_owned(&[one.clone(), two.clone()], 1, at(9))), (None, None));
     }
 }

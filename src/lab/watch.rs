@@ -13,24 +13,27 @@ use super::process;
 use super::timeline::At;
 use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{Request, Response};
-use twinbeat_core::id::NodeId;
+use twinbeat_core::id::{Epoch, NodeId};
 use twinbeat_core::view::View;
+use twinbeat_core::words::{GroupRole, LinkCondition, ServiceState};
 
 /// What a daemon said, in short.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Said {
     /// Its role in each group.
-    pub roles: Vec<String>,
+    pub roles: Vec<GroupRole>,
+    /// The epoch of each group, as it knows it.
+    pub epochs: Vec<Epoch>,
     /// How long each owned group's lease lasts, in milliseconds.
     pub lease: Vec<Option<u64>>,
     /// It reaches a majority of witnesses.
     pub witness: bool,
     /// Each group's service.
-    pub services: Vec<String>,
+    pub services: Vec<ServiceState>,
     /// For each group why a takeover would not work; none when it would.
     pub not_ready: Vec<Option<String>>,
     /// Each link's name and state.
-    pub links: Vec<(String, String)>,
+    pub links: Vec<(String, LinkCondition)>,
 }
 
 /// All that one daemon said; nothing where it did not answer.
@@ -109,7 +112,8 @@ impl Drop for Watch {
 impl Said {
     fn of(view: &View) -> Said {
         Said {
-            roles: view.groups.iter().map(|group| group.role.clone()).collect(),
+            roles: view.groups.iter().map(|group| group.role).collect(),
+            epochs: view.groups.iter().map(|group| Epoch(group.epoch)).collect(),
             lease: view.groups.iter().map(|group| group.lease_ms_left).collect(),
             witness: view.witness.reachable,
             services: view.groups.iter().map(|group| group.service.clone()).collect(),
@@ -118,7 +122,7 @@ impl Said {
                 .iter()
                 .map(|group| (!group.takeover_ready.ready).then(|| group.takeover_ready.reasons.join("; ")))
                 .collect(),
-            links: view.links.iter().map(|link| (link.name.clone(), link.state.clone())).collect(),
+            links: view.links.iter().map(|link| (link.name.clone(), link.state)).collect(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use twinbeat_config::duration;
 use twinbeat_core::time::Span;
 
 /// A length of time as a person writes it: `150ms`, `2s`, `1.5s`, `30m`.
@@ -16,8 +17,7 @@ impl Dur {
     /// # Errors
     /// What is allowed.
     pub fn parse(text: &str) -> Result<Dur, String> {
-        let wrong = || format!("{text:?} is not a length of time; allowed: a number with us, ms, s, m, h or d, as in \"150ms\"");
-        twinbeat_config::any_duration(text).map(Dur).ok_or_else(wrong)
+        duration::parse(text).map(Dur)
     }
 }
 
@@ -36,11 +36,6 @@ impl Serialize for Dur {
 
 impl fmt::Display for Dur {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ns = self.0.0;
-        match () {
-            () if ns.is_multiple_of(1_000_000_000) => write!(f, "{}s", ns / 1_000_000_000),
-            () if ns.is_multiple_of(1_000_000) => write!(f, "{}ms", ns / 1_000_000),
-            () => write!(f, "{}us", ns / 1_000),
-        }
+        f.write_str(&duration::write(self.0))
     }
 }

@@ -9,6 +9,7 @@ use super::pair::Pair;
 pub use super::record::Said;
 use super::record::{Lane, Recorder, Stretch};
 use super::world::World;
+use twinbeat_core::words::LinkCondition;
 
 /// What must hold.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -285,10 +286,10 @@ impl Expect {
                 node(pair, n)?;
                 let links: Vec<&str> = pair.settings[0].links.iter().map(|link| &*link.name).collect();
                 pair.link(link).ok_or_else(|| format!("link {link:?}: allowed: {}", links.join(", ")))?;
-                if LINK_STATES.contains(&state.as_str()) {
+                if link_states().any(|known| known == state) {
                     Ok(())
                 } else {
-                    Err(format!("state {state:?}: allowed: {}", LINK_STATES.join(", ")))
+                    Err(format!("state {state:?}: allowed: {}", link_states().collect::<Vec<_>>().join(", ")))
                 }
             }
             Expect::TakeoverReady { node: n, group: g, .. } | Expect::Service { node: n, group: g, .. } => {
@@ -306,8 +307,8 @@ impl Expect {
                 let view = world.view(node(pair, n).ok()?);
                 let links = view.as_ref().map(|view| view.links.as_slice()).unwrap_or_default();
                 match links.iter().find(|l| l.name == *link) {
-                    Some(is) if is.state == *state => None,
-                    Some(is) => Some(format!("it was {:?}", is.state)),
+                    Some(is) if is.state.word() == state => None,
+                    Some(is) => Some(format!("it was {:?}", is.state.word())),
                     None => Some("no daemon ran that could tell".into()),
                 }
             }
@@ -459,4 +460,6 @@ fn node(pair: &Pair, name: &str) -> Result<usize, String> {
 }
 
 /// The words for a link's state in `status`.
-pub const LINK_STATES: &[&str] = &["ok", "late", "lost", "one-way", "no carrier", "no address", "missing", "unheard"];
+pub fn link_states() -> impl Iterator<Item = &'static str> {
+    LinkCondition::ALL.iter().filter(|state| **state != LinkCondition::Blocked).map(|state| state.word())
+}

@@ -86,7 +86,7 @@ impl Played {
     pub fn wrong_in_itself(&self) -> Vec<String> {
         let promises = &self.outcome.violations;
         let promises = promises.iter().map(|v| format!("{:?} at {}: {}", v.promise, v.at.to_string().trim(), v.text));
-        self.outcome.failures.iter().cloned().chain(promises).collect()
+        self.outcome.failures.iter().map(ToString::to_string).chain(promises).collect()
     }
 }
 

@@ -113,8 +113,9 @@ fn section(story: &Story, record: &Recorder, node: usize) -> Section {
 }
 
 fn verdict(outcome: &Outcome) -> Vec<Verdict> {
-    let wrong = outcome.failures.iter().chain(outcome.violations.iter().map(|violation| &violation.text));
-    let mut lines: Vec<Verdict> = wrong.map(|text| Verdict { good: false, text: text.clone() }).collect();
+    let wrong =
+        outcome.failures.iter().map(ToString::to_string).chain(outcome.violations.iter().map(|violation| violation.text.clone()));
+    let mut lines: Vec<Verdict> = wrong.map(|text| Verdict { good: false, text }).collect();
     if lines.is_empty() {
         let text = match outcome.two_owners {
             Span::ZERO => "as expected; at no time did two nodes answer".to_string(),

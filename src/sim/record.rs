@@ -65,6 +65,8 @@ pub struct Recorder {
     pub clients: Vec<Vec<(Moment, Option<usize>)>>,
     /// The same as a client on the LAN saw it, where there is one.
     pub lan: Vec<Vec<(Moment, Option<usize>)>>,
+    /// What nodes decided not to do, and why, where the trace is kept.
+    pub refusals: Vec<(usize, String)>,
     /// When each life of a daemon began, in their order.
     pub began: Vec<Moment>,
     /// The steps and when they were.
@@ -92,6 +94,7 @@ impl Recorder {
             moves: vec![Vec::new(); groups],
             clients: vec![vec![(Moment::ZERO, None)]; groups],
             lan: vec![vec![(Moment::ZERO, None)]; groups],
+            refusals: Vec::new(),
             began: Vec::new(),
             marks: Vec::new(),
             lines: None,
@@ -198,6 +201,9 @@ impl Recorder {
         }
         if self.lines.is_none() {
             return;
+        }
+        if let Kind::Refused(_) = event.kind {
+            self.refusals.push((node, event.text.clone()));
         }
         let kind = match &event.kind {
             Kind::Owner(..) => "owner",

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::cue::Does;
-use super::expect::{self, LINK_STATES};
+use super::expect::{self, link_states};
 use super::step;
+use twinbeat_config::duration::PATTERN;
 
 /// The schema (JSON Schema, draft 2020-12).
 pub fn schema() -> Value {
@@ -53,7 +54,7 @@ pub fn schema() -> Value {
             }
         },
         "$defs": {
-            "time": { "type": "string", "pattern": "^[0-9]+([.][0-9]*)?(us|ms|s|m|h)$", "description": "A length of time, as in 150ms or 1.5s." },
+            "time": { "type": "string", "pattern": PATTERN, "description": "A length of time, as in 150ms or 1.5s." },
             "nodes": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }] },
             "when": when()
         }
@@ -128,7 +129,7 @@ fn parameter(name: &str, of: Option<&str>) -> Value {
         "rate" => json!({ "type": "number", "minimum": 0.5, "maximum": 2 }),
         "on" | "relay" | "ready" | "running" => json!({ "type": "boolean" }),
         "only" => json!({ "const": "heartbeats" }),
-        "state" => json!({ "enum": LINK_STATES }),
+        "state" => json!({ "enum": link_states().collect::<Vec<_>>() }),
         _ => json!({ "type": "string" }),
     }
 }

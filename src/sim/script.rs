@@ -1,6 +1,7 @@
 //! A scenario: a story, a pair, a timeline and what must hold.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::de::{self, MapAccess, Visitor};
@@ -106,10 +107,28 @@ pub struct Story {
     pub real_signatures: bool,
 }
 
+/// What did not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The expectation, as its file has it; or the step that came late, in words.
+    pub what: String,
+    /// What was instead of what was expected.
+    pub otherwise: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.otherwise {
+            Some(otherwise) => write!(f, "{}: {otherwise}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
 /// How a run went.
 pub struct Outcome {
     /// What did not hold; empty when all is well.
-    pub failures: Vec<String>,
+    pub failures: Vec<Failure>,
     /// Broken promises.
     pub violations: Vec<Violation>,
     /// The longest time that two kernels answered for one VIP.
@@ -317,9 +336,10 @@ impl Story {
         let expects = self.scenario.expect.iter().zip(unmet);
         let failures = expects.filter_map(|(expect, asked)| {
             let otherwise = asked.or_else(|| expect.unmet(&self.pair, &world.record))?;
-            Some(format!("{}: {otherwise}", serde_json::to_string(expect).unwrap_or_default()))
+            Some(Failure { what: serde_json::to_string(expect).unwrap_or_default(), otherwise: Some(otherwise) })
         });
-        let failures = late.into_iter().chain(failures).collect();
+        let late = late.into_iter().map(|what| Failure { what, otherwise: None });
+        let failures = late.chain(failures).collect();
         Outcome { failures, violations, two_owners: world.check.longest, events: world.events, record: world.record }
     }
 }

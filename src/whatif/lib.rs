@@ -194,7 +194,8 @@ fn limits(text: &mut String, assumed: Assumed, first: Option<String>, set: &[Str
             "what the peer would have said after {first}: its words are the recorded ones, and answer what this node really did"
         ));
     }
-    if set.iter().any(|s| s.starts_with("timing.heartbeat") || s.starts_with("timing.lease")) {
+    let keys = || set.iter().filter_map(|change| change.split_once('=')).map(|(key, _)| key.trim());
+    if keys().any(|key| matches!(key, "timing.heartbeat" | "timing.lease")) {
         row("how the peer would have fared with this timing: its heartbeats come as often as they were recorded".into());
     }
     let Assumed { table, reach, probes } = assumed;

@@ -1,6 +1,6 @@
 //! `--set KEY=VALUE`: settings that a what-if may change, and what a daemon would say of them.
 
-use twinbeat_config::parse_duration;
+use twinbeat_config::duration;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::Span;
 
@@ -27,9 +27,8 @@ pub fn set(settings: &mut Settings, text: &str) -> Result<Change, String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("--set {text}: allowed: KEY=VALUE, KEY one of {KEYS}"))?;
     let (key, value) = (key.trim(), value.trim().trim_matches('"'));
     let span = || {
-        parse_duration(value)
-            .filter(|s| *s >= Span::millis(1))
-            .ok_or_else(|| format!("--set {text}: not a duration, as in 5s or 200ms"))
+        let span = duration::parse(value).ok().filter(|span| (Span::millis(1)..=duration::LONGEST).contains(span));
+        span.ok_or_else(|| format!("--set {text}: not a duration from 1ms to 1440m; allowed: {}", duration::ALLOWED))
     };
     let count = || {
         value

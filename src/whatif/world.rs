@@ -11,6 +11,7 @@ use twinbeat_core::io::{AddressOrder, Answer, EchoKind, GateOrder, Input, Record
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::words::{GroupRole, PeerState, ServiceState};
 use twinbeat_effect::{Disk, Handler, Kernel, completion};
 use twinbeat_sim::rng::Rng;
 use twinbeat_sim::services::ServiceModel;
@@ -109,10 +110,10 @@ impl<'a> World<'a> {
         if node.deadline().is_some() {
             let seen = node.view(now).groups;
             for (((seen, named), kernel), service) in seen.iter().zip(&mut named).zip(&mut kernel.groups).zip(&mut services) {
-                *named = seen.role == "owner";
+                *named = seen.role == GroupRole::Owner;
                 kernel.gate = seen.lease_ms_left.map(|left| now + Span::millis(left));
                 kernel.address = named.then_some(now + Span::secs(2));
-                service.running = seen.service == "running" || seen.service == "warm";
+                service.running = matches!(seen.service, ServiceState::Running | ServiceState::Warm);
             }
         }
         Ok(World {
@@ -244,12 +245,12 @@ impl<'a> World<'a> {
             return;
         }
         let view = self.node.view(self.now);
-        if !matches!(view.peer_state.as_str(), "suspected" | "silent") {
+        if !matches!(view.peer_state, PeerState::Suspected | PeerState::Silent) {
             return;
         }
         let silence = view.links.iter().filter_map(|l| l.heard_ms).min().map(Span::millis).unwrap_or_default();
         let missing: Vec<String> =
-            view.groups.iter().filter(|g| g.role == "standby").flat_map(|g| g.claim_open.clone()).collect();
+            view.groups.iter().filter(|g| g.role == GroupRole::Standby).flat_map(|g| g.claim_open.clone()).collect();
         // A silence that led to a claim has nothing missing: this node owns.
         if missing.is_empty() {
             return;

@@ -173,10 +173,10 @@ impl Reader<'_> {
             Some(0) => WhyRefused::NotFit,
             Some(1) => WhyRefused::StaleEpoch,
             Some(2) => WhyRefused::OtherIntent,
-            Some(3) => WhyRefused::Busy,
+            Some(3) => WhyRefused::Other,
             Some(4) => WhyRefused::FilesDiffer,
             _ if self.strict => return None,
-            _ => WhyRefused::Busy,
+            _ => WhyRefused::Other,
         };
         Some(Refused { grant: grant(rest, mine)?, why })
     }

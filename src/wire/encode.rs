@@ -98,7 +98,7 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         granted: None,
         released: Some(grant),
         closed_for: Some(Span(u64::MAX)),
-        refused: Some(Refused { grant, why: WhyRefused::Busy }),
+        refused: Some(Refused { grant, why: WhyRefused::Other }),
         challenged: wide,
         challenge_ack: wide,
     };
@@ -322,7 +322,7 @@ fn why_number(why: WhyRefused) -> u8 {
         WhyRefused::NotFit => 0,
         WhyRefused::StaleEpoch => 1,
         WhyRefused::OtherIntent => 2,
-        WhyRefused::Busy => 3,
+        WhyRefused::Other => 3,
         WhyRefused::FilesDiffer => 4,
     }
 }

@@ -269,7 +269,7 @@ fn a_newer_peer_still_proves_that_it_lives() {
     let newer = newer.first_group(words);
     let mut wanted = Heartbeat { version: 3, ..full_beat(3) };
     wanted.groups[0].offer = None;
-    wanted.groups[0].refused.as_mut().unwrap().why = WhyRefused::Busy;
+    wanted.groups[0].refused.as_mut().unwrap().why = WhyRefused::Other;
     assert_eq!(open_bytes(&newer.bytes()).unwrap(), wanted);
 
     // In our own version the same words are a fault.
@@ -351,7 +351,7 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
         granted: None,
         released: Some(grant),
         closed_for: Some(Span::secs(24 * 3600)),
-        refused: Some(Refused { grant, why: WhyRefused::Busy }),
+        refused: Some(Refused { grant, why: WhyRefused::Other }),
         challenged: wide,
         challenge_ack: wide,
         ..beat.groups[0].clone()

@@ -10,6 +10,7 @@ use twinbeat_core::claim::BROKEN_AFTER;
 use twinbeat_core::id::{GroupId, Mac, NodeId};
 use twinbeat_core::time::Span;
 use twinbeat_core::view::View;
+use twinbeat_core::words::{LinkCondition, PeerState};
 use twinbeat_wire::{MOST_IN_ECHO, MTU};
 
 /// Echoes of one kind to one target.
@@ -296,17 +297,17 @@ fn relay(config: &Config, me: NodeId, daemon: Option<&View>, answers: &Answers) 
     }
     let blocked = "source guard, reverse path filter or anti-spoofing on the way, or a witness that ignores echoes of others";
     if let Some(view) = daemon {
-        let state = view.links.iter().find(|link| link.name == RELAY).map_or("missing", |link| &link.state);
+        let state = view.links.iter().find(|link| link.name == RELAY).map_or(LinkCondition::Missing, |link| link.state);
         let both_reach = view.witness.reachable && view.witness.peer_reachable == Some(true);
         return match state {
-            "ok" => line(Level::Ok, format!("works: this node and {peer} hear each other through the witness")),
-            "one-way" => line(
+            LinkCondition::Ok => line(Level::Ok, format!("works: this node and {peer} hear each other through the witness")),
+            LinkCondition::OneWay => line(
                 Level::Warn,
                 format!(
                     "BLOCKED from here: {peer}'s heartbeats come through the witness, this node's do not arrive there ({blocked})"
                 ),
             ),
-            _ if view.peer_state == "heard" && both_reach => line(
+            _ if view.peer_state == PeerState::Heard && both_reach => line(
                 Level::Warn,
                 format!(
                     "BLOCKED: both nodes reach the witness, and no heartbeat comes through it ({blocked}). Allow it, or set relay = false"

@@ -13,6 +13,7 @@ use super::finding::{Finding, Level};
 use twinbeat_config::{Config, LinkConfig, RELAY};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
+use twinbeat_core::words::LinkCondition;
 use twinbeat_host::packet::PacketSocket;
 
 /// Of each interface at the most.
@@ -22,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Listens for the peer's heartbeats on every link's interface, unless all links work; a finding for each link whose own arrive elsewhere.
 pub(super) fn crossed(config: &Config, me: NodeId, view: Option<&View>) -> Vec<Finding> {
-    if view.is_some_and(|view| view.links.iter().all(|link| link.name == RELAY || link.state == "ok")) {
+    if view.is_some_and(|view| view.links.iter().all(|link| link.name == RELAY || link.state == LinkCondition::Ok)) {
         return Vec::new();
     }
     let (Some(mine), Some(theirs)) = (config.nodes.get(me.index()), config.nodes.get(me.other().index())) else {

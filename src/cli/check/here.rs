@@ -11,6 +11,7 @@ use super::ports::{self, Protocol};
 use twinbeat_config::{Config, RELAY};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
+use twinbeat_core::words::{GroupRole, LinkCondition};
 
 pub(super) fn all(config: &Config, me: NodeId, own: &[OwnAddress], view: Option<&View>, state_dir: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -55,9 +56,7 @@ fn vips_out_of_place(config: &Config, me: NodeId, own: &[OwnAddress], view: Opti
     let mut found = Vec::new();
     for (group, vip) in config.groups.iter().flat_map(|group| group.vips.iter().map(move |vip| (group, vip))) {
         let wanted = config.link(me, vip.link).map(|link| &*link.interface);
-        let serves = view.is_some_and(|view| {
-            view.groups.iter().any(|g| g.name == *group.name && matches!(g.role.as_str(), "owner" | "claiming" | "leaving"))
-        });
+        let serves = view.is_some_and(|view| view.groups.iter().any(|g| g.name == *group.name && g.role != GroupRole::Standby));
         for (interface, _) in own.iter().filter(|(_, ip)| *ip == vip.address) {
             if serves && Some(interface.as_str()) == wanted {
                 continue;
@@ -134,20 +133,19 @@ fn known_by(view: &View, config: &Config) -> Vec<Finding> {
         let text = "the running daemon has read another file than this one: `systemctl restart twinbeat`, the standby first";
         found.push(Finding::new(Level::Warn, "daemon", text));
     }
-    found.extend(
-        view.problems
-            .iter()
-            .filter(|p| p.contains("says that it has the address"))
-            .map(|problem| Finding::new(Level::Fail, "vip", problem.clone())),
-    );
-    found.extend(view.problems.iter().filter_map(|problem| {
-        let lost = problem.starts_with("the flight recorder").then_some((Level::Warn, "journal"));
-        let (level, subject) = lost.or(problem.starts_with("the state directory cannot").then_some((Level::Fail, "state")))?;
-        Some(Finding::new(level, subject, format!("{problem}: `df -h`, `dmesg`")))
-    }));
+    let strangers = view.groups.iter().filter_map(|group| group.stranger.clone());
+    found.extend(strangers.map(|words| Finding::new(Level::Fail, "vip", words)));
+    let disk = |level, subject, words: &Option<String>| {
+        words.as_ref().map(|words| Finding::new(level, subject, format!("{words}: `df -h`, `dmesg`")))
+    };
+    found.extend(disk(Level::Fail, "state", &view.state_trouble));
+    found.extend(disk(Level::Warn, "journal", &view.recorder_trouble));
     let (relay, wires): (Vec<_>, Vec<_>) = view.links.iter().partition(|link| link.name == RELAY);
-    let silent = |state: &str| matches!(state, "lost" | "unheard" | "one-way");
-    if relay.iter().any(|link| link.state == "ok") && !wires.is_empty() && wires.iter().all(|link| silent(&link.state)) {
+    let silent = |state: LinkCondition| matches!(state, LinkCondition::Lost | LinkCondition::Unheard | LinkCondition::OneWay);
+    if relay.iter().any(|link| link.state == LinkCondition::Ok)
+        && !wires.is_empty()
+        && wires.iter().all(|link| silent(link.state))
+    {
         let port = config.port;
         let text = format!(
             "only the relay carries heartbeats, no link does: a firewall? Let UDP port {port} through on every link, on both nodes (`nft add rule inet filter input udp dport {port} accept`)"

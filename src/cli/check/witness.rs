@@ -18,6 +18,7 @@ use twinbeat_core::claim::BROKEN_AFTER;
 use twinbeat_core::id::{GroupId, Mac, Name, NodeId, WitnessId};
 use twinbeat_core::io::EchoKind;
 use twinbeat_core::view::View;
+use twinbeat_core::words::{Ground, GroupRole, PeerState};
 use twinbeat_daemon::public_config;
 use twinbeat_host::echo::{EchoConfig, EchoReply, Echoes};
 use twinbeat_host::neighbour_table::known;
@@ -46,8 +47,8 @@ pub(super) fn ask(config: &Config, me: NodeId, daemon: Option<&View>, probe: boo
 
 /// This node owns a group, and only the witness's answers let it: then nothing may take their place.
 fn lives_by_the_witness(view: &View) -> bool {
-    view.peer_state != "heard"
-        || view.groups.iter().any(|g| g.role == "owner" && !g.grounds.iter().any(|ground| ground == "peer"))
+    view.peer_state != PeerState::Heard
+        || view.groups.iter().any(|g| g.role == GroupRole::Owner && !g.grounds.contains(&Ground::Peer))
 }
 
 async fn inquire(config: &Config, me: NodeId, fast: bool, probe: bool, asked: &[GroupId]) -> anyhow::Result<Answers> {

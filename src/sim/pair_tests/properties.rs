@@ -7,6 +7,7 @@ use twinbeat_core::event::Kind;
 use twinbeat_core::io::{Input, Output};
 use twinbeat_core::node::Node;
 use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::words::GroupRole;
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -123,7 +124,7 @@ proptest! {
                     // A standby's counts of what stays away may come a step later: nothing of it closes or keeps a gate.
                     let (now, Some(due)) = w.clock(i) else { continue };
                     let (Some(mut rests), Some(mut steps)) = (w.copy(i), w.copy(i)) else { continue };
-                    if rests.view(now).groups[0].role == "standby" {
+                    if rests.view(now).groups[0].role == GroupRole::Standby {
                         continue;
                     }
                     let why = rests.next_timer();
