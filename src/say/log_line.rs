@@ -39,7 +39,7 @@ pub fn field(name: &str, value: &str) -> String {
     format!(" {name}={value}")
 }
 
-/// Reads what [`write`] wrote; none for what it did not.
+/// Reads what [`write()`] wrote; none for what it did not.
 pub fn read(line: &str) -> Option<LogLine> {
     let (stamp, rest) = line.split_once(' ')?;
     let (level, text) = rest.trim_start().split_once(' ')?;
