@@ -345,7 +345,7 @@ fn standby_takeover_and_resume_work_from_either_node_and_say_what_they_did() {
     let (code, text) = ask(&bench, A, &["standby", "mail"]);
     assert!(code == 1 && text.contains("there is no group mail; there is: web"), "{text}");
     let (code, text) = ask(&bench, A, &["standby", "--for", "30"]);
-    assert!(code == 2 && text.contains("a number with a unit"), "{text}");
+    assert!(code == 2 && text.contains("a number and a unit"), "{text}");
 
     // From the owner; with its reason, and until it runs out by itself.
     let (code, text) = ask(&bench, A, &["standby", "--for", "4s", "--reason", "kernel update"]);

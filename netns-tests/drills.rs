@@ -19,6 +19,7 @@ use twinbeat::lab::chapters;
 use twinbeat::lab::html::Passed;
 use twinbeat::lab::live::Live;
 use twinbeat::lab::{ns, process};
+use twinbeat::sim::golden::scenarios;
 
 const TWINBEAT: &str = env!("CARGO_BIN_EXE_twinbeat");
 
@@ -31,7 +32,8 @@ fn play(name: &str) {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("json");
+    let all = scenarios(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).unwrap();
+    let path = all.into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name)).expect("a scenario of this name");
     let never = AtomicBool::new(false);
     let (chapter, judgement) = chapters::scenario(Path::new(TWINBEAT), &path, None, &mut Live::on(false), &never, false).unwrap();
     let judgement = judgement.expect("all of its steps exist on the real kernel");
