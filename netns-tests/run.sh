@@ -71,7 +71,7 @@ cargo test --release --features bite --test bite --test explore --no-fail-fast -
 
 # Each reader of foreign bytes, guided by coverage, for some seconds; more: netns-tests/fuzz/run.sh.
 if command -v c++ > /dev/null; then
-    netns-tests/fuzz/run.sh 10 < /dev/null 2>&1 | tee -a "$output" || status=$?
+    FUZZ_SEED=1 netns-tests/fuzz/run.sh 10 < /dev/null 2>&1 | tee -a "$output" || status=$?
 else
     echo "not installed: a C++ compiler; the readers of foreign bytes are not fuzzed by coverage" >&2
 fi
