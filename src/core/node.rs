@@ -43,7 +43,7 @@ pub struct Node {
     pub(super) commands: Commands,
     started: bool,
     /// The last instant that was handled.
-    last: Mono,
+    pub(super) last: Mono,
     /// When the next heartbeat is due.
     next_beat: Mono,
     /// When the last one went out.

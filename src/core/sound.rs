@@ -5,6 +5,7 @@ use super::io::{EchoKind, Input};
 use super::node::Node;
 use super::role::Role;
 use super::settings::Settings;
+use super::time::Mono;
 use crate::prelude::*;
 
 /// Numbers given out so far are below this in anything that a daemon wrote: at a million a second it lasts 280,000 years.
@@ -53,12 +54,15 @@ fn missing(what: &str, id: u8, all: usize) -> Result<(), String> {
 }
 
 impl Node {
-    /// Whether the state is one that a node can come to, as far as it is counted and indexed.
+    /// Whether the state is one that a node can come to, as far as it is counted and indexed, and was in at `at`.
     ///
     /// # Errors
     /// What does not fit together.
-    pub fn sound(&self) -> Result<(), String> {
-        let Node { cx, groups, .. } = self;
+    pub fn sound(&self, at: Mono) -> Result<(), String> {
+        let Node { cx, groups, last, .. } = self;
+        if *last > at {
+            return Err(format!("a state of {} ns after the boot, taken at {}", last.0, at.0));
+        }
         let s = &cx.settings;
         let same = |what: &str, is: usize, wanted: usize| {
             if is == wanted { Ok(()) } else { Err(format!("{is} {what} in the state, {wanted} in the settings")) }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::line::LATEST;
 use twinbeat_core::id::Name;
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
@@ -69,7 +70,10 @@ impl Head {
 
     /// Whether settings and state belong together: a file may come from anybody.
     fn sound(&self) -> Result<(), String> {
-        self.state.sound()?;
+        self.state.sound(self.at)?;
+        if self.at >= LATEST {
+            return Err(format!("its time, {} ns after a boot, is none that a machine comes to", self.at.0));
+        }
         if self.settings != *self.state.settings() {
             return Err("its settings are not those of its state".into());
         }

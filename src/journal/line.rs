@@ -171,6 +171,9 @@ impl Coder {
             };
         }
         let at = Mono(first.as_u64().ok_or("not a line of a journal: its time is no number of nanoseconds")?);
+        if at >= LATEST {
+            return Err(format!("not a line of a journal: its time, {} ns after a boot, is none that a machine comes to", at.0));
+        }
         let mut take = |place: usize| parts.get_mut(place).map(Value::take).ok_or_else(short);
         let tag = take(1)?;
         let input = match tag.as_str() {
@@ -225,6 +228,10 @@ impl Coder {
         }
     }
 }
+
+/// No machine is up for so long (146 years). Near the end of what a [`Mono`] holds nothing lies ahead any more, and a world in which
+/// whatever is to come is due at once never ends.
+pub(super) const LATEST: Mono = Mono(1 << 62);
 
 /// `,BEAT`, or nothing when it is the last one once more.
 fn beat_line(to: &mut Vec<u8>, last: Option<&Heartbeat>, beat: &Heartbeat) {

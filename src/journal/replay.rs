@@ -152,6 +152,11 @@ impl Player {
             }
             match reader.read(text).map_err(|what| Trouble::Fault(file.fault(number, what)))? {
                 Line::Input(at, input) => {
+                    if at < last {
+                        let what =
+                            format!("its time, {} ns after the boot, lies before that of the line before it, {}", at.0, last.0);
+                        return Err(Trouble::Fault(file.fault(number, what)));
+                    }
                     last = at;
                     watch.before(&node, at, &input);
                     node.handle(at, input.clone());
