@@ -185,6 +185,14 @@ fn details(group: &GroupView, paint: Paint) -> String {
         [] => format!("service {state}"),
         names => format!("{} {state}", names.join(" + ")),
     };
+    let checks = group.services_here.iter().filter_map(|service| Some((service, service.check.as_ref()?)));
+    let checks = checks.map(|(service, check)| match check.well {
+        true => format!("check {}", paint.good("ok")),
+        false => paint.odd(&format!("check of {}: {}", service.name, check.text)),
+    });
+    let mut checks: Vec<String> = checks.collect();
+    checks.dedup();
+    let service = std::iter::once(service).chain(checks).collect::<Vec<_>>().join(", ");
     let mut parts = vec![group.vips.join(" "), service, format!("epoch {}", group.epoch)];
     if let Some(ms) = group.lease_ms_left {
         parts.push(format!("lease {}.{} s left", ms / 1000, ms % 1000 / 100));

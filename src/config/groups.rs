@@ -11,7 +11,7 @@ use super::parts::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfi
 use super::place::At;
 use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
 use super::source::Source;
-use super::value::{duration, family, link_id, name, unicast};
+use super::value::{duration, family, link_id, name, unicast, whole};
 use twinbeat_core::id::{Name, NodeId};
 use twinbeat_core::settings::Failback;
 use twinbeat_core::time::Span;
@@ -22,6 +22,11 @@ pub const MOST_EACH: usize = 64;
 pub const START_TIMEOUT: Span = Span::secs(30);
 /// How long a stop may take when the file does not say.
 pub const STOP_TIMEOUT: Span = Span::secs(20);
+
+/// Restarts on the spot when the file does not say.
+pub const RESTARTS: u32 = 1;
+/// When a restart is forgotten when the file does not say.
+pub const RESTART_WINDOW: Span = Span::secs(60);
 
 /// What stands in some group already, and where: nothing may be in two.
 #[derive(Default)]
@@ -42,8 +47,14 @@ pub(super) fn convert(
         return Err(source.at_end("groups", Problem::NoGroups));
     }
     let (mut taken, mut found) = (Taken::default(), Found::default());
+    // What is wrong with one is said where it stands.
+    let vips = raw
+        .iter()
+        .flat_map(|group| &group.get_ref().vips)
+        .filter_map(|vip| vip.get_ref().address.get_ref().split_once('/')?.0.parse().ok());
+    let vips: Vec<IpAddr> = vips.collect();
     let groups: Vec<_> =
-        raw.iter().filter_map(|raw| found.keep(group(source, raw.get_ref(), nodes, witness, &mut taken))?).collect();
+        raw.iter().filter_map(|raw| found.keep(group(source, raw.get_ref(), nodes, witness, (&mut taken, &vips)))?).collect();
     found.done(Some(groups))
 }
 
@@ -52,7 +63,7 @@ fn group(
     raw: &RawGroup,
     nodes: Option<&[NodeConfig; 2]>,
     witness: Option<&WitnessConfig>,
-    taken: &mut Taken,
+    (taken, all_vips): (&mut Taken, &[IpAddr]),
 ) -> Result<Option<GroupConfig>, ConfigError> {
     let mut found = Found::default();
     let at = raw.name.span();
@@ -81,7 +92,7 @@ fn group(
     }
     let mut services = Vec::new();
     for raw in &raw.services {
-        let Some(service) = found.keep(service(source, raw)) else { continue };
+        let Some(service) = found.keep(service(source, raw, all_vips)) else { continue };
         found.keep(take(source, &mut taken.services, service.kind.clone(), raw.span(), || {
             format!("the service {}", service.kind)
         }));
@@ -214,7 +225,7 @@ fn guard(source: &Source, vip: &VipConfig, at: At, nodes: &[NodeConfig; 2], witn
     Err(source.error(at, Problem::BadGuard { link, family: family(v4) }))
 }
 
-fn service(source: &Source, spanned: &Spanned<RawService>) -> Result<ServiceConfig, ConfigError> {
+fn service(source: &Source, spanned: &Spanned<RawService>, file_vips: &[IpAddr]) -> Result<ServiceConfig, ConfigError> {
     let raw = spanned.get_ref();
     let bad = |at: At, why: &str| Err(source.error(at, Problem::BadService(why.to_owned())));
     let kind = match (&raw.systemd, &raw.process, &raw.lsb) {
@@ -245,6 +256,16 @@ fn service(source: &Source, spanned: &Spanned<RawService>) -> Result<ServiceConf
         warm: raw.warm,
         start_timeout: timeout(&raw.start_timeout, START_TIMEOUT)?,
         stop_timeout: timeout(&raw.stop_timeout, STOP_TIMEOUT)?,
+        checks: super::checks::convert(source, raw.check.as_ref(), file_vips)?,
+        validate: raw.validate.as_ref().map(|argv| super::checks::program(source, argv)).transpose()?,
+        restarts: match &raw.restarts {
+            Some(number) => whole(source, number, 0, 100)?.try_into().unwrap_or_default(),
+            None => RESTARTS,
+        },
+        restart_window: match &raw.restart_window {
+            Some(window) => duration(source, window, Span::secs(1), super::duration::LONGEST)?,
+            None => RESTART_WINDOW,
+        },
     })
 }
 

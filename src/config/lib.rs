@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod checked;
+mod checks;
 mod convert;
 pub mod duration;
 mod error;
@@ -20,6 +21,7 @@ mod network;
 mod parts;
 mod place;
 mod raw;
+mod raw_check;
 mod realtime;
 mod scheduling;
 mod size;
@@ -30,14 +32,16 @@ mod torn;
 mod value;
 
 #[cfg(test)]
+mod check_tests;
+#[cfg(test)]
 mod tests;
 
 pub use checked::Config;
 pub use error::{ConfigError, Problem};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
 pub use parts::{
-    GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, ServiceConfig, ServiceKind, VipConfig,
-    WitnessConfig,
+    CheckConfig, CheckKind, GroupConfig, HttpCheck, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY,
+    ServiceConfig, ServiceKind, VipConfig, WitnessConfig,
 };
 pub use realtime::RealtimeConfig;
 pub use scheduling::{MOST_CPU, Policy, Scheduling};

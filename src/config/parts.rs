@@ -1,6 +1,6 @@
 //! The parts of a checked configuration: plain data.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ed25519_dalek::VerifyingKey;
@@ -117,6 +117,59 @@ pub struct ServiceConfig {
     pub start_timeout: Span,
     /// How long its stop may take.
     pub stop_timeout: Span,
+    /// How its clients see it, in the file's order.
+    pub checks: Vec<CheckConfig>,
+    /// A program with its arguments that says by exit code 0 that the service could start.
+    pub validate: Option<Vec<String>>,
+    /// So often it is started again on the spot within `restart_window`.
+    pub restarts: u32,
+    /// After so long a restart is forgotten.
+    pub restart_window: Span,
+}
+
+/// `check` of a service.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct CheckConfig {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Between two questions.
+    pub interval: Span,
+    /// What takes longer has failed.
+    pub timeout: Span,
+    /// So many failures in a row are one of the service.
+    pub fall: u32,
+    /// So many good answers in a row end it.
+    pub rise: u32,
+    /// It asks one of the file's VIPs.
+    pub of_the_owner: bool,
+}
+
+/// What a check asks.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub enum CheckKind {
+    /// A GET.
+    Http(HttpCheck),
+    /// A connection.
+    Tcp(SocketAddr),
+    /// A program with its arguments; never empty.
+    Command(Vec<String>),
+}
+
+/// A GET, and what its answer has to be.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct HttpCheck {
+    /// Where.
+    pub address: SocketAddr,
+    /// By TLS.
+    pub tls: bool,
+    /// The Host field, and the name in the TLS handshake.
+    pub name: String,
+    /// The path with the query; begins with a slash.
+    pub path: String,
+    /// The least and the greatest status that are well.
+    pub status: (u16, u16),
+    /// What the body has to contain.
+    pub contains: Option<String>,
 }
 
 /// What a service is.

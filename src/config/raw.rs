@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::raw_check::RawChecks;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -146,6 +147,14 @@ pub struct RawService {
     pub start_timeout: Option<Spanned<RawDuration>>,
     /// How long its stop may take.
     pub stop_timeout: Option<Spanned<RawDuration>>,
+    /// How its clients see it.
+    pub check: Option<Spanned<RawChecks>>,
+    /// What says whether it could start.
+    pub validate: Option<Spanned<Vec<String>>>,
+    /// Restarts on the spot.
+    pub restarts: Option<Spanned<i64>>,
+    /// When one is forgotten.
+    pub restart_window: Option<Spanned<RawDuration>>,
 }
 
 /// `[log]`.

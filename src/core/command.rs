@@ -267,8 +267,16 @@ impl Group {
             let why = self.data.unfit(cx, now).map_or_else(|| "is not fit".into(), super::ready::Unfit::words);
             Some(format!("{}: {} {why}", self.data.name, cx.me()))
         } else {
-            None
+            let obstacle = self.data.obstacle_words(cx).filter(|_| !self.nobody_else(cx));
+            obstacle.map(|why| format!("{}: {why}", self.data.name))
         }
+    }
+}
+
+impl Group {
+    /// The peer is standby and could not serve either.
+    fn nobody_else(&self, cx: &Shared) -> bool {
+        cx.peer.group(&self.data.name).is_some_and(|g| g.role == BeatRole::Standby && !g.eligible)
     }
 }
 

@@ -125,11 +125,14 @@ pub struct Service {
     pub failure: Option<Failure>,
     /// Since when clients were not served, in a move whose services are still being started here.
     pub away: Option<Mono>,
+    /// Why they could not start here, where that is known without a try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
 }
 
 impl Default for Service {
     fn default() -> Service {
-        Service { running: Running::Stopped, attempt: Attempt(0), stop_again: None, failure: None, away: None }
+        Service { running: Running::Stopped, attempt: Attempt(0), stop_again: None, failure: None, away: None, obstacle: None }
     }
 }
 

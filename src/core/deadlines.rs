@@ -34,7 +34,7 @@ impl Data {
         if let Some(at) = hold.as_ref().and_then(|h| h.until) {
             cx.wake(at, Timer::StandbyEnds);
         }
-        let Service { running, stop_again, failure, attempt: _, away: _ } = service;
+        let Service { running, stop_again, failure, attempt: _, away: _, obstacle: _ } = service;
         if let (Running::Stuck(_), Some(at)) = (running, stop_again) {
             cx.wake(*at, Timer::ServiceAgain);
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bite::{self, Clause};
 use super::claim::Probes;
 use super::data::Data;
+use super::event::{Kind, Level};
 use super::id::LinkId;
 use super::io::{InterfaceState, Output};
 use super::node::Node;
@@ -139,7 +140,7 @@ impl Data {
     /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost, and an
     /// interface that is missing counts here alone.
     pub fn accepts(&self, cx: &Shared, now: Mono) -> bool {
-        self.missing(cx).is_none()
+        !self.lacks(cx)
             && self.eligible(cx, now)
             && self.service.failure.is_none_or(|f| f.runs_again || now >= f.at + f.patience())
             && self.no_return_until().is_none_or(|at| now >= at)
@@ -147,7 +148,27 @@ impl Data {
 
     /// Whether it may be tried here although it was to wait: a person who asks for it has a reason to.
     pub(super) fn tries(&self, cx: &Shared, now: Mono) -> bool {
-        self.missing(cx).is_none() && self.eligible(cx, now)
+        !self.lacks(cx) && self.eligible(cx, now)
+    }
+
+    /// Something is known to be wrong here that another node need not have: an interface that is missing, services that could not start.
+    /// Nothing is moved here then; where nobody else serves it counts for nothing.
+    pub(super) fn lacks(&self, cx: &Shared) -> bool {
+        self.missing(cx).is_some() || self.service.obstacle.is_some()
+    }
+
+    /// Word of whether the services could start here.
+    pub(super) fn startable(&mut self, obstacle: Option<String>, cx: &mut Shared) {
+        if self.service.obstacle == obstacle {
+            return;
+        }
+        let (level, text) = match &obstacle {
+            Some(why) => (Level::Warn, format!("could not start here: {why}")),
+            None => (Level::Info, "could start here again: nothing is known against its services".to_string()),
+        };
+        cx.note(level, Some(&self.name), Kind::Service(self.id), text);
+        self.service.obstacle = obstacle;
+        cx.urgent = true;
     }
 
     fn recent_losses(&self, cx: &Shared, now: Mono) -> usize {

@@ -30,7 +30,7 @@ impl Standby {
         let goes_first =
             self.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
         let both = bite::off(Clause::BothIntentsGranted);
-        let why = if !g.eligible && (data.missing(cx).is_none() || data.accepts(cx, now)) {
+        let why = if !g.eligible && (!data.lacks(cx) || data.accepts(cx, now)) {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&data.name) {
             Some(WhyRefused::FilesDiffer)

@@ -75,6 +75,13 @@ pub enum Input {
         /// The announcing machine.
         by: Mac,
     },
+    /// Whether the group's services could start here, asked without starting them, and whether the warm ones that run here are well.
+    Startable {
+        /// The group.
+        group: GroupId,
+        /// What stands in the way, in words; none when nothing does.
+        obstacle: Option<String>,
+    },
     /// The witness asks everybody for the VIP: it has no entry.
     WitnessAsks {
         /// The group.

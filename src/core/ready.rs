@@ -45,6 +45,8 @@ pub enum WhyUnfit {
     Interface,
     /// The answer of the witness to the address never came when this node had it.
     NoReturnPath,
+    /// A service could not start, asked without a start, or a warm one that runs there is not well.
+    NotStartable,
 }
 
 impl Unfit {
@@ -70,6 +72,7 @@ impl Unfit {
             WhyUnfit::DidNotOpen => "could not make gate and address",
             WhyUnfit::Disk => "cannot write its state directory",
             WhyUnfit::Gate => "has a kernel that makes no gate",
+            WhyUnfit::NotStartable => "has a service that could not start",
             WhyUnfit::Interface => "lacks the interface of one of the addresses, or IPv6 on it",
         };
         match self.left.as_millis().div_ceil(1000) {
@@ -122,9 +125,17 @@ impl Data {
         if self.missing(cx).is_some() {
             return until_mended(WhyUnfit::Interface);
         }
+        if self.service.obstacle.is_some() {
+            return until_mended(WhyUnfit::NotStartable);
+        }
         // Until one comes: that time has passed is no proof.
         let left = self.no_return_until()?.since(now);
         Some(Unfit { why: WhyUnfit::NoReturnPath, left })
+    }
+
+    /// Why the services could not start here, in words; none when nothing is known against it.
+    pub(super) fn obstacle_words(&self, cx: &Shared) -> Option<String> {
+        self.service.obstacle.as_ref().map(|why| format!("{} could not start its services: {why}", cx.me()))
     }
 
     /// A third machine that was heard to have the address, while that is news.
@@ -233,7 +244,10 @@ impl Side {
     fn not_fit(&self, fit: bool, data: &Data, cx: &Shared) -> Option<String> {
         match self.unfit {
             Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => data.missing(cx).map(|(words, _)| words),
-            Some(unfit) if !fit || matches!(unfit.why, WhyUnfit::ServiceFailed | WhyUnfit::NoReturnPath) => {
+            Some(unfit) if unfit.why == WhyUnfit::NotStartable && self.name == cx.me() => data.obstacle_words(cx),
+            Some(unfit)
+                if !fit || matches!(unfit.why, WhyUnfit::ServiceFailed | WhyUnfit::NoReturnPath | WhyUnfit::NotStartable) =>
+            {
                 Some(format!("{} {}", self.name, unfit.words()))
             }
             Some(_) => None,

@@ -31,6 +31,7 @@ impl Settings {
             | Input::Answered { group: id, .. }
             | Input::Announced { group: id, .. }
             | Input::WitnessAsks { group: id }
+            | Input::Startable { group: id, .. }
             | Input::Gate { group: id, .. }
             | Input::Address { group: id, .. }
             | Input::AddressGone { group: id }

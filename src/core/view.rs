@@ -99,6 +99,18 @@ pub struct ServiceView {
     pub warm: bool,
     /// What it does.
     pub state: FoundState,
+    /// The newest word of its checks; none while none is asked.
+    #[serde(default)]
+    pub check: Option<CheckView>,
+}
+
+/// What the checks of a service said last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CheckView {
+    /// All were well.
+    pub well: bool,
+    /// What they said, in the order of the file.
+    pub text: String,
 }
 
 impl GroupView {

@@ -209,8 +209,12 @@ impl Data {
     fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
         // A person who asks for it here has a reason to try.
         // Where the peer could not serve either, what can be served is served.
-        let alone = g.role == BeatRole::Standby && !g.eligible && self.missing(cx).is_some();
-        let fit = if self.commanded.takeover || alone { self.eligible(cx, now) } else { self.accepts(cx, now) };
+        let alone = g.role == BeatRole::Standby && !g.eligible && self.lacks(cx);
+        let fit = match self.commanded.takeover {
+            _ if alone => self.eligible(cx, now),
+            true => self.eligible(cx, now) && self.service.obstacle.is_none(),
+            false => self.accepts(cx, now),
+        };
         if !fit || self.agreement.wish_after.is_some_and(|at| now < at) {
             if let Some(at) = self.agreement.wish_after {
                 cx.wake(at, Timer::Wish);
@@ -262,7 +266,7 @@ impl Data {
                     (eligible, reach, !held, preferred, core::cmp::Reverse(node))
                 };
                 let me = cx.settings.me;
-                let mine = rank(true, self.commanded.hold.is_some(), reach, me);
+                let mine = rank(self.service.obstacle.is_none(), self.commanded.hold.is_some(), reach, me);
                 let theirs = rank(g.eligible, g.standby_held, peer_reach, me.other());
                 // A node that has just started gives its witness a moment to answer, and a peer that has just started gets it too:
                 // of two that boot together the preferred one owns, not the one whose first echo came back sooner.

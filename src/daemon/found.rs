@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actuators::Actuators;
-use twinbeat_core::view::{GroupView, ServiceView, View};
+use twinbeat_core::view::{CheckView, GroupView, ServiceView, View};
 use twinbeat_core::words::{FoundState, GroupRole, ServiceState};
 use twinbeat_service::{NamedState, State};
 
@@ -60,7 +60,12 @@ fn put(group: &mut GroupView, states: &[NamedState]) -> Option<String> {
         State::Stopped => FoundState::Stopped,
         State::Unknown(why) => FoundState::Unknown(why.clone()),
     };
-    let view = |s: &NamedState| ServiceView { name: s.name.clone(), warm: s.warm, state: word(&s.state) };
+    let view = |s: &NamedState| ServiceView {
+        name: s.name.clone(),
+        warm: s.warm,
+        state: word(&s.state),
+        check: s.check.as_ref().map(|(text, well)| CheckView { well: *well, text: text.clone() }),
+    };
     group.services_here = states.iter().map(view).collect();
     // Only while the core has nothing under way there: else it is on its way from one to the other.
     if group.role != GroupRole::Standby || group.service != ServiceState::Stopped {

@@ -20,6 +20,7 @@ mod names;
 mod options;
 mod said;
 mod serve;
+mod services;
 mod setup;
 mod starts;
 mod state;

@@ -20,9 +20,10 @@ use super::fault::Fault;
 use super::names::which_node;
 use super::options::Options;
 use super::said::Said;
+use super::services::{services, specs};
 use super::state::{self, StateFile};
 use crate::log;
-use twinbeat_config::{Config, GroupConfig, NodeConfig, ServiceKind};
+use twinbeat_config::{Config, NodeConfig, ServiceKind};
 use twinbeat_control as control;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
@@ -38,7 +39,7 @@ use twinbeat_host::public::{PublicConfig, PublicSide};
 use twinbeat_host::realtime;
 use twinbeat_host::vip;
 use twinbeat_journal::{self as journal, Recorded};
-use twinbeat_service::{GroupServices, Kind, ServiceManager, ServiceSpec, Tools};
+use twinbeat_service::ServiceSpec;
 use twinbeat_wire::{Opener, Pair, Path, Signer};
 
 /// Makes the node and everything that acts for it, gives the node its start and carries out what it says to that: the first
@@ -314,52 +315,6 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
 fn wall_seconds() -> u64 {
     // A life's number only has to grow; nothing is timed by it.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-fn services(
-    options: &Options,
-    config: &Config,
-    me: &str,
-    events: &UnboundedSender<Event>,
-) -> anyhow::Result<Vec<Option<ServiceManager>>> {
-    let (reports, mut inbox) = tokio::sync::mpsc::unbounded_channel();
-    let mut all = Vec::new();
-    for (id, group) in (0u8..).zip(&config.groups) {
-        if group.services.is_empty() {
-            all.push(None);
-            continue;
-        }
-        let services = GroupServices {
-            group: GroupId(id),
-            name: group.name.to_string(),
-            node: me.to_string(),
-            state_dir: options.state_dir.clone(),
-            services: specs(group),
-            tools: Tools::default(),
-        };
-        all.push(Some(ServiceManager::spawn(services, reports.clone())?));
-    }
-    let events = events.clone();
-    tokio::task::spawn_local(async move {
-        while let Some(report) = inbox.recv().await {
-            let _ = events.send(Event::Input(Input::from(report)));
-        }
-    });
-    Ok(all)
-}
-
-fn specs(group: &GroupConfig) -> Vec<ServiceSpec> {
-    let spec = |s: &twinbeat_config::ServiceConfig| ServiceSpec {
-        kind: match &s.kind {
-            ServiceKind::Systemd(unit) => Kind::Systemd(unit.to_string()),
-            ServiceKind::Process(argv) => Kind::Process(argv.clone()),
-            ServiceKind::Lsb(path) => Kind::Lsb(path.clone()),
-        },
-        warm: s.warm,
-        start_timeout: Duration::from_nanos(s.start_timeout.0),
-        stop_timeout: Duration::from_nanos(s.stop_timeout.0),
-    };
-    group.services.iter().map(spec).collect()
 }
 
 fn vip_groups(config: &Config, node: &NodeConfig) -> Vec<Vec<vip::Vip>> {

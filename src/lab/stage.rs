@@ -112,6 +112,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
         Act::Stall(_) => Some("a process cannot be stopped between two given system calls from outside"),
         Act::Interface(..) => Some("the lab's interfaces stay; a cable can be unplugged"),
+        Act::Obstacle(..) => Some("the lab's services have no test of their files"),
         Act::GateRefused(..) => Some("a namespace's kernel makes every gate"),
         Act::LastHop(..) => Some("a Linux gateway answers by its table"),
         Act::Limits(..) => Some("the lab's gateway answers every echo"),

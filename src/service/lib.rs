@@ -3,7 +3,9 @@
 //! Life of an order: the core says [`ServiceOrder`](twinbeat_core::io::ServiceOrder) with an attempt; the [`ServiceManager`] of the
 //! group carries it out on its own thread, service by service, and reports with that attempt. A newer order takes the older one's
 //! place: a start that runs is broken off when the newer order wants the service stopped, a stop that runs is finished first, and
-//! an order that was replaced is never reported. After a start the services are watched until the next order to stop them.
+//! an order that was replaced is never reported. After a start the services are watched until the next order to stop them: by what
+//! their kind knows of an end, and by checks of what clients see (`monitor.rs`), beside the orders. Whether they could start is asked on
+//! both nodes (`startable.rs`).
 //!
 //! What it refuses: it never says "stopped" because a command said so. It asks for the state, and what it cannot find out counts
 //! as not stopped. It never stops anything when the daemon goes away: services outlive it, and the next daemon finds them.
@@ -11,15 +13,22 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod check;
+mod http;
 mod lsb;
 mod manager;
+mod monitor;
 mod output;
 mod process;
 mod record;
 mod runner;
+mod startable;
 mod systemd;
+mod tally;
 mod unit;
 
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +38,7 @@ use std::time::Duration;
 use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
 
+pub use check::{CheckSpec, HttpProbe, Probe};
 pub use manager::ServiceManager;
 #[cfg(fuzzing)]
 pub use record::fuzzed as fuzzed_record;
@@ -55,6 +65,14 @@ pub struct ServiceSpec {
     pub start_timeout: Duration,
     /// How long a stop may take before it is forced.
     pub stop_timeout: Duration,
+    /// How its clients see it.
+    pub checks: Vec<CheckSpec>,
+    /// A program with its arguments that says by exit code 0 that it could start.
+    pub validate: Option<Vec<String>>,
+    /// So often it is started again on the spot within `restart_window`, before the core decides.
+    pub restarts: u32,
+    /// After so long a restart is forgotten.
+    pub restart_window: Duration,
 }
 
 impl ServiceSpec {
@@ -62,6 +80,10 @@ impl ServiceSpec {
     pub const START_TIMEOUT: Duration = Duration::from_secs(60);
     /// How long a stop may take, when the configuration does not say.
     pub const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+    /// Restarts on the spot, when the configuration does not say.
+    pub const RESTARTS: u32 = 1;
+    /// When one is forgotten, when the configuration does not say.
+    pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
     /// What it is called in logs and reports: the unit, the script's file name, the program's file name.
     pub fn name(&self) -> String {
@@ -126,21 +148,38 @@ pub struct NamedState {
     pub warm: bool,
     /// Its state.
     pub state: State,
+    /// It was started here, and is watched.
+    pub watched: bool,
+    /// The newest words of its checks, and whether all were well; none while none is asked.
+    pub check: Option<(String, bool)>,
 }
 
 /// What a manager has to say to the core.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Report {
-    /// The group.
-    pub group: GroupId,
-    /// The attempt of the order that it is about.
-    pub attempt: Attempt,
-    /// What happened.
-    pub report: ServiceReport,
+pub enum Report {
+    /// What became of an order, or of the services since.
+    Done {
+        /// The group.
+        group: GroupId,
+        /// The attempt of the order that it is about.
+        attempt: Attempt,
+        /// What happened.
+        report: ServiceReport,
+    },
+    /// Whether they could start here.
+    Startable {
+        /// The group.
+        group: GroupId,
+        /// What stands in the way.
+        obstacle: Option<String>,
+    },
 }
 
 impl From<Report> for Input {
-    fn from(Report { group, attempt, report }: Report) -> Input {
-        Input::Services { group, attempt, report }
+    fn from(report: Report) -> Input {
+        match report {
+            Report::Done { group, attempt, report } => Input::Services { group, attempt, report },
+            Report::Startable { group, obstacle } => Input::Startable { group, obstacle },
+        }
     }
 }

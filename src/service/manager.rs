@@ -5,13 +5,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::attempt::{Env, Failure};
+use super::monitor::{Fallen, Monitor};
 use super::runner::Cancel;
+use super::startable::Startable;
 use super::unit::Unit;
 use super::{GroupServices, NamedState, Report, State};
 use twinbeat_core::id::{Attempt, GroupId};
@@ -30,6 +32,7 @@ impl ServiceManager {
         let dir = group.state_dir.join("services");
         twinbeat_host::dirs::closed(&dir)?;
         let (letters, inbox) = mpsc::unbounded_channel();
+        let weak = letters.downgrade();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("svc-{}", group.name)).spawn(move || {
             runtime.block_on(async move {
@@ -37,10 +40,16 @@ impl ServiceManager {
                 for (unit, follower) in units.iter().zip(followers) {
                     tokio::spawn(follower.follow(group.name.clone(), unit.name.clone()));
                 }
+                if let Some(startable) = Startable::of(&group, weak, reports.clone()) {
+                    tokio::spawn(startable.live());
+                }
                 let env = Env { group: group.name, node: group.node, epoch: None, ending: false };
-                let watched = units.iter().map(|_| Watch::default()).collect();
+                let (tell, fallen) = mpsc::unbounded_channel();
+                let watch =
+                    |(index, unit): (usize, &Unit)| Watch::new(Monitor::new(index, unit.spec.checks.clone(), tell.clone()));
+                let watched = units.iter().enumerate().map(watch).collect();
                 let inbox = Inbox { letters: inbox, waiting: VecDeque::new() };
-                Manager { group: group.group, units, watched, env, inbox, reports, attempt: Attempt(0) }.live().await;
+                Manager { group: group.group, units, watched, env, inbox, reports, attempt: Attempt(0), fallen }.live().await;
             });
             runtime.shutdown_background();
         })?;
@@ -69,6 +78,12 @@ impl ServiceManager {
         self.ask().await.unwrap_or_default()
     }
 
+    /// What asks the manager and does not keep it alive.
+    #[cfg(test)]
+    pub(super) fn weak(&self) -> mpsc::WeakUnboundedSender<Letter> {
+        self.letters.downgrade()
+    }
+
     /// For [`Start::running`](twinbeat_core::io::Start::running): whether any service of the group runs. What cannot be found out
     /// counts as running, so that the core has it stopped before it relies on it.
     pub async fn running(&self) -> bool {
@@ -82,8 +97,9 @@ impl ServiceManager {
     }
 }
 
+/// What a manager is asked or told.
 #[derive(Debug)]
-enum Letter {
+pub(super) enum Letter {
     Order(Attempt, ServiceOrder),
     State(oneshot::Sender<Vec<NamedState>>),
     Ending(bool),
@@ -129,13 +145,23 @@ impl Inbox {
     }
 }
 
-/// Whether and since when a service is watched, and its last restart on the spot.
-#[derive(Clone, Copy, Default, Debug)]
+/// Whether a service is watched, and its restarts on the spot.
+#[derive(Debug)]
 struct Watch {
     on: bool,
     /// It could not be stopped: its end is news, and no reason to start it again.
     stuck: bool,
-    restarted: Option<Instant>,
+    /// It runs, and its checks say that it is not well: the next start begins with a stop.
+    ailing: bool,
+    /// The restarts that count, the newest last.
+    restarted: Vec<Instant>,
+    monitor: Monitor,
+}
+
+impl Watch {
+    fn new(monitor: Monitor) -> Watch {
+        Watch { on: false, stuck: false, ailing: false, restarted: Vec::new(), monitor }
+    }
 }
 
 struct Manager {
@@ -146,6 +172,14 @@ struct Manager {
     inbox: Inbox,
     reports: mpsc::UnboundedSender<Report>,
     attempt: Attempt,
+    fallen: mpsc::UnboundedReceiver<Fallen>,
+}
+
+/// Something that nobody ordered.
+enum Event {
+    Letter,
+    Died(usize, String),
+    Fell(Fallen),
 }
 
 impl Manager {
@@ -153,16 +187,19 @@ impl Manager {
         while self.turn().await.is_ok() {}
     }
 
-    /// One letter, or one death.
+    /// One letter, one death, or one fall.
     async fn turn(&mut self) -> Result<(), Gone> {
         if self.inbox.waiting.is_empty() {
-            let died = tokio::select! {
+            let event = tokio::select! {
                 biased;
-                arrived = self.inbox.arrive() => { arrived?; None }
-                died = next_death(&mut self.units, &self.watched, &self.env) => Some(died),
+                arrived = self.inbox.arrive() => { arrived?; Event::Letter }
+                (index, how) = next_death(&mut self.units, &self.watched, &self.env) => Event::Died(index, how),
+                Some(fallen) = self.fallen.recv() => Event::Fell(fallen),
             };
-            if let Some((index, how)) = died {
-                return self.mourn(index, how).await;
+            match event {
+                Event::Letter => {}
+                Event::Died(index, how) => return self.mourn(index, how).await,
+                Event::Fell(fallen) => return self.ail(fallen).await,
             }
         }
         match self.inbox.waiting.pop_front() {
@@ -180,9 +217,10 @@ impl Manager {
 
     async fn tell(&mut self, answer: oneshot::Sender<Vec<NamedState>>) -> Result<(), Gone> {
         let mut states = Vec::new();
-        for unit in &mut self.units {
+        for (unit, watch) in self.units.iter_mut().zip(&self.watched) {
             let state = unit.state(&self.env).await;
-            states.push(NamedState { name: unit.name.clone(), warm: unit.spec.warm, state });
+            let check = watch.monitor.words();
+            states.push(NamedState { name: unit.name.clone(), warm: unit.spec.warm, state, watched: watch.on, check });
         }
         let _ = answer.send(states);
         Ok(())
@@ -218,8 +256,9 @@ impl Manager {
                 return Ok(Err(None));
             }
             self.watched[index].stuck = false;
-            match self.start_one(index).await? {
-                Ok(()) => self.watched[index].on = matches!(order, ServiceOrder::Start(_)),
+            let owner = matches!(order, ServiceOrder::Start(_));
+            match self.start_well(index, owner, false).await? {
+                Ok(()) => self.watch(index, owner),
                 Err(Failure::Cancelled) => return Ok(Err(None)),
                 Err(Failure::Failed(_)) if self.inbox.newest().is_some() => return Ok(Err(None)),
                 Err(Failure::Failed(reason)) => {
@@ -231,22 +270,54 @@ impl Manager {
         Ok(if self.inbox.newest().is_some() { Err(None) } else { Ok(()) })
     }
 
-    /// Starts one; breaks off when an order arrives that wants it stopped.
-    async fn start_one(&mut self, index: usize) -> Result<Result<(), Failure>, Gone> {
-        let Manager { units, env, inbox, .. } = self;
-        let unit = &mut units[index];
+    fn watch(&mut self, index: usize, on: bool) {
+        let watch = &mut self.watched[index];
+        watch.on = on;
+        if on { watch.monitor.begin(&self.env) } else { watch.monitor.rest() }
+    }
+
+    /// Starts one, and waits until its checks are well; breaks off when an order arrives that wants it stopped.
+    async fn start_well(&mut self, index: usize, owner: bool, restart: bool) -> Result<Result<(), Failure>, Gone> {
+        let Manager { units, watched, env, inbox, .. } = self;
+        let (unit, watch) = (&mut units[index], &mut watched[index]);
+        watch.monitor.rest();
         let warm = unit.spec.warm;
         let (switch, mut cancel) = Cancel::pair();
         let notice = |newer| {
             let _ = switch.send(wish(newer, warm) == Wish::Rest);
         };
-        inbox.during(unit.start(env, &mut cancel), notice).await
+        let step = async {
+            if std::mem::take(&mut watch.ailing) {
+                unit.stop(env).await.map_err(Failure::Failed)?;
+            }
+            let begun = Instant::now();
+            unit.start(env, &mut cancel).await?;
+            if watch.monitor.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.wait() => Err(Failure::Cancelled),
+                rises = watch.monitor.rises(env, owner, restart, unit.spec.start_timeout) => rises.map_err(Failure::Failed),
+            }?;
+            if owner {
+                watch.monitor.started_in(begun.elapsed());
+            }
+            Ok(())
+        };
+        let started = inbox.during(step, notice).await?;
+        // What runs and is not well is made anew by the next start.
+        watch.ailing = matches!(started, Err(Failure::Failed(_))) && !watch.monitor.is_empty();
+        Ok(started)
     }
 
     /// Stops what the order means, in reverse order; one that cannot be stopped does not keep the others.
     async fn stop(&mut self, order: ServiceOrder) -> Result<Result<(), Option<ServiceReport>>, Gone> {
         for (unit, watch) in self.units.iter().zip(&mut self.watched) {
-            watch.on &= wish(order, unit.spec.warm) != Wish::Rest;
+            if wish(order, unit.spec.warm) == Wish::Rest {
+                watch.on = false;
+                watch.ailing = false;
+                watch.monitor.rest();
+            }
         }
         let mut failed = None;
         for index in (0..self.units.len()).rev() {
@@ -278,23 +349,44 @@ impl Manager {
         })
     }
 
-    /// A service that should run has died: one restart on the spot, then the core decides. One that could not be stopped has
-    /// ended: told at once.
+    /// A service that should run has died. One that could not be stopped has ended: told at once.
     async fn mourn(&mut self, index: usize, how: String) -> Result<(), Gone> {
-        let (group, name) = (self.env.group.clone(), self.units[index].name.clone());
         if std::mem::take(&mut self.watched[index].stuck) {
-            self.report(ServiceReport::Died { service: name, reason: how });
+            self.report(ServiceReport::Died { service: self.units[index].name.clone(), reason: how });
             return Ok(());
         }
-        let recent = self.watched[index].restarted.is_some_and(|at| at.elapsed() < RESTART_PAUSE);
-        let reason = if recent {
-            format!("{how}; again, within {RESTART_PAUSE:?} of its restart")
+        self.again(index, format!("died: {how}"), how).await
+    }
+
+    /// A service that runs is not well.
+    async fn ail(&mut self, fallen: Fallen) -> Result<(), Gone> {
+        let Some(watch) = self.watched.get_mut(fallen.index).filter(|watch| watch.on && watch.monitor.is_of_now(&fallen)) else {
+            return Ok(());
+        };
+        watch.ailing = true;
+        self.again(fallen.index, format!("is not well: {}", fallen.why), fallen.why).await
+    }
+
+    /// Started again on the spot, as often as the file says; then the core decides.
+    async fn again(&mut self, index: usize, what: String, how: String) -> Result<(), Gone> {
+        let (group, name, spec) = (self.env.group.clone(), self.units[index].name.clone(), self.units[index].spec.clone());
+        let watch = &mut self.watched[index];
+        watch.monitor.rest();
+        watch.restarted.retain(|at| at.elapsed() < spec.restart_window);
+        let before = watch.restarted.len();
+        let reason = if before >= spec.restarts as usize {
+            match before {
+                0 => how,
+                1 => format!("{how}; again, within {:?} of its restart", spec.restart_window),
+                _ => format!("{how}; again, within {:?} of {before} restarts", spec.restart_window),
+            }
         } else {
-            tracing::warn!(target: "service", "{group}/{name} died: {how}; restarting it here");
-            self.watched[index].restarted = Some(Instant::now());
-            match self.start_one(index).await? {
+            tracing::warn!(target: "service", "{group}/{name} {what}; restarting it here");
+            watch.restarted.push(Instant::now());
+            match self.start_well(index, true, true).await? {
                 Ok(()) => {
                     tracing::warn!(target: "service", "{group}/{name} runs again");
+                    self.watch(index, true);
                     return Ok(());
                 }
                 Err(Failure::Cancelled) => return Ok(()),
@@ -307,7 +399,7 @@ impl Manager {
     }
 
     fn report(&self, report: ServiceReport) {
-        let _ = self.reports.send(Report { group: self.group, attempt: self.attempt, report });
+        let _ = self.reports.send(Report::Done { group: self.group, attempt: self.attempt, report });
     }
 }
 
@@ -339,6 +431,3 @@ async fn next_death(units: &mut [Unit], watched: &[Watch], env: &Env) -> (usize,
         .collect();
     if watches.is_empty() { std::future::pending().await } else { select_all(watches).await.0 }
 }
-
-/// A service that dies again within this time of its restart is the core's to judge.
-const RESTART_PAUSE: Duration = Duration::from_secs(60);

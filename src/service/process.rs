@@ -90,6 +90,8 @@ impl Process {
                 tracing::warn!(target: "service", "process {} did not stop within {limit:?}; sending SIGKILL", known.record.pid);
             }
             send(&known.record, signal);
+            // One that stands still (SIGSTOP) takes the other signal only when it goes on.
+            send(&known.record, Signal::SIGCONT);
             gone(&known, patience).await;
         }
         if known.lives() {

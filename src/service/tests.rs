@@ -17,15 +17,15 @@ use twinbeat_core::id::Epoch;
 use twinbeat_core::io::ServiceOrder::{self, Start, Stop, StopCold, Warm};
 
 /// One group with its directory; its processes are killed at the end.
-struct Bench {
-    dir: TempDir,
+pub(super) struct Bench {
+    pub(super) dir: TempDir,
     group: GroupServices,
-    manager: Option<ServiceManager>,
-    reports: UnboundedReceiver<Report>,
+    pub(super) manager: Option<ServiceManager>,
+    pub(super) reports: UnboundedReceiver<Report>,
 }
 
 impl Bench {
-    fn new(services: Vec<ServiceSpec>) -> Bench {
+    pub(super) fn new(services: Vec<ServiceSpec>) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         Bench::within(dir, services)
     }
@@ -39,13 +39,16 @@ impl Bench {
         Bench { dir, group, manager, reports }
     }
 
-    fn order(&self, attempt: u64, order: ServiceOrder) {
+    pub(super) fn order(&self, attempt: u64, order: ServiceOrder) {
         self.manager.as_ref().unwrap().order(Attempt(attempt), order);
     }
 
-    async fn report(&mut self) -> (u64, ServiceReport) {
+    pub(super) async fn report(&mut self) -> (u64, ServiceReport) {
         let report = timeout(Duration::from_secs(20), self.reports.recv()).await.unwrap().unwrap();
-        (report.attempt.0, report.report)
+        match report {
+            Report::Done { attempt, report, .. } => (attempt.0, report),
+            other @ Report::Startable { .. } => panic!("{other:?}"),
+        }
     }
 
     /// A new daemon's manager over the same directory.
@@ -56,15 +59,15 @@ impl Bench {
         self.manager = Some(ServiceManager::spawn(self.group.clone(), sender).unwrap());
     }
 
-    fn record(&self, name: &str) -> Option<Record> {
+    pub(super) fn record(&self, name: &str) -> Option<Record> {
         Record::read(&self.dir.path().join(format!("services/web={name}.json")))
     }
 
-    async fn running(&self) -> bool {
+    pub(super) async fn running(&self) -> bool {
         self.manager.as_ref().unwrap().running().await
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -83,10 +86,19 @@ impl Drop for Bench {
 }
 
 fn spec(kind: Kind) -> ServiceSpec {
-    ServiceSpec { kind, warm: false, start_timeout: Duration::from_secs(5), stop_timeout: Duration::from_secs(5) }
+    ServiceSpec {
+        kind,
+        warm: false,
+        start_timeout: Duration::from_secs(5),
+        stop_timeout: Duration::from_secs(5),
+        checks: Vec::new(),
+        validate: None,
+        restarts: ServiceSpec::RESTARTS,
+        restart_window: ServiceSpec::RESTART_WINDOW,
+    }
 }
 
-fn process(argv: &[&str]) -> ServiceSpec {
+pub(super) fn process(argv: &[&str]) -> ServiceSpec {
     spec(Kind::Process(argv.iter().map(|word| (*word).to_owned()).collect()))
 }
 
@@ -96,7 +108,7 @@ fn script(dir: &Path, name: &str, body: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");

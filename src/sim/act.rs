@@ -72,6 +72,8 @@ pub enum Act {
     ServiceDies(usize, usize),
     /// Starting a service fails.
     StartFails(usize, usize, bool),
+    /// It is found that a service could not start, or could again.
+    Obstacle(usize, usize, bool),
     /// Stopping a service fails.
     StopFails(usize, usize, bool),
     /// How long services take at the most.
@@ -191,6 +193,11 @@ impl World {
             }
             Act::ServiceDies(node, group) => self.service_dies(*node, *group),
             Act::StartFails(node, group, on) => self.machines[*node].services[*group].start_fails = *on,
+            Act::Obstacle(node, group, on) => {
+                self.machines[*node].services[*group].obstacle = *on;
+                let input = self.machines[*node].services[*group].startable(super::pair::group_id(*group));
+                self.queue.push(self.now + Span::millis(1), Event::Deliver(*node, None, input));
+            }
             Act::StopFails(node, group, on) => self.machines[*node].services[*group].stop_fails = *on,
             Act::ServiceTime(node, time) => {
                 self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
@@ -453,6 +460,11 @@ impl World {
             for link in 0..self.network.links() {
                 self.machines[node].missing[link] = false;
                 self.carrier(node, link, true);
+            }
+            for group in 0..self.machines[node].services.len() {
+                if self.machines[node].services[group].obstacle {
+                    self.apply(&Act::Obstacle(node, group, false));
+                }
             }
             for service in &mut self.machines[node].services {
                 (service.start_fails, service.stop_fails, service.latency) = (false, false, Span::millis(30));

@@ -7,7 +7,7 @@ use super::pair::Pair;
 use super::services::ServiceModel;
 use super::world::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
-use twinbeat_core::id::{Epoch, Incarnation, Name};
+use twinbeat_core::id::{Epoch, GroupId, Incarnation, Name};
 use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Start};
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::Settings;
@@ -278,7 +278,9 @@ impl Machine {
         };
         self.brain = Some(maker(self.settings.clone(), mono));
         let links = (0..self.carrier.len()).map(|link| self.link_input(link));
-        Some(std::iter::once(Input::Start(start)).chain(links).collect())
+        let services = (0u8..).zip(&self.services).take(known).filter(|(_, service)| service.obstacle);
+        let startable = services.map(|(group, service)| service.startable(GroupId(group)));
+        Some(std::iter::once(Input::Start(start)).chain(links).chain(startable).collect())
     }
 
     /// What the daemon is told of a link's interface.

@@ -87,6 +87,7 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
         Step::ServiceDies(on) => r.each_group(on, Act::ServiceDies),
         Step::ServiceStopFails(on) => r.each_group(on, |n, g| Act::StopFails(n, g, on.on.unwrap_or(true))),
         Step::ServiceStartFails(on) => r.each_group(on, |n, g| Act::StartFails(n, g, on.on.unwrap_or(true))),
+        Step::ServiceObstacle(on) => r.each_group(on, |n, g| Act::Obstacle(n, g, on.on.unwrap_or(true))),
         Step::ServiceTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::ServiceTime(n, t))),
         Step::DiskTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::DiskTime(n, t))),
         Step::DiskFails(on) => r.one(on, |n| Act::DiskFails(n, on.on.unwrap_or(true))),

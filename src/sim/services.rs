@@ -1,7 +1,7 @@
 //! A group's services on one machine: they take time, they fail, and they live on while the daemon hangs.
 
-use twinbeat_core::id::Attempt;
-use twinbeat_core::io::{ServiceOrder, ServiceReport};
+use twinbeat_core::id::{Attempt, GroupId};
+use twinbeat_core::io::{Input, ServiceOrder, ServiceReport};
 use twinbeat_core::settings::Services;
 use twinbeat_core::time::Span;
 use twinbeat_effect::completion;
@@ -17,6 +17,8 @@ pub struct ServiceModel {
     pub running: bool,
     /// Starting it fails.
     pub start_fails: bool,
+    /// Its own test of its files fails, which a node asks for without a start.
+    pub obstacle: bool,
     /// Stopping it fails.
     pub stop_fails: bool,
     /// When it last failed to start or to stop, or died.
@@ -42,6 +44,7 @@ impl ServiceModel {
             kind,
             running: false,
             start_fails: false,
+            obstacle: false,
             stop_fails: false,
             failed: None,
             latency: Span::millis(30),
@@ -55,6 +58,11 @@ impl ServiceModel {
     /// The configuration says otherwise from now on.
     pub fn becomes(&mut self, kind: Services) {
         self.kind = kind;
+    }
+
+    /// What its test says.
+    pub fn startable(&self, group: GroupId) -> Input {
+        Input::Startable { group, obstacle: self.obstacle.then(|| "service: its test says no".into()) }
     }
 
     /// There is something that must run for clients to be served.

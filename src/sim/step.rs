@@ -226,6 +226,8 @@ steps! {
     ServiceStopFails(On) = "service_stop_fails" ["node group? on?"],
     /// Starting the service fails from now on.
     ServiceStartFails(On) = "service_start_fails" ["node group? on?"],
+    /// The service's own test of its files fails from now on: it could not start.
+    ServiceObstacle(On) = "service_obstacle" ["node group? on?"],
     /// Starting and stopping services takes up to so long.
     ServiceTakes(On) = "service_takes" ["node takes"],
     /// A write to the state directory takes up to so long.

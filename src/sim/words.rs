@@ -50,6 +50,7 @@ impl Step {
             Step::ServiceDies(on) => format!("{}{} dies on {}", "service", of_group(on), node(on)),
             Step::ServiceStopFails(on) => format!("service{} on {} {} be stopped", of_group(on), node(on), can(on)),
             Step::ServiceStartFails(on) => format!("service{} on {} {} start", of_group(on), node(on), can(on)),
+            Step::ServiceObstacle(on) => format!("service{} on {} {} start, says its test", of_group(on), node(on), can(on)),
             Step::ServiceTakes(on) => format!("services on {} take {}", node(on), on.takes.unwrap_or_default()),
             Step::DiskTakes(on) => format!("disk of {} takes {}", node(on), on.takes.unwrap_or_default()),
             Step::DiskFails(on) if on.on == Some(false) => format!("disk of {} works again", node(on)),
@@ -95,6 +96,7 @@ impl Step {
             | Step::PortSecurity(on)
             | Step::ServiceStopFails(on)
             | Step::ServiceStartFails(on)
+            | Step::ServiceObstacle(on)
             | Step::DiskFails(on)
             | Step::GateRefused(on)
                 if on.on == Some(false) =>

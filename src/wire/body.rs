@@ -216,6 +216,7 @@ fn unfit(value: &[u8]) -> Option<Unfit> {
         6 => WhyUnfit::Shutdown,
         7 => WhyUnfit::Interface,
         8 => WhyUnfit::NoReturnPath,
+        9 => WhyUnfit::NotStartable,
         _ => return None,
     };
     Some(Unfit { why, left: Span::secs(number.checked_div(REASONS)?.min(LONGEST_LEFT)) })

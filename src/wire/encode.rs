@@ -311,6 +311,7 @@ fn unfit_number(why: WhyUnfit) -> u64 {
         WhyUnfit::Shutdown => 6,
         WhyUnfit::Interface => 7,
         WhyUnfit::NoReturnPath => 8,
+        WhyUnfit::NotStartable => 9,
     }
 }
 

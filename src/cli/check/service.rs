@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::finding::{Finding, Level};
 use super::nginx;
 use super::ports::{self, Protocol};
-use twinbeat_config::{Config, ServiceConfig, ServiceKind};
+use twinbeat_config::{CheckKind, Config, ServiceConfig, ServiceKind};
 
 pub(super) fn all(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -31,9 +31,26 @@ pub(super) fn all(config: &Config) -> Vec<Finding> {
             found.extend(nginx_needs_the_vip(config, service));
         }
         found.extend(nginx_would_start(service));
+        found.extend(programs_missing(&group.name, service));
     }
     found.dedup();
     found
+}
+
+/// The programs of `check` and `validate` that are not here: each would count as a failure of the service.
+fn programs_missing(group: &str, service: &ServiceConfig) -> Vec<Finding> {
+    let checks = service.checks.iter().filter_map(|check| match &check.kind {
+        CheckKind::Command(argv) => Some(("check", argv)),
+        CheckKind::Http(_) | CheckKind::Tcp(_) => None,
+    });
+    let all = checks.chain(service.validate.as_ref().map(|argv| ("validate", argv)));
+    let missing = all.filter_map(|(key, argv)| Some((key, argv.first()?, program_missing(argv.first()?)?)));
+    missing
+        .map(|(key, program, why)| {
+            let text = format!("group `{group}`: {}: `{key}` runs {program}: {why}", service.kind);
+            Finding::new(Level::Fail, "service", text)
+        })
+        .collect()
 }
 
 /// What systemd does with the unit by itself: at boot, and at a shutdown.

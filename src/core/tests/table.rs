@@ -263,6 +263,7 @@ fn inputs(b: &Bench) -> Vec<(&'static str, Bench, Input)> {
     add("probe answered", Input::Answered { group: GROUP, by });
     add("announced by another", Input::Announced { group: GROUP, by });
     add("the witness asks", Input::WitnessAsks { group: GROUP });
+    add("could not start", Input::Startable { group: GROUP, obstacle: Some("nginx -t: exit code 1".into()) });
     let (generation, attempt) = (b.gate, b.address);
     for (name, report) in [
         ("gate: opened", GateReport::Opened),
