@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -24,11 +25,13 @@ use super::seats::{Asked, Seats};
 #[derive(Debug)]
 pub struct Web {
     file: Option<PathBuf>,
+    /// It listens: the file is its own.
+    bound: Arc<AtomicBool>,
 }
 
 impl Drop for Web {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| self.bound.load(Ordering::Relaxed)) {
             let _ = std::fs::remove_file(file);
         }
     }
@@ -49,20 +52,22 @@ pub fn start(
         Listen::Tcp(_) => None,
     };
     let asker = Arc::new(Asker::new(ask));
+    let bound = Arc::new(AtomicBool::new(false));
+    let binds = Arc::clone(&bound);
     std::thread::Builder::new().name("web".into()).spawn(move || {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(keep_serving(&at, &asker, told)),
+            Ok(runtime) => runtime.block_on(keep_serving(&at, &asker, &binds, told)),
             Err(error) => told(Some(problem(&at, &error))),
         }
     })?;
-    Ok(Web { file })
+    Ok(Web { file, bound })
 }
 
 fn problem(at: &Listen, error: &io::Error) -> String {
     format!("[metrics] listen = \"{at}\": {error}; nobody can ask for metrics and health there until it is mended")
 }
 
-async fn keep_serving(at: &Listen, asker: &Arc<Asker>, told: impl Fn(Option<String>)) {
+async fn keep_serving(at: &Listen, asker: &Arc<Asker>, bound: &AtomicBool, told: impl Fn(Option<String>)) {
     let mut said = None;
     let listener = loop {
         match Listener::bind(at).await {
@@ -78,6 +83,7 @@ async fn keep_serving(at: &Listen, asker: &Arc<Asker>, told: impl Fn(Option<Stri
             }
         }
     };
+    bound.store(true, Ordering::Relaxed);
     tracing::info!(target: "web", "metrics and health at {at}");
     if said.is_some() {
         told(None);
