@@ -181,3 +181,7 @@ const LATER: Span = Span::secs(1);
 const SHORT: [f64; 12] = [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 /// Of what is beside heartbeats and leases, in seconds.
 const LONG: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 3.0, 10.0, 30.0];
+
+#[cfg(test)]
+#[path = "meters_tests.rs"]
+mod tests;

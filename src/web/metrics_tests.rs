@@ -264,3 +264,37 @@ fn the_table_of_the_documentation_is_all_that_there_is() {
         text.lines().filter_map(|line| line.strip_prefix("# TYPE twinbeat_")?.split(' ').next()).collect();
     assert_eq!(told, there);
 }
+
+/// Each `twinbeat_…` of a text.
+fn named(text: &str) -> BTreeSet<&str> {
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let starts = text.match_indices("twinbeat_").filter(|(at, _)| !text[..*at].ends_with(part));
+    starts.map(|(at, _)| &text[at..text[at..].find(|c| !part(c)).map_or(text.len(), |end| at + end)]).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_what_there_is() {
+    let families = read(&prometheus(), false);
+    let samples: BTreeSet<&str> = families.values().flat_map(|family| &family.samples).map(|(name, ..)| name.as_str()).collect();
+    for file in ["prometheus/twinbeat.rules.yml", "prometheus/twinbeat.rules.test.yml", "grafana/twinbeat.json"] {
+        let path = format!("{}/../../dist/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let named = named(&text);
+        assert!(named.len() > 5, "{file}");
+        assert!(named.is_subset(&samples), "{file}: {:?}", named.difference(&samples).collect::<Vec<_>>());
+    }
+}
+
+/// By Prometheus' own tool, where it is installed.
+#[test]
+fn the_alerts_do_what_their_tests_say() {
+    let dist = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/prometheus");
+    for args in [["check", "rules", "twinbeat.rules.yml"], ["test", "rules", "twinbeat.rules.test.yml"]] {
+        let Ok(done) = std::process::Command::new("promtool").args(args).current_dir(dist).output() else {
+            eprintln!("SKIPPED: promtool is not installed (Debian's package prometheus)");
+            return;
+        };
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{args:?}: {said}");
+    }
+}
