@@ -259,6 +259,25 @@ async fn slow_clients_do_not_keep_others_out_and_are_sent_away() {
 }
 
 #[tokio::test]
+async fn no_more_than_so_many_sit_at_a_time_and_none_longer_than_a_head_may_take() {
+    let (address, _) = served(view()).await;
+    let began = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..MOST + 4 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut last = silent.split_off(4);
+    for mut first in silent {
+        assert_eq!(read(&mut first).await, "", "the first ones went for the others");
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let mut newest = last.pop().unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(200), newest.read_u8()).await.is_err(), "it still sits");
+    read(&mut newest).await;
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_sent_away_in_its_time() {
     let (address, _) = served(view()).await;
     let mut streams = Vec::new();
