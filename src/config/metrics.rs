@@ -20,7 +20,7 @@ pub struct MetricsConfig {
 pub enum Listen {
     /// At an address and a port, 1 to 65535.
     Tcp(SocketAddr),
-    /// At a Unix socket; the path is absolute and shorter than [`MOST_PATH`] bytes.
+    /// At a Unix socket; the path is absolute and at most 107 bytes long.
     Unix(PathBuf),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Listen {
 }
 
 /// What a socket's path must be shorter than (`sun_path`, unix(7)).
-pub const MOST_PATH: usize = 108;
+const MOST_PATH: usize = 108;
 
 const ALLOWED: &str = "an IP address and a port, as in \"127.0.0.1:9469\" or \"[::1]:9469\", or a Unix socket, \"unix:\" and an absolute path of at most 107 bytes";
 
