@@ -214,6 +214,41 @@ async fn what_is_no_request_for_a_page_is_refused_in_words() {
     assert_eq!(get(address, "/health/web").await.0, 200);
 }
 
+/// Bytes of a true request changed, cut, doubled and swapped: whatever comes of it there is an answer or an end, and no panic.
+#[tokio::test]
+async fn damaged_requests_end_nothing_but_themselves() {
+    let (address, _) = served(view()).await;
+    let truth: &[u8] = b"GET /health/web HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.6\r\n\r\n";
+    let mut seed: u64 = 7;
+    let mut draw = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for round in 0..500 {
+        let mut bytes = truth.to_vec();
+        for _ in 0..=draw(4) {
+            let place = draw(bytes.len());
+            match draw(5) {
+                0 => bytes[place] = draw(256) as u8,
+                1 => bytes.truncate(place.max(1)),
+                2 => bytes.extend_from_within(place..),
+                3 => bytes.insert(place, [b'\r', b'\n', 0, b' ', b'%', 0xff][draw(6)]),
+                _ => drop(bytes.remove(place.min(bytes.len() - 1))),
+            }
+            if bytes.is_empty() {
+                bytes.push(b'G');
+            }
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(&bytes).await;
+        // What has no end yet is not waited for.
+        let _ = stream.shutdown().await;
+        let answer = read(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1."), "{round}: {bytes:?}: {answer}");
+    }
+    assert!([200, 503].contains(&get(address, "/health/web").await.0));
+}
+
 #[tokio::test]
 async fn a_flood_of_scrapes_asks_the_daemon_once_in_a_while() {
     let (address, asked) = served(view()).await;
