@@ -52,9 +52,9 @@ fn find(words: &[&str], file: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 /// The rooms in the order in which they build on each other: each uses only what stands before it.
-const ROOMS: [&str; 15] = [
-    "core", "say", "picture", "wire", "config", "effect", "import", "host", "service", "control", "journal", "sim", "whatif",
-    "daemon", "lab",
+const ROOMS: [&str; 16] = [
+    "core", "say", "picture", "wire", "config", "effect", "import", "host", "service", "control", "journal", "web", "sim",
+    "whatif", "daemon", "lab",
 ];
 
 fn root() -> &'static Path {

@@ -11,7 +11,7 @@
 //! - [`host`] everything that touches the kernel.
 //! - [`service`] start, stop and watch services, never on the decision thread.
 //! - [`control`] the socket that the commands talk to.
-//! - [`journal`] the flight recorder.
+//! - [`journal`] the flight recorder; [`web`] metrics, health and a page over HTTP.
 //! - [`sim`] the world in virtual time; [`whatif`] a recorded world under other settings.
 //! - [`daemon`] joins core and host.
 //! - `lab` the same stories on the real kernel; the feature `lab`, which packages are built without.
@@ -34,5 +34,6 @@ pub use twinbeat_picture as picture;
 pub use twinbeat_say as say;
 pub use twinbeat_service as service;
 pub use twinbeat_sim as sim;
+pub use twinbeat_web as web;
 pub use twinbeat_whatif as whatif;
 pub use twinbeat_wire as wire;

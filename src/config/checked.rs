@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
+use super::metrics::MetricsConfig;
 use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
 use super::realtime::RealtimeConfig;
 use super::source::Source;
@@ -33,7 +34,9 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How the daemon's threads are scheduled; each node's own as well.
     pub realtime: RealtimeConfig,
-    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]` and `[realtime]`.
+    /// Where metrics and health are asked for; each node's own.
+    pub metrics: MetricsConfig,
+    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]`, `[realtime]` and `[metrics]`.
     pub digest: u64,
     pub(super) source: Arc<Source>,
 }

@@ -17,6 +17,7 @@ mod groups;
 pub mod keys;
 mod load;
 mod mend;
+mod metrics;
 mod network;
 mod parts;
 mod place;
@@ -39,6 +40,7 @@ mod tests;
 pub use checked::Config;
 pub use error::{ConfigError, Problem};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
+pub use metrics::{Listen, MetricsConfig};
 pub use parts::{
     CheckConfig, CheckKind, GroupConfig, HttpCheck, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY,
     ServiceConfig, ServiceKind, VipConfig, WitnessConfig,

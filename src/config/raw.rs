@@ -35,6 +35,8 @@ pub struct RawConfig {
     pub journal: Option<RawJournal>,
     /// `[realtime]`.
     pub realtime: Option<RawRealtime>,
+    /// `[metrics]`.
+    pub metrics: Option<RawMetrics>,
 }
 
 /// `[nodes.NAME]`.
@@ -181,6 +183,14 @@ pub struct RawJournal {
     pub keep: Option<Spanned<String>>,
 }
 
+/// `[metrics]`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMetrics {
+    /// `ADDRESS:PORT`, or `unix:/PATH`.
+    pub listen: Option<Spanned<String>>,
+}
+
 /// A target: an address, or `{ address = "…", by = "arp" }`.
 #[derive(Debug)]
 pub struct RawTarget {
@@ -241,12 +251,8 @@ impl RawConfig {
 
 /// Tables and service kinds that are planned: refused by name rather than as unknown.
 fn not_built(path: &str) -> Option<&'static str> {
-    const TABLES: [&str; 2] = ["hooks", "metrics"];
-    if let Some(table) = TABLES.into_iter().find(|table| *table == path) {
-        return Some(match table {
-            "hooks" => "[hooks]",
-            _ => "[metrics]",
-        });
+    if path == "hooks" {
+        return Some("[hooks]");
     }
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }

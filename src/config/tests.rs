@@ -149,12 +149,37 @@ fn unknown_and_missing_keys_are_named() {
 
 #[test]
 fn what_is_not_yet_built_is_refused_by_name() {
-    for table in ["hooks", "metrics"] {
-        let error = load(&format!("{FAST}\n[{table}]\n")).unwrap_err();
-        assert_eq!(error.key, table);
-        assert!(error.to_string().contains(&format!("`[{table}]` is not yet built")), "{error}");
-    }
+    let error = load(&format!("{FAST}\n[hooks]\n")).unwrap_err();
+    assert_eq!(error.key, "hooks");
+    assert!(error.to_string().contains("`[hooks]` is not yet built"), "{error}");
     refused(SERVICE, "{ ocf = \"heartbeat:nginx\" }", "groups[0].services[0].ocf", &["`ocf` is not yet built"]);
+}
+
+#[test]
+fn metrics_are_off_unless_a_place_is_named_and_it_is_each_nodes_own() {
+    let plain = load(FAST).unwrap();
+    assert_eq!(plain.metrics, MetricsConfig::default());
+    let listen = |text: &str| load(&format!("{FAST}\n[metrics]\nlisten = {text}\n"));
+    assert_eq!(load(&format!("{FAST}\n[metrics]\n")).unwrap().metrics.listen, None);
+    for text in ["127.0.0.1:9469", "[::1]:9469", "0.0.0.0:1", "unix:/run/twinbeat/metrics.sock"] {
+        let config = listen(&format!("\"{text}\"")).unwrap();
+        assert_eq!(config.metrics.listen.unwrap().to_string(), text);
+        assert_eq!(config.digest, plain.digest, "the nodes may differ in it");
+    }
+    let long = format!("\"unix:/{}\"", "x".repeat(107));
+    for text in
+        ["\"9469\"", "\":9469\"", "\"localhost:9469\"", "\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\"", "\"::1:9469\""]
+            .into_iter()
+            .chain(["\"224.0.0.1:9469\"", "\"unix:run/x.sock\"", "\"unix:\"", "\"unix:/run/\"", "\"/run/x.sock\"", "\"\"", &long])
+    {
+        let error = listen(text).unwrap_err();
+        assert_eq!(error.key, "metrics.listen", "{text}");
+        assert!(error.to_string().contains("an IP address and a port") && error.to_string().contains("unix:"), "{error}");
+    }
+    let error = listen("9469").unwrap_err().to_string();
+    assert!(error.contains("wrong type") && error.contains("a text in quotes"), "{error}");
+    let error = load(&format!("{FAST}\n[metrics]\nlisen = \"x\"\n")).unwrap_err().to_string();
+    assert!(error.contains("did you mean `listen`"), "{error}");
 }
 
 #[test]

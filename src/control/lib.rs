@@ -12,6 +12,7 @@ pub mod client;
 pub mod only;
 pub mod protocol;
 pub mod server;
+pub mod shown;
 
 #[cfg(test)]
 mod tests;

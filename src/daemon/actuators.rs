@@ -12,6 +12,7 @@ use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
 use super::cards::Cards;
 use super::event::Event;
+use super::meters::Meters;
 use super::said::Said;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
@@ -90,6 +91,10 @@ pub struct Actuators {
     pub keep: Vec<Box<dyn std::any::Any>>,
     /// What strangers said last.
     pub said: Said,
+    /// What is counted, where somebody may ask for it.
+    pub meters: Option<Meters>,
+    /// The problem's words while nobody can ask over HTTP.
+    pub unheard: Option<String>,
 }
 
 /// What the core does not know by name: it is put into the view that people read.
@@ -158,6 +163,9 @@ impl Actuators {
 
     /// Carries out one output.
     fn act(&mut self, output: Output) {
+        if let Some(meters) = &mut self.meters {
+            meters.goes(clock::now(), &output);
+        }
         match output {
             Output::Send { beat, links } => self.send(&beat, &links),
             Output::Echo { witness, kind, number } => match kind {

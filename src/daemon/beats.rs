@@ -17,7 +17,7 @@ use twinbeat_core::id::{Incarnation, LinkId, Name};
 use twinbeat_core::io::Input;
 use twinbeat_host::clock;
 use twinbeat_host::sockets::{BUFFER, LinkSocket, RecvEvent, Sent};
-use twinbeat_wire::{HEADER, Opener, Path, Reject, RejectLog, SignedBody, Signer, TAG, Vain};
+use twinbeat_wire::{HEADER, Opener, Path, Reject, RejectLog, Rejects, SignedBody, Signer, TAG, Tally, Vain};
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
@@ -57,6 +57,11 @@ impl Inbox {
                 None
             }
         }
+    }
+
+    /// What was done with frames, and all that were refused.
+    pub fn tally(&self) -> (&Tally, Rejects) {
+        (self.opener.tally(), self.refused.total())
     }
 
     fn judge(&mut self, path: &Path, frame: &[u8]) -> Result<Arc<Verified<Heartbeat>>, Reject> {

@@ -8,6 +8,7 @@ use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Answer, Command, Input};
 use twinbeat_core::view::View;
 use twinbeat_host::interfaces::Told;
+use twinbeat_web::Question;
 
 /// Something that happened.
 pub enum Event {
@@ -21,6 +22,10 @@ pub enum Event {
     View(oneshot::Sender<View>),
     /// A person asks why: where the journal is, and who is to be told.
     Recorded(PathBuf, oneshot::Sender<Response>),
+    /// Somebody asks over HTTP.
+    Look(Question),
+    /// What keeps everybody from asking there; none when it is over.
+    Listens(Option<String>),
     /// SIGHUP.
     Reopen,
     /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.

@@ -16,6 +16,7 @@ mod event;
 mod fault;
 mod found;
 pub mod log;
+mod meters;
 mod names;
 mod options;
 mod said;
@@ -26,6 +27,7 @@ mod starts;
 mod state;
 mod successor;
 mod trial;
+mod web;
 
 pub use self::fault::Fault;
 pub use self::names::{host_name, which_node};

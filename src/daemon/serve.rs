@@ -4,6 +4,7 @@ use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::actuators::Actuators;
 use super::event::Event;
 use super::found::Found;
 use super::options::Options;
@@ -14,7 +15,10 @@ use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Command, Input};
 use twinbeat_core::time::Mono;
+use twinbeat_core::view::View;
 use twinbeat_host::clock;
+use twinbeat_journal::Recorded;
+use twinbeat_web::{Depth, Question, Seen};
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -51,7 +55,8 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
     let mut successor = Successor::default();
     let read = config.text_hash();
     loop {
-        alarm.set(node.deadline()).context("the timer cannot be set")?;
+        let due = node.deadline();
+        alarm.set(due).context("the timer cannot be set")?;
         let event = tokio::select! {
             biased;
             // What is due is first, and outside of tokio's budget for busy tasks: no flood of frames keeps it waiting.
@@ -64,8 +69,17 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
             },
         };
         let Some(event) = event else { break };
+        let began = clock::now();
         match event {
-            Event::Input(input) => node.handle(clock::now(), input),
+            Event::Input(input) => {
+                if let Some(meters) = &mut act.meters {
+                    meters.came(began, &input);
+                    if let (Input::Tick, Some(due)) = (&input, due) {
+                        meters.late(began.since(due));
+                    }
+                }
+                node.handle(began, input);
+            }
             Event::Interfaces(told) => {
                 for input in act.interfaces(told) {
                     node.handle(clock::now(), input);
@@ -80,17 +94,26 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 node.handle(clock::now(), Input::Command { id, command });
             }
             Event::View(answer) => {
-                let mut view = node.view(clock::now());
-                act.bonds.join(&mut view);
-                act.labels.put(&mut view);
-                view.problems.extend(act.left_out.problem(clock::now()));
-                view.problems.extend(successor.problem());
-                view.problems.extend(act.cards.problems(clock::now()));
-                view.recorder_trouble = node.trouble();
-                view.problems.extend(view.recorder_trouble.clone());
+                let view = shown(&node, &act, &successor);
                 let found = Found::ask(&act, &options.config, read);
                 tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }
+            Event::Look(Question { depth, answer }) => {
+                let Some(meters) = &act.meters else { continue };
+                let inbox = act.inbox.borrow();
+                let (tally, refused) = inbox.tally();
+                let measured = meters.measured(tally, refused);
+                let view = shown(&node, &act, &successor);
+                let found = (depth == Depth::Whole).then(|| Found::ask(&act, &options.config, read));
+                tokio::task::spawn_local(async move {
+                    let view = match found {
+                        Some(found) => found.join(view).await,
+                        None => view,
+                    };
+                    answer.send(Seen { view, measured })
+                });
+            }
+            Event::Listens(problem) => act.unheard = problem,
             Event::Recorded(dir, answer) => {
                 node.hurry();
                 let _ = answer.send(Response::Journal(dir));
@@ -116,7 +139,14 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
             }
         }
         act.carry_out(&mut node);
-        act.cards.turned(clock::now());
+        let now = clock::now();
+        act.cards.turned(now);
+        if let Some(meters) = &mut act.meters {
+            meters.turned(now.since(began));
+            if meters.look_due(now) {
+                meters.look(&node.view(now));
+            }
+        }
         match act.exit {
             Some(false) => break,
             Some(true) => {
@@ -131,4 +161,19 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     act.finish();
     Ok(())
+}
+
+/// What a person sees, but for the services, which are asked elsewhere.
+fn shown(node: &Recorded, act: &Actuators, successor: &Successor) -> View {
+    let now = clock::now();
+    let mut view = node.view(now);
+    act.bonds.join(&mut view);
+    act.labels.put(&mut view);
+    view.problems.extend(act.left_out.problem(now));
+    view.problems.extend(successor.problem());
+    view.problems.extend(act.cards.problems(now));
+    view.problems.extend(act.unheard.clone());
+    view.recorder_trouble = node.trouble();
+    view.problems.extend(view.recorder_trouble.clone());
+    view
 }

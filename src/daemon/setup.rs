@@ -17,11 +17,13 @@ use super::cards::Cards;
 use super::earlier::{record_here, remove_old_tables};
 use super::event::Event;
 use super::fault::Fault;
+use super::meters::Meters;
 use super::names::which_node;
 use super::options::Options;
 use super::said::Said;
 use super::services::{services, specs};
 use super::state::{self, StateFile};
+use super::web;
 use crate::log;
 use twinbeat_config::{Config, NodeConfig, ServiceKind};
 use twinbeat_control as control;
@@ -203,9 +205,14 @@ pub async fn all(
         labels,
         keep,
         said: Said::default(),
+        meters: config.metrics.listen.is_some().then(|| Meters::new(config)),
+        unheard: None,
     };
     node.handle(clock::now(), Input::Start(start));
     act.carry_out(&mut node);
+    if let Some(web) = web::begin(config, &act.events) {
+        act.keep.push(Box::new(web));
+    }
     for own in &node_config.links {
         let state = seen.state(&own.interface, own.address);
         if state != InterfaceState::Up {

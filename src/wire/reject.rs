@@ -118,6 +118,11 @@ impl RejectLog {
         let since_last = std::mem::take(reject.of(&mut self.unsaid.0));
         Some(RejectLine { reject, since_last, total: self.total.of(reject) })
     }
+
+    /// How many there were since the start.
+    pub fn total(&self) -> Rejects {
+        self.total
+    }
 }
 
 impl fmt::Display for RejectLine {
