@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
+use super::hooks::HookConfig;
 use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
 use super::realtime::RealtimeConfig;
 use super::source::Source;
@@ -33,7 +34,9 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How the daemon's threads are scheduled; each node's own as well.
     pub realtime: RealtimeConfig,
-    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]` and `[realtime]`.
+    /// The programs that are told of changes, in the file's order; each node's own.
+    pub hooks: Vec<HookConfig>,
+    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]`, `[realtime]` and `[[hooks]]`.
     pub digest: u64,
     pub(super) source: Arc<Source>,
 }

@@ -15,7 +15,7 @@ use super::place::At;
 use super::raw::{RawConfig, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
 use super::value::{address, duration, family, link_id, name, parse_address, whole};
-use super::{groups, keys, realtime, size, timing};
+use super::{groups, hooks, keys, realtime, size, timing};
 use twinbeat_core::id::Name;
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;
@@ -40,6 +40,7 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let log = found.keep(log(&source, raw.log.as_ref()));
     let journal = found.keep(journal(&source, raw.journal.as_ref()));
     let realtime = found.keep(realtime::convert(&source, raw.realtime.as_ref()));
+    let hooks = found.keep(hooks::convert(&source, &raw.hooks, groups.as_deref()));
     if let (Some(nodes), Some(witness)) = (&nodes, &witness) {
         found.keep(room_in_a_heartbeat(&source, nodes, witness, raw.groups.len()));
         if let Some(groups) = &groups {
@@ -50,8 +51,8 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let whole = || {
         let (cluster, port, nodes, witness, timing, groups) = (cluster?, port? as u16, nodes?, witness?, timing?, groups?);
         let digest = digest(&cluster, port, &nodes, &witness, &timing, &groups)?;
-        let (log, journal, realtime) = (log?, journal?, realtime?);
-        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, digest, source })
+        let (log, journal, realtime, hooks) = (log?, journal?, realtime?, hooks?);
+        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, hooks, digest, source })
     };
     let config = whole();
     found.done(config)

@@ -13,6 +13,7 @@ mod convert;
 pub mod duration;
 mod error;
 mod groups;
+mod hooks;
 pub mod keys;
 mod load;
 mod mend;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use checked::Config;
 pub use error::{ConfigError, Problem};
+pub use hooks::{HookConfig, HookEvent};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
 pub use parts::{
     GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, ServiceConfig, ServiceKind, VipConfig,

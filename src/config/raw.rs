@@ -34,6 +34,9 @@ pub struct RawConfig {
     pub journal: Option<RawJournal>,
     /// `[realtime]`.
     pub realtime: Option<RawRealtime>,
+    /// `[[hooks]]`.
+    #[serde(default)]
+    pub hooks: Vec<Spanned<RawHook>>,
 }
 
 /// `[nodes.NAME]`.
@@ -210,6 +213,20 @@ pub struct RawRealtime {
     pub cpus: Option<Spanned<Vec<Spanned<i64>>>>,
 }
 
+/// `[[hooks]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHook {
+    /// The program and its arguments.
+    pub run: Spanned<Vec<String>>,
+    /// What it is told of.
+    pub on: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The groups that it is told of.
+    pub groups: Option<Spanned<Vec<Spanned<String>>>>,
+    /// How long it may take.
+    pub timeout: Option<Spanned<RawDuration>>,
+}
+
 impl RawConfig {
     /// Reads the text's shape; with the first mistake comes where it is.
     pub fn parse(source: &Source) -> Result<RawConfig, Box<(ConfigError, At)>> {
@@ -232,12 +249,8 @@ impl RawConfig {
 
 /// Tables and service kinds that are planned: refused by name rather than as unknown.
 fn not_built(path: &str) -> Option<&'static str> {
-    const TABLES: [&str; 2] = ["hooks", "metrics"];
-    if let Some(table) = TABLES.into_iter().find(|table| *table == path) {
-        return Some(match table {
-            "hooks" => "[hooks]",
-            _ => "[metrics]",
-        });
+    if path == "metrics" {
+        return Some("[metrics]");
     }
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }

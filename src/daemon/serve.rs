@@ -4,6 +4,7 @@ use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::actuators::Actuators;
 use super::event::Event;
 use super::found::Found;
 use super::options::Options;
@@ -14,7 +15,9 @@ use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Command, Input};
 use twinbeat_core::time::Mono;
+use twinbeat_core::view::View;
 use twinbeat_host::clock;
+use twinbeat_journal::Recorded;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -80,14 +83,7 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 node.handle(clock::now(), Input::Command { id, command });
             }
             Event::View(answer) => {
-                let mut view = node.view(clock::now());
-                act.bonds.join(&mut view);
-                act.labels.put(&mut view);
-                view.problems.extend(act.left_out.problem(clock::now()));
-                view.problems.extend(successor.problem());
-                view.problems.extend(act.cards.problems(clock::now()));
-                view.recorder_trouble = node.trouble();
-                view.problems.extend(view.recorder_trouble.clone());
+                let view = seen(&node, &act, &successor);
                 let found = Found::ask(&act, &options.config, read);
                 tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }
@@ -117,6 +113,13 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
         }
         act.carry_out(&mut node);
         act.cards.turned(clock::now());
+        let now = clock::now();
+        if act.changes.as_ref().is_some_and(|changes| changes.due(now)) {
+            let view = seen(&node, &act, &successor);
+            if let Some(changes) = &mut act.changes {
+                changes.look(now, &view);
+            }
+        }
         match act.exit {
             Some(false) => break,
             Some(true) => {
@@ -131,4 +134,18 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     act.finish();
     Ok(())
+}
+
+/// What there is to see, with what the core does not know; the services are asked apart.
+fn seen(node: &Recorded, act: &Actuators, successor: &Successor) -> View {
+    let now = clock::now();
+    let mut view = node.view(now);
+    act.bonds.join(&mut view);
+    act.labels.put(&mut view);
+    view.problems.extend(act.left_out.problem(now));
+    view.problems.extend(successor.problem());
+    view.problems.extend(act.cards.problems(now));
+    view.recorder_trouble = node.trouble();
+    view.problems.extend(view.recorder_trouble.clone());
+    view
 }

@@ -21,7 +21,7 @@ use super::names::which_node;
 use super::options::Options;
 use super::said::Said;
 use super::state::{self, StateFile};
-use crate::log;
+use crate::{hooks, log};
 use twinbeat_config::{Config, GroupConfig, NodeConfig, ServiceKind};
 use twinbeat_control as control;
 use twinbeat_control::protocol::{Request, Response};
@@ -191,6 +191,7 @@ pub async fn all(
         state,
         asked: BTreeMap::new(),
         left_out: LeftOut::default(),
+        changes: hooks::start(options, config, me)?,
         last_command: 0,
         events,
         logs: Some(logs),

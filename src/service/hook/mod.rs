@@ -55,80 +55,98 @@ impl HookSpec {
 
 enum Letter {
     Tell(Box<Change>),
-    /// All that was told before is in the queues.
-    Ask(mpsc::SyncSender<()>),
+    /// The daemon ends; nothing more is told.
+    End(Duration, mpsc::SyncSender<()>),
+    /// The daemon is gone, without a word.
+    #[cfg(test)]
+    Gone,
 }
 
 /// The handle to all hooks. Dropping it ends nothing.
 #[derive(Debug)]
-pub struct Hooks {
-    letters: mpsc::Sender<Letter>,
-    board: Board,
-}
+pub struct Hooks(mpsc::Sender<Letter>);
 
 impl Hooks {
-    /// Starts the threads, and tells what the last life left in `state_dir`.
+    /// Starts the thread that starts all others, and that reads what the last life left in `state_dir`: nobody waits for the disk.
     ///
     /// # Errors
     /// When no thread can be made.
-    pub fn start(hooks: Vec<HookSpec>, from: &Sender, state_dir: &Path) -> io::Result<Hooks> {
+    pub fn start(hooks: Vec<HookSpec>, from: Sender, state_dir: &Path) -> io::Result<Hooks> {
         Hooks::with(hooks, from, state_dir, &PAUSES)
     }
 
     /// The same with other pauses between attempts.
-    fn with(hooks: Vec<HookSpec>, from: &Sender, state_dir: &Path, pauses: &'static [Duration]) -> io::Result<Hooks> {
-        let (mut lanes, mut places) = (Vec::new(), Vec::new());
-        for hook in hooks {
-            let first = lanes.len();
-            let groups = hook.groups.iter().filter(|_| hook.on.iter().any(|kind| *kind != Kind::Health));
-            lanes.extend(groups.map(|group| Lane::new(hook.clone(), Some(group.clone()))));
-            lanes.extend(hook.on.contains(&Kind::Health).then(|| Lane::new(hook.clone(), None)));
-            places.push((hook.name(), first..lanes.len()));
-        }
-        let board = Board::start(lanes, Store::new(state_dir))?;
-        for (name, places) in places {
-            let (board, from) = (board.clone(), from.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            // The kernel takes 15 bytes of a thread's name.
-            std::thread::Builder::new().name(format!("hook-{name}")).spawn(move || {
-                let local = LocalSet::new();
-                for place in places {
-                    local.spawn_local(live(board.clone(), place, from.clone(), pauses));
-                }
-                runtime.block_on(local);
-            })?;
-        }
+    fn with(hooks: Vec<HookSpec>, from: Sender, state_dir: &Path, pauses: &'static [Duration]) -> io::Result<Hooks> {
         let (letters, inbox) = mpsc::channel();
-        let fills = board.clone();
+        let store = Store::new(state_dir);
         std::thread::Builder::new().name("hooks".into()).spawn(move || {
-            for letter in inbox {
-                match letter {
-                    Letter::Tell(change) => fills.push(&change),
-                    Letter::Ask(done) => drop(done.send(())),
-                }
+            if let Err(error) = serve(hooks, &from, store, pauses, &inbox) {
+                tracing::error!(target: "hook", "no hook can be run: {error}");
             }
         })?;
-        Ok(Hooks { letters, board })
+        Ok(Hooks(letters))
     }
 
     /// A change. Does not wait.
     pub fn tell(&self, change: Change) {
-        let _ = self.letters.send(Letter::Tell(Box::new(change)));
+        let _ = self.0.send(Letter::Tell(Box::new(change)));
     }
 
-    /// The end of the daemon: waits at most for `patience` until the hooks are told of everything. Those that still run are killed; the next
-    /// daemon runs them again.
+    /// The end of the daemon: waits at most for `patience`, and half a second for the disk, until the hooks are told of everything. Those that
+    /// still run are killed; the next daemon runs them again.
     pub fn end(&self, patience: Duration) {
-        let (done, told) = mpsc::sync_channel(1);
-        let _ = self.letters.send(Letter::Ask(done));
-        let _ = told.recv_timeout(patience);
-        self.board.calm(patience);
-        for running in self.board.end() {
-            tracing::warn!(target: "hook", "{}: killed, since the daemon ends; the next one runs it again", running.argv.join(" "));
-            send(&running, Signal::SIGKILL);
-        }
-        self.board.written(WRITTEN);
+        let (done, ended) = mpsc::sync_channel(1);
+        let _ = self.0.send(Letter::End(patience, done));
+        let _ = ended.recv_timeout(patience.saturating_add(WRITTEN));
     }
+}
+
+/// Starts the hooks' threads and puts what is told into their queues, for ever.
+fn serve(
+    hooks: Vec<HookSpec>,
+    from: &Sender,
+    store: Store,
+    pauses: &'static [Duration],
+    inbox: &mpsc::Receiver<Letter>,
+) -> io::Result<()> {
+    let (mut lanes, mut places) = (Vec::new(), Vec::new());
+    for hook in hooks {
+        let first = lanes.len();
+        let groups = hook.groups.iter().filter(|_| hook.on.iter().any(|kind| *kind != Kind::Health));
+        lanes.extend(groups.map(|group| Lane::new(hook.clone(), Some(group.clone()))));
+        lanes.extend(hook.on.contains(&Kind::Health).then(|| Lane::new(hook.clone(), None)));
+        places.push((hook.name(), first..lanes.len()));
+    }
+    let board = Board::start(lanes, store)?;
+    for (name, places) in places {
+        let (board, from) = (board.clone(), from.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // A thread each: even fork and exec wait for a slow disk, and one hook's disk is not another's.
+        std::thread::Builder::new().name(format!("hook-{name}")).spawn(move || {
+            let local = LocalSet::new();
+            for place in places {
+                local.spawn_local(live(board.clone(), place, from.clone(), pauses));
+            }
+            runtime.block_on(local);
+        })?;
+    }
+    for letter in inbox {
+        match letter {
+            Letter::Tell(change) => board.push(&change),
+            Letter::End(patience, done) => {
+                board.calm(patience);
+                for running in board.end() {
+                    tracing::warn!(target: "hook", "{}: killed, since the daemon ends; the next one runs it again", running.argv.join(" "));
+                    send(&running, Signal::SIGKILL);
+                }
+                board.written(WRITTEN);
+                let _ = done.send(());
+            }
+            #[cfg(test)]
+            Letter::Gone => drop(board.end()),
+        }
+    }
+    Ok(())
 }
 
 /// One hook and one group, for ever.
@@ -182,4 +200,4 @@ const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), D
 /// How often a hook that fails is run for one change in one life of the daemon.
 pub const ATTEMPTS: usize = PAUSES.len() + 1;
 /// How long the end waits for the disk.
-const WRITTEN: Duration = Duration::from_millis(200);
+const WRITTEN: Duration = Duration::from_millis(500);

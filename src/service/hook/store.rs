@@ -85,3 +85,31 @@ impl Store {
 const FORM: u32 = 1;
 /// More than 16 hooks of 16 groups ever leave.
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_file_that_something_was_done_to_is_read_or_kept_aside_and_the_next_one_is_written(
+            at in 0usize..400, put in "[\\[\\]{}\":,0-9a-z\\\\\u{e4}]{0,6}", cut in 0usize..40,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::new(dir.path());
+            let change = super::super::tests::owner("web", 7);
+            let lane = StoredLane { run: vec!["x".into()], group: Some("web".into()), jobs: vec![Job { change, attempts: 1, skipped: 2 }], running: None };
+            store.write(vec![lane.clone()]).unwrap();
+            assert_eq!(store.read(), [lane]);
+            let mut text: Vec<char> = fs::read_to_string(store.path()).unwrap().chars().collect();
+            let at = at.min(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, put.chars());
+            fs::write(store.path(), text.iter().collect::<String>()).unwrap();
+            let lanes = store.read();
+            assert!(store.path().exists() != dir.path().join("hooks.json.unreadable").exists());
+            store.write(lanes).unwrap();
+        }
+    }
+}

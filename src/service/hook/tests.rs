@@ -48,7 +48,7 @@ impl Bench {
 
     pub fn start(&mut self, pauses: &'static [Duration]) {
         let from = Sender { cluster: "c".into(), node: "master1".into(), peer: "master2".into() };
-        self.hooks = Some(Hooks::with(self.specs.clone(), &from, self.dir.path(), pauses).unwrap());
+        self.hooks = Some(Hooks::with(self.specs.clone(), from, self.dir.path(), pauses).unwrap());
     }
 
     pub fn tell(&self, change: Change) {
@@ -171,13 +171,13 @@ fn what_was_not_finished_is_told_again_behind_a_restart_and_what_was_is_not() {
     assert!(record.alive());
     // The file as a daemon leaves it that is killed: nobody was told of the end. The threads of the first life stay; they begin nothing any more.
     let left = bench.read("hooks.json");
-    bench.hooks.as_ref().unwrap().board.end();
+    bench.hooks.as_ref().unwrap().0.send(Letter::Gone).unwrap();
     let copy = bench.path("next");
     fs::create_dir(&copy).unwrap();
     fs::write(copy.join("hooks.json"), left).unwrap();
     fs::write(bench.path("go"), "").unwrap();
     let from = Sender { cluster: "c".into(), node: "master1".into(), peer: "master2".into() };
-    let _next = Hooks::with(bench.specs.clone(), &from, &copy, &QUICK).unwrap();
+    let _next = Hooks::with(bench.specs.clone(), from, &copy, &QUICK).unwrap();
     bench.until("the next life tells on", |bench| bench.lines().len() >= 4);
     assert_eq!(bench.lines(), ["1.1", "2.1", "2.2", "3.1"]);
     assert!(record.family().is_empty(), "the one that was left running is gone: never two at a time");
