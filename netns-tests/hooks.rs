@@ -107,9 +107,14 @@ fn both_nodes_hooks_are_told_a_move_in_order_with_growing_epochs_and_the_end_of_
     assert_eq!((&last["group"], &last["node"], &last["peer"]), (&"web".into(), &"master2".into(), &"master1".into()));
     assert!(last["reason"].as_str().unwrap().contains("master2 SERVES"), "{last}");
 
+    // A restart that finds its gate open says that it owns, and that it goes on.
+    bench.signal(B, Signal::SIGUSR2);
+    bench.start(B);
+    bench.until("the restart is told", |bench| bench.told(B).iter().any(|document| document["event"] == "reaffirmed"));
+
     // What happens while it ends is told before it has ended.
     bench.signal(B, Signal::SIGTERM);
-    assert_eq!(bench.roles(B)[3..], ["owner -> leaving", "leaving -> standby"]);
+    assert_eq!(bench.roles(B)[3..], ["start -> owner", "owner -> leaving", "leaving -> standby"]);
     bench.one_owner("with hooks");
 }
 
@@ -144,10 +149,12 @@ fn a_hook_that_hangs_delays_no_takeover_and_what_it_was_not_told_is_told_behind_
     bench.start(B);
     bench.until("and again", |bench| attempts(bench) == [1, 2, 3]);
     BOTH.iter().for_each(|node| std::fs::remove_file(bench.file(*node, "hold")).unwrap());
+    // The crash may have outlasted the lease on a busy machine; each life says what it found.
     bench.until("then the rest is told", |bench| {
-        bench.told(B).iter().filter(|document| document["event"] == "reaffirmed").count() >= 2
+        let lives = bench.told(B).iter().filter(|document| document["event"] == "role" && document["reason"] == "start").count();
+        lives >= 3 && bench.roles(B).last().is_some_and(|role| role.ends_with("-> owner"))
     });
     let roles = bench.roles(B);
-    assert_eq!(roles, ["start -> standby", "standby -> claiming", "claiming -> owner", "start -> owner"], "{}", bench.logs());
+    assert_eq!(roles[..3], ["start -> standby", "standby -> claiming", "claiming -> owner"], "{}", bench.logs());
     bench.one_owner("with hooks that hang");
 }
