@@ -101,6 +101,7 @@ pub fn findings(args: &Args) -> Vec<Finding> {
     }
     found.extend(frames);
     found.extend(service::all(&config));
+    found.extend(service::hooks(&config));
     found.extend(here::all(&config, me, &own_addresses(), daemon.view(), &args.state_dir));
     found.push(daemon.finding());
     found

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
+use super::hooks::HookConfig;
 use super::metrics::MetricsConfig;
 use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
 use super::realtime::RealtimeConfig;
@@ -36,7 +37,9 @@ pub struct Config {
     pub realtime: RealtimeConfig,
     /// Where metrics and health are asked for; each node's own.
     pub metrics: MetricsConfig,
-    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]`, `[realtime]` and `[metrics]`.
+    /// The programs that are told of changes, in the file's order; each node's own.
+    pub hooks: Vec<HookConfig>,
+    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]`, `[realtime]`, `[metrics]` and `[[hooks]]`.
     pub digest: u64,
     pub(super) source: Arc<Source>,
 }

@@ -15,7 +15,7 @@ use super::place::At;
 use super::raw::{RawConfig, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
 use super::value::{address, duration, family, link_id, name, parse_address, whole};
-use super::{groups, keys, metrics, realtime, size, timing};
+use super::{groups, hooks, keys, metrics, realtime, size, timing};
 use twinbeat_core::id::Name;
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;
@@ -41,6 +41,7 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let journal = found.keep(journal(&source, raw.journal.as_ref()));
     let realtime = found.keep(realtime::convert(&source, raw.realtime.as_ref()));
     let metrics = found.keep(metrics::convert(&source, raw.metrics.as_ref()));
+    let hooks = found.keep(hooks::convert(&source, &raw.hooks, groups.as_deref()));
     if let (Some(nodes), Some(witness)) = (&nodes, &witness) {
         found.keep(room_in_a_heartbeat(&source, nodes, witness, raw.groups.len()));
         if let Some(groups) = &groups {
@@ -51,8 +52,8 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let whole = || {
         let (cluster, port, nodes, witness, timing, groups) = (cluster?, port? as u16, nodes?, witness?, timing?, groups?);
         let digest = digest(&cluster, port, &nodes, &witness, &timing, &groups)?;
-        let (log, journal, realtime, metrics) = (log?, journal?, realtime?, metrics?);
-        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, metrics, digest, source })
+        let (log, journal, realtime, metrics, hooks) = (log?, journal?, realtime?, metrics?, hooks?);
+        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, metrics, hooks, digest, source })
     };
     let config = whole();
     found.done(config)

@@ -14,6 +14,7 @@ mod convert;
 pub mod duration;
 mod error;
 mod groups;
+mod hooks;
 pub mod keys;
 mod load;
 mod mend;
@@ -39,6 +40,7 @@ mod tests;
 
 pub use checked::Config;
 pub use error::{ConfigError, Problem};
+pub use hooks::{HookConfig, HookEvent};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
 pub use metrics::{Listen, MetricsConfig};
 pub use parts::{

@@ -114,7 +114,7 @@ fn with_missing(source: &Source, at: &At, key: &str, changed: &mut Vec<String>) 
     let stand_in = match key {
         "witness" => "{ link = \"?\", targets = [] }",
         "nodes" | "links" => "{}",
-        "targets" | "vips" | "services" => "[]",
+        "targets" | "vips" | "services" | "run" => "[]",
         _ => "\"?\"",
     };
     let whole = at.is_empty() || at.len() >= text.trim_end().len();

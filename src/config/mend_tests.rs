@@ -93,9 +93,9 @@ fn every_mistake_is_told_once_at_its_line_and_nothing_that_only_follows() {
 
 #[test]
 fn a_table_that_is_not_built_and_one_that_does_not_exist_keep_nothing_from_being_told() {
-    let text = format!("{FAST}\n[hooks]\nrun = 1\n\n[colours]\nred = 2\n\n[journal]\nkeep = \"5\"\n");
+    let text = format!("{FAST}\n[metrics]\nlisten = 1\n\n[colours]\nred = 2\n\n[journal]\nkeep = \"5\"\n");
     let keys: Vec<String> = places(&text).into_iter().map(|(_, key)| key).collect();
-    assert_eq!(keys, ["hooks", "colours", "journal.keep"]);
+    assert_eq!(keys, ["metrics.listen", "colours", "journal.keep"]);
 }
 
 #[test]

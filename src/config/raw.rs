@@ -37,6 +37,9 @@ pub struct RawConfig {
     pub realtime: Option<RawRealtime>,
     /// `[metrics]`.
     pub metrics: Option<RawMetrics>,
+    /// `[[hooks]]`.
+    #[serde(default)]
+    pub hooks: Vec<Spanned<RawHook>>,
 }
 
 /// `[nodes.NAME]`.
@@ -229,6 +232,20 @@ pub struct RawRealtime {
     pub cpus: Option<Spanned<Vec<Spanned<i64>>>>,
 }
 
+/// `[[hooks]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHook {
+    /// The program and its arguments.
+    pub run: Spanned<Vec<String>>,
+    /// What it is told of.
+    pub on: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The groups that it is told of.
+    pub groups: Option<Spanned<Vec<Spanned<String>>>>,
+    /// How long it may take.
+    pub timeout: Option<Spanned<RawDuration>>,
+}
+
 impl RawConfig {
     /// Reads the text's shape; with the first mistake comes where it is.
     pub fn parse(source: &Source) -> Result<RawConfig, Box<(ConfigError, At)>> {
@@ -249,11 +266,8 @@ impl RawConfig {
     }
 }
 
-/// Tables and service kinds that are planned: refused by name rather than as unknown.
+/// Service kinds that are planned: refused by name rather than as unknown.
 fn not_built(path: &str) -> Option<&'static str> {
-    if path == "hooks" {
-        return Some("[hooks]");
-    }
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 

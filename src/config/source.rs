@@ -129,7 +129,7 @@ impl Source {
         1
     }
 
-    /// The narrowest entry that covers `at`.
+    /// The narrowest entry that covers `at`; of a list and its only item the item.
     fn entry_at(&self, at: &At) -> Option<&Entry> {
         let covers = |range: &At| range.start <= at.start && at.end <= range.end && !range.is_empty();
         self.entries
@@ -137,7 +137,7 @@ impl Source {
             .filter_map(|entry| {
                 [&entry.key, &entry.value].into_iter().filter(|r| covers(r)).map(Range::len).min().map(|len| (len, entry))
             })
-            .min_by_key(|(len, _)| *len)
+            .min_by_key(|(len, entry)| (*len, std::cmp::Reverse(entry.path.len())))
             .map(|(_, entry)| entry)
     }
 

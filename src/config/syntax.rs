@@ -249,7 +249,7 @@ fn mended_header(text: &str, at: &At) -> Option<String> {
 }
 
 /// The tables of a configuration.
-const TABLES: [&str; 7] = ["nodes", "witness", "timing", "groups", "log", "journal", "realtime"];
+const TABLES: [&str; 9] = ["nodes", "witness", "timing", "groups", "log", "journal", "realtime", "metrics", "hooks"];
 
 /// A key with a value that is right nowhere in the place of its own.
 fn without_value(text: &str, at: &At) -> Option<String> {

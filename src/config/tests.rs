@@ -149,9 +149,6 @@ fn unknown_and_missing_keys_are_named() {
 
 #[test]
 fn what_is_not_yet_built_is_refused_by_name() {
-    let error = load(&format!("{FAST}\n[hooks]\n")).unwrap_err();
-    assert_eq!(error.key, "hooks");
-    assert!(error.to_string().contains("`[hooks]` is not yet built"), "{error}");
     refused(SERVICE, "{ ocf = \"heartbeat:nginx\" }", "groups[0].services[0].ocf", &["`ocf` is not yet built"]);
 }
 
@@ -462,7 +459,7 @@ fn the_journal_table_is_read() {
 fn the_digest_is_of_what_both_must_agree_on() {
     let digest = load(FAST).unwrap().digest;
     assert_eq!(
-        load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n[journal]\nkeep = \"5MiB\"\n[realtime]\nnice = 0\n"))
+        load(&format!("# note\n{FAST}\n[log]\nlevel = \"debug\"\n[journal]\nkeep = \"5MiB\"\n[realtime]\nnice = 0\n[[hooks]]\nrun = [\"x\"]\n"))
             .unwrap()
             .digest,
         digest
@@ -559,6 +556,43 @@ fn the_realtime_table_is_read() {
         let error = with(lines).unwrap_err();
         assert!(error.key == key && error.to_string().contains(said), "{lines}: {error}");
     }
+}
+
+#[test]
+fn hooks_are_read_and_what_is_wrong_with_one_is_named() {
+    use crate::HookEvent;
+    let with = |lines: &str| load(&format!("{FAST}\n[[hooks]]\n{lines}\n"));
+    let hook = with("run = [\"/usr/local/sbin/notify\", \"a b\"]").unwrap().hooks.remove(0);
+    assert_eq!(hook.run, ["/usr/local/sbin/notify", "a b"]);
+    assert_eq!((hook.on.len(), hook.groups, hook.timeout), (4, None, Span::secs(10)));
+    let hook = with("run = [\"x\"]\non = [\"role\", \"role\"]\ngroups = [\"web\"]\ntimeout = \"5m\"").unwrap().hooks.remove(0);
+    assert_eq!(hook.on.into_iter().collect::<Vec<_>>(), [HookEvent::Role]);
+    assert_eq!((hook.groups, hook.timeout), (Some(vec!["web".into()]), Span::secs(300)));
+    for (lines, key, said) in [
+        ("run = []", "hooks[0].run", "an absolute path, or a name in PATH"),
+        ("run = [\"\"]", "hooks[0].run", "an absolute path, or a name in PATH"),
+        ("run = [\"hooks/mail\"]", "hooks[0].run", "an absolute path, or a name in PATH"),
+        ("run = [\"a\", \"b\\u0000\"]", "hooks[0].run", "without zero bytes"),
+        ("run = \"notify web\"", "hooks[0].run", "a list in [ ]"),
+        ("on = [\"role\"]", "hooks[0]", "`run` is missing"),
+        ("run = [\"x\"]\non = []", "hooks[0].on", "\"role\", \"health\""),
+        ("run = [\"x\"]\non = [\"roles\"]", "hooks[0].on[0]", "\"role\", \"health\""),
+        ("run = [\"x\"]\ngroups = [\"web\", \"db\"]", "hooks[0].groups[1]", "the groups \"web\""),
+        ("run = [\"x\"]\ngroups = []", "hooks[0].groups", "the groups \"web\""),
+        ("run = [\"x\"]\ntimeout = \"500ms\"", "hooks[0].timeout", "1s to 300s"),
+        ("run = [\"x\"]\ntimeout = 10", "hooks[0].timeout", "a number and a unit"),
+        ("run = [\"x\"]\nshell = true", "hooks[0].shell", "allowed here: `run`, `on`, `groups`, `timeout`"),
+        ("run = [\"x\"]\n[[hooks]]\nrun = [\"x\"]", "hooks[1].run", "the hook x is at line"),
+    ] {
+        let error = with(lines).unwrap_err();
+        assert!(error.key == key && error.to_string().contains(said), "{lines}: {error}");
+    }
+    let many: String = (0..16).map(|n| format!("[[hooks]]\nrun = [\"{n}\"]\n")).collect();
+    assert_eq!(load(&format!("{FAST}\n{many}")).unwrap().hooks.len(), 16);
+    let error = load(&format!("{FAST}\n{many}[[hooks]]\nrun = [\"16\"]")).unwrap_err().to_string();
+    assert!(error.contains("17 hooks; at most 16"), "{error}");
+    let error = load(&format!("{FAST}\n[hooks]\nrun = [\"x\"]\n")).unwrap_err();
+    assert!(error.key == "hooks" && error.to_string().contains("a list"), "{error}");
 }
 
 #[test]

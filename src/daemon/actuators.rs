@@ -11,6 +11,7 @@ use super::addresses::AddressOrders;
 use super::beats::{Inbox, Outbox, Slot};
 use super::bonds::BondBoard;
 use super::cards::Cards;
+use super::changes::Changes;
 use super::event::Event;
 use super::meters::Meters;
 use super::said::Said;
@@ -29,6 +30,7 @@ use twinbeat_host::public::{PublicEvent, PublicSide, SendError};
 use twinbeat_journal::Recorded;
 use twinbeat_say::log_line::REFUSED;
 use twinbeat_service::ServiceManager;
+use twinbeat_service::hook::Hooks;
 use twinbeat_wire::{MOST_IN_ECHO, MTU, Path};
 
 /// How a link is sent on.
@@ -71,6 +73,8 @@ pub struct Actuators {
     pub asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     /// The last command's number.
     pub last_command: u64,
+    /// What hooks are told; none where there are none.
+    pub changes: Option<Changes<Hooks>>,
     /// Back to the loop.
     pub events: mpsc::UnboundedSender<Event>,
     /// The log files.
@@ -157,6 +161,9 @@ impl Actuators {
     /// Carries out everything that the core wants now.
     pub fn carry_out(&mut self, node: &mut Recorded) {
         while let Some(output) = node.poll() {
+            if let Some(changes) = &mut self.changes {
+                changes.output(&output);
+            }
             self.act(output);
         }
     }
@@ -316,6 +323,9 @@ impl Actuators {
         if let Some(thread) = self.gate_thread.take() {
             thread.stop(true);
         }
+        if let Some(changes) = &self.changes {
+            changes.told().end(LAST_HOOKS);
+        }
         if let Some(logs) = &self.logs {
             logs.flush(std::time::Duration::from_secs(1));
         }
@@ -330,6 +340,9 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
 
 /// The shortest time between two lines about heartbeats that are too long; `status` names them for as long.
 const LEFT_OUT_EVERY: Span = Span::secs(60);
+
+/// How long the very end waits for hooks: the peer serves already.
+const LAST_HOOKS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How long a life that comes back waits for its log: the lease is running.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(20);

@@ -387,7 +387,7 @@ const QUEUE: usize = 4096;
 /// How many keys a [`Limited`] remembers.
 const KEYS: usize = 1024;
 /// Targets of this crate that are not module paths.
-const OURS: [&str; 3] = ["service", "control", "twinbeat"];
+const OURS: [&str; 4] = ["service", "hook", "control", "twinbeat"];
 
 #[cfg(test)]
 #[path = "log_tests.rs"]

@@ -147,6 +147,12 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 meters.look(&node.view(now));
             }
         }
+        if act.changes.as_ref().is_some_and(|changes| changes.due(now)) {
+            let view = shown(&node, &act, &successor);
+            if let Some(changes) = &mut act.changes {
+                changes.look(now, &view);
+            }
+        }
         match act.exit {
             Some(false) => break,
             Some(true) => {

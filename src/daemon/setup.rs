@@ -24,7 +24,7 @@ use super::said::Said;
 use super::services::{services, specs};
 use super::state::{self, StateFile};
 use super::web;
-use crate::log;
+use crate::{hooks, log};
 use twinbeat_config::{Config, NodeConfig, ServiceKind};
 use twinbeat_control as control;
 use twinbeat_control::protocol::{Request, Response};
@@ -194,6 +194,7 @@ pub async fn all(
         state,
         asked: BTreeMap::new(),
         left_out: LeftOut::default(),
+        changes: hooks::start(options, config, me)?,
         last_command: 0,
         events,
         logs: Some(logs),

@@ -1,4 +1,4 @@
-//! Services: start, stop, watch; never on the decision thread.
+//! Services: start, stop, watch; and [`hook`]s, which are told of changes. Never on the decision thread.
 //!
 //! Life of an order: the core says [`ServiceOrder`](twinbeat_core::io::ServiceOrder) with an attempt; the [`ServiceManager`] of the
 //! group carries it out on its own thread, service by service, and reports with that attempt. A newer order takes the older one's
@@ -14,6 +14,7 @@
 
 mod attempt;
 mod check;
+pub mod hook;
 mod http;
 mod lsb;
 mod manager;

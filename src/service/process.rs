@@ -157,7 +157,7 @@ fn remember(record: &Record, path: &Path) {
 }
 
 /// The group in one call, and those of the session that made groups of their own one by one.
-fn send(record: &Record, signal: Signal) {
+pub(super) fn send(record: &Record, signal: Signal) {
     let family = record.family();
     if !family.is_empty() {
         let _ = killpg(Pid::from_raw(record.pid), signal);

@@ -119,7 +119,7 @@ pub(super) async fn run(mut command: Command, speech: Speech<'_>, limit: Duratio
 }
 
 /// SIGTERM to the group, a moment, SIGKILL.
-async fn break_off(child: &mut Child, group: Option<i32>) {
+pub(super) async fn break_off(child: &mut Child, group: Option<i32>) {
     for (signal, patience) in [(Signal::SIGTERM, Duration::from_millis(500)), (Signal::SIGKILL, Duration::from_secs(2))] {
         // while the child is not reaped, its number cannot belong to anybody else
         if let Some(group) = group {
@@ -131,7 +131,8 @@ async fn break_off(child: &mut Child, group: Option<i32>) {
     }
 }
 
-fn outcome(status: io::Result<ExitStatus>, said: String) -> Ended {
+/// A command's end by its status, with what it said.
+pub(super) fn outcome(status: io::Result<ExitStatus>, said: String) -> Ended {
     use std::os::unix::process::ExitStatusExt;
     match status {
         Ok(status) => match status.code() {

@@ -1,4 +1,4 @@
-//! What `check` finds about the services: what is missing, what systemd would do beside twinbeat, whether nginx would start, and who has the
+//! What `check` finds about services and hooks: what is missing, what systemd would do beside twinbeat, whether nginx would start, and who has the
 //! ports. Each finding says what to type.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::finding::{Finding, Level};
 use super::nginx;
 use super::ports::{self, Protocol};
-use twinbeat_config::{CheckKind, Config, ServiceConfig, ServiceKind};
+use twinbeat_config::{CheckKind, Config, HookConfig, ServiceConfig, ServiceKind};
 
 pub(super) fn all(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -51,6 +51,34 @@ fn programs_missing(group: &str, service: &ServiceConfig) -> Vec<Finding> {
             Finding::new(Level::Fail, "service", text)
         })
         .collect()
+}
+
+/// Whether each hook can be run, and by whose words.
+pub(super) fn hooks(config: &Config) -> Vec<Finding> {
+    let one = |hook: &HookConfig| {
+        let program = hook.run.first()?;
+        if let Some(why) = program_missing(program) {
+            let text = format!("{program}: {why}: nobody is told of {}", told_of(hook));
+            return Some(Finding::new(Level::Warn, "hook", text));
+        }
+        let others = Path::new(program).is_absolute().then(|| twinbeat_host::dirs::writable_by_others(Path::new(program)));
+        Some(match others {
+            Some(Ok(Some(who))) => {
+                let text = format!("{who} may change {program}, which runs as the daemon's user: chown root, chmod go-w");
+                Finding::new(Level::Fail, "hook", text)
+            }
+            _ => Finding::new(Level::Ok, "hook", format!("{program} is told of {}", told_of(hook))),
+        })
+    };
+    config.hooks.iter().filter_map(one).collect()
+}
+
+fn told_of(hook: &HookConfig) -> String {
+    let events = hook.on.iter().map(|event| event.word()).collect::<Vec<_>>().join(", ");
+    match &hook.groups {
+        Some(groups) => format!("{events} ({})", groups.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")),
+        None => events,
+    }
 }
 
 /// What systemd does with the unit by itself: at boot, and at a shutdown.

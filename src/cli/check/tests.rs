@@ -114,3 +114,28 @@ fn programs_are_looked_for_where_they_would_be_started_from() {
     assert!(program_missing("/etc/passwd").is_some());
     assert!(systemd_missing("no-such-unit.service").is_some());
 }
+
+#[test]
+fn a_hook_that_cannot_be_run_or_that_others_may_change_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, args) = pair();
+    let program = |name: &str, mode: u32| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path.display().to_string()
+    };
+    let [good, plain, open] = [("good", 0o755), ("plain", 0o644), ("open", 0o757)].map(|(name, mode)| program(name, mode));
+    let mut text = std::fs::read_to_string(&args.config).unwrap();
+    for run in [&good, &plain, &open, "/nonexistent/notify", "sh"] {
+        text += &format!("[[hooks]]\nrun = [\"{run}\", \"x\"]\non = [\"role\"]\ngroups = [\"web\"]\n");
+    }
+    std::fs::write(&args.config, text).unwrap();
+    let found = findings(&args);
+    assert!(has(&found, Level::Ok, &format!("{good} is told of role (web)")), "{found:?}");
+    assert!(has(&found, Level::Ok, "sh is told of role"), "{found:?}");
+    for missing in [&plain, "/nonexistent/notify"] {
+        assert!(has(&found, Level::Warn, &format!("{missing}: no executable of that name here: nobody is told")), "{found:?}");
+    }
+    assert!(has(&found, Level::Fail, &format!("everybody may change {open}, which runs as the daemon's user")), "{found:?}");
+}

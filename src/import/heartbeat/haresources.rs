@@ -148,7 +148,7 @@ const LEFT_OUT: [(&[&str], &str); 8] = [
     ),
     (
         &["MailTo", "AudibleAlarm", "WinPopup"],
-        "tells people of a move: hooks are not built yet; watch the log or `twinbeat status`",
+        "tells people of a move: [[hooks]] does, with dist/hooks/mail for a mail (docs/OPERATIONS.md, \"Hooks\")",
     ),
     (&["SendArp"], "twinbeat announces each address by itself"),
     (

@@ -43,14 +43,16 @@ pub(super) fn global(block: &Block, findings: &mut Findings) {
     let word = block.word();
     let why = match word {
         _ if word.starts_with("notification_email") || word.starts_with("smtp_") => {
-            "no mail: hooks are not built yet; watch the log or `twinbeat status`"
+            "no mail by itself: [[hooks]] with dist/hooks/mail sends one at each change (docs/OPERATIONS.md, \"Hooks\")"
         }
         "vrrp_notify_fifo"
         | "vrrp_notify_fifo_script"
         | "notify_fifo"
         | "notify_fifo_script"
         | "startup_script"
-        | "shutdown_script" => "hooks are not built yet",
+        | "shutdown_script" => {
+            "nothing of the kind; [[hooks]] runs a program at each change of role (docs/OPERATIONS.md, \"Hooks\")"
+        }
         _ if word.starts_with("lvs_") || word.starts_with("checker_") => "belongs to virtual_server, which stays keepalived's",
         _ if word.contains("garp") || word.contains("gna") => {
             "twinbeat announces an address at each move and again, and asks the gateway whether it follows"
@@ -83,8 +85,8 @@ pub(super) fn in_instance(name: &str, block: &Block, findings: &mut Findings) {
             let program = block.value().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
             let what = format!("{} {}", shown(word), shown(program));
             let words = format!(
-                "{name}: {what}: hooks are not built yet. What it starts and stops belongs into `services` of the group; what it tells people, watch \
-                 the log or `twinbeat status` for"
+                "{name}: {what}: not taken over. What it starts and stops belongs into `services` of the group; what it tells people into \
+                 [[hooks]], whose programs are told otherwise than keepalived's (docs/OPERATIONS.md, \"Hooks\")"
             );
             findings.add(Kind::ByHand, block.place.clone(), words);
             return;
@@ -99,7 +101,7 @@ pub(super) fn in_instance(name: &str, block: &Block, findings: &mut Findings) {
         "virtual_routes" | "virtual_rules" => {
             "no routes that move: a systemd unit in `services` of the group can set and remove them"
         }
-        "smtp_alert" => "no mail: hooks are not built yet",
+        "smtp_alert" => "no mail by itself: [[hooks]] with dist/hooks/mail sends one at each change",
         "use_vmac" | "use_ipvlan" | "vmac_xmit_base" | "vmac_addr" => {
             "the address keeps no MAC address of its own: each move is announced, and the gateway is asked whether it follows"
         }

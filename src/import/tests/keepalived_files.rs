@@ -46,7 +46,7 @@ fn the_usual_tutorial() {
     assert!(import.text.contains("profile = \"default\"    # keepalived/classic.conf:16: advert_int 1s"), "{}", import.text);
     tells(&import, Kind::Assumed, "router_id web1: taken as the node's name");
     tells(&import, Kind::Assumed, "state MASTER: web1 taken as the preferred one");
-    tells(&import, Kind::ByHand, "notify_master /etc/keepalived/master.sh: hooks are not built yet");
+    tells(&import, Kind::ByHand, "notify_master /etc/keepalived/master.sh: not taken over");
     tells(&import, Kind::ByHand, "chk_nginx: asks after nginx");
     tells(&import, Kind::LeftOut, "authentication: the password is not taken over");
     assert!(!import.text.contains("s3cret42") && !import.text.contains("master.sh up"), "arguments may be secrets");
@@ -178,7 +178,7 @@ fn quotes_comments_and_braces_as_keepalived_reads_them() {
          notify_master \"/bin/x 'a b' !\"\ntrack_script { c }\nvirtual_ipaddress { 10.0.0.9/24 label eth0:a\n 10.0.0.10/24 } }\n",
     );
     let import = made(&[source], &[]);
-    tells(&import, Kind::ByHand, "V 1: notify_master /bin/x: hooks");
+    tells(&import, Kind::ByHand, "V 1: notify_master /bin/x: not taken over");
     has_line(&import, "name = \"V-1\"    # k.conf:3");
     has_line(&import, "    { address = \"10.0.0.9/24\", link = \"eth0\", label = \"a\" },    # k.conf:7");
     tells(&import, Kind::ByHand, "c: asks after nginx");
