@@ -58,6 +58,8 @@ fn a_check_that_makes_no_sense_is_refused_with_its_place() {
     }
     refused(r#"check = { tcp = "127.0.0.1" }"#, &["check.tcp", "and a port"]);
     refused(r#"check = { command = [] }"#, &["check.command", "a program"]);
+    refused(r#"check = { command = ["bin/ask"] }"#, &["check.command", "an absolute path, or a name in PATH"]);
+    refused(r#"validate = ["./nginx", "-t"]"#, &["validate", "an absolute path, or a name in PATH"]);
     refused(r#"check = { interval = "1s" }"#, &["exactly one of `http`, `tcp` and `command`"]);
     refused(r#"check = { tcp = "127.0.0.1:80", command = ["true"] }"#, &["exactly one of"]);
     refused(r#"check = { tcp = "127.0.0.1:80", status = 200 }"#, &["check.status", "only beside `http`"]);

@@ -10,11 +10,13 @@ use super::place::At;
 use super::raw::RawDuration;
 use super::raw_check::{RawCheck, RawChecks, RawStatus};
 use super::source::Source;
-use super::value::{duration, whole};
+use super::value::{duration_or, program, whole};
 use twinbeat_core::time::Span;
 
 /// Between two questions, when the file does not say.
 const INTERVAL: Span = Span::secs(1);
+/// The shortest and the longest interval and timeout.
+const TIMES: (Span, Span) = (Span::millis(100), Span::secs(3_600));
 /// Failures in a row, when the file does not say.
 const FALL: u32 = 3;
 /// Good answers in a row, when the file does not say.
@@ -64,10 +66,7 @@ fn one(source: &Source, raw: &RawCheck, at: At, vips: &[IpAddr]) -> Result<Check
             return Err(refuse(at, "`status`, `contains` and `name` only beside `http`"));
         }
     }
-    let span = |value: &Option<Spanned<RawDuration>>, default: Span| match value {
-        Some(value) => duration(source, value, Span::millis(100), Span::secs(3_600)),
-        None => Ok(default),
-    };
+    let span = |value: &Option<Spanned<RawDuration>>, default| duration_or(source, value.as_ref(), TIMES, default);
     let count = |value: &Option<Spanned<i64>>, default: u32| match value {
         Some(value) => whole(source, value, 1, 100).map(|n| n.try_into().unwrap_or(default)),
         None => Ok(default),
@@ -81,16 +80,6 @@ fn one(source: &Source, raw: &RawCheck, at: At, vips: &[IpAddr]) -> Result<Check
         rise: count(&raw.rise, RISE)?,
         of_the_owner: target.is_some_and(|target| vips.contains(&target)),
     })
-}
-
-/// A program with its arguments.
-pub(super) fn program(source: &Source, argv: &Spanned<Vec<String>>) -> Result<Vec<String>, ConfigError> {
-    let words = argv.get_ref();
-    if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
-        let allowed = "a program and its arguments, as in [\"nginx\", \"-t\"], without zero bytes";
-        return Err(source.error(argv.span(), Problem::Allowed(allowed.to_owned())));
-    }
-    Ok(words.clone())
 }
 
 /// No name is looked up: a resolver that hangs is no fault of the service.

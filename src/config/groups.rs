@@ -11,7 +11,7 @@ use super::parts::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfi
 use super::place::At;
 use super::raw::{RawDuration, RawFailback, RawGroup, RawService, RawVip};
 use super::source::Source;
-use super::value::{duration, family, link_id, name, unicast, whole};
+use super::value::{duration, duration_or, family, link_id, name, program, unicast, whole};
 use twinbeat_core::id::{Name, NodeId};
 use twinbeat_core::settings::Failback;
 use twinbeat_core::time::Span;
@@ -23,10 +23,14 @@ pub const START_TIMEOUT: Span = Span::secs(30);
 /// How long a stop may take when the file does not say.
 pub const STOP_TIMEOUT: Span = Span::secs(20);
 
+/// The shortest and the longest of both.
+const TIMEOUTS: (Span, Span) = (Span::millis(100), Span::secs(3_600));
 /// Restarts on the spot when the file does not say.
 pub const RESTARTS: u32 = 1;
 /// When a restart is forgotten when the file does not say.
 pub const RESTART_WINDOW: Span = Span::secs(60);
+/// The shortest and the longest.
+const WINDOWS: (Span, Span) = (Span::secs(1), super::duration::LONGEST);
 
 /// What stands in some group already, and where: nothing may be in two.
 #[derive(Default)]
@@ -247,25 +251,19 @@ fn service(source: &Source, spanned: &Spanned<RawService>, file_vips: &[IpAddr])
         (None, None, None) => return bad(spanned.span(), "no kind of service"),
         _ => return bad(spanned.span(), "more than one kind of service"),
     };
-    let timeout = |value: &Option<Spanned<RawDuration>>, default: Span| match value {
-        Some(value) => duration(source, value, Span::millis(100), Span::secs(3_600)),
-        None => Ok(default),
-    };
+    let timeout = |value: &Option<Spanned<RawDuration>>, default| duration_or(source, value.as_ref(), TIMEOUTS, default);
     Ok(ServiceConfig {
         kind,
         warm: raw.warm,
         start_timeout: timeout(&raw.start_timeout, START_TIMEOUT)?,
         stop_timeout: timeout(&raw.stop_timeout, STOP_TIMEOUT)?,
         checks: super::checks::convert(source, raw.check.as_ref(), file_vips)?,
-        validate: raw.validate.as_ref().map(|argv| super::checks::program(source, argv)).transpose()?,
+        validate: raw.validate.as_ref().map(|argv| program(source, argv)).transpose()?,
         restarts: match &raw.restarts {
             Some(number) => whole(source, number, 0, 100)?.try_into().unwrap_or_default(),
             None => RESTARTS,
         },
-        restart_window: match &raw.restart_window {
-            Some(window) => duration(source, window, Span::secs(1), super::duration::LONGEST)?,
-            None => RESTART_WINDOW,
-        },
+        restart_window: duration_or(source, raw.restart_window.as_ref(), WINDOWS, RESTART_WINDOW)?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::parts::GroupConfig;
 use super::place::At;
 use super::raw::RawHook;
 use super::source::Source;
-use super::value::duration;
+use super::value::{duration_or, program};
 use twinbeat_core::id::Name;
 use twinbeat_core::time::Span;
 
@@ -18,7 +18,7 @@ const MOST: usize = 16;
 /// How long a hook may take when the file does not say.
 const TIMEOUT: Span = Span::secs(10);
 /// The least that may be said, and the most.
-const TIMEOUTS: [Span; 2] = [Span::secs(1), Span::secs(300)];
+const TIMEOUTS: (Span, Span) = (Span::secs(1), Span::secs(300));
 
 /// One of `[[hooks]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,13 +87,7 @@ pub(super) fn convert(
 
 fn hook(source: &Source, raw: &RawHook, groups: Option<&[GroupConfig]>) -> Result<HookConfig, ConfigError> {
     let mut found = Found::default();
-    let run = raw.run.get_ref();
-    // Relative to what? Nobody knows where a daemon stands.
-    let good = run.first().is_some_and(|program| !program.is_empty() && (program.starts_with('/') || !program.contains('/')));
-    if !good || run.iter().any(|argument| argument.contains('\0')) {
-        let allowed = "a program (an absolute path, or a name in PATH) and its arguments, without zero bytes, as in [\"/usr/local/sbin/notify\", \"web\"]".to_owned();
-        found.add(source.error(raw.run.span(), Problem::Allowed(allowed)));
-    }
+    let run = found.keep(program(source, &raw.run));
     let mut on: BTreeSet<HookEvent> = HookEvent::WORDS.into_iter().map(|(_, event)| event).collect();
     if let Some(list) = &raw.on {
         let allowed = || Problem::Allowed("one or more of \"role\", \"health\", \"readiness\", \"reaffirmed\"".to_owned());
@@ -120,14 +114,11 @@ fn hook(source: &Source, raw: &RawHook, groups: Option<&[GroupConfig]>) -> Resul
             found.add(source.error(list.span(), allowed()));
         }
     }
-    let timeout = match &raw.timeout {
-        Some(value) => found.keep(duration(source, value, TIMEOUTS[0], TIMEOUTS[1])),
-        None => Some(TIMEOUT),
-    };
+    let timeout = found.keep(duration_or(source, raw.timeout.as_ref(), TIMEOUTS, TIMEOUT));
     let named = |list: &Spanned<Vec<Spanned<String>>>| {
         let names: BTreeSet<&str> = list.get_ref().iter().map(|name| name.get_ref().as_str()).collect();
         names.into_iter().map(Name::from).collect()
     };
-    let hook = timeout.map(|timeout| HookConfig { run: run.clone(), on, groups: raw.groups.as_ref().map(named), timeout });
+    let hook = run.zip(timeout).map(|(run, timeout)| HookConfig { run, on, groups: raw.groups.as_ref().map(named), timeout });
     found.done(hook)
 }

@@ -42,6 +42,27 @@ pub(super) fn duration(source: &Source, value: &Spanned<RawDuration>, least: Spa
     Err(source.error(value.span(), Problem::OutOfRange { least, most }))
 }
 
+/// The same where it may be left out.
+pub(super) fn duration_or(
+    source: &Source,
+    value: Option<&Spanned<RawDuration>>,
+    (least, most): (Span, Span),
+    default: Span,
+) -> Result<Span, ConfigError> {
+    value.map_or(Ok(default), |value| duration(source, value, least, most))
+}
+
+/// A program that is run without a shell, with its arguments. Relative to what would a path be? Nobody knows where a daemon stands.
+pub(super) fn program(source: &Source, argv: &Spanned<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    let words = argv.get_ref();
+    let good = words.first().is_some_and(|program| !program.is_empty() && (program.starts_with('/') || !program.contains('/')));
+    if good && !words.iter().any(|word| word.contains('\0')) {
+        return Ok(words.clone());
+    }
+    let allowed = "a program (an absolute path, or a name in PATH) and its arguments, without zero bytes, as in [\"/usr/local/sbin/notify\", \"web\"]";
+    Err(source.error(argv.span(), Problem::Allowed(allowed.to_owned())))
+}
+
 /// A link by its name.
 pub(super) fn link_id(source: &Source, text: &Spanned<String>, nodes: &[NodeConfig; 2]) -> Result<LinkId, ConfigError> {
     let links = &nodes[0].links;

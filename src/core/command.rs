@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::group::Group;
-use super::heartbeat::BeatRole;
+use super::heartbeat::{BeatRole, GroupBeat};
 use super::id::GroupId;
 use super::io::{Answer, Command, Output, ServiceOrder};
 use super::leaving::Left;
@@ -267,16 +267,10 @@ impl Group {
             let why = self.data.unfit(cx, now).map_or_else(|| "is not fit".into(), super::ready::Unfit::words);
             Some(format!("{}: {} {why}", self.data.name, cx.me()))
         } else {
-            let obstacle = self.data.obstacle_words(cx).filter(|_| !self.nobody_else(cx));
+            let obstacle =
+                self.data.obstacle_words(cx).filter(|_| !cx.peer.group(&self.data.name).is_some_and(GroupBeat::cannot_serve));
             obstacle.map(|why| format!("{}: {why}", self.data.name))
         }
-    }
-}
-
-impl Group {
-    /// The peer is standby and could not serve either.
-    fn nobody_else(&self, cx: &Shared) -> bool {
-        cx.peer.group(&self.data.name).is_some_and(|g| g.role == BeatRole::Standby && !g.eligible)
     }
 }
 

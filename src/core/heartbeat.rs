@@ -148,6 +148,13 @@ pub struct GroupBeat {
     pub challenge_ack: u64,
 }
 
+impl GroupBeat {
+    /// Its sender does not serve, and could not.
+    pub(super) fn cannot_serve(&self) -> bool {
+        self.role == BeatRole::Standby && !self.eligible
+    }
+}
+
 pub(super) fn is_zero(n: &u64) -> bool {
     *n == 0
 }

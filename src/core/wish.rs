@@ -209,7 +209,7 @@ impl Data {
     fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
         // A person who asks for it here has a reason to try.
         // Where the peer could not serve either, what can be served is served.
-        let alone = g.role == BeatRole::Standby && !g.eligible && self.lacks(cx);
+        let alone = g.cannot_serve() && self.lacks(cx);
         let fit = match self.commanded.takeover {
             _ if alone => self.eligible(cx, now),
             true => self.eligible(cx, now) && self.service.obstacle.is_none(),
