@@ -173,14 +173,9 @@ impl Owner {
     /// Evidence: slowly while all is well, fast when it gets old.
     fn gather_evidence(&mut self, ground: Option<Mono>, lease: Span, turn: &mut Turn) {
         let Turn { cx, data, now } = turn;
-        let (t, now) = (cx.settings.timing, *now);
+        let (t, now, group) = (cx.settings.timing, *now, data.id);
         let stale = ground.is_none_or(|g| now.since(g) * 3 > lease);
-        for path in &mut self.paths {
-            path.expire(now, t.delivery);
-            if let Some(at) = path.deadline(t.delivery) {
-                cx.wake(at, Timer::PathEcho);
-            }
-        }
+        self.paths.iter_mut().for_each(|path| path.expire(now, t.delivery));
         // While another owner is there, the echoes tell it so: one of them is sent while the table names it (R2 †, R7). While one node
         // suspects the other, a challenge is seen as soon as may be.
         let rival = self.rival.is_some_and(|at| now.since(at) < lease);
@@ -192,21 +187,27 @@ impl Owner {
         let fast = (stale || self.path_missing() || rival || suspected) && !bite::off(Clause::NoFastEvidence);
         cx.fast |= fast;
         cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
-        let period = if fast {
-            cx.dithered(EchoKind::Vip(data.id), self.echoed.unwrap_or(now), t.echo_period())
-        } else {
-            cx.settings.witness.interval
+        let period = |cx: &Shared, echoed: Option<Mono>| match fast {
+            true => cx.dithered(EchoKind::Vip(group), echoed.unwrap_or(now), t.echo_period()),
+            false => cx.settings.witness.interval,
         };
         if cx.witness.carrier {
+            let period = period(cx, self.echoed);
             if self.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 cx.together = true;
                 cx.echoed = true;
                 self.echo(turn);
                 self.echoed = Some(now);
             }
-            if let Some(at) = self.echoed {
-                turn.cx.wake(at + period, Timer::PathEcho);
-            }
+        }
+        // Behind the echo that has just gone out, whose pace is its own.
+        if turn.cx.witness.carrier
+            && let Some(at) = self.echoed
+        {
+            turn.cx.wake(at + period(turn.cx, self.echoed), Timer::PathEcho);
+        }
+        for at in self.paths.iter().filter_map(|path| path.deadline(t.delivery)) {
+            turn.cx.wake(at, Timer::PathEcho);
         }
         if stale && !bite::off(Clause::NoFastEvidence) {
             if self.asked.is_none_or(|at| now >= at + t.echo_period()) {

@@ -177,13 +177,13 @@ impl Proof {
         }
         cx.wake(self.next, Timer::Control);
         cx.inquire_every(period);
-        let mut again: Option<Mono> = None;
+        let mut again = Vec::new();
         for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
             a.away.review(now, &w.own, delivery);
             // The entry is taken from nobody where echoes in the peer's name come back: they have their time first.
             let next = a.given.map_or(Mono::ZERO, |at| at + GIVE_BACK_GAP);
             if a.back && now < next {
-                again = Some(again.map_or(next, |at| at.min(next)));
+                again.push(next);
             } else if a.back && w.inquiries.count >= enough(w) {
                 a.back = false;
                 a.given = Some(now);
@@ -192,7 +192,7 @@ impl Proof {
                 cx.out.push_back(Output::GiveBack { group, witness: WitnessId(i), to: owner.unwrap_or(NOBODY) });
             }
         }
-        if let Some(at) = self.asked.iter().filter_map(|a| a.away.deadline(delivery)).chain(again).min() {
+        for at in self.asked.iter().filter_map(|a| a.away.deadline(delivery)).chain(again) {
             cx.wake(at, Timer::Control);
         }
         self.believe_again(cx);
@@ -275,9 +275,11 @@ impl Node {
         let cx = &mut self.cx;
         let delivery = cx.settings.timing.delivery;
         let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
-        let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
-        let next = last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period));
-        if now >= next {
+        let next = |cx: &Shared| {
+            let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
+            last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period))
+        };
+        if now >= next(cx) {
             let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
             let (number, asked) = cx.echo_all(
                 EchoKind::Inquiry,
@@ -288,9 +290,13 @@ impl Node {
                 t.inquiries.send(now, number, AGE + cx.settings.witness.interval);
             }
         }
+        let next = next(cx);
+        // Where no witness bears one yet it is looked at again.
         cx.wake(if now < next { next } else { now + period }, Timer::Inquiry);
-        if let Some(at) = cx.witness.targets.iter().filter_map(|t| t.inquiries.deadline(delivery)).min() {
-            cx.wake(at, Timer::Inquiry);
+        for target in 0..cx.witness.targets.len() {
+            if let Some(at) = cx.witness.targets.get(target).and_then(|t| t.inquiries.deadline(delivery)) {
+                cx.wake(at, Timer::Inquiry);
+            }
         }
     }
 }

@@ -212,6 +212,10 @@ impl Standby {
                 cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(data.id), number });
             }
         }
+        for at in c.registers.iter().filter_map(|r| r.echoes.deadline(t.delivery)) {
+            cx.wake(at, Timer::Challenge);
+        }
+        cx.wake(c.since + c.limit(cx.settings.witness.interval), Timer::Challenge);
     }
 
     /// The challenge, or what was to come before it, met an owner or proved nothing.
