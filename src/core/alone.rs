@@ -2,6 +2,7 @@
 //! nobody to agree with. The address is asked for as before any first claim.
 
 use super::bite::{self, Clause};
+use super::data::Data;
 use super::grounds::Grounds;
 use super::heartbeat::VERSION;
 use super::io::Output;
@@ -9,7 +10,7 @@ use super::opening::Evidence;
 use super::role::{Opening, Stage, Standby, Why, Wish};
 use super::settings::PROBE_GAP;
 use super::shared::Shared;
-use super::time::Span;
+use super::time::{Mono, Span};
 use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
@@ -30,11 +31,7 @@ impl Standby {
     pub(super) fn step_alone(&mut self, turn: &mut Turn) -> Next {
         let Turn { cx, data, now } = turn;
         let now = *now;
-        // What was granted to a life of the peer that is over can be nobody's any more; to the present one it may be.
-        let lives = |granted| cx.peer.incarnation.is_none_or(|life| life <= granted);
-        let given = data.agreement.released.is_some_and(|(grant, ..)| lives(grant.incarnation));
-        let may = cx.in_touch(now) && cx.peer_lacks(&data.name) && !given && cx.move_forbidden(&data.name).is_none();
-        let may = may && data.eligible(cx, now);
+        let may = data.may_serve_alone(cx, now);
         // An intent that the peer was told goes with the peer's knowledge of the group.
         if let Some(told) = self.wish.take_if(|wish| !may || matches!(wish.stage, Stage::Ask | Stage::Warm(_))) {
             data.epochs.never_again(told.epoch);
@@ -43,14 +40,10 @@ impl Standby {
         if !may {
             return Next::Stay;
         }
-        if let Some(at) = data.agreement.wish_after.filter(|at| now < *at) {
-            cx.wake(at, Timer::Wish);
-            return Next::Stay;
+        if data.agreement.wish_after.is_none_or(|at| now >= at) {
+            data.agreement.ownerless.get_or_insert(now);
         }
-        let since = *data.agreement.ownerless.get_or_insert(now);
-        let patience = since + cx.settings.timing.dead * 2;
-        if !cx.witness.reachable && now < patience {
-            cx.wake(patience, Timer::FirstClaim);
+        if data.waits_alone(cx, now).is_some() {
             return Next::Stay;
         }
         let wish = self.wish.get_or_insert_with(|| {
@@ -58,7 +51,7 @@ impl Standby {
             let (epoch, attempt) = (cx.next_epoch(data.epochs.seen), cx.attempt());
             Wish { epoch, attempt, why: Why::First, stage: Stage::Reserve, probes: Default::default(), since: now, told: now }
         });
-        if data.epochs.durable < wish.epoch && !bite::off(Clause::EpochNotDurable) {
+        if !wish.is_durable(data) {
             return Next::Stay;
         }
         wish.stage = Stage::Probe;
@@ -70,18 +63,38 @@ impl Standby {
                 wish.probes.send(now);
                 cx.out.push_back(Output::Probe { group: data.id });
             }
-            cx.wake(wish.probes.next(PROBE_GAP), Timer::Probe);
             return Next::Stay;
         }
-        let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
+        let Some(ground) = cx.peer_ground(now) else {
             cx.ask = true;
             cx.urgent = true;
-            cx.wake(now + cx.settings.timing.echo_period(), Timer::Ask);
             return Next::Stay;
         };
         let epoch = wish.epoch;
         let words = format!("; the file of {} does not have the group", cx.peer_name());
         let grounds = Grounds { peer: Some(ground), ..Grounds::default() };
         Opening::begin(epoch, Evidence { why: Why::First, grounds, closed_for: None, words }, turn)
+    }
+}
+
+impl Data {
+    /// Whether this node alone can serve the group: the living peer's file does not have it.
+    pub(super) fn may_serve_alone(&self, cx: &Shared, now: Mono) -> bool {
+        // What was granted to a life of the peer that is over can be nobody's any more; to the present one it may be.
+        let lives = |granted| cx.peer.incarnation.is_none_or(|life| life <= granted);
+        let given = self.agreement.released.is_some_and(|(grant, ..)| lives(grant.incarnation));
+        let may = cx.in_touch(now) && cx.peer_lacks(&self.name) && !given && cx.move_forbidden(&self.name).is_none();
+        may && self.eligible(cx, now)
+    }
+
+    /// What it waits for before it wants to, and until when.
+    pub(super) fn waits_alone(&self, cx: &Shared, now: Mono) -> Option<(Mono, Timer)> {
+        let wish = self.agreement.wish_after.map(|at| (at, Timer::Wish));
+        let patience = || {
+            let since = self.agreement.ownerless.filter(|_| !cx.witness.reachable)?;
+            Some((since + cx.settings.timing.dead * 2, Timer::FirstClaim))
+        };
+        let ahead = |(at, _): &(Mono, Timer)| now < *at;
+        wish.filter(ahead).or_else(|| patience().filter(ahead))
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
+use super::deadlines::Due;
 use super::group::Group;
 use super::heartbeat::{BeatRole, GroupBeat};
 use super::id::GroupId;
@@ -157,7 +158,6 @@ impl Commands {
                 done.push((p.id, p.want, p.groups.clone(), p.since, answer));
                 return false;
             }
-            cx.wake(p.since + LIMIT, Timer::Command);
             true
         });
         for (id, want, ids, since, answer) in done {
@@ -180,6 +180,25 @@ impl Commands {
         self.step_come_back(groups, cx, now);
     }
 
+    /// What is waited for.
+    pub(super) fn deadlines(&self, cx: &Shared, due: &mut Due) {
+        let Commands { pending, shutdown, come_back } = self;
+        for Pending { since, id: _, want: _, groups: _ } in pending {
+            due.at(*since + LIMIT, Timer::Command);
+        }
+        if let Some(Shutdown { since, id: _, gone: _, gently: _ }) = shutdown {
+            due.at(*since + SHUTDOWN_LIMIT, Timer::Shutdown);
+            due.at(*since + SHUTDOWN_LIMIT * 6, Timer::Shutdown);
+            if cx.in_touch(due.last) {
+                due.at(*since + cx.settings.timing.dead, Timer::Shutdown);
+            }
+        }
+        if let Some((_, since)) = come_back {
+            due.at(*since + cx.settings.timing.delivery, Timer::Command);
+            due.at(*since + cx.lease(), Timer::Command);
+        }
+    }
+
     /// Leaves as soon as every gate rests on evidence from after the command and nothing is half done, or when waiting
     /// longer would cost the next life more than it brings.
     fn step_come_back(&mut self, groups: &[Group], cx: &mut Shared, now: Mono) {
@@ -194,22 +213,15 @@ impl Commands {
             self.come_back = None;
             reply(cx, id, Answer::Done("exits and comes back".into()));
             cx.out.push_back(Output::Exit { stays: true });
-            return;
         }
-        cx.wake(evidence, Timer::Command);
-        cx.wake(half_done, Timer::Command);
     }
 
     fn step_shutdown(&mut self, groups: &mut [Group], cx: &mut Shared, now: Mono) {
         let Some(s) = &mut self.shutdown else { return };
         let over = now >= s.since + SHUTDOWN_LIMIT;
-        cx.wake(s.since + SHUTDOWN_LIMIT, Timer::Shutdown);
         // A peer that is heard and not fit at this moment (it is just stopping what it handed over) may be so in the next one.
         let patience = s.since + cx.settings.timing.dead;
         let soon = cx.in_touch(now) && now < patience;
-        if soon {
-            cx.wake(patience, Timer::Shutdown);
-        }
         let untaken = |g: &Group| match &g.role {
             Role::Owner(o) if (o.offer.is_none() && !soon) || over => Some(o.epoch),
             // What was granted a moment ago is taken, and offered back.
@@ -243,7 +255,6 @@ impl Commands {
             }
             _ => false,
         };
-        cx.wake(s.since + SHUTDOWN_LIMIT * 6, Timer::Shutdown);
         if !s.gone && groups.iter().all(handed) {
             s.gone = true;
             cx.urgent = true;

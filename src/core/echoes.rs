@@ -8,7 +8,6 @@ use super::io::{EchoKind, Output};
 use super::node::Node;
 use super::pace::Before;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::witness::Target;
 use crate::prelude::*;
 
@@ -20,8 +19,7 @@ const CONTROL_SOON: Span = Span::secs(1);
 impl Node {
     pub(super) fn own_echoes(&mut self, now: Mono) {
         let cx = &mut self.cx;
-        let (delivery, echo_period, interval) =
-            (cx.settings.timing.delivery, cx.settings.timing.echo_period(), cx.settings.witness.interval);
+        let (echo_period, interval) = (cx.settings.timing.echo_period(), cx.settings.witness.interval);
         let fast = cx.fast || (cx.witness.doubt() && !cx.witness.targets.iter().any(|t| t.pace.tries()));
         if cx.witness.carrier {
             if fast {
@@ -47,11 +45,6 @@ impl Node {
                 cx.witness.next = now + if fast { cx.dithered(EchoKind::Own, now, echo_period) } else { interval };
                 cx.witness.put_off = false;
             }
-            cx.wake(cx.witness.next, Timer::OwnEcho);
-        }
-        let settings = cx.settings.witness.clone();
-        if let Some(at) = cx.witness.deadline(&settings, delivery) {
-            cx.wake(at, Timer::Witness);
         }
         self.trials(fast, now);
     }
@@ -99,10 +92,6 @@ impl Node {
                 cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
                 cx.witness.targets.iter_mut().skip(target).take(1).for_each(|t| t.pace.sent(now, number, period));
             }
-            let settings = &cx.settings.witness;
-            if let Some(at) = cx.witness.targets.get(target).and_then(|t| t.pace.wake(delivery, settings)) {
-                cx.wake(at, Timer::Trial);
-            }
         }
     }
 
@@ -137,6 +126,5 @@ impl Node {
             }
             Some(_) => {}
         }
-        self.cx.wake(self.next_control, Timer::Control);
     }
 }

@@ -15,7 +15,6 @@ use super::role::{Role, Standby};
 use super::settings::{GroupSettings, PROBE_GAP};
 use super::shared::Shared;
 use super::time::Mono;
-use super::timer::Timer;
 use crate::prelude::*;
 
 /// A group's VIPs, as far as it must be known whether they are the same.
@@ -92,7 +91,6 @@ impl Shared {
             probes.send(now);
             self.out.push_back(Output::Probe { group });
         }
-        self.wake(probes.next(PROBE_GAP), Timer::Probe);
         Added::Asking
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bite::{self, Clause};
 use super::claim::Probes;
 use super::data::Data;
+use super::deadlines::Due;
 use super::event::{Kind, Level};
 use super::id::LinkId;
 use super::io::{InterfaceState, Output};
@@ -96,13 +97,21 @@ impl Data {
         Some((format!("{why}, so {vips} cannot be served there"), first.interface_since))
     }
 
+    /// Since when something cannot be served here for that reason.
+    pub(super) fn missing_since(&self, cx: &Shared) -> Option<Mono> {
+        self.places(cx).find(|(state, _)| *state == InterfaceState::Missing).map(|(_, since)| since)
+    }
+
+    /// What the interface of each address is to it, and since when.
+    fn places<'a>(&self, cx: &'a Shared) -> impl Iterator<Item = (InterfaceState, Mono)> + 'a {
+        let vips = cx.settings.group(self.id).into_iter().flat_map(|group| group.vip_links.iter().zip(&group.vips));
+        vips.filter_map(|(link, vip)| cx.links.get(usize::from(link.0)).map(|link| (link.place_for(vip), link.interface_since)))
+    }
+
     /// Whether an owner may add what is not there: an interface that was missing came back, and nobody answered for the addresses
     /// meanwhile; or none was missing. No address is opened that was not asked for (SAFETY R6).
     pub(super) fn asked_for(&self, o: &mut Owner, cx: &mut Shared, now: Mono) -> bool {
-        let vips = cx.settings.group(self.id).into_iter().flat_map(|group| group.vip_links.iter().zip(&group.vips));
-        let states = vips
-            .filter_map(|(link, vip)| cx.links.get(usize::from(link.0)).map(|link| (link.place_for(vip), link.interface_since)));
-        let states: Vec<_> = states.collect();
+        let states: Vec<_> = self.places(cx).collect();
         // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
         let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);
         if states.iter().any(missing) || (o.lacking.is_some() && self.missing(cx).is_some()) {
@@ -115,12 +124,10 @@ impl Data {
         let up = states.iter().all(|(state, _)| *state != InterfaceState::NoCarrier);
         let settled = states.iter().map(|(_, since)| *since + SETTLE).max().unwrap_or_default();
         if !up || now < settled {
-            cx.wake(settled, Timer::Interface);
             return false;
         }
         if let Some((_, at)) = probes.answered {
             if now < at + TAKEN {
-                cx.wake(at + TAKEN, Timer::Interface);
                 return false;
             }
             *probes = Probes::default();
@@ -133,8 +140,24 @@ impl Data {
             probes.send(now);
             cx.out.push_back(Output::Probe { group: self.id });
         }
-        cx.wake(probes.next(PROBE_GAP), Timer::Probe);
         false
+    }
+
+    /// What an owner waits for that has yet to ask for addresses whose interface is back.
+    pub(super) fn asks_again(&self, probes: &Probes, cx: &Shared, due: &mut Due) {
+        let settled = self.places(cx).map(|(_, since)| since + SETTLE).max().unwrap_or_default();
+        let up = self.places(cx).all(|(state, _)| state != InterfaceState::NoCarrier);
+        if self.missing_since(cx).is_some() {
+            return;
+        }
+        if !up || due.last < settled {
+            due.at(settled, Timer::Interface);
+            return;
+        }
+        match probes.answered {
+            Some((_, at)) => due.at(at + TAKEN, Timer::Interface),
+            None => due.at(probes.next(PROBE_GAP), Timer::Probe),
+        }
     }
 
     /// Whether the peer may offer or give it to this node: failures in a row count longer here than where the peer is lost, and an

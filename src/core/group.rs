@@ -117,8 +117,6 @@ impl Group {
                 Role::Leaving(leaving) => leaving.step(turn),
             };
             if matches!(next, Next::Stay) {
-                self.role.deadlines(&self.data, cx, now);
-                self.data.deadlines(cx);
                 return;
             }
             self.follow(next, cx);

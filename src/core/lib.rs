@@ -92,6 +92,7 @@ pub mod time;
 pub mod timer;
 mod turn;
 pub mod view;
+mod waits;
 mod wish;
 pub mod witness;
 pub mod words;

@@ -17,7 +17,6 @@ use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use crate::prelude::*;
 
 /// A record on its way to the disk.
@@ -45,11 +44,11 @@ pub struct Node {
     /// The last instant that was handled.
     pub(super) last: Mono,
     /// When the next heartbeat is due.
-    next_beat: Mono,
+    pub(super) next_beat: Mono,
     /// When the last one went out.
     last_beat: Option<Mono>,
     /// The peer asked for an answer.
-    answer: bool,
+    pub(super) answer: bool,
     /// When this node last asked for one.
     #[serde(default)]
     asked: Option<Mono>,
@@ -101,17 +100,6 @@ impl Node {
     /// The next thing that the world is to do.
     pub fn poll(&mut self) -> Option<Output> {
         self.cx.out.pop_front()
-    }
-
-    /// When to call [`handle`](Node::handle) with [`Input::Tick`]. Early ticks do nothing.
-    pub fn deadline(&self) -> Option<Mono> {
-        self.next_timer().map(|(at, _)| at)
-    }
-
-    /// The same, and what is due then.
-    pub fn next_timer(&self) -> Option<(Mono, Timer)> {
-        let beat = (self.next_beat, Timer::Heartbeat);
-        self.started.then(|| self.cx.wake_at().filter(|(at, _)| *at < self.next_beat).unwrap_or(beat))
     }
 
     pub(super) fn is_started(&self) -> bool {
@@ -346,7 +334,7 @@ impl Node {
 
     /// One look at everything.
     fn step(&mut self, now: Mono) {
-        self.cx.forget_wake(now);
+        self.cx.begin_step();
         let owner = self.groups.iter().any(Group::owns);
         self.cx.together = (now >= self.next_beat || self.answer) && !(owner && self.cx.settings.timing.tight());
         let timing = self.cx.settings.timing;
@@ -398,11 +386,7 @@ impl Node {
         for i in 0..self.cx.links.len() {
             let Some(link) = self.cx.links.get_mut(i) else { continue };
             let former = link.review(now, &timing);
-            let at = link.deadline(&timing);
             let link = (link.name.clone(), link.state);
-            if let Some(at) = at {
-                self.cx.wake(at, Timer::Link);
-            }
             let (Some(former), (name, state)) = (former, link) else { continue };
             // What is merely not there yet at a start, of this daemon or of the peer's, is no warning.
             let early = now.since(self.cx.born) < timing.heartbeat
@@ -415,11 +399,7 @@ impl Node {
 
     fn persist(&mut self, now: Mono) {
         let cx = &mut self.cx;
-        if !cx.dirty || self.writing.is_some() {
-            return;
-        }
-        if now < self.disk_again {
-            cx.wake(self.disk_again, Timer::Disk);
+        if !cx.dirty || self.writing.is_some() || now < self.disk_again {
             return;
         }
         cx.dirty = false;
@@ -439,14 +419,16 @@ impl Node {
         cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register, peer_file: cx.peer.file.clone() } });
     }
 
+    /// When a record that is behind is tried again; none while one is on its way.
+    pub(super) fn writes_again(&self) -> Option<Mono> {
+        (self.cx.dirty && self.writing.is_none()).then_some(self.disk_again)
+    }
+
     fn beat(&mut self, now: Mono) {
         let timing = self.cx.settings.timing;
         let answer_due = self.answer && self.last_beat.is_none_or(|at| now.since(at) >= timing.echo_period() / 2);
         let due = now >= self.next_beat;
         if !(due || self.cx.urgent || answer_due) {
-            if self.answer {
-                self.cx.wake(now + timing.echo_period() / 2, Timer::Answer);
-            }
             return;
         }
         let owner = self.groups.iter().any(Group::owns);

@@ -12,7 +12,6 @@ use super::leaving::Left;
 use super::role::{Owner, Running};
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 use super::witness::{Series, majority_time};
 use crate::prelude::*;
@@ -23,6 +22,18 @@ const BURST: [Span; 5] = [Span::millis(10), Span::millis(50), Span::millis(200),
 const SERVICE_AGAIN: Span = Span::secs(5);
 /// Between two announcements while all is well.
 const REFRESH: Span = Span::secs(60);
+
+/// How fast an owner gathers evidence.
+pub(super) struct Gathering {
+    /// The newest ground is old.
+    pub stale: bool,
+    /// When the peer was heard last, and when it heard this node, as far as that may be counted.
+    pub heard: [Option<Mono>; 2],
+    /// Fast.
+    pub fast: bool,
+    /// Between two echoes from the address.
+    pub period: Span,
+}
 
 /// The address lifetime that goes with a lease: the second line, in whole seconds.
 pub fn lifetime(lease: Span) -> Span {
@@ -95,11 +106,10 @@ impl Owner {
         self.island(turn);
         if bite::off(Clause::OwnTimer) {
             self.grounds.path = Some(now);
-            turn.cx.wake(now + lease / 3, Timer::Renewal);
         }
         self.renew(lease, turn);
         let ground = self.grounds.newest();
-        self.gather_evidence(ground, lease, turn);
+        self.gather_evidence(turn);
         if let Some(next) = self.defend_entry(ground, turn) {
             return next;
         }
@@ -170,29 +180,34 @@ impl Owner {
         }
     }
 
-    /// Evidence: slowly while all is well, fast when it gets old.
-    fn gather_evidence(&mut self, ground: Option<Mono>, lease: Span, turn: &mut Turn) {
-        let Turn { cx, data, now } = turn;
-        let (t, now, group) = (cx.settings.timing, *now, data.id);
-        let stale = ground.is_none_or(|g| now.since(g) * 3 > lease);
-        self.paths.iter_mut().for_each(|path| path.expire(now, t.delivery));
+    /// How fast evidence is wanted.
+    pub(super) fn gathering(&self, data: &Data, cx: &Shared, now: Mono) -> Gathering {
+        let (t, lease) = (&cx.settings.timing, cx.lease());
+        let stale = self.grounds.newest().is_none_or(|g| now.since(g) * 3 > lease);
         // While another owner is there, the echoes tell it so: one of them is sent while the table names it (R2 †, R7). While one node
         // suspects the other, a challenge is seen as soon as may be.
         let rival = self.rival.is_some_and(|at| now.since(at) < lease);
-        let mut suspected = false;
-        for last in [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me].into_iter().flatten() {
-            suspected |= now.since(last) > t.warn && now.since(last) < t.dead * 4;
-            cx.wake(last + t.warn + Span(1), Timer::PeerSuspected);
-        }
+        let heard = [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me];
+        let suspected = heard.iter().flatten().any(|last| now.since(*last) > t.warn && now.since(*last) < t.dead * 4);
         let fast = (stale || self.path_missing() || rival || suspected) && !bite::off(Clause::NoFastEvidence);
-        cx.fast |= fast;
-        cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
-        let period = |cx: &Shared, echoed: Option<Mono>| match fast {
-            true => cx.dithered(EchoKind::Vip(group), echoed.unwrap_or(now), t.echo_period()),
+        let period = match fast {
+            true => cx.dithered(EchoKind::Vip(data.id), self.echoed.unwrap_or(now), t.echo_period()),
             false => cx.settings.witness.interval,
         };
+        Gathering { stale, heard, fast, period }
+    }
+
+    /// Evidence: slowly while all is well, fast when it gets old.
+    fn gather_evidence(&mut self, turn: &mut Turn) {
+        let Turn { cx, data, now } = turn;
+        let (t, now) = (cx.settings.timing, *now);
+        for path in &mut self.paths {
+            path.expire(now, t.delivery);
+        }
+        let Gathering { stale, heard: _, fast, period } = self.gathering(data, cx, now);
+        cx.fast |= fast;
+        cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
         if cx.witness.carrier {
-            let period = period(cx, self.echoed);
             if self.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
                 cx.together = true;
                 cx.echoed = true;
@@ -200,22 +215,12 @@ impl Owner {
                 self.echoed = Some(now);
             }
         }
-        // Behind the echo that has just gone out, whose pace is its own.
-        if turn.cx.witness.carrier
-            && let Some(at) = self.echoed
-        {
-            turn.cx.wake(at + period(turn.cx, self.echoed), Timer::PathEcho);
-        }
-        for at in self.paths.iter().filter_map(|path| path.deadline(t.delivery)) {
-            turn.cx.wake(at, Timer::PathEcho);
-        }
         if stale && !bite::off(Clause::NoFastEvidence) {
             if self.asked.is_none_or(|at| now >= at + t.echo_period()) {
                 self.asked = Some(now);
                 turn.cx.urgent = true;
                 turn.cx.ask = true;
             }
-            turn.cx.wake(now + t.echo_period(), Timer::Ask);
         }
     }
 
@@ -320,11 +325,7 @@ impl Owner {
         // makes neighbour resolution fail for seconds).
         let path_holds = cx.witness.carrier && self.grounds.path.is_some_and(|at| now < at + cx.lease());
         // One that is made anew is back in a moment.
-        let lacking = data.missing(cx).is_some_and(|(_, since)| {
-            let patience = since + cx.settings.timing.dead;
-            cx.wake(patience, Timer::Interface);
-            now >= patience
-        });
+        let lacking = data.missing_since(cx).is_some_and(|since| now >= since + cx.settings.timing.dead);
         let want = if !fit {
             None
         } else if cx.shutdown {

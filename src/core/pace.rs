@@ -129,7 +129,7 @@ impl Pace {
     }
 
     /// When something is due.
-    pub fn wake(&self, delivery: Span, settings: &WitnessSettings) -> Option<Mono> {
+    pub fn deadline(&self, delivery: Span, settings: &WitnessSettings) -> Option<Mono> {
         let trial = self.trial.as_ref().map(|t| if t.sent < ECHOES { t.due } else { t.due + delivery + Span(1) });
         trial.or(self.poor.map(|at| Self::believed(at, delivery, settings)))
     }

@@ -10,6 +10,7 @@ use alloc::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
+use super::deadlines::Due;
 use super::id::{GroupId, Mac, WitnessId};
 use super::io::{EchoKind, Output};
 use super::node::Node;
@@ -175,16 +176,12 @@ impl Proof {
             self.since.get_or_insert(now);
             self.next = now + cx.dithered(EchoKind::Control(group), now, period);
         }
-        cx.wake(self.next, Timer::Control);
         cx.inquire_every(period);
-        let mut again = Vec::new();
         for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
             a.away.review(now, &w.own, delivery);
             // The entry is taken from nobody where echoes in the peer's name come back: they have their time first.
             let next = a.given.map_or(Mono::ZERO, |at| at + GIVE_BACK_GAP);
-            if a.back && now < next {
-                again.push(next);
-            } else if a.back && w.inquiries.count >= enough(w) {
+            if a.back && now >= next && w.inquiries.count >= enough(w) {
                 a.back = false;
                 a.given = Some(now);
                 a.gave_back = a.gave_back.saturating_add(1);
@@ -192,10 +189,20 @@ impl Proof {
                 cx.out.push_back(Output::GiveBack { group, witness: WitnessId(i), to: owner.unwrap_or(NOBODY) });
             }
         }
-        for at in self.asked.iter().filter_map(|a| a.away.deadline(delivery)).chain(again) {
-            cx.wake(at, Timer::Control);
-        }
         self.believe_again(cx);
+    }
+
+    /// When something is due: a control, one that has had its time, the entry that is given back again.
+    pub(super) fn deadlines(&self, cx: &Shared, due: &mut Due) {
+        let Proof { asked, next, since: _ } = self;
+        if !cx.witness.reachable {
+            return;
+        }
+        due.at(*next, Timer::Control);
+        for Asked { away, back, given, gave_back: _, refused: _ } in asked {
+            due.at(away.deadline(cx.settings.timing.delivery), Timer::Control);
+            due.at(given.filter(|_| *back).map(|at| at + GIVE_BACK_GAP), Timer::Control);
+        }
     }
 
     /// A witness that was struck off counts again when so many stay away as no loss of a network explains.
@@ -268,18 +275,27 @@ fn enough(witness: &Target) -> u32 {
     if witness.pace.slow_only() { AWAY_SLOWLY } else { AWAY_ENOUGH }
 }
 
+/// When the next echo in the peer's name goes out, and when one has had its time.
+pub(super) fn inquiry_due(cx: &Shared, due: &mut Due) {
+    let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
+    let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
+    let next = last.map(|at| at + cx.dithered(EchoKind::Inquiry, at, period));
+    // Where no witness bears one yet it is looked at again.
+    due.at(next.filter(|next| *next > due.last).unwrap_or(due.last + period), Timer::Inquiry);
+    for t in &cx.witness.targets {
+        due.at(t.inquiries.deadline(cx.settings.timing.delivery), Timer::Inquiry);
+    }
+}
+
 impl Node {
     /// Echoes in the peer's own name, as often as a claim wants them: from a witness that answers to the sender they come back,
     /// whoever asks and whomever its table names (SAFETY R4.4 †).
     pub(super) fn inquiries(&mut self, now: Mono) {
         let cx = &mut self.cx;
-        let delivery = cx.settings.timing.delivery;
         let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
-        let next = |cx: &Shared| {
-            let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
-            last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period))
-        };
-        if now >= next(cx) {
+        let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
+        let next = last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period));
+        if now >= next {
             let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
             let (number, asked) = cx.echo_all(
                 EchoKind::Inquiry,
@@ -288,14 +304,6 @@ impl Node {
             );
             for (_, t) in cx.witness.targets.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
                 t.inquiries.send(now, number, AGE + cx.settings.witness.interval);
-            }
-        }
-        let next = next(cx);
-        // Where no witness bears one yet it is looked at again.
-        cx.wake(if now < next { next } else { now + period }, Timer::Inquiry);
-        for target in 0..cx.witness.targets.len() {
-            if let Some(at) = cx.witness.targets.get(target).and_then(|t| t.inquiries.deadline(delivery)) {
-                cx.wake(at, Timer::Inquiry);
             }
         }
     }

@@ -15,7 +15,6 @@ use super::pace::Before;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::witness::{AWAY_AGAIN, Witness};
 use crate::prelude::*;
 
@@ -73,12 +72,10 @@ pub struct Shared {
     /// Those of them that it owns.
     #[serde(default)]
     pub owning: Vec<Name>,
-    /// How often echoes in the peer's name are wanted in this step, by who wants them most often.
-    #[serde(skip)]
+    /// How often echoes in the peer's name are wanted, as of the last step, by who wants them most often.
+    #[serde(default)]
     pub inquire: Option<Span>,
     numbers: u64,
-    wake: Option<(Mono, Timer)>,
-    stepped: Mono,
 }
 
 impl Shared {
@@ -110,8 +107,6 @@ impl Shared {
             owning: Vec::new(),
             inquire: None,
             numbers: 0,
-            wake: None,
-            stepped: now,
             settings,
         }
     }
@@ -132,22 +127,8 @@ impl Shared {
         Attempt(self.number())
     }
 
-    /// Asks to be woken at `at`, for this reason. What is past is due in this very step: it was looked at already.
-    pub fn wake(&mut self, at: Mono, why: Timer) {
-        if at > self.stepped && self.wake.is_none_or(|(first, _)| at < first) {
-            self.wake = Some((at, why));
-        }
-    }
-
-    /// When to be woken, and why.
-    pub fn wake_at(&self) -> Option<(Mono, Timer)> {
-        self.wake
-    }
-
-    /// Before a step: all wishes to be woken are given anew.
-    pub fn forget_wake(&mut self, now: Mono) {
-        self.stepped = now;
-        self.wake = None;
+    /// Before a step: what it finds out is found out anew.
+    pub fn begin_step(&mut self) {
         self.fast = false;
         self.pressed = false;
         self.echoed = false;
@@ -272,6 +253,11 @@ impl Shared {
     pub fn in_touch(&self, now: Mono) -> bool {
         let t = &self.settings.timing;
         self.peer.fresh(now, t.warn) && self.peer.hears_me.is_some_and(|at| now.since(at) <= t.dead)
+    }
+
+    /// The send time of my newest heartbeat that the peer heard, while an ownership can begin on it.
+    pub(super) fn peer_ground(&self, now: Mono) -> Option<Mono> {
+        self.peer.hears_me.filter(|at| *at + self.lease() > now)
     }
 
     /// The least epoch above `seen` that is mine.

@@ -12,7 +12,6 @@ use super::role::{Claim, Opening, Standby, Why};
 use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
-use super::timer::Timer;
 use super::turn::{Next, Turn};
 use crate::prelude::*;
 
@@ -26,7 +25,6 @@ impl Standby {
         if bite::off(Clause::ReleasedComesBack)
             && let Some((_, _, at)) = turn.data.agreement.released
         {
-            turn.cx.wake(at + turn.cx.settings.timing.dead, Timer::Released);
             if now >= at + turn.cx.settings.timing.dead {
                 let grounds = Grounds { peer: Some(now), ..Grounds::default() };
                 let epoch = turn.cx.next_epoch(turn.data.epochs.seen);
@@ -68,10 +66,9 @@ impl Standby {
         let Turn { cx, data, now } = turn;
         let now = *now;
         let t = cx.settings.timing;
-        let age = now.since(since);
         let claim = self.claim.get_or_insert_with(Claim::default);
-        // A peer that does not hear me may serve for hours before it says that it does not: its gate is then just closing.
-        let lately = age.min(now.since(*claim.begun.get_or_insert(now)) + warn);
+        claim.begun.get_or_insert(now);
+        let lately = claim.lately((since, warn), now);
         cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
@@ -81,27 +78,11 @@ impl Standby {
             claim.probes = Default::default();
         }
 
-        // R4.3. Quickly while the owner's gate may just be closing; slowly when somebody keeps answering.
-        let gap = if lately <= dead * 2 + cx.peer_lease() { PROBE_GAP } else { Span::millis(500) };
-        let majority = cx.settings.witness.register_majority();
-        let early = !bite::off(Clause::ProbesOfAnyAge);
-        let stood =
-            claim.challenge.as_ref().map(|c| (early && c.stands(majority)) || matches!(c.verdict(majority), Verdict::Stood(_)));
-        let wanted = match stood {
-            None => !claim.probes.unanswered(now),
-            Some(true) => age + PROBES + PROBE_GAP >= dead,
-            Some(false) => false,
-        };
-        if wanted && cx.witness.carrier {
-            let gap = if stood.is_some() { PROBE_GAP } else { gap };
+        if let Some(gap) = claim.probe_gap(data, cx, now).filter(|_| cx.witness.carrier) {
             if now >= claim.probes.next(gap) {
                 claim.probes.send(now);
                 cx.out.push_back(Output::Probe { group: data.id });
             }
-            cx.wake(claim.probes.next(gap), Timer::Probe);
-        }
-        if claim.probes.unanswered(now) {
-            cx.wake(now + PROBE_GAP, Timer::Probe);
         }
 
         // A challenge proves nothing while the witness does not answer this node: it ends, and is owned up to.
@@ -154,10 +135,7 @@ impl Standby {
                 }
             }
         }
-        let Some(c) = claim.challenge.as_mut() else {
-            cx.wake(now + t.echo_period(), Timer::Challenge);
-            return;
-        };
+        let Some(c) = claim.challenge.as_mut() else { return };
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
             r.review(now, &w.own, w.inquiries.newest(), &t);
             // † A witness whose table is no register lets every challenge stand.
@@ -212,10 +190,6 @@ impl Standby {
                 cx.out.push_back(Output::Echo { witness, kind: EchoKind::Challenge(data.id), number });
             }
         }
-        for at in c.registers.iter().filter_map(|r| r.echoes.deadline(t.delivery)) {
-            cx.wake(at, Timer::Challenge);
-        }
-        cx.wake(c.since + c.limit(cx.settings.witness.interval), Timer::Challenge);
     }
 
     /// The challenge, or what was to come before it, met an owner or proved nothing.
@@ -325,6 +299,29 @@ impl Standby {
         data.stand_down.broken = 0;
         let grounds = Grounds { path: Some(ground), ..Grounds::default() };
         Opening::begin(epoch, Evidence { why: Why::Claimed, grounds, closed_for: None, words }, turn)
+    }
+}
+
+impl Claim {
+    /// For how long the peer has been suspected: a peer that does not hear me may serve for hours before it says that it does not, and its
+    /// gate is then just closing.
+    fn lately(&self, (since, warn): (Mono, Span), now: Mono) -> Span {
+        now.since(since).min(now.since(self.begun.unwrap_or(now)) + warn)
+    }
+
+    /// R4.3: how far apart probes are, while they are wanted. Quickly while the owner's gate may just be closing; slowly when somebody
+    /// keeps answering.
+    pub(super) fn probe_gap(&self, data: &Data, cx: &Shared, now: Mono) -> Option<Span> {
+        let (since, warn, dead) = data.silence(cx);
+        let majority = cx.settings.witness.register_majority();
+        let early = !bite::off(Clause::ProbesOfAnyAge);
+        let stands = |c: &Challenge| (early && c.stands(majority)) || matches!(c.verdict(majority), Verdict::Stood(_));
+        match self.challenge.as_ref().map(stands) {
+            None if self.probes.unanswered(now) => None,
+            None if self.lately((since, warn), now) <= dead * 2 + cx.peer_lease() => Some(PROBE_GAP),
+            None => Some(Span::millis(500)),
+            Some(stands) => (stands && now.since(since) + PROBES + PROBE_GAP >= dead).then_some(PROBE_GAP),
+        }
     }
 }
 

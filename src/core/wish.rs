@@ -5,6 +5,7 @@
 
 use super::bite::{self, Clause};
 use super::data::Data;
+use super::deadlines::Due;
 use super::event::{Kind, Level};
 use super::files::Added;
 use super::grounds::Grounds;
@@ -21,11 +22,14 @@ use super::turn::{Next, Turn};
 use crate::prelude::*;
 
 /// Warm services have this long before the move goes on without them.
-const WARM_LIMIT: Span = Span::secs(20);
+pub(super) const WARM_LIMIT: Span = Span::secs(20);
 /// An intent that nobody grants is withdrawn after this, or three heartbeats, whichever is longer.
 const ASK_LIMIT: Span = Span::millis(500);
 /// A granted one, whose old owner is still stopping a cold service, after this.
 const GRANTED_LIMIT: Span = Span::secs(60);
+
+/// Of two standbys the one whose rank is higher owns: able, reaching the witness, not held, preferred, the first by name.
+type Rank = (bool, bool, bool, bool, core::cmp::Reverse<NodeId>);
 
 impl Standby {
     /// A standby in touch with its peer.
@@ -75,7 +79,7 @@ impl Standby {
         loop {
             match w.stage {
                 Stage::Reserve => {
-                    if data.epochs.durable < w.epoch && !bite::off(Clause::EpochNotDurable) {
+                    if !w.is_durable(data) {
                         return Next::Stay;
                     }
                     w.since = now;
@@ -96,7 +100,6 @@ impl Standby {
                 }
                 Stage::Warm(_) => {
                     if data.service.running != Running::Warm && now < w.since + WARM_LIMIT {
-                        cx.wake(w.since + WARM_LIMIT, Timer::WarmServices);
                         return Next::Stay;
                     }
                     w.stage = Stage::Ask;
@@ -118,18 +121,15 @@ impl Standby {
                         w.probes.send(now);
                         cx.out.push_back(Output::Probe { group: data.id });
                     }
-                    cx.wake(w.probes.next(PROBE_GAP), Timer::Probe);
                     return Next::Stay;
                 }
                 Stage::Ask => break,
             }
         }
-        let mine = Grant { epoch: w.epoch, attempt: w.attempt, incarnation: cx.incarnation };
-        if g.released == Some(mine) || (bite::off(Clause::ReleasedUnnamed) && g.released.is_some()) {
-            let Some(ground) = cx.peer.hears_me.filter(|at| *at + cx.lease() > now) else {
+        if w.is_released(g, cx) {
+            let Some(ground) = cx.peer_ground(now) else {
                 cx.ask = true;
                 cx.urgent = true;
-                cx.wake(now + cx.settings.timing.echo_period(), Timer::Ask);
                 return Next::Stay;
             };
             match cx.ask_for_added(&data.name, data.id, &mut w.probes, now) {
@@ -149,7 +149,7 @@ impl Standby {
             let grounds = Grounds { peer: Some(ground), ..Grounds::default() };
             return Opening::begin(epoch, Evidence { why, grounds, closed_for: gap, words }, turn);
         }
-        if let Some(r) = g.refused.filter(|r| r.grant == mine) {
+        if let Some(r) = g.refused.filter(|r| r.grant == w.grant(cx)) {
             let text = format!("{} refuses: {}", cx.peer_name(), r.why.words());
             let pause = cx.settings.timing.heartbeat * 10;
             return self.withdraw(text, pause, turn);
@@ -160,7 +160,6 @@ impl Standby {
             cx.urgent = true;
             cx.ask = true;
         }
-        cx.wake(w.told + again, Timer::Intent);
         Next::Stay
     }
 
@@ -176,7 +175,6 @@ impl Standby {
         }
         data.commanded.takeover = false;
         data.agreement.wish_after = Some(now + pause);
-        cx.wake(now + pause, Timer::Wish);
         cx.dirty = true;
         cx.urgent = true;
         cx.note(Level::Warn, Some(&data.name), Kind::Refused(data.id), why.clone());
@@ -186,39 +184,98 @@ impl Standby {
 }
 
 impl Wish {
+    /// What the peer grants when it grants this wish.
+    fn grant(&self, cx: &Shared) -> Grant {
+        Grant { epoch: self.epoch, attempt: self.attempt, incarnation: cx.incarnation }
+    }
+
+    /// The peer has released what is wished for.
+    pub(super) fn is_released(&self, g: &GroupBeat, cx: &Shared) -> bool {
+        g.released == Some(self.grant(cx)) || (bite::off(Clause::ReleasedUnnamed) && g.released.is_some())
+    }
+
+    /// The epoch is on disk.
+    pub(super) fn is_durable(&self, data: &Data) -> bool {
+        data.epochs.durable >= self.epoch || bite::off(Clause::EpochNotDurable)
+    }
+
     /// Why an intent that was told is to be withdrawn, whether the peer can be talked to or not.
     fn outdated(&self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<String> {
-        if self.stage != Stage::Ask {
-            return None;
-        }
-        if self.why == Why::First && g.role == BeatRole::Owner {
+        if self.stage == Stage::Ask && self.why == Why::First && g.role == BeatRole::Owner {
             return Some(format!("{} owns it by now", cx.peer_name()));
         }
-        let mine = Grant { epoch: self.epoch, attempt: self.attempt, incarnation: cx.incarnation };
-        if g.released == Some(mine) {
+        let (at, limit) = self.outdated_at(g, cx)?;
+        (now >= at).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
+    }
+
+    /// When an intent that was told has not been answered in time, and how long that is.
+    pub(super) fn outdated_at(&self, g: &GroupBeat, cx: &Shared) -> Option<(Mono, Span)> {
+        let mine = self.grant(cx);
+        if self.stage != Stage::Ask || g.released == Some(mine) {
             return None;
         }
         let limit = if g.granted == Some(mine) { GRANTED_LIMIT } else { ASK_LIMIT.max(cx.settings.timing.heartbeat * 3) };
-        cx.wake(self.since + limit, Timer::Intent);
-        (now >= self.since + limit).then(|| format!("{} did not answer the intent in {limit}", cx.peer_name()))
+        Some((self.since + limit, limit))
     }
 }
 
 impl Data {
-    /// Why this node should own, if it should.
-    fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
+    /// Whether it may own by agreement at this moment, as far as that is its own affair.
+    fn fit(&self, g: &GroupBeat, cx: &Shared, now: Mono) -> bool {
         // A person who asks for it here has a reason to try.
         // Where the peer could not serve either, what can be served is served.
         let alone = g.cannot_serve() && self.lacks(cx);
-        let fit = match self.commanded.takeover {
+        match self.commanded.takeover {
             _ if alone => self.eligible(cx, now),
             true => self.eligible(cx, now) && self.service.obstacle.is_none(),
             false => self.accepts(cx, now),
-        };
-        if !fit || self.agreement.wish_after.is_some_and(|at| now < at) {
-            if let Some(at) = self.agreement.wish_after {
-                cx.wake(at, Timer::Wish);
+        }
+    }
+
+    /// What a standby without a wish waits for: when it may have one.
+    pub(super) fn wish_deadlines(&self, g: &GroupBeat, cx: &Shared, due: &mut Due) {
+        let now = due.last;
+        due.at(self.agreement.wish_after, Timer::Wish);
+        if !self.fit(g, cx, now)
+            || self.agreement.wish_after.is_some_and(|at| now < at)
+            || cx.move_forbidden(&self.name).is_some()
+        {
+            return;
+        }
+        match g.role {
+            BeatRole::Leaving => {}
+            BeatRole::Owner => {
+                let wanted = g.offer.is_none() && !self.commanded.takeover && cx.preferred(self.id);
+                if wanted && self.commanded.hold.is_none() && g.gate_open {
+                    let due_at = |stable| self.fitness.since.map(|fit| self.failback_due(fit, stable));
+                    due.at(self.stable(cx, now).and_then(due_at), Timer::Failback);
+                }
             }
+            BeatRole::Standby if self.commanded.takeover => {}
+            BeatRole::Standby => {
+                if let Some(turn) = self.released_turn(cx) {
+                    due.at(turn, Timer::Released);
+                    if now < turn {
+                        return;
+                    }
+                }
+                due.at(self.agreement.ownerless.map(|since| since + cx.settings.timing.dead * 2), Timer::FirstClaim);
+                for end in self.unsettled(g, cx, now).into_iter().flatten() {
+                    due.at(end, Timer::FirstClaim);
+                }
+            }
+        }
+    }
+
+    /// Until when what was granted to the peer is the peer's to take.
+    pub(super) fn released_turn(&self, cx: &Shared) -> Option<Mono> {
+        self.agreement.released.map(|(.., at)| at + cx.settings.timing.dead)
+    }
+
+    /// Why this node should own, if it should.
+    fn wants(&mut self, g: &GroupBeat, cx: &mut Shared, now: Mono) -> Option<Why> {
+        let fit = self.fit(g, cx, now);
+        if !fit || self.agreement.wish_after.is_some_and(|at| now < at) {
             return None;
         }
         if cx.move_forbidden(&self.name).is_some() {
@@ -243,7 +300,6 @@ impl Data {
                     return None;
                 }
                 let due = self.failback_due(self.fitness.since?, stable);
-                cx.wake(due, Timer::Failback);
                 (now >= due).then_some(Why::Failback)
             }
             BeatRole::Standby => {
@@ -251,36 +307,42 @@ impl Data {
                     return Some(Why::Takeover);
                 }
                 // What was granted to the peer is the peer's to take, for a while.
-                if let Some((_, _, at)) = self.agreement.released {
-                    let turn = at + cx.settings.timing.dead;
-                    cx.wake(turn, Timer::Released);
+                if let Some(turn) = self.released_turn(cx) {
                     if now < turn {
                         return None;
                     }
                 }
                 let since = *self.agreement.ownerless.get_or_insert(now);
                 let patience = since + cx.settings.timing.dead * 2;
-                cx.wake(patience, Timer::FirstClaim);
-                let rank = |eligible: bool, held: bool, reach: bool, node: NodeId| {
-                    let preferred = cx.preferred_node(self.id) == Some(node);
-                    (eligible, reach, !held, preferred, core::cmp::Reverse(node))
-                };
-                let me = cx.settings.me;
-                let mine = rank(self.service.obstacle.is_none(), self.commanded.hold.is_some(), reach, me);
-                let theirs = rank(g.eligible, g.standby_held, peer_reach, me.other());
-                // A node that has just started gives its witness a moment to answer, and a peer that has just started gets it too:
-                // of two that boot together the preferred one owns, not the one whose first echo came back sooner.
-                let mut settled = true;
-                let outranked = rank(g.eligible, g.standby_held, true, me.other()) > mine;
-                for (waits, since) in [(!reach, cx.born), (!peer_reach && outranked, cx.peer.met)] {
-                    let end = since + cx.settings.timing.dead;
-                    if waits && now < end {
-                        settled = false;
-                        cx.wake(end, Timer::FirstClaim);
-                    }
-                }
-                ((mine > theirs && settled) || now >= patience).then_some(Why::First)
+                let first = self.rank(cx) > self.peers_rank(g, cx, peer_reach);
+                let unsettled = self.unsettled(g, cx, now);
+                let settled = unsettled.iter().all(Option::is_none);
+                ((first && settled) || now >= patience).then_some(Why::First)
             }
         }
+    }
+
+    /// Of two standbys that are fit, which one owns.
+    fn rank(&self, cx: &Shared) -> Rank {
+        let me = cx.settings.me;
+        let preferred = cx.preferred_node(self.id) == Some(me);
+        let (able, held) = (self.service.obstacle.is_none(), self.commanded.hold.is_some());
+        (able, cx.witness.reachable, !held, preferred, core::cmp::Reverse(me))
+    }
+
+    /// The same of the peer.
+    fn peers_rank(&self, g: &GroupBeat, cx: &Shared, reach: bool) -> Rank {
+        let peer = cx.settings.me.other();
+        let preferred = cx.preferred_node(self.id) == Some(peer);
+        (g.eligible, reach, !g.standby_held, preferred, core::cmp::Reverse(peer))
+    }
+
+    /// A node that has just started gives its witness a moment to answer, and a peer that has just started gets it too: of two that
+    /// boot together the preferred one owns, not the one whose first echo came back sooner. Until when, for each.
+    fn unsettled(&self, g: &GroupBeat, cx: &Shared, now: Mono) -> [Option<Mono>; 2] {
+        let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
+        let outranked = self.peers_rank(g, cx, true) > self.rank(cx);
+        let until = |waits: bool, since: Mono| Some(since + cx.settings.timing.dead).filter(|end| waits && now < *end);
+        [until(!cx.witness.reachable, cx.born), until(!peer_reach && outranked, cx.peer.met)]
     }
 }
