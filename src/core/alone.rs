@@ -66,8 +66,7 @@ impl Standby {
             return Next::Stay;
         }
         let Some(ground) = cx.peer_ground(now) else {
-            cx.ask = true;
-            cx.urgent = true;
+            wish.tell(cx, now);
             return Next::Stay;
         };
         let epoch = wish.epoch;

@@ -7,10 +7,9 @@ use super::data::{Commanded, Data, Fitness, Service};
 use super::fitness::UNFIT;
 use super::group::Group;
 use super::node::Node;
-use super::proof::inquiry_due;
 use super::role::{Role, Running};
 use super::shared::Shared;
-use super::time::Mono;
+use super::time::{Mono, Span};
 use super::timer::Timer;
 
 /// The first instant behind the last step at which something is due.
@@ -50,14 +49,16 @@ impl Node {
         let (timing, witness) = (&cx.settings.timing, &cx.settings.witness);
         self.groups.iter().for_each(|group| group.deadlines(cx, due));
         self.commands.deadlines(cx, due);
-        cx.links.iter().for_each(|link| due.at(link.deadline(timing), Timer::Link));
+        due.at(cx.peer.heard.map(|at| at + timing.warn + Span(1)), Timer::PeerSuspected);
+        due.at(cx.peer.hears_me.map(|at| at + timing.dead + Span(1)), Timer::OutOfTouch);
+        cx.links.iter().flat_map(|link| link.deadlines(timing)).for_each(|at| due.at(at, Timer::Link));
         due.at(Some(cx.witness.next).filter(|_| cx.witness.carrier), Timer::OwnEcho);
         due.at(cx.witness.deadline(witness, timing.delivery), Timer::Witness);
         for (_, t) in cx.witness.targets.iter().enumerate().filter(|(target, _)| witness.is_register(*target)) {
             due.at(t.pace.deadline(timing.delivery, witness), Timer::Trial);
         }
         due.at(self.next_control, Timer::Control);
-        inquiry_due(cx, due);
+        cx.inquiry_deadlines(due);
         due.at(self.writes_again(), Timer::Disk);
         if self.answer {
             due.at(due.last + timing.echo_period() / 2, Timer::Answer);

@@ -30,7 +30,7 @@ const SETTLE: Span = Span::secs(1);
 const TAKEN: Span = Span::secs(5);
 
 /// A loss of the public side, or of an ownership, this long ago no longer lengthens the wait before a failback.
-const LOSS_MEMORY: Span = Span::secs(300);
+pub(super) const LOSS_MEMORY: Span = Span::secs(300);
 
 /// A service that failed.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -195,7 +195,12 @@ impl Data {
     }
 
     fn recent_losses(&self, cx: &Shared, now: Mono) -> usize {
-        cx.witness.losses.iter().chain(&self.fitness.driven_out).filter(|at| now.since(**at) < LOSS_MEMORY).count()
+        self.losses(cx).filter(|at| now.since(*at) < LOSS_MEMORY).count()
+    }
+
+    /// When the public side, or an ownership against its will, was lost here.
+    pub(super) fn losses<'a>(&'a self, cx: &'a Shared) -> impl Iterator<Item = Mono> + 'a {
+        cx.witness.losses.iter().chain(&self.fitness.driven_out).copied()
     }
 
     /// On the preferred node while the peer owns: when a failback comes, and what it waits for.

@@ -177,6 +177,12 @@ impl Defence {
         [at + timing.delivery + Span(1), at + timing.delivery * 3 + Span(1)].into_iter().find(|due| *due > now)
     }
 
+    /// When a return path that stays away is defended again.
+    pub fn again(&self, timing: &Timing) -> Option<Mono> {
+        let refilled = if self.tokens == 0 { self.refilled + REFILL } else { Mono::ZERO };
+        self.last.map(|at| refilled.max(at + timing.echo_period()))
+    }
+
     /// Whether a person is to be told of this machine: once, and again after a while.
     pub fn is_news(&mut self, by: Mac, now: Mono) -> bool {
         let wait = |mac: Mac| if mac == by { TELL_AGAIN } else { TELL_ANOTHER };

@@ -158,8 +158,7 @@ impl Link {
         if age > timing.warn {
             return LinkState::Late;
         }
-        let arrived = self.arrived.unwrap_or(self.asked_since).max(self.asked_since);
-        if now.since(arrived) > timing.dead {
+        if now.since(self.arrived_since()) > timing.dead {
             return LinkState::OneWay;
         }
         LinkState::Healthy
@@ -184,13 +183,19 @@ impl Link {
         Some(core::mem::replace(&mut self.state, next))
     }
 
+    /// Since when mine have not arrived there, as far as that may be counted.
+    fn arrived_since(&self) -> Mono {
+        self.arrived.unwrap_or(self.asked_since).max(self.asked_since)
+    }
+
     /// When the judgement may change by itself.
-    pub fn deadline(&self, timing: &Timing) -> Option<Mono> {
-        let heard = self.heard?;
-        match self.state {
-            LinkState::Healthy | LinkState::OneWay => Some(heard + timing.warn + Span(1)),
-            LinkState::Late => Some(heard + timing.dead + Span(1)),
-            LinkState::Unheard | LinkState::Lost | LinkState::Down(_) => None,
-        }
+    pub fn deadlines(&self, timing: &Timing) -> [Option<Mono>; 3] {
+        let heard = self.heard.filter(|_| self.usable());
+        let since = [
+            heard.map(|at| at + timing.warn),
+            heard.map(|at| at + timing.dead),
+            heard.map(|_| self.arrived_since() + timing.dead),
+        ];
+        since.map(|at| at.map(|at| at + Span(1)))
     }
 }

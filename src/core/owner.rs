@@ -174,7 +174,10 @@ impl Owner {
                 let text = "no peer and no witness: goes on serving, as island = \"hold\" says; the peer may serve as well";
                 cx.note(Level::Error, Some(&data.name), Kind::Refused(data.id), text);
             }
-            self.grounds.island = Some(*now);
+            // Its own word is good for as long as another ground is, and given again when it gets old.
+            if self.grounds.island.is_none_or(|at| *now >= at + cx.lease() / 3) {
+                self.grounds.island = Some(*now);
+            }
         } else {
             self.grounds.island = None;
         }

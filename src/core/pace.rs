@@ -111,6 +111,11 @@ impl Pace {
         !self.slowly() || due(settings.interval) || (before.overdue && due(period * OVERDUE))
     }
 
+    /// From when on an echo is borne whose answer is not overdue, `last` being the one before.
+    pub fn bears_from(&self, last: Option<Mono>, settings: &WitnessSettings) -> Mono {
+        last.filter(|_| self.slowly()).map_or(Mono::ZERO, |at| at + settings.interval)
+    }
+
     /// Begins a trial when it is time for one and the slow rate has been answered without a gap for long enough; `turn` keeps the
     /// trials of two nodes that started together apart.
     pub fn begin(&mut self, own: &Series, turn: u64, now: Mono, settings: &WitnessSettings) {

@@ -194,7 +194,8 @@ impl Proof {
 
     /// When something is due: a control, one that has had its time, the entry that is given back again.
     pub(super) fn deadlines(&self, cx: &Shared, due: &mut Due) {
-        let Proof { asked, next, since: _ } = self;
+        let Proof { asked, next, since } = self;
+        due.at(since.map(|at| at + patience(cx) + Span(1)), Timer::Control);
         if !cx.witness.reachable {
             return;
         }
@@ -257,8 +258,7 @@ impl Proof {
                 open = open.saturating_add(1);
             }
         }
-        let patience = (cx.settings.timing.echo_period() * u64::from(AWAY_ENOUGH) + cx.settings.timing.delivery) * 2;
-        let waited = self.since.is_some_and(|at| now.since(at) > patience);
+        let waited = self.since.is_some_and(|at| now.since(at) > patience(cx));
         let count = good.iter().filter(|g| **g).count();
         if count >= settings.register_majority() && (open == 0 || waited) {
             Proven::Registers(good)
@@ -270,20 +270,32 @@ impl Proof {
     }
 }
 
+/// So long a proof waits for witnesses that are no part of the majority.
+fn patience(cx: &Shared) -> Span {
+    (cx.settings.timing.echo_period() * u64::from(AWAY_ENOUGH) + cx.settings.timing.delivery) * 2
+}
+
 /// So many in a row show something.
 fn enough(witness: &Target) -> u32 {
     if witness.pace.slow_only() { AWAY_SLOWLY } else { AWAY_ENOUGH }
 }
 
-/// When the next echo in the peer's name goes out, and when one has had its time.
-pub(super) fn inquiry_due(cx: &Shared, due: &mut Due) {
-    let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
-    let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
-    let next = last.map(|at| at + cx.dithered(EchoKind::Inquiry, at, period));
-    // Where no witness bears one yet it is looked at again.
-    due.at(next.filter(|next| *next > due.last).unwrap_or(due.last + period), Timer::Inquiry);
-    for t in &cx.witness.targets {
-        due.at(t.inquiries.deadline(cx.settings.timing.delivery), Timer::Inquiry);
+impl Shared {
+    /// When the next echo in the peer's name goes out: not before a witness bears it. None while none are wanted, or there is no register.
+    fn next_inquiry(&self) -> Option<Mono> {
+        let (period, settings) = (self.inquire.filter(|_| self.witness.carrier)?, &self.settings.witness);
+        let registers = || self.witness.targets.iter().enumerate().filter(|(i, _)| settings.is_register(*i)).map(|(_, t)| t);
+        let last = registers().filter_map(|t| t.inquiries.last).max();
+        let next = last.map_or(Mono::ZERO, |at| at + self.dithered(EchoKind::Inquiry, at, period));
+        registers().map(|t| t.pace.bears_from(t.inquiries.last, settings)).min().map(|borne| borne.max(next))
+    }
+
+    /// What is waited for there.
+    pub(super) fn inquiry_deadlines(&self, due: &mut Due) {
+        due.at(self.next_inquiry(), Timer::Inquiry);
+        for t in self.witness.targets.iter().filter(|_| self.inquire.is_some()) {
+            due.at(t.inquiries.deadline(self.settings.timing.delivery), Timer::Inquiry);
+        }
     }
 }
 
@@ -292,10 +304,7 @@ impl Node {
     /// whoever asks and whomever its table names (SAFETY R4.4 †).
     pub(super) fn inquiries(&mut self, now: Mono) {
         let cx = &mut self.cx;
-        let Some(period) = cx.inquire.filter(|_| cx.witness.carrier) else { return };
-        let last = cx.witness.targets.iter().filter_map(|t| t.inquiries.last).max();
-        let next = last.map_or(now, |at| at + cx.dithered(EchoKind::Inquiry, at, period));
-        if now >= next {
+        if cx.next_inquiry().is_some_and(|at| now >= at) {
             let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
             let (number, asked) = cx.echo_all(
                 EchoKind::Inquiry,

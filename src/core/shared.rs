@@ -288,6 +288,13 @@ impl Shared {
         settled && said.is_some_and(|(ago, heard)| heard.back(ago.min(MOST_AGE)) > mine + margin)
     }
 
+    /// When that may come to be so by itself.
+    pub(super) fn lost_alone_from(&self) -> [Option<Mono>; 2] {
+        let t = &self.settings.timing;
+        let settled = self.settings.witness.interval + t.delivery + t.heartbeat + Span(1);
+        [Some(self.born + t.dead + Span(1)), self.peer.reaches_since.map(|at| at + settled)]
+    }
+
     /// This node's name.
     pub fn me(&self) -> Name {
         self.settings.name_of(self.settings.me).clone()

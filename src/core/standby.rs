@@ -309,6 +309,12 @@ impl Claim {
         now.since(since).min(now.since(self.begun.unwrap_or(now)) + warn)
     }
 
+    /// Until when a claim hurries: after that somebody keeps answering.
+    pub(super) fn hurried_until(&self, data: &Data, cx: &Shared) -> Option<Mono> {
+        let (since, warn, dead) = data.silence(cx);
+        Some((since + dead * 4).max(self.begun? + (dead * 4).less(warn)))
+    }
+
     /// R4.3: how far apart probes are, while they are wanted. Quickly while the owner's gate may just be closing; slowly when somebody
     /// keeps answering.
     pub(super) fn probe_gap(&self, data: &Data, cx: &Shared, now: Mono) -> Option<Span> {

@@ -17,6 +17,8 @@ pub enum Timer {
     PeerSuspected,
     /// The peer counts as dead from then on, as far as its silence goes.
     PeerDead,
+    /// No agreement is possible from then on: the peer has not said for so long that it hears this node.
+    OutOfTouch,
     /// An echo from the own address.
     OwnEcho,
     /// A witness may have become unreachable.
@@ -45,6 +47,8 @@ pub enum Timer {
     AddressLifetime,
     /// The return path of a move should have come.
     Arrival,
+    /// The public side may be lost here and not there.
+    PublicLost,
     /// An interface that came back has settled, or one stays away.
     Interface,
     /// An order that the kernel did not confirm.
@@ -89,6 +93,7 @@ impl fmt::Display for Timer {
             Timer::Link => "a link may be late or lost",
             Timer::PeerSuspected => "the peer is silent for warn",
             Timer::PeerDead => "the peer is silent for dead",
+            Timer::OutOfTouch => "the peer does not hear this node for dead",
             Timer::OwnEcho => "an echo from the own address",
             Timer::Witness => "a witness may be unreachable",
             Timer::Trial => "a trial of the fast echo rate",
@@ -103,6 +108,7 @@ impl fmt::Display for Timer {
             Timer::Announcement => "an announcement",
             Timer::AddressLifetime => "the addresses' lifetime",
             Timer::Arrival => "the return path of a move",
+            Timer::PublicLost => "the public side may be lost here alone",
             Timer::Interface => "an interface",
             Timer::OrderAgain => "an order that the kernel did not confirm",
             Timer::Probe => "a probe for the address",

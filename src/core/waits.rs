@@ -53,7 +53,7 @@ fn alone(wish: Option<&Wish>, data: &Data, cx: &Shared, due: &mut Due) {
     }
     let Some(wish) = wish.filter(|w| w.is_durable(data)) else { return };
     if wish.probes.unanswered(due.last) || bite::off(Clause::FirstClaimUnprobed) {
-        due.at(due.last + cx.settings.timing.echo_period(), Timer::Ask);
+        due.at(wish.told + cx.settings.timing.echo_period(), Timer::Ask);
     } else {
         due.at(wish.probes.next(PROBE_GAP), Timer::Probe);
     }
@@ -69,8 +69,11 @@ impl Wish {
             Stage::Warm(_) => due.at(*since + super::wish::WARM_LIMIT, Timer::WarmServices),
             Stage::Probe => due.at(probes.next(PROBE_GAP), Timer::Probe),
             Stage::Ask if !self.is_released(g, cx) => due.at(*told + again, Timer::Intent),
-            Stage::Ask if cx.peer_ground(due.last).is_none() => due.at(due.last + again, Timer::Ask),
-            Stage::Ask => due.at(probes.next(PROBE_GAP), Timer::Probe),
+            Stage::Ask if cx.peer_ground(due.last).is_none() => due.at(*told + again, Timer::Ask),
+            Stage::Ask => {
+                due.at(probes.next(PROBE_GAP), Timer::Probe);
+                due.at(cx.peer.hears_me.map(|at| at + cx.lease()), Timer::Ask);
+            }
         }
     }
 }
@@ -88,20 +91,16 @@ impl Claim {
         if cx.witness.carrier {
             due.at(self.probe_gap(data, cx, due.last).map(|gap| probes.next(gap)), Timer::Probe);
         }
-        if probes.unanswered(due.last) {
-            due.at(due.last + PROBE_GAP, Timer::Probe);
-        }
+        // Then the newest one has gone unanswered.
+        due.at(probes.next(PROBE_GAP), Timer::Probe);
+        due.at(self.hurried_until(data, cx), Timer::PeerSuspected);
         if cx.claim_forbidden(&data.name).is_some() {
             return;
         }
         match challenge {
             Some(challenge) => challenge.deadlines(cx, due),
-            None => {
-                if cx.witness.carrier {
-                    proof.deadlines(cx, due);
-                }
-                due.at(due.last + cx.settings.timing.echo_period(), Timer::Challenge);
-            }
+            None if cx.witness.carrier => proof.deadlines(cx, due),
+            None => {}
         }
     }
 }
@@ -148,12 +147,12 @@ impl Owner {
             announce,
             refresh,
             lacking,
+            rival,
+            asked,
             // Asked by `unhurried`, `arrives_by` and `gathering`.
             hot: _,
             since: _,
             proven: _,
-            rival: _,
-            asked: _,
             // Wait for nothing but an input.
             epoch: _,
             burst: _,
@@ -174,12 +173,18 @@ impl Owner {
         let gathering = self.gathering(data, cx, now);
         for last in gathering.heard.into_iter().flatten() {
             due.at(last + timing.warn + Span(1), Timer::PeerSuspected);
+            due.at(last + timing.dead * 4, Timer::PeerSuspected);
         }
+        due.at(rival.map(|at| at + lease), Timer::PeerSuspected);
         if cx.witness.carrier {
             due.at(echoed.map(|at| at + gathering.period), Timer::PathEcho);
         }
         if gathering.stale && !bite::off(Clause::NoFastEvidence) {
-            due.at(now + timing.echo_period(), Timer::Ask);
+            due.at(asked.map(|at| at + timing.echo_period()), Timer::Ask);
+        }
+        if !cx.witness.reachable {
+            due.at(grounds.path.map(|at| at + lease), Timer::PublicLost);
+            cx.lost_alone_from().into_iter().flatten().for_each(|at| due.at(at, Timer::PublicLost));
         }
         if let Some(probes) = lacking {
             data.asks_again(probes, cx, due);
@@ -192,6 +197,9 @@ impl Owner {
         due.at(grounds.island.map(|at| at + lease / 3), Timer::Renewal);
         due.at(grounds.newest().map(|at| at + lease / 3 + Span(1)), Timer::GroundOld);
         due.at(defence.deadline(now, timing), Timer::Defence);
+        if self.path_missing() {
+            due.at(defence.again(timing), Timer::Defence);
+        }
         due.at(*announce, Timer::Announcement);
         due.at(*refresh, Timer::AddressLifetime);
         due.at(self.arrives_by(cx), Timer::Arrival);

@@ -8,6 +8,7 @@ use super::data::Data;
 use super::deadlines::Due;
 use super::event::{Kind, Level};
 use super::files::Added;
+use super::fitness::LOSS_MEMORY;
 use super::grounds::Grounds;
 use super::heartbeat::{BeatRole, Grant, GroupBeat, MOST_AGE, Offer};
 use super::id::NodeId;
@@ -128,8 +129,7 @@ impl Standby {
         }
         if w.is_released(g, cx) {
             let Some(ground) = cx.peer_ground(now) else {
-                cx.ask = true;
-                cx.urgent = true;
+                w.tell(cx, now);
                 return Next::Stay;
             };
             match cx.ask_for_added(&data.name, data.id, &mut w.probes, now) {
@@ -154,12 +154,7 @@ impl Standby {
             let pause = cx.settings.timing.heartbeat * 10;
             return self.withdraw(text, pause, turn);
         }
-        let again = cx.settings.timing.echo_period();
-        if now >= w.told + again {
-            w.told = now;
-            cx.urgent = true;
-            cx.ask = true;
-        }
+        w.tell(cx, now);
         Next::Stay
     }
 
@@ -184,6 +179,15 @@ impl Standby {
 }
 
 impl Wish {
+    /// Tells the peer of it, once an echo period, and asks for an answer at once.
+    pub(super) fn tell(&mut self, cx: &mut Shared, now: Mono) {
+        if now >= self.told + cx.settings.timing.echo_period() {
+            self.told = now;
+            cx.urgent = true;
+            cx.ask = true;
+        }
+    }
+
     /// What the peer grants when it grants this wish.
     fn grant(&self, cx: &Shared) -> Grant {
         Grant { epoch: self.epoch, attempt: self.attempt, incarnation: cx.incarnation }
@@ -249,6 +253,8 @@ impl Data {
                 if wanted && self.commanded.hold.is_none() && g.gate_open {
                     let due_at = |stable| self.fitness.since.map(|fit| self.failback_due(fit, stable));
                     due.at(self.stable(cx, now).and_then(due_at), Timer::Failback);
+                    // With a loss forgotten it comes sooner.
+                    self.losses(cx).for_each(|at| due.at(at + LOSS_MEMORY, Timer::Failback));
                 }
             }
             BeatRole::Standby if self.commanded.takeover => {}
