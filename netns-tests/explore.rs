@@ -4,13 +4,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use twinbeat::sim::check::Promise;
 use twinbeat::sim::explore::{Plan, Progress, explore, shrink};
+use twinbeat::sim::files::Files;
+use twinbeat::sim::golden::{first_difference, scenarios};
+use twinbeat::sim::impatient::impatient;
 use twinbeat::sim::machine::real;
 use twinbeat::sim::model::{self, search::Scope, search::search};
+use twinbeat::sim::pair::Builtin;
+use twinbeat::sim::schedule::{Style, draw_as};
+use twinbeat::sim::script::Story;
 
 /// Each of these takes all cores: one after the other.
 static ONE: Mutex<()> = Mutex::new(());
@@ -66,6 +74,39 @@ fn a_fresh_set_of_seeds_never_shows_two_owners() {
 fn no_promise_breaks_with_real_signatures_either() {
     let plan = Plan { real_signatures: true, time: Some(Duration::from_secs(15)), ..Plan::seeds(500_000, 600_000) };
     assert!(explored(&plan).runs > 0);
+}
+
+/// No deadline is missing, and a step that comes early does nothing: every scenario, and stories of both generators, word for word.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+fn every_story_goes_the_same_way_however_often_the_decision_is_woken() {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut stories = Vec::new();
+    for path in scenarios(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).unwrap() {
+        let (text, name) = (std::fs::read_to_string(&path).unwrap(), path.display().to_string());
+        stories.push((name.clone(), Story::read(&text, &name, path.parent().unwrap(), &Files).unwrap()));
+    }
+    for seed in 0..100 {
+        let scenario = draw_as(Style::Both, seed, &[], None);
+        let story = Story::of(scenario, Path::new(""), &Builtin).unwrap_or_else(|_| panic!("{seed} cannot be played"));
+        stories.push((format!("seed {seed}"), story));
+    }
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((name, story)) = stories.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if story.not_here.is_empty() {
+                        let [rests, woken] =
+                            [real, impatient].map(|maker| story.run(maker, true).record.lines.unwrap().join("\n"));
+                        wrong.lock().unwrap().extend(first_difference(&rests, &woken).map(|what| format!("{name}: {what}")));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -56,13 +56,14 @@ impl Node {
         due.at(cx.witness.deadline(witness, timing.delivery), Timer::Witness);
         for (_, t) in cx.witness.targets.iter().enumerate().filter(|(target, _)| witness.is_register(*target)) {
             due.at(t.pace.deadline(timing.delivery, witness), Timer::Trial);
+            if t.reachable && cx.is_calm() {
+                due.at(t.pace.begins(&t.own, u64::from(cx.settings.me.0), witness), Timer::Trial);
+            }
         }
-        due.at(self.next_control, Timer::Control);
+        due.at(self.controls_at(), Timer::Control);
         cx.inquiry_deadlines(due);
         due.at(self.writes_again(), Timer::Disk);
-        if self.answer {
-            due.at(due.last + timing.echo_period() / 2, Timer::Answer);
-        }
+        due.at(self.answers_at(), Timer::Answer);
     }
 }
 

@@ -25,7 +25,6 @@ impl Owner {
         if let Some(next) = self.defend(spoken, turn) {
             return Some(next);
         }
-        turn.cx.fast |= self.defence.deadline(now, &t).is_some();
         if (ground.is_none() && !bite::off(Clause::DefenceWithoutGate)) || bite::off(Clause::NoDefence) {
             return None;
         }

@@ -18,6 +18,8 @@ const CONTROL_SOON: Span = Span::secs(1);
 
 impl Node {
     pub(super) fn own_echoes(&mut self, now: Mono) {
+        // Before it is asked whether anything is in doubt: a trial that is over excuses no loss.
+        self.review_trials(now);
         let cx = &mut self.cx;
         let (echo_period, interval) = (cx.settings.timing.echo_period(), cx.settings.witness.interval);
         let fast = cx.fast || (cx.witness.doubt() && !cx.witness.targets.iter().any(|t| t.pace.tries()));
@@ -49,14 +51,38 @@ impl Node {
         self.trials(fast, now);
     }
 
-    /// Now and then, while all is well, each witness is tried at the fast rate.
-    fn trials(&mut self, fast: bool, now: Mono) {
+    /// Now and then, while all is well, each witness is tried at the fast rate: what is over is judged, and what is due begins.
+    fn review_trials(&mut self, now: Mono) {
         let cx = &mut self.cx;
         let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
-        // Where the slow rate is no slower there is nothing to find out.
-        let calm = cx.witness.carrier && !cx.fast && !cx.apart && period < cx.settings.witness.interval;
         cx.apart |= !cx.peer.fresh(now, cx.settings.timing.warn);
-        let apart = cx.apart;
+        let calm = cx.is_calm();
+        for target in 0..cx.witness.targets.len() {
+            let Some(t) = cx.witness.targets.get_mut(target) else { continue };
+            if !cx.settings.witness.is_register(target) {
+                continue;
+            }
+            let news = t.pace.judge(&t.own, now, delivery, &cx.settings.witness);
+            match calm && t.reachable {
+                true => t.pace.begin(&t.own, u64::from(cx.settings.me.0), now, &cx.settings.witness),
+                false => t.pace.abandon(now),
+            }
+            if news {
+                let (slow, interval, which) = (t.pace.slow_only(), cx.settings.witness.interval, target.saturating_add(1));
+                let text = if slow {
+                    format!("witness {which} answers echoes {interval} apart and not those {period} apart: it is asked slowly")
+                } else {
+                    format!("witness {which} bears the fast echo rate again")
+                };
+                cx.note(if slow { Level::Warn } else { Level::Info }, None, Kind::Witness, text);
+            }
+        }
+    }
+
+    /// What goes out for them, and whether the witnesses are asked slowly while the nodes are apart.
+    fn trials(&mut self, fast: bool, now: Mono) {
+        let cx = &mut self.cx;
+        let (period, apart) = (cx.settings.timing.echo_period(), cx.apart);
         for target in 0..cx.witness.targets.len() {
             let Some(t) = cx.witness.targets.get_mut(target) else { continue };
             if !cx.settings.witness.is_register(target) {
@@ -70,23 +96,6 @@ impl Node {
                 cx.note(Level::Warn, None, Kind::Witness, text);
             }
             let Some(t) = cx.witness.targets.get_mut(target) else { continue };
-            if t.pace.judge(&t.own, now, delivery, &cx.settings.witness) {
-                let (slow, interval) = (t.pace.slow_only(), cx.settings.witness.interval);
-                let text = if slow {
-                    format!(
-                        "witness {} answers echoes {interval} apart and not those {period} apart: it is asked slowly",
-                        target.saturating_add(1)
-                    )
-                } else {
-                    format!("witness {} bears the fast echo rate again", target.saturating_add(1))
-                };
-                cx.note(if slow { Level::Warn } else { Level::Info }, None, Kind::Witness, text);
-            }
-            let Some(t) = cx.witness.targets.get_mut(target) else { continue };
-            match calm && t.reachable {
-                true => t.pace.begin(&t.own, u64::from(cx.settings.me.0), now, &cx.settings.witness),
-                false => t.pace.abandon(now),
-            }
             if t.pace.due(now) {
                 let number = cx.number();
                 cx.out.push_back(Output::Echo { witness: WitnessId(target as u8), kind: EchoKind::Own, number });
@@ -111,20 +120,26 @@ impl Node {
         let good = cx.in_touch(now) && cx.witness.reachable && !bite::off(Clause::NoNegativeControl);
         // Nor before the owner's return path has come: where the network keeps its frames from the gateway the entry is still this node's.
         let arrived = |g: &Group| cx.peer.group(&g.data.name).is_none_or(|b| !b.unproven || bite::off(Clause::MoveUnproven));
-        match self.groups.iter().find(served).filter(|_| good).map(|g| (g.data.id, arrived(g))) {
-            None => {
-                self.next_control = self.next_control.max(now + CONTROL_SOON);
-                self.cx.witness.controls_end();
-            }
-            Some((group, true)) if now >= self.next_control => {
-                let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| Before::default(), now);
-                for target in self.cx.witness.control_sent(now, number, &self.cx.settings.witness) {
-                    self.cx.counts_again(target);
-                }
-                self.next_control =
-                    now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
-            }
-            Some(_) => {}
+        let asked = self.groups.iter().find(served).filter(|_| good).map(|g| (g.data.id, arrived(g)));
+        let Some((group, arrived)) = asked else {
+            self.controls_since = None;
+            self.cx.witness.controls_end();
+            return;
+        };
+        self.controls_since.get_or_insert(now);
+        if !arrived || self.controls_at().is_none_or(|at| now < at) {
+            return;
         }
+        let (number, _) = self.cx.echo_all(EchoKind::Control(group), |_| Before::default(), now);
+        for target in self.cx.witness.control_sent(now, number, &self.cx.settings.witness) {
+            self.cx.counts_again(target);
+        }
+        self.next_control =
+            now + if self.cx.witness.controlled(&self.cx.settings.witness) { CONTROL_EVERY } else { CONTROL_SOON };
+    }
+
+    /// When the next one is due; none while there is nobody to ask about.
+    pub(super) fn controls_at(&self) -> Option<Mono> {
+        Some(self.next_control.max(self.controls_since? + CONTROL_SOON))
     }
 }

@@ -131,6 +131,23 @@ impl Group {
         }
     }
 
+    /// Whether echoes at the fast rate are wanted: by an owner whose evidence gets old, or a claim that has not gone on for long.
+    pub(super) fn hurries(&self, cx: &Shared, now: Mono) -> bool {
+        match &self.role {
+            Role::Owner(o) => o.hurries(&self.data, cx, now),
+            Role::Standby(Standby { claim: Some(claim), .. }) => claim.hurries(&self.data, cx, now),
+            Role::Standby(_) | Role::Opening(_) | Role::Leaving(_) => false,
+        }
+    }
+
+    /// How often echoes in the peer's name are wanted; none while they are not.
+    pub(super) fn inquires(&self, cx: &Shared, now: Mono) -> Option<Span> {
+        match &self.role {
+            Role::Standby(Standby { claim: Some(claim), .. }) => claim.inquires(&self.data, cx, now),
+            _ => None,
+        }
+    }
+
     /// Takes in a fact: what it means to this role, and what comes next.
     pub(super) fn take(&mut self, cx: &mut Shared, now: Mono, fact: impl FnOnce(&mut Role, &mut Turn) -> Next) {
         let next = fact(&mut self.role, &mut Turn { cx: &mut *cx, data: &mut self.data, now });
@@ -145,7 +162,6 @@ impl Data {
             self.commanded.hold = None;
             cx.dirty = true;
         }
-        cx.dirty |= self.epochs.durable < cx.next_epoch(self.epochs.seen);
         if let (Running::Stuck(_), Some(at)) = (&self.service.running, self.service.stop_again)
             && now >= at
         {

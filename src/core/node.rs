@@ -48,7 +48,7 @@ pub struct Node {
     /// When the last one went out.
     last_beat: Option<Mono>,
     /// The peer asked for an answer.
-    pub(super) answer: bool,
+    answer: bool,
     /// When this node last asked for one.
     #[serde(default)]
     asked: Option<Mono>,
@@ -57,6 +57,9 @@ pub struct Node {
     /// When to try the disk again.
     disk_again: Mono,
     pub(super) next_control: Mono,
+    /// Since when there has been somebody to ask a negative control about.
+    #[serde(default)]
+    pub(super) controls_since: Option<Mono>,
     mismatch: Option<String>,
     suspected: bool,
 }
@@ -77,6 +80,7 @@ impl Node {
             writing: None,
             disk_again: now,
             next_control: now,
+            controls_since: None,
             mismatch: None,
             suspected: false,
         }
@@ -336,7 +340,8 @@ impl Node {
     fn step(&mut self, now: Mono) {
         self.cx.begin_step();
         let owner = self.groups.iter().any(Group::owns);
-        self.cx.together = (now >= self.next_beat || self.answer) && !(owner && self.cx.settings.timing.tight());
+        let goes_out = now >= self.next_beat || self.answers_at().is_some_and(|at| now >= at);
+        self.cx.together = goes_out && !(owner && self.cx.settings.timing.tight());
         let timing = self.cx.settings.timing;
         let settings = self.cx.settings.witness.clone();
         if self.cx.witness.review(now, &settings, timing.delivery) {
@@ -357,6 +362,8 @@ impl Node {
             }
         }
         self.commands.step(&mut self.groups, &mut self.cx, now);
+        self.cx.fast = self.groups.iter().any(|g| g.hurries(&self.cx, now));
+        self.cx.inquire = self.groups.iter().filter_map(|g| g.inquires(&self.cx, now)).min();
         self.review_peer(now);
         self.review_links(now);
         self.own_echoes(now);
@@ -399,7 +406,12 @@ impl Node {
 
     fn persist(&mut self, now: Mono) {
         let cx = &mut self.cx;
-        if !cx.dirty || self.writing.is_some() || now < self.disk_again {
+        if self.writing.is_some() {
+            return;
+        }
+        // Behind everything that may have used an epoch in this step; what is on its way may reserve the next one already.
+        cx.dirty |= self.groups.iter().any(|g| g.data.epochs.durable < cx.next_epoch(g.data.epochs.seen));
+        if !cx.dirty || now < self.disk_again {
             return;
         }
         cx.dirty = false;
@@ -424,9 +436,15 @@ impl Node {
         (self.cx.dirty && self.writing.is_none()).then_some(self.disk_again)
     }
 
+    /// When the peer is answered that asked for it; none when it did not.
+    pub(super) fn answers_at(&self) -> Option<Mono> {
+        let pause = self.cx.settings.timing.echo_period() / 2;
+        self.answer.then(|| self.last_beat.map_or(Mono::ZERO, |at| at + pause))
+    }
+
     fn beat(&mut self, now: Mono) {
         let timing = self.cx.settings.timing;
-        let answer_due = self.answer && self.last_beat.is_none_or(|at| now.since(at) >= timing.echo_period() / 2);
+        let answer_due = self.answers_at().is_some_and(|at| now >= at);
         let due = now >= self.next_beat;
         if !(due || self.cx.urgent || answer_due) {
             return;

@@ -113,13 +113,13 @@ impl Owner {
         if let Some(next) = self.defend_entry(ground, turn) {
             return next;
         }
-        self.announce(ground, turn);
-        self.keep_addresses(ground, lease, turn);
         if let Some(epoch) = self.raising
             && turn.data.epochs.durable >= epoch
         {
             self.raise(epoch, turn);
         }
+        self.announce(ground, turn);
+        self.keep_addresses(ground, lease, turn);
         self.arrival(turn);
         self.offer(turn);
         self.start_again(turn);
@@ -200,6 +200,11 @@ impl Owner {
         Gathering { stale, heard, fast, period }
     }
 
+    /// Whether echoes at the fast rate are wanted.
+    pub(super) fn hurries(&self, data: &Data, cx: &Shared, now: Mono) -> bool {
+        self.gathering(data, cx, now).fast || self.defence.deadline(now, &cx.settings.timing).is_some()
+    }
+
     /// Evidence: slowly while all is well, fast when it gets old.
     fn gather_evidence(&mut self, turn: &mut Turn) {
         let Turn { cx, data, now } = turn;
@@ -208,7 +213,6 @@ impl Owner {
             path.expire(now, t.delivery);
         }
         let Gathering { stale, heard: _, fast, period } = self.gathering(data, cx, now);
-        cx.fast |= fast;
         cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
         if cx.witness.carrier {
             if self.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {

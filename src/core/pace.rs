@@ -100,8 +100,8 @@ impl Pace {
         if asked < ROW || (few && returned < RETURNED && asked < ROW_AT_MOST) {
             return false;
         }
-        self.row = Some(counted);
         self.eased = few && returned >= RETURNED;
+        self.row = (!self.eased).then_some(counted);
         self.eased
     }
 
@@ -119,11 +119,16 @@ impl Pace {
     /// Begins a trial when it is time for one and the slow rate has been answered without a gap for long enough; `turn` keeps the
     /// trials of two nodes that started together apart.
     pub fn begin(&mut self, own: &Series, turn: u64, now: Mono, settings: &WitnessSettings) {
-        let enough = settings.interval * SLOW_ONES.saturating_mul(turn.saturating_add(1));
-        let steady = own.unbroken_since().is_some_and(|at| now.since(at) >= enough);
-        if self.trial.is_none() && self.poor.is_none() && now >= self.next && steady {
+        if self.begins(own, turn, settings).is_some_and(|at| now >= at) {
             self.trial = Some(Trial { due: now, ..Trial::default() });
         }
+    }
+
+    /// When the next one begins, while all goes on as it does.
+    pub fn begins(&self, own: &Series, turn: u64, settings: &WitnessSettings) -> Option<Mono> {
+        let enough = settings.interval * SLOW_ONES.saturating_mul(turn.saturating_add(1));
+        let steady = own.unbroken_since().filter(|_| self.trial.is_none() && self.poor.is_none());
+        steady.map(|at| self.next.max(at + enough))
     }
 
     /// Gives up a trial: times are no longer good.

@@ -150,18 +150,12 @@ impl Proof {
     /// Sends what is due and counts what stayed away; `seldom` when the peer has been silent for long; `owner` is where the entry
     /// belongs, if that is known.
     pub fn step(&mut self, group: GroupId, owner: Option<Mac>, seldom: bool, cx: &mut Shared, now: Mono) {
-        let (delivery, period) = (cx.settings.timing.delivery, cx.settings.timing.echo_period());
+        let delivery = cx.settings.timing.delivery;
         self.asked.resize_with(cx.witness.targets.len(), Asked::default);
         if !cx.witness.reachable {
             return;
         }
-        // The first ones are close together: where the owner's gate has just closed the challenge waits for them.
-        let young = self.asked.iter().any(|a| !a.refused && a.away.asked() < AWAY_ENOUGH as usize);
-        let period = match seldom {
-            true => SELDOM,
-            false if young => period / 2,
-            false => period,
-        };
+        let period = self.period(seldom, cx);
         if now >= self.next {
             let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
             let (number, asked) = cx.echo_all(
@@ -176,7 +170,6 @@ impl Proof {
             self.since.get_or_insert(now);
             self.next = now + cx.dithered(EchoKind::Control(group), now, period);
         }
-        cx.inquire_every(period);
         for ((i, a), w) in (0u8..).zip(&mut self.asked).zip(&cx.witness.targets) {
             a.away.review(now, &w.own, delivery);
             // The entry is taken from nobody where echoes in the peer's name come back: they have their time first.
@@ -190,6 +183,17 @@ impl Proof {
             }
         }
         self.believe_again(cx);
+    }
+
+    /// Between two controls. The first ones are close together: where the owner's gate has just closed the challenge waits for them.
+    pub(super) fn period(&self, seldom: bool, cx: &Shared) -> Span {
+        let period = cx.settings.timing.echo_period();
+        let young = || self.asked.iter().any(|a| !a.refused && a.away.asked() < AWAY_ENOUGH as usize);
+        match seldom {
+            true => SELDOM,
+            false if young() => period / 2,
+            false => period,
+        }
     }
 
     /// When something is due: a control, one that has had its time, the entry that is given back again.
@@ -293,7 +297,7 @@ impl Shared {
     /// What is waited for there.
     pub(super) fn inquiry_deadlines(&self, due: &mut Due) {
         due.at(self.next_inquiry(), Timer::Inquiry);
-        for t in self.witness.targets.iter().filter(|_| self.inquire.is_some()) {
+        for t in &self.witness.targets {
             due.at(t.inquiries.deadline(self.settings.timing.delivery), Timer::Inquiry);
         }
     }

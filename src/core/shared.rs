@@ -41,7 +41,7 @@ pub struct Shared {
     pub urgent: bool,
     /// It is to ask for an answer.
     pub ask: bool,
-    /// Echoes at the fast rate are wanted.
+    /// Echoes at the fast rate are wanted, as of the last step.
     pub fast: bool,
     /// Where it is asked slowly, an answer to a VIP is overdue: the next own echo goes out at once, to be held against it.
     pub pressed: bool,
@@ -129,10 +129,8 @@ impl Shared {
 
     /// Before a step: what it finds out is found out anew.
     pub fn begin_step(&mut self) {
-        self.fast = false;
         self.pressed = false;
         self.echoed = false;
-        self.inquire = None;
     }
 
     /// Whether the tables of a majority can be used for a claim.
@@ -160,9 +158,9 @@ impl Shared {
         self.dirty = true;
     }
 
-    /// Asks for echoes in the peer's name this often.
-    pub fn inquire_every(&mut self, period: Span) {
-        self.inquire = Some(self.inquire.map_or(period, |p| p.min(period)));
+    /// Whether the witnesses may be tried at the fast rate; where the slow one is no slower there is nothing to find out.
+    pub(super) fn is_calm(&self) -> bool {
+        self.witness.carrier && !self.fast && !self.apart && self.settings.timing.echo_period() < self.settings.witness.interval
     }
 
     /// Whether something that is due at `at` goes along with what is sent in this step. Not for the fast rate, whose answers

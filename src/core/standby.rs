@@ -35,7 +35,7 @@ impl Standby {
                 );
             }
         }
-        let (since, warn, dead) = turn.data.silence(turn.cx);
+        let (since, warn, _) = turn.data.silence(turn.cx);
         if now < since + warn {
             if !bite::off(Clause::HeartbeatEndsNothing) {
                 self.end_claim(turn);
@@ -48,7 +48,7 @@ impl Standby {
             turn.cx.dirty = true;
         }
         turn.data.agreement.ownerless = None;
-        self.gather((since, warn, dead), turn);
+        self.gather(since, turn);
         if !self.open_points(turn.data, turn.cx, now).is_empty() {
             return Next::Stay;
         }
@@ -62,14 +62,12 @@ impl Standby {
         }
     }
 
-    fn gather(&mut self, (since, warn, dead): (Mono, Span, Span), turn: &mut Turn) {
+    fn gather(&mut self, since: Mono, turn: &mut Turn) {
         let Turn { cx, data, now } = turn;
         let now = *now;
         let t = cx.settings.timing;
         let claim = self.claim.get_or_insert_with(Claim::default);
         claim.begun.get_or_insert(now);
-        let lately = claim.lately((since, warn), now);
-        cx.fast |= lately < dead * 4 || claim.challenge.is_some();
         if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
                 return;
@@ -78,19 +76,19 @@ impl Standby {
             claim.probes = Default::default();
         }
 
-        if let Some(gap) = claim.probe_gap(data, cx, now).filter(|_| cx.witness.carrier) {
-            if now >= claim.probes.next(gap) {
-                claim.probes.send(now);
-                cx.out.push_back(Output::Probe { group: data.id });
-            }
-        }
-
         // A challenge proves nothing while the witness does not answer this node: it ends, and is owned up to.
         let dark = !cx.witness.reachable && !bite::off(Clause::ChallengeOutlivesWitness);
         if dark && let Some(c) = claim.challenge.take() {
             claim.probes = Default::default();
             claim.proof = Default::default();
             data.end_challenge(&c, cx);
+        }
+
+        if let Some(gap) = claim.probe_gap(data, cx, now).filter(|_| cx.witness.carrier)
+            && now >= claim.probes.next(gap)
+        {
+            claim.probes.send(now);
+            cx.out.push_back(Output::Probe { group: data.id });
         }
 
         // R4.4, only after R4.3 has gone unanswered and while this node is reachable itdata.
@@ -110,7 +108,7 @@ impl Standby {
         }
         // † Before the first write it is shown that the table is a register.
         if claim.challenge.is_none() && cx.witness.carrier {
-            let seldom = lately >= dead * 4 && (!quiet || pointless);
+            let seldom = claim.seldom(data, cx, now);
             claim.proof.step(data.id, data.table.owner_mac, seldom, cx, now);
         }
         if claim.challenge.is_none() && quiet && reach && pointless {
@@ -163,9 +161,6 @@ impl Standby {
             }
             Verdict::Running | Verdict::Stood(_) => {}
         }
-        // † To the end: the last one that counts is sent after the challenge has stood.
-        let each = if c.registers.iter().any(|r| r.stood.is_some() && !r.shown) { 1 } else { INQUIRE_EACH };
-        cx.inquire_every(t.echo_period() * each);
         if now >= c.next {
             c.next = now + cx.dithered(EchoKind::Challenge(data.id), now, t.echo_period());
             cx.echoed = true;
@@ -313,6 +308,35 @@ impl Claim {
     pub(super) fn hurried_until(&self, data: &Data, cx: &Shared) -> Option<Mono> {
         let (since, warn, dead) = data.silence(cx);
         Some((since + dead * 4).max(self.begun? + (dead * 4).less(warn)))
+    }
+
+    /// Whether echoes at the fast rate are wanted.
+    pub(super) fn hurries(&self, data: &Data, cx: &Shared, now: Mono) -> bool {
+        self.challenge.is_some() || self.hurried_until(data, cx).is_some_and(|until| now < until)
+    }
+
+    /// Controls are seldom once nothing is to be expected of them for long: somebody keeps answering, or no table can be used.
+    fn seldom(&self, data: &Data, cx: &Shared, now: Mono) -> bool {
+        let quiet = self.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
+        let pointless = !cx.registers() && !bite::off(Clause::ControlIgnored);
+        self.hurried_until(data, cx).is_some_and(|until| now >= until) && (!quiet || pointless)
+    }
+
+    /// How often echoes in the peer's name are wanted; none while they are not.
+    pub(super) fn inquires(&self, data: &Data, cx: &Shared, now: Mono) -> Option<Span> {
+        let stands_down = data.stand_down.until.is_some_and(|until| now < until) && !bite::off(Clause::NoStandDown);
+        if stands_down || cx.claim_forbidden(&data.name).is_some() {
+            return None;
+        }
+        match &self.challenge {
+            Some(c) => {
+                // † To the end: the last one that counts is sent after the challenge has stood.
+                let each = if c.registers.iter().any(|r| r.stood.is_some() && !r.shown) { 1 } else { INQUIRE_EACH };
+                Some(cx.settings.timing.echo_period() * each)
+            }
+            None if cx.witness.carrier && cx.witness.reachable => Some(self.proof.period(self.seldom(data, cx, now), cx)),
+            None => None,
+        }
     }
 
     /// R4.3: how far apart probes are, while they are wanted. Quickly while the owner's gate may just be closing; slowly when somebody

@@ -82,6 +82,7 @@ impl Claim {
     fn deadlines(&self, data: &Data, cx: &Shared, due: &mut Due) {
         let Claim { probes, proof, challenge, begun: _, never_took: _ } = self;
         let (since, _, dead) = data.silence(cx);
+        due.at(self.hurried_until(data, cx), Timer::PeerSuspected);
         if let Some(until) = data.stand_down.until.filter(|until| due.last < *until && !bite::off(Clause::NoStandDown)) {
             due.at(until, Timer::StandDown);
             return;
@@ -93,7 +94,6 @@ impl Claim {
         }
         // Then the newest one has gone unanswered.
         due.at(probes.next(PROBE_GAP), Timer::Probe);
-        due.at(self.hurried_until(data, cx), Timer::PeerSuspected);
         if cx.claim_forbidden(&data.name).is_some() {
             return;
         }

@@ -24,6 +24,7 @@ pub mod explore;
 pub mod files;
 pub mod gateway;
 pub mod golden;
+pub mod impatient;
 mod lan;
 pub mod lanes;
 pub mod machine;

@@ -4,9 +4,10 @@ use std::path::Path;
 use super::check::Promise;
 use super::clock::Moment;
 use super::explore;
+use super::impatient::impatient;
 use super::machine::{Brain, real};
 use super::pair::{Builder, Builtin};
-use super::schedule::draw;
+use super::schedule::{Style, draw, draw_as};
 use super::script::Story;
 use super::world::World;
 use twinbeat_core::id::{Attempt, GroupId};
@@ -233,4 +234,15 @@ fn what_explore_finds_is_shrunk_to_a_file_that_reproduces_it() {
     let story = Story::read(&text, "found.json", folder.path(), &super::files::Files).unwrap();
     let again = story.run(grabber, false).violations;
     assert_eq!(again.first(), Some(&small.violation));
+}
+
+/// Owners, standbys, claims, moves, commands, several groups and both families of profiles, as the two generators draw them.
+#[test]
+fn a_random_story_goes_the_same_way_however_often_the_decision_is_woken() {
+    for seed in 0..4 {
+        let scenario = draw_as(Style::Both, seed, &[], None);
+        let story = Story::of(scenario, Path::new(""), &Builtin).unwrap_or_else(|_| panic!("{seed} cannot be played"));
+        let [rests, woken] = [real, impatient].map(|maker| story.run(maker, true).record.lines.unwrap_or_default());
+        assert!(rests.len() > 20 && rests == woken, "seed {seed}: {:?}", rests.iter().zip(&woken).find(|(a, b)| a != b));
+    }
 }
