@@ -3,11 +3,12 @@
 //! Each part says what it waits for: the node here, the roles in `waits.rs`, the rest beside what it is about. Where a part has fields, each is named:
 //! a new one breaks the build there, and whoever adds it says what it waits for, or that it waits for nothing.
 
-use super::data::{Commanded, Data, Fitness, Service};
+use super::data::{Commanded, Data, Epochs, Fitness, Service};
 use super::fitness::UNFIT;
 use super::group::Group;
 use super::node::Node;
 use super::role::{Role, Running};
+use super::settings::GRANT_WAITS;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::timer::Timer;
@@ -83,8 +84,9 @@ impl Group {
 impl Data {
     /// Whatever the role.
     fn deadlines(&self, due: &mut Due) {
-        let Data { commanded, service, fitness, id: _, name: _, epochs: _, agreement: _, stand_down: _, table: _, people: _ } =
-            self;
+        let Data { commanded, service, fitness, epochs, id: _, name: _, agreement: _, stand_down: _, table: _, people: _ } = self;
+        let Epochs { grant_waits, seen: _, durable: _ } = epochs;
+        due.at(grant_waits.map(|(_, since)| since + GRANT_WAITS), Timer::Intent);
         let Commanded { hold, told: _, by_move: _, takeover: _ } = commanded;
         due.at(hold.as_ref().and_then(|h| h.until), Timer::StandbyEnds);
         let Service { running, stop_again, failure, attempt: _, away: _, obstacle: _ } = service;
