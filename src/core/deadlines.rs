@@ -46,10 +46,29 @@ impl Node {
     }
 
     fn deadlines(&self, due: &mut Due) {
-        let cx = &self.cx;
+        let Node {
+            cx,
+            groups,
+            commands,
+            // Where `due` begins and ends.
+            last: _,
+            next_beat: _,
+            // Asked by `writes_again`, `answers_at` and `controls_at`.
+            writing: _,
+            disk_again: _,
+            answer: _,
+            last_beat: _,
+            next_control: _,
+            controls_since: _,
+            // Wait for nothing.
+            started: _,
+            asked: _,
+            mismatch: _,
+            suspected: _,
+        } = self;
         let (timing, witness) = (&cx.settings.timing, &cx.settings.witness);
-        self.groups.iter().for_each(|group| group.deadlines(cx, due));
-        self.commands.deadlines(cx, due);
+        groups.iter().for_each(|group| group.deadlines(cx, due));
+        commands.deadlines(cx, due);
         due.at(cx.peer.heard.map(|at| at + timing.warn + Span(1)), Timer::PeerSuspected);
         due.at(cx.peer.hears_me.map(|at| at + timing.dead + Span(1)), Timer::OutOfTouch);
         cx.links.iter().flat_map(|link| link.deadlines(timing)).for_each(|at| due.at(at, Timer::Link));

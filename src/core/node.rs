@@ -21,7 +21,7 @@ use crate::prelude::*;
 
 /// A record on its way to the disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Writing {
+pub(super) struct Writing {
     ticket: u64,
     /// What it reserves for each group.
     epochs: Vec<Epoch>,
@@ -40,28 +40,28 @@ pub struct Node {
     pub(super) cx: Shared,
     pub(super) groups: Vec<Group>,
     pub(super) commands: Commands,
-    started: bool,
+    pub(super) started: bool,
     /// The last instant that was handled.
     pub(super) last: Mono,
     /// When the next heartbeat is due.
     pub(super) next_beat: Mono,
     /// When the last one went out.
-    last_beat: Option<Mono>,
+    pub(super) last_beat: Option<Mono>,
     /// The peer asked for an answer.
-    answer: bool,
+    pub(super) answer: bool,
     /// When this node last asked for one.
     #[serde(default)]
-    asked: Option<Mono>,
+    pub(super) asked: Option<Mono>,
     /// The record on its way to the disk.
-    writing: Option<Writing>,
+    pub(super) writing: Option<Writing>,
     /// When to try the disk again.
-    disk_again: Mono,
+    pub(super) disk_again: Mono,
     pub(super) next_control: Mono,
     /// Since when there has been somebody to ask a negative control about.
     #[serde(default)]
     pub(super) controls_since: Option<Mono>,
-    mismatch: Option<String>,
-    suspected: bool,
+    pub(super) mismatch: Option<String>,
+    pub(super) suspected: bool,
 }
 
 impl Node {

@@ -214,20 +214,18 @@ impl Owner {
         }
         let Gathering { stale, heard: _, fast, period } = self.gathering(data, cx, now);
         cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
-        if cx.witness.carrier {
-            if self.echoed.is_none_or(|at| now >= at + period || (!fast && cx.goes_along(at + period, now))) {
-                cx.together = true;
-                cx.echoed = true;
-                self.echo(turn);
-                self.echoed = Some(now);
-            }
+        let due = |at: Mono| now >= at + period || (!fast && cx.goes_along(at + period, now));
+        if cx.witness.carrier && self.echoed.is_none_or(due) {
+            cx.together = true;
+            cx.echoed = true;
+            self.echo(turn);
+            self.echoed = Some(now);
         }
-        if stale && !bite::off(Clause::NoFastEvidence) {
-            if self.asked.is_none_or(|at| now >= at + t.echo_period()) {
-                self.asked = Some(now);
-                turn.cx.urgent = true;
-                turn.cx.ask = true;
-            }
+        let again = self.asked.is_none_or(|at| now >= at + t.echo_period());
+        if stale && again && !bite::off(Clause::NoFastEvidence) {
+            self.asked = Some(now);
+            turn.cx.urgent = true;
+            turn.cx.ask = true;
         }
     }
 

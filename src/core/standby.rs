@@ -22,18 +22,10 @@ impl Standby {
     /// In touch: agreement. Not heard for a while: evidence, and the claim when nothing is open any more.
     pub(super) fn step(&mut self, turn: &mut Turn) -> Next {
         let now = turn.now;
-        if bite::off(Clause::ReleasedComesBack)
-            && let Some((_, _, at)) = turn.data.agreement.released
-        {
-            if now >= at + turn.cx.settings.timing.dead {
-                let grounds = Grounds { peer: Some(now), ..Grounds::default() };
-                let epoch = turn.cx.next_epoch(turn.data.epochs.seen);
-                return Opening::begin(
-                    epoch,
-                    Evidence { why: Why::First, grounds, closed_for: None, words: String::new() },
-                    turn,
-                );
-            }
+        if bite::off(Clause::ReleasedComesBack) && turn.data.released_turn(turn.cx).is_some_and(|at| now >= at) {
+            let grounds = Grounds { peer: Some(now), ..Grounds::default() };
+            let epoch = turn.cx.next_epoch(turn.data.epochs.seen);
+            return Opening::begin(epoch, Evidence { why: Why::First, grounds, closed_for: None, words: String::new() }, turn);
         }
         let (since, warn, _) = turn.data.silence(turn.cx);
         if now < since + warn {

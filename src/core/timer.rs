@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What is due at a deadline. Of two that are due at one instant the first that was asked for is named.
+/// What is due at a deadline. Of what is due at one instant the heartbeat is named, else what comes first in `deadlines.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Timer {
     /// The next heartbeat.

@@ -313,10 +313,8 @@ impl Data {
                     return Some(Why::Takeover);
                 }
                 // What was granted to the peer is the peer's to take, for a while.
-                if let Some(turn) = self.released_turn(cx) {
-                    if now < turn {
-                        return None;
-                    }
+                if self.released_turn(cx).is_some_and(|turn| now < turn) {
+                    return None;
                 }
                 let since = *self.agreement.ownerless.get_or_insert(now);
                 let patience = since + cx.settings.timing.dead * 2;
