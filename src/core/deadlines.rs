@@ -37,12 +37,25 @@ impl Node {
 
     /// The same, and what is due then.
     pub fn next_timer(&self) -> Option<(Mono, Timer)> {
-        if !self.is_started() {
-            return None;
-        }
+        self.is_started().then(|| self.due.unwrap_or_else(|| self.derived()))
+    }
+
+    /// What is due first behind the last step.
+    pub(super) fn derived(&self) -> (Mono, Timer) {
         let mut due = Due { last: self.last, first: (self.next_beat, Timer::Heartbeat) };
         self.deadlines(&mut due);
-        Some(due.first)
+        due.first
+    }
+
+    /// When a record that is behind is tried again; none while one is on its way.
+    fn writes_again(&self) -> Option<Mono> {
+        (self.cx.dirty && self.writing.is_none()).then_some(self.disk_again)
+    }
+
+    /// When the peer is answered that asked for it; none when it did not.
+    pub(super) fn answers_at(&self) -> Option<Mono> {
+        let pause = self.cx.settings.timing.echo_period() / 2;
+        self.answer.then(|| self.last_beat.map_or(Mono::ZERO, |at| at + pause))
     }
 
     fn deadlines(&self, due: &mut Due) {
@@ -65,6 +78,7 @@ impl Node {
             asked: _,
             mismatch: _,
             suspected: _,
+            due: _,
         } = self;
         let (timing, witness) = (&cx.settings.timing, &cx.settings.witness);
         groups.iter().for_each(|group| group.deadlines(cx, due));

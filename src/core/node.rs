@@ -17,6 +17,7 @@ use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
+use super::timer::Timer;
 use crate::prelude::*;
 
 /// A record on its way to the disk.
@@ -62,6 +63,9 @@ pub struct Node {
     pub(super) controls_since: Option<Mono>,
     pub(super) mismatch: Option<String>,
     pub(super) suspected: bool,
+    /// What was derived when the last step was over: it is asked for more often than the state changes.
+    #[serde(skip)]
+    pub(super) due: Option<(Mono, Timer)>,
 }
 
 impl Node {
@@ -83,6 +87,7 @@ impl Node {
             controls_since: None,
             mismatch: None,
             suspected: false,
+            due: None,
         }
     }
 
@@ -371,6 +376,7 @@ impl Node {
         self.inquiries(now);
         self.persist(now);
         self.beat(now);
+        self.due = Some(self.derived());
     }
 
     fn review_peer(&mut self, now: Mono) {
@@ -429,17 +435,6 @@ impl Node {
             .map(|(i, _)| i)
             .collect();
         cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register, peer_file: cx.peer.file.clone() } });
-    }
-
-    /// When a record that is behind is tried again; none while one is on its way.
-    pub(super) fn writes_again(&self) -> Option<Mono> {
-        (self.cx.dirty && self.writing.is_none()).then_some(self.disk_again)
-    }
-
-    /// When the peer is answered that asked for it; none when it did not.
-    pub(super) fn answers_at(&self) -> Option<Mono> {
-        let pause = self.cx.settings.timing.echo_period() / 2;
-        self.answer.then(|| self.last_beat.map_or(Mono::ZERO, |at| at + pause))
     }
 
     fn beat(&mut self, now: Mono) {
