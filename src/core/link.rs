@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Name;
 use super::io::InterfaceState;
+use super::meaning;
 use super::settings::{LinkSettings, Timing};
 use super::time::{Mono, Span};
 use super::words::LinkCondition;
@@ -55,13 +56,17 @@ pub struct Link {
     /// When a heartbeat came over it last.
     pub heard: Option<Mono>,
     /// The newest number that came over it.
+    #[serde(serialize_with = "meaning::peer_beat")]
     pub number: u64,
     /// The send time of my newest heartbeat that arrived there over this link.
     pub arrived: Option<Mono>,
     /// The last round trip.
+    #[serde(serialize_with = "meaning::nothing")]
     pub rtt: Option<Span>,
     /// One bit for each of the peer's last 64 numbers: did it come over this link?
+    #[serde(serialize_with = "meaning::nothing")]
     got: u64,
+    #[serde(serialize_with = "meaning::row")]
     steady: u32,
     /// Since when mine can have arrived there: the interface is up, and the peer lives this life.
     asked_since: Mono,

@@ -13,6 +13,7 @@ use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified}
 use super::id::{Epoch, GroupId, LinkId};
 use super::io::{EchoKind, GroupRecord, Input, Output, Record, Start};
 use super::link::LinkState;
+use super::meaning;
 use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -54,6 +55,7 @@ pub struct Node {
     #[serde(default)]
     asked: Option<Mono>,
     /// The record on its way to the disk.
+    #[serde(serialize_with = "meaning::own")]
     writing: Option<Writing>,
     /// When to try the disk again.
     disk_again: Mono,

@@ -11,6 +11,7 @@ use super::heartbeat::MOST_AGE;
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name, NodeId};
 use super::io::{EchoKind, Output};
 use super::link::Link;
+use super::meaning;
 use super::pace::Before;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
@@ -76,6 +77,7 @@ pub struct Shared {
     /// How often echoes in the peer's name are wanted in this step, by who wants them most often.
     #[serde(skip)]
     pub inquire: Option<Span>,
+    #[serde(serialize_with = "meaning::nothing")]
     numbers: u64,
     wake: Option<(Mono, Timer)>,
     stepped: Mono,
