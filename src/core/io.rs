@@ -34,11 +34,6 @@ pub enum Input {
         /// What it says.
         beat: Arc<Verified<Heartbeat>>,
     },
-    /// The peer's kernel refused a heartbeat on a link (ECONNREFUSED): a hint, never a proof.
-    PortRefused {
-        /// Over which link.
-        link: LinkId,
-    },
     /// A link's own interface: usable means that it exists, has its address and carrier.
     Link {
         /// Which link.

@@ -180,7 +180,7 @@ impl Node {
     fn take(&mut self, input: Input, now: Mono) {
         let cx = &mut self.cx;
         match input {
-            Input::Start(_) | Input::Tick | Input::PortRefused { .. } => {}
+            Input::Start(_) | Input::Tick => {}
             Input::Heard { link, beat } => self.heard(link, &beat, now),
             Input::HeardByTable { beat, .. } => {
                 if cx.peer.guard(beat.get(), cx.peer.newest, cx.incarnation, &cx.sent, now, cx.settings.timing.lease)

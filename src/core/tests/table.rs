@@ -254,7 +254,6 @@ fn inputs(b: &Bench) -> Vec<(&'static str, Bench, Input)> {
     let mut add = |name, input| all.push((name, b.clone(), input));
     let by = Mac([2, 0, 0, 0, 0, 9]);
     add("tick", Input::Tick);
-    add("refused port", Input::PortRefused { link: LinkId(0) });
     add("cable unplugged", Input::Link { link: LinkId(CABLE as u8), state: InterfaceState::NoCarrier });
     add("public side unplugged", Input::Link { link: LinkId(LAN as u8), state: InterfaceState::NoCarrier });
     add("echo of the VIP back", Input::EchoReply { witness: Default::default(), kind: EchoKind::Vip(GROUP), number: b.vip_echo });
