@@ -8,6 +8,7 @@ use super::meaning;
 use super::settings::{LinkSettings, Timing};
 use super::time::{Mono, Span};
 use super::words::LinkCondition;
+use crate::prelude::*;
 
 /// Heartbeats in a row before a link that was late, lost or one-way is healthy again.
 const STEADY: u32 = 3;
@@ -34,6 +35,12 @@ impl LinkState {
     pub fn word(self) -> &'static str {
         LinkCondition::from(self).word()
     }
+}
+
+/// The words of [`Kind::Link`](super::event::Kind::Link): what one link, or several at once, became.
+pub fn link_words(names: &[Name], is: LinkState, was: LinkState) -> String {
+    let links = if names.len() > 1 { "links" } else { "link" };
+    format!("{links} {}: {} (was {})", names.join(", "), is.word(), was.word())
 }
 
 /// What is known of one link.

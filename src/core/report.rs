@@ -44,6 +44,11 @@ impl Node {
         self.groups.get(usize::from(group.0)).map(|g| g.claim_open(&self.cx, now)).unwrap_or_default()
     }
 
+    /// How each link is, as it was last told.
+    pub fn links(&self) -> impl Iterator<Item = LinkState> {
+        self.cx.links.iter().map(|link| link.state)
+    }
+
     /// What there is to see.
     pub fn view(&self, now: Mono) -> View {
         let cx = &self.cx;
