@@ -57,4 +57,6 @@ mod check_tests;
 #[cfg(test)]
 mod pair_tests;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
