@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::raw_check::RawChecks;
+use super::raw_duration::RawDuration;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -203,10 +204,6 @@ pub struct RawTarget {
     pub by: Option<Spanned<String>>,
 }
 
-/// A duration as written. A bare number is taken here so that the refusal can speak of units rather than of types.
-#[derive(Debug)]
-pub struct RawDuration(pub String);
-
 /// `failback`: a word, or `{ after = "30s" }`.
 #[derive(Debug)]
 pub enum RawFailback {
@@ -321,28 +318,6 @@ fn plainly(wanted: &str) -> &str {
         "a map" => "a table",
         wanted if wanted.starts_with("struct ") || wanted.starts_with("enum ") => "a table",
         wanted => wanted,
-    }
-}
-
-impl<'de> Deserialize<'de> for RawDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl Visitor<'_> for Words {
-            type Value = RawDuration;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration with its unit, as in \"200ms\"")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<RawDuration, E> {
-                Ok(RawDuration(text.to_owned()))
-            }
-            fn visit_i64<E: Error>(self, n: i64) -> Result<RawDuration, E> {
-                Ok(RawDuration(n.to_string()))
-            }
-            fn visit_f64<E: Error>(self, n: f64) -> Result<RawDuration, E> {
-                Ok(RawDuration(n.to_string()))
-            }
-        }
-        deserializer.deserialize_any(Words)
     }
 }
 

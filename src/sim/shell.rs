@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::cue::Does;
+use super::event::{Beat, Event, Frame, Order, STRANGER, mac};
 use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
-use super::world::{Beat, Event, Frame, Order, STRANGER, World, mac};
+use super::world::World;
 use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::event::Event as Noted;
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
