@@ -268,16 +268,11 @@ fn not_built(path: &str) -> Option<&'static str> {
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 
-/// The allowed key that somebody may have meant.
-pub(super) fn nearest<'a>(key: &str, allowed: &'a str) -> Option<&'a str> {
+/// The allowed key, of serde's list of them, that somebody may have meant.
+fn nearest(key: &str, allowed: &str) -> Option<String> {
     let names = allowed.split('`').skip(1).step_by(2);
     let near = names.map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
-    near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count()).map(|(_, name)| name)
-}
-
-/// The same in words.
-fn meant(key: &str, allowed: &str) -> String {
-    nearest(key, allowed).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count()).map(|(_, name)| name.to_owned())
 }
 
 /// serde's message as a problem; and the key, when one is missing.
@@ -290,7 +285,7 @@ fn explain(message: &str) -> (Problem, Option<String>) {
             None => "nothing".to_owned(),
         };
         let key = quoted(rest);
-        let meant = meant(&key, &allowed);
+        let meant = nearest(&key, &allowed);
         return (Problem::UnknownKey { key, allowed, meant }, None);
     }
     if let Some(rest) = message.strip_prefix("missing field `") {
@@ -301,11 +296,14 @@ fn explain(message: &str) -> (Problem, Option<String>) {
     match kind.and_then(|rest| rest.split_once(", expected ")) {
         Some((found, wanted)) => {
             let found = found.replace(" as i128", "").replace(" as u128", "");
-            (Problem::Type(format!("{found}; allowed: {}", plainly(wanted))), None)
+            (Problem::Type { what: format!("{found}; allowed: {}", plainly(wanted)), text: wanted == STRING }, None)
         }
-        None => (Problem::Type(message), None),
+        None => (Problem::Type { what: message, text: false }, None),
     }
 }
+
+/// serde's name of a text.
+const STRING: &str = "a string";
 
 /// serde's name of a type, in the words of the file.
 fn plainly(wanted: &str) -> &str {
@@ -313,7 +311,7 @@ fn plainly(wanted: &str) -> &str {
         "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         "f64" => "a number",
         "a boolean" => "true or false",
-        "a string" => "a text in quotes",
+        STRING => "a text in quotes",
         "a sequence" => "a list in [ ]",
         "a map" => "a table",
         wanted if wanted.starts_with("struct ") || wanted.starts_with("enum ") => "a table",

@@ -139,9 +139,7 @@ impl Node {
         let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
         problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.data.name, g.data.missing(cx)?.0))));
         for g in &groups {
-            if g.two_owners {
-                problems.push(format!("{}: two owners", g.name));
-            }
+            problems.extend(g.contested());
             problems.extend(g.unserved());
             problems.extend(g.failing());
             problems.extend(g.not_ready());
