@@ -3,6 +3,7 @@
 # netns-tests/fuzz/run.sh 14400. It needs a C++ compiler, and fetches libfuzzer-sys. What is found lies in target/fuzz/found and is printed; mend it, and
 # keep the input, small, under netns-tests/inputs/TARGET, from where every run and netns-tests/fuzz.rs begin.
 # FUZZ_SEED=N begins the dice at N, as the tests do, whose verdict must not hang on them; without it each run throws others.
+# FUZZ_TIMEOUT=N calls an input a finding that takes N seconds (20), by the clock: more where others want the processors.
 # The last line is "fuzzing: N targets without a finding, M with one".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -34,7 +35,7 @@ fuzz() {
     esac
     folder=$root/netns-tests/inputs/$target
     if [ -d "$folder" ]; then seeds+=("$folder"); fi
-    TWINBEAT_FUZZ_TARGET=$target "$out/build/$triple/release/twinbeat-fuzz" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -max_len=16384 -timeout=20 \
+    TWINBEAT_FUZZ_TARGET=$target "$out/build/$triple/release/twinbeat-fuzz" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -max_len=16384 -timeout="${FUZZ_TIMEOUT:-20}" \
         -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 -artifact_prefix="$out/found/$target-" "${seeds[@]}" > "$out/said/$target" 2>&1
 }
 

@@ -144,6 +144,8 @@ clauses! {
     NoStandDown = "R5",
     /// The witness's question for the VIP does not end a stand-down.
     QuestionEndsNothing = "R5",
+    /// It ends both nodes' at once, though neither is the owner.
+    QuestionEndsBoth = "R5",
 
     /// `released` is said before the kernel has acknowledged that gate and address are gone.
     ReleasedEarly = "R6 †",
@@ -222,6 +224,8 @@ clauses! {
     NoParity = "R13 †",
     /// A gate opens although its epoch is not on disk.
     EpochNotDurable = "R13",
+    /// An epoch is granted although a new life of this node would not know of it.
+    GrantNotDurable = "R13 †",
     /// An epoch is the next after the own last one, whatever was heard.
     EpochHeardIgnored = "R13",
 

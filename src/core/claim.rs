@@ -251,15 +251,15 @@ impl Challenge {
 }
 
 /// The wait after a broken challenge: at least as long as a challenge, doubling, with a share drawn from node, epoch and
-/// attempt; the preferred node's is shorter (SAFETY R5).
-pub fn stand_down(base: Span, tries: u32, node: u8, epoch: u64, preferred: bool) -> Span {
+/// attempt; that of the node that goes first is shorter (SAFETY R5).
+pub fn stand_down(base: Span, tries: u32, node: u8, epoch: u64, first: bool) -> Span {
     let mut h = 0x9e37_79b9_7f4a_7c15_u64 ^ (u64::from(node) << 56) ^ epoch.rotate_left(20) ^ u64::from(tries);
     h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     h ^= h >> 31;
     let doubled = base * (1 << tries.min(10));
     let share = doubled / 1000 * (h % 500);
-    let extra = if preferred { share } else { doubled / 2 + share };
+    let extra = if first { share } else { doubled / 2 + share };
     (doubled + extra).min(STAND_DOWN_MAX)
 }
 

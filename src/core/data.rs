@@ -11,6 +11,7 @@ use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Mac, Name};
 use super::io::GroupRecord;
 use super::role::Running;
+use super::shared::Shared;
 use super::time::{Mono, Span};
 use crate::prelude::*;
 
@@ -46,9 +47,18 @@ pub struct Epochs {
     pub seen: Epoch,
     /// Up to here epochs are reserved on disk for this node.
     pub durable: Epoch,
+    /// The grant that waits for the disk, and since when.
+    #[serde(default)]
+    pub grant_waits: Option<(Epoch, Mono)>,
 }
 
 impl Epochs {
+    /// What a new life takes for seen, where its record says so much: with what is reserved for this node goes the peer's next number, which
+    /// may have been granted just before the end (SAFETY R13).
+    pub(super) fn taken_for_seen(recorded: Epoch, cx: &Shared) -> Epoch {
+        if bite::off(Clause::GrantNotDurable) { recorded } else { recorded.next_for(cx.settings.me.other()) }
+    }
+
     /// A released or withdrawn epoch is never used again (SAFETY R6).
     pub(super) fn never_again(&mut self, epoch: Epoch) {
         if !bite::off(Clause::WithdrawnEpochReused) {

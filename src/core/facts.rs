@@ -214,11 +214,17 @@ impl Group {
         });
     }
 
-    /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends at once (SAFETY R5).
-    pub fn witness_asks(&mut self) {
-        if !bite::off(Clause::QuestionEndsNothing) {
-            self.data.stand_down.until = None;
+    /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends (SAFETY R5): at once where the peer was the owner when it
+    /// was last heard. Where it was none, the same question ends its own stand-down in the same instant: the second node leaves the first one
+    /// the time of a challenge.
+    pub fn witness_asks(&mut self, cx: &Shared, now: Mono) {
+        if bite::off(Clause::QuestionEndsNothing) {
+            return;
         }
+        let rival = cx.peer.group(&self.data.name).is_some_and(|said| said.role != BeatRole::Owner);
+        let second = rival && !cx.first(self.data.id) && !bite::off(Clause::QuestionEndsBoth);
+        let head_start = now + cx.challenge_time() * 2;
+        self.data.stand_down.until = self.data.stand_down.until.filter(|_| second).map(|until| until.min(head_start));
     }
 
     /// All that was known is void after a gap (SAFETY R10).

@@ -39,7 +39,7 @@ impl Group {
         let mut data = Data {
             id,
             name: cx.group_name(id),
-            epochs: Epochs { seen: epoch, durable: epoch },
+            epochs: Epochs { seen: record.map_or(epoch, |r| Epochs::taken_for_seen(r.epoch, cx)), durable: epoch, grant_waits: None },
             commanded: Commanded {
                 hold: standby.map(|h| Hold { until: h.left.map(|l| now + l), reason: h.reason.clone(), told: h.told }),
                 told: standby.map_or(0, |h| h.told),

@@ -1,14 +1,14 @@
 //! The peer's intent is answered (SAFETY R6): by an owner, by a standby, and what is released is followed until the peer owns it.
 
 use super::bite::{self, Clause};
-use super::data::{Data, LastChange};
+use super::data::{Data, Epochs, LastChange};
 use super::event::{Kind, Level};
 use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Refused, WhyRefused};
-use super::id::NodeId;
+use super::id::{Epoch, NodeId};
 use super::io::ServiceOrder;
 use super::leaving::Left;
 use super::role::{Owner, Running, Stage, Standby, Why};
-use super::settings::Services;
+use super::settings::{GRANT_WAITS, Services};
 use super::shared::Shared;
 use super::time::Mono;
 use super::turn::{Next, Turn};
@@ -46,6 +46,9 @@ impl Standby {
             return;
         }
         if data.cold_stopping(cx) && !bite::off(Clause::ColdNotAwaited) {
+            return;
+        }
+        if !data.grantable(intent.epoch, cx, now) {
             return;
         }
         if !bite::off(Clause::GrantKeepsIntent)
@@ -89,6 +92,9 @@ impl Owner {
             data.refuse(Refused { grant, why }, cx);
             return Next::Stay;
         }
+        if !data.grantable(intent.epoch, cx, now) {
+            return Next::Stay;
+        }
         data.held_as_before(self);
         data.take_hold(intent, cx, now);
         let text = match self.offer {
@@ -105,6 +111,23 @@ impl Owner {
 }
 
 impl Data {
+    /// † What is granted is on disk before it is said (SAFETY R13): it mostly was reserved beforehand; else the peer's next heartbeat asks again.
+    /// A disk that fails or hangs keeps no peer from serving.
+    fn grantable(&mut self, epoch: Epoch, cx: &mut Shared, now: Mono) -> bool {
+        let since = self.epochs.grant_waits.filter(|(of, _)| *of == epoch).map_or(now, |(_, since)| since);
+        let known = epoch <= Epochs::taken_for_seen(self.epochs.durable, cx);
+        let late = cx.disk_failed.is_some() || now.since(since) >= GRANT_WAITS;
+        if known || late || bite::off(Clause::GrantNotDurable) {
+            self.epochs.grant_waits = None;
+            return true;
+        }
+        self.epochs.grant_waits = Some((epoch, since));
+        // The least number from which the next one of the peer is this one.
+        self.epochs.seen = self.epochs.seen.max(Epoch(epoch.0.saturating_sub(1)));
+        cx.dirty = true;
+        false
+    }
+
     fn refuse(&mut self, refused: Refused, cx: &mut Shared) {
         if self.agreement.refused != Some(refused) {
             self.agreement.refused = Some(refused);

@@ -219,7 +219,7 @@ impl Node {
             Input::Answered { group, by } => self.with(group, |g, cx| g.answered(by, cx, now)),
             Input::Announced { group, by } => self.with(group, |g, cx| g.announced(by, cx, now)),
             Input::Startable { group, obstacle } => self.with(group, |g, cx| g.data.startable(obstacle, cx)),
-            Input::WitnessAsks { group } => self.with(group, |g, _| g.witness_asks()),
+            Input::WitnessAsks { group } => self.with(group, |g, cx| g.witness_asks(cx, now)),
             Input::Gate { group, generation, report } => self.with(group, |g, cx| g.gate(generation, report, cx, now)),
             Input::GateTableGone => {
                 for group in &mut self.groups {

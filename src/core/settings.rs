@@ -10,6 +10,8 @@ use crate::prelude::*;
 pub const PROBE_COUNT: u32 = 3;
 /// Between two ARP probes.
 pub const PROBE_GAP: Span = Span::millis(20);
+/// A grant that is not yet on disk waits so long for it, and is then said without (SAFETY R13).
+pub const GRANT_WAITS: Span = Span::millis(300);
 /// The whole of the probes: "probes" in SAFETY's timing relation.
 pub const PROBES: Span = Span::millis(60);
 /// How late the kernel may act on a timeout, with the nftables gate.

@@ -319,6 +319,11 @@ impl Shared {
         self.preferred_node(group) == Some(self.settings.me)
     }
 
+    /// Whether this node goes first where both would do the same: the preferred one, and where none is, the one named first.
+    pub fn first(&self, group: GroupId) -> bool {
+        self.preferred_node(group).unwrap_or(NodeId(0)) == self.settings.me
+    }
+
     /// The group's preferred node, if it has one.
     pub fn preferred_node(&self, group: GroupId) -> Option<NodeId> {
         self.settings.group(group).and_then(|g| g.preferred)

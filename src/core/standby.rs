@@ -224,8 +224,8 @@ impl Standby {
         let Turn { cx, data, now } = turn;
         cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
         data.table.wrote();
-        let (tries, me, preferred) = (data.stand_down.broken, cx.settings.me.0, cx.preferred(data.id));
-        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, preferred);
+        let (tries, me, first) = (data.stand_down.broken, cx.settings.me.0, cx.first(data.id));
+        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, first);
         data.stand_down.broken = tries.saturating_add(1);
         data.stand_down.until = Some(*now + wait);
         let text = format!("no claim: {why}; asks again in {wait}");

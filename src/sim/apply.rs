@@ -114,8 +114,14 @@ impl World {
             Act::ServiceTime(node, time) => {
                 self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
             }
-            Act::DiskTime(node, time) => self.machines[*node].disk_latency = *time,
-            Act::DiskFails(node, on) => self.machines[*node].disk.fails = on.then_some(FULL),
+            Act::DiskTime(node, time) => {
+                let fails = self.machines[*node].disk.fails;
+                self.machines[*node].set_disk(now, *time, fails);
+            }
+            Act::DiskFails(node, on) => {
+                let latency = self.machines[*node].disk_latency;
+                self.machines[*node].set_disk(now, latency, on.then_some(FULL));
+            }
             Act::ClockRate(node, ppm) => {
                 self.machines[*node].clock.set_rate(now, *ppm);
                 self.rewatch(*node);
@@ -167,6 +173,7 @@ impl World {
             Act::LoseState(node) => {
                 self.check.forgot(*node);
                 self.machines[*node].disk.record = Record::default();
+                self.machines[*node].disk_lost = true;
             }
             Act::Heal => self.heal(),
         }
@@ -225,8 +232,8 @@ impl World {
         self.record.began.push(now);
         let known = self.machines[node].in_force.groups.len();
         self.check.forgot_groups(node, known);
-        let (life, disk) = (self.machines[node].life_number(), &self.machines[node].disk.record.groups);
-        self.check.began(node, life, |group| disk.get(group).map_or(twinbeat_core::id::Epoch(0), |group| group.epoch));
+        let (life, machine) = (self.machines[node].life_number(), &self.machines[node]);
+        self.check.began(node, life, |group| machine.granted_on_disk(group));
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }
@@ -381,8 +388,7 @@ impl World {
             for service in &mut self.machines[node].services {
                 (service.start_fails, service.stop_fails, service.latency) = (false, false, Span::millis(30));
             }
-            self.machines[node].disk.fails = None;
-            self.machines[node].disk_latency = DISK_LATENCY;
+            self.machines[node].set_disk(self.now, DISK_LATENCY, None);
             self.apply(&Act::GateRefused(node, false));
             self.apply(&Act::ClockRate(node, 1_000_000));
             self.apply(&Act::Unpause(node));

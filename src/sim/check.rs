@@ -166,14 +166,24 @@ impl Checker {
         self.began[node] = life;
         for (group, seen) in self.seen[node].iter_mut().enumerate() {
             *seen = (*seen).min(durable(group));
+            // What a disk that failed or hung did not take in time (SAFETY R13).
+            self.granted[node][group].retain(|grant| grant.epoch <= durable(group));
         }
         self.met[node] = Met::Never;
         self.heard[node] = (Incarnation(0), 0);
         self.stood_down[node].iter_mut().for_each(|count| *count = 0);
     }
 
-    /// A node sent a heartbeat; `answers`: for each group whether its kernel answers.
-    pub fn sent(&mut self, now: Moment, node: usize, beat: &Heartbeat, answers: impl Fn(usize) -> bool) {
+    /// A node sent a heartbeat; `answers`: for each group whether its kernel answers; `durable`: up to which epoch each group's grants are on
+    /// its disk, where that works.
+    pub fn sent(
+        &mut self,
+        now: Moment,
+        node: usize,
+        beat: &Heartbeat,
+        answers: impl Fn(usize) -> bool,
+        durable: Option<&dyn Fn(usize) -> Epoch>,
+    ) {
         self.lives[node] = beat.incarnation;
         for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
             if let Some(grant) = said.released
@@ -184,7 +194,7 @@ impl Checker {
                 self.broken(now, Promise::Grants, text);
             }
             for grant in [said.granted, said.released].into_iter().flatten() {
-                self.grants(now, node, group, grant);
+                self.grants(now, node, group, grant, durable.map(|of| of(group)));
             }
             if let Some(intent) = said.intent {
                 self.asks(now, node, group, intent, beat.incarnation);
@@ -205,7 +215,7 @@ impl Checker {
         }
     }
 
-    fn grants(&mut self, now: Moment, node: usize, group: usize, grant: Grant) {
+    fn grants(&mut self, now: Moment, node: usize, group: usize, grant: Grant, durable: Option<Epoch>) {
         let known = &mut self.granted[node][group];
         match known.iter().find(|other| other.epoch == grant.epoch) {
             Some(other) if *other == grant => {}
@@ -227,6 +237,11 @@ impl Checker {
                     known.remove(0);
                 }
                 known.push(grant);
+                if let Some(durable) = durable.filter(|durable| grant.epoch > *durable) {
+                    let (name, what) = (&self.names[node], &self.group_names[group]);
+                    let text = format!("{name} grants epoch {} of {what}, and has {durable} on disk", grant.epoch);
+                    self.broken(now, Promise::Grants, text);
+                }
                 let before = self.owned[node][group].max(self.seen[node][group]);
                 if grant.epoch <= before {
                     let (name, what) = (&self.names[node], &self.group_names[group]);

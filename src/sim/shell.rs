@@ -152,6 +152,7 @@ impl World {
             }
             Order::Persist(ticket, record) => {
                 let input = machine.disk.write(ticket, record);
+                machine.disk_lost = false;
                 if matches!(input, Input::Persisted { .. }) {
                     self.did(node, None, Does::Records, String::new);
                 }
@@ -221,7 +222,8 @@ impl World {
     fn observe(&mut self, node: usize, beat: &Heartbeat) {
         self.did_say(node, beat);
         let (machine, now) = (&self.machines[node], self.now);
-        self.check.sent(now, node, beat, |group| machine.answers(now, group));
+        let durable = |group| machine.granted_on_disk(group);
+        self.check.sent(now, node, beat, |group| machine.answers(now, group), machine.disk_works(now).then_some(&durable));
         self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));
         for (group, said) in beat.groups.iter().enumerate() {
             let role = match said.role {
