@@ -205,6 +205,86 @@ fn only_those_who_checked_a_signature_or_model_one_vouch() {
     assert!(definition.contains("#[cfg(any(test, feature = \"vouch\"))]\n    pub fn vouch("));
 }
 
+/// A file's code in front of its own tests, with `a::{b, c}` written out as `a::b`, `a::c`.
+fn written_out(text: &str) -> String {
+    let lines: Vec<&str> = code(text).map(|(_, line)| line).collect();
+    let mut text = lines.join("\n").split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+    let innermost = |text: &str| {
+        text.match_indices("::{").find_map(|(at, _)| {
+            let end = at + 3 + text[at + 3..].find(['{', '}'])?;
+            text[end..].starts_with('}').then_some((at, end))
+        })
+    };
+    while let Some((at, end)) = innermost(&text) {
+        let begin = text[..at].rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').map_or(0, |place| place + 1);
+        let all: Vec<String> = text[at + 3..end].split(',').map(|one| format!("{}::{}", &text[begin..at], one.trim())).collect();
+        text.replace_range(begin..=end, &all.join(", "));
+    }
+    text
+}
+
+/// The files of a room, as modules, and for each those that it names.
+fn graph(room: &str) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+    let mut files = Vec::new();
+    for (name, text) in sources() {
+        let Some(rest) = name.strip_prefix(&format!("{room}/")).and_then(|rest| rest.strip_suffix(".rs")) else { continue };
+        let mut module: Vec<String> = rest.split('/').map(str::to_owned).collect();
+        module.pop_if(|last| last == "mod");
+        if module != ["lib"] && !rest.contains("tests") && !rest.contains("crafted") {
+            files.push((module, written_out(&text)));
+        }
+    }
+    let all: Vec<Vec<String>> = files.iter().map(|(module, _)| module.clone()).collect();
+    let path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let edges = |(module, text): (Vec<String>, String)| {
+        let mut named: Vec<Vec<String>> = Vec::new();
+        for word in text.split(|c: char| !path(c)).filter(|word| word.contains("::")) {
+            let (mut at, mut parts) = (module.clone(), word.split("::").peekable());
+            match parts.peek() {
+                Some(&"crate") => at.clear(),
+                Some(&"self" | &"super") => {}
+                // A file of the folder that is this one's.
+                Some(part) if all.contains(&[&module[..], &[(*part).to_owned()]].concat()) => {}
+                _ => continue,
+            }
+            while let Some(part) = parts.next_if(|part| ["crate", "self", "super"].contains(part)) {
+                at.truncate(at.len().saturating_sub(usize::from(part == "super")));
+            }
+            let mut found = all.contains(&at).then(|| at.clone());
+            for part in parts {
+                at.push(part.to_owned());
+                found = if all.contains(&at) { Some(at.clone()) } else { break };
+            }
+            named.extend(found.filter(|found| *found != module));
+        }
+        (module, named)
+    };
+    files.into_iter().map(edges).collect()
+}
+
+#[test]
+fn files_of_a_room_use_each_other_in_one_direction() {
+    for room in ROOMS.iter().filter(|room| **room != "core") {
+        let graph = graph(room);
+        let named = |module: &Vec<String>| graph.iter().find(|(one, _)| one == module).map_or(&[][..], |(_, named)| &named[..]);
+        for (module, _) in &graph {
+            let (mut seen, mut open) = (Vec::new(), named(module).to_vec());
+            while let Some(next) = open.pop() {
+                if !seen.contains(&next) {
+                    open.extend_from_slice(named(&next));
+                    seen.push(next);
+                }
+            }
+            assert!(!seen.contains(module), "{room}: {} uses itself by way of some of {seen:?}", module.join("/"));
+        }
+    }
+    // It would see one.
+    assert_eq!(written_out("use super::{a::{b, c}, d}; // x::{y}"), "use super::a::b, super::a::c, super::d; ");
+    let turn =
+        |(module, named): &(Vec<String>, Vec<Vec<String>>)| module == &["group"] && named.contains(&vec!["role".to_owned()]);
+    assert!(graph("core").iter().any(turn));
+}
+
 #[test]
 fn every_room_but_host_forbids_unsafe_code() {
     let heads = ROOMS.iter().filter(|room| **room != "host").map(|room| format!("src/{room}/lib.rs"));

@@ -311,14 +311,12 @@ fn witness_rows(view: &View) -> Vec<Row> {
 
 /// The problems that the screen has not shown in some other place.
 fn untold(view: &View) -> impl Iterator<Item = &String> {
-    let groups = view.groups.iter().flat_map(|group| [group.not_ready(), group.unserved(), group.failing()]);
+    let groups = view.groups.iter().flat_map(|group| [group.not_ready(), group.unserved(), group.failing(), group.contested()]);
     let links = view.links.iter().map(LinkView::trouble);
     let targets = view.witness.targets.iter().map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?)));
     let told: Vec<String> = groups.chain(links).chain(targets).flatten().chain([WITNESS_DARK.to_owned()]).collect();
-    let owners =
-        |problem: &String| view.groups.iter().any(|group| group.two_owners && *problem == format!("{}: two owners", group.name));
     let reasons = |problem: &String| view.groups.iter().any(|group| group.takeover_ready.reasons.contains(problem));
-    view.problems.iter().filter(move |problem| !told.contains(problem) && !reasons(problem) && !owners(problem))
+    view.problems.iter().filter(move |problem| !told.contains(problem) && !reasons(problem))
 }
 
 /// What to type, or what to mend, in one sentence.

@@ -120,14 +120,14 @@ pub enum Problem {
     #[error("not valid TOML: {0}")]
     Syntax(String),
     /// A key that does not exist.
-    #[error("unknown key `{key}`{meant}; allowed here: {allowed}")]
+    #[error("unknown key `{key}`{}; allowed here: {allowed}", meant.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default())]
     UnknownKey {
         /// The key.
         key: String,
         /// The keys that exist there.
         allowed: String,
-        /// The one that may have been meant, as part of the sentence; else empty.
-        meant: String,
+        /// The one of them that may have been meant.
+        meant: Option<String>,
     },
     /// A key of a planned part of twinbeat.
     #[error("`{0}` is not yet built; remove it")]
@@ -136,8 +136,13 @@ pub enum Problem {
     #[error("`{0}` is missing here and has no default")]
     Missing(String),
     /// A value of the wrong type.
-    #[error("wrong type: {0}")]
-    Type(String),
+    #[error("wrong type: {what}")]
+    Type {
+        /// What was found, and what is allowed.
+        what: String,
+        /// A text is.
+        text: bool,
+    },
     /// A value outside what is allowed.
     #[error("allowed: {0}")]
     Allowed(String),
@@ -382,7 +387,7 @@ impl Problem {
             | Self::Syntax(_)
             | Self::UnknownKey { .. }
             | Self::NotBuilt(_)
-            | Self::Type(_)
+            | Self::Type { .. }
             | Self::Allowed(_) => true,
             Self::BadName { .. } | Self::BadPublicKey(_) | Self::ReservedLink | Self::BadInterface | Self::BadAddress(_) => true,
             Self::BadVip(_) | Self::BadLabel(_) | Self::BadDuration | Self::OutOfRange { .. } => true,

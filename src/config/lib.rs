@@ -24,6 +24,7 @@ mod parts;
 mod place;
 mod raw;
 mod raw_check;
+mod raw_duration;
 mod realtime;
 mod scheduling;
 mod size;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::{ConfigError, Found, Problem};
 use super::place::At;
-use super::raw::{RawConfig, nearest};
+use super::raw::RawConfig;
 use super::source::Source;
 use super::torn;
 
@@ -86,20 +86,20 @@ fn mended(source: &Source, at: &At, error: &ConfigError, changed: &mut Vec<Strin
     let (path, key, value, table) = source.entry(at)?;
     let text = source.text();
     match &*error.problem {
-        Problem::UnknownKey { key: name, allowed, .. } => {
+        Problem::UnknownKey { meant, .. } => {
             let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
-            let meant = nearest(name, allowed)
-                .map(|meant| (meant, if parent.is_empty() { meant.to_owned() } else { format!("{parent}.{meant}") }));
+            let meant =
+                meant.as_ref().map(|meant| (meant, if parent.is_empty() { meant.clone() } else { format!("{parent}.{meant}") }));
             match meant.filter(|(_, path)| source.find(path).is_none()) {
                 Some((meant, _)) => replaced(text, &key, meant),
                 None => without(text, &key, &value, table),
             }
         }
-        Problem::Type(words) if words.ends_with("a text in quotes") && !table => {
+        Problem::Type { text: true, .. } if !table => {
             changed.push(path.to_owned());
             replaced(text, &value, "\"?\"")
         }
-        Problem::Type(_) => {
+        Problem::Type { .. } => {
             changed.push(path.to_owned());
             without(text, &key, &value, table)
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::raw_check::RawChecks;
+use super::raw_duration::RawDuration;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -203,10 +204,6 @@ pub struct RawTarget {
     pub by: Option<Spanned<String>>,
 }
 
-/// A duration as written. A bare number is taken here so that the refusal can speak of units rather than of types.
-#[derive(Debug)]
-pub struct RawDuration(pub String);
-
 /// `failback`: a word, or `{ after = "30s" }`.
 #[derive(Debug)]
 pub enum RawFailback {
@@ -271,16 +268,11 @@ fn not_built(path: &str) -> Option<&'static str> {
     (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 
-/// The allowed key that somebody may have meant.
-pub(super) fn nearest<'a>(key: &str, allowed: &'a str) -> Option<&'a str> {
+/// The allowed key, of serde's list of them, that somebody may have meant.
+fn nearest(key: &str, allowed: &str) -> Option<String> {
     let names = allowed.split('`').skip(1).step_by(2);
     let near = names.map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
-    near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count()).map(|(_, name)| name)
-}
-
-/// The same in words.
-fn meant(key: &str, allowed: &str) -> String {
-    nearest(key, allowed).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    near.filter(|(distance, name)| *distance <= 2 && *distance < name.chars().count()).map(|(_, name)| name.to_owned())
 }
 
 /// serde's message as a problem; and the key, when one is missing.
@@ -293,7 +285,7 @@ fn explain(message: &str) -> (Problem, Option<String>) {
             None => "nothing".to_owned(),
         };
         let key = quoted(rest);
-        let meant = meant(&key, &allowed);
+        let meant = nearest(&key, &allowed);
         return (Problem::UnknownKey { key, allowed, meant }, None);
     }
     if let Some(rest) = message.strip_prefix("missing field `") {
@@ -304,11 +296,14 @@ fn explain(message: &str) -> (Problem, Option<String>) {
     match kind.and_then(|rest| rest.split_once(", expected ")) {
         Some((found, wanted)) => {
             let found = found.replace(" as i128", "").replace(" as u128", "");
-            (Problem::Type(format!("{found}; allowed: {}", plainly(wanted))), None)
+            (Problem::Type { what: format!("{found}; allowed: {}", plainly(wanted)), text: wanted == STRING }, None)
         }
-        None => (Problem::Type(message), None),
+        None => (Problem::Type { what: message, text: false }, None),
     }
 }
+
+/// serde's name of a text.
+const STRING: &str = "a string";
 
 /// serde's name of a type, in the words of the file.
 fn plainly(wanted: &str) -> &str {
@@ -316,33 +311,11 @@ fn plainly(wanted: &str) -> &str {
         "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         "f64" => "a number",
         "a boolean" => "true or false",
-        "a string" => "a text in quotes",
+        STRING => "a text in quotes",
         "a sequence" => "a list in [ ]",
         "a map" => "a table",
         wanted if wanted.starts_with("struct ") || wanted.starts_with("enum ") => "a table",
         wanted => wanted,
-    }
-}
-
-impl<'de> Deserialize<'de> for RawDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl Visitor<'_> for Words {
-            type Value = RawDuration;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration with its unit, as in \"200ms\"")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<RawDuration, E> {
-                Ok(RawDuration(text.to_owned()))
-            }
-            fn visit_i64<E: Error>(self, n: i64) -> Result<RawDuration, E> {
-                Ok(RawDuration(n.to_string()))
-            }
-            fn visit_f64<E: Error>(self, n: f64) -> Result<RawDuration, E> {
-                Ok(RawDuration(n.to_string()))
-            }
-        }
-        deserializer.deserialize_any(Words)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::raw::RawDuration;
+use super::raw_duration::RawDuration;
 
 /// All checks of a service.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Found, Problem};
 use super::place::At;
-use super::raw::{RawDuration, RawTiming};
+use super::raw::RawTiming;
+use super::raw_duration::RawDuration;
 use super::source::Source;
 use super::value::duration;
 use twinbeat_core::settings::{PROBES, Timing};

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::duration::{LONGEST, parse};
 use super::error::{ConfigError, Problem};
 use super::parts::NodeConfig;
-use super::raw::RawDuration;
+use super::raw_duration::RawDuration;
 use super::source::Source;
 use twinbeat_core::id::{LinkId, Name};
 use twinbeat_core::time::Span;

@@ -85,32 +85,11 @@ impl Kind {
     }
 }
 
-/// The words of a link's event, [`Kind::Link`].
-pub fn link_words(name: &str, what: &str) -> String {
-    format!("link {name}: {what}")
-}
-
-/// The link's name and what is said of it, of [`link_words`]; none of other words.
-pub fn of_link(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix("link ")?.split_once(": ")
-}
-
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.group {
             Some(group) => write!(f, "{group}: {}", self.text),
             None => f.write_str(&self.text),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_of_a_link_is_read_as_it_was_said() {
-        assert_eq!(of_link(&link_words("bond", "ok (was late)")), Some(("bond", "ok (was late)")));
-        assert_eq!(of_link("master1 SERVES, epoch 1: first"), None);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::VipSet;
 use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use super::meaning;
 use super::ready::Unfit;
 use super::time::Span;
 use crate::prelude::*;
@@ -27,7 +28,7 @@ pub struct Heartbeat {
     #[serde(rename = "inc")]
     pub incarnation: Incarnation,
     /// Grows with each heartbeat of this incarnation.
-    #[serde(rename = "n")]
+    #[serde(rename = "n", serialize_with = "meaning::beat")]
     pub number: u64,
     /// Digest of the sender's configuration, as far as both nodes must agree on it.
     #[serde(rename = "cfg")]
@@ -81,10 +82,10 @@ pub struct LinkEcho {
     #[serde(rename = "l")]
     pub link: Name,
     /// The newest number received over it.
-    #[serde(rename = "n")]
+    #[serde(rename = "n", serialize_with = "meaning::peer_beat")]
     pub number: u64,
     /// How long ago it was received when this heartbeat was made, so that the round trip can be computed.
-    #[serde(rename = "h")]
+    #[serde(rename = "h", serialize_with = "meaning::nothing")]
     pub held: Span,
 }
 
@@ -135,7 +136,7 @@ pub struct GroupBeat {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub released: Option<Grant>,
     /// With `released`: how long ago the gate was ordered to close, so that the new owner can tell the clients' gap; at most [`MOST_AGE`].
-    #[serde(rename = "shut", skip_serializing_if = "Option::is_none", default)]
+    #[serde(rename = "shut", skip_serializing_if = "Option::is_none", serialize_with = "meaning::nothing", default)]
     pub closed_for: Option<Span>,
     /// An intent that the sender will not grant, and why not.
     #[serde(skip_serializing_if = "Option::is_none", default)]

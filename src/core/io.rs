@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::heartbeat::{Heartbeat, Verified};
 use super::id::{Attempt, Epoch, GroupId, LinkId, Mac, Name, WitnessId};
+use super::meaning;
 use super::time::{Mono, Span};
 use crate::prelude::*;
 
@@ -33,11 +34,6 @@ pub enum Input {
         /// What it says.
         beat: Arc<Verified<Heartbeat>>,
     },
-    /// The peer's kernel refused a heartbeat on a link (ECONNREFUSED): a hint, never a proof.
-    PortRefused {
-        /// Over which link.
-        link: LinkId,
-    },
     /// A link's own interface: usable means that it exists, has its address and carrier.
     Link {
         /// Which link.
@@ -59,6 +55,7 @@ pub enum Input {
         /// Which kind of echo was answered.
         kind: EchoKind,
         /// The number that the echo went out with.
+        #[serde(serialize_with = "meaning::own")]
         number: u64,
     },
     /// Somebody answered an ARP probe or neighbour solicitation for one of the group's VIPs.
@@ -92,6 +89,7 @@ pub enum Input {
         /// The group.
         group: GroupId,
         /// The order's generation.
+        #[serde(serialize_with = "meaning::own")]
         generation: u64,
         /// What the kernel said.
         report: GateReport,
@@ -124,11 +122,13 @@ pub enum Input {
     /// A record was written durably.
     Persisted {
         /// The ticket of the order.
+        #[serde(serialize_with = "meaning::own")]
         ticket: u64,
     },
     /// A record could not be written.
     PersistFailed {
         /// The ticket of the order.
+        #[serde(serialize_with = "meaning::own")]
         ticket: u64,
         /// Why not.
         reason: String,
@@ -195,7 +195,7 @@ pub struct GroupRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<super::data::LastChange>,
     /// The epoch that the peer was heard to serve with, and since when; of this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "meaning::nothing")]
     pub peer_serves: Option<(Epoch, Mono)>,
 }
 

@@ -73,6 +73,7 @@ pub mod id;
 pub mod io;
 mod leaving;
 pub mod link;
+pub mod meaning;
 pub mod node;
 mod opening;
 mod owner;

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Name;
 use super::io::InterfaceState;
+use super::meaning;
 use super::settings::{LinkSettings, Timing};
 use super::time::{Mono, Span};
 use super::words::LinkCondition;
+use crate::prelude::*;
 
 /// Heartbeats in a row before a link that was late, lost or one-way is healthy again.
 const STEADY: u32 = 3;
@@ -35,6 +37,12 @@ impl LinkState {
     }
 }
 
+/// The words of [`Kind::Link`](super::event::Kind::Link): what one link, or several at once, became.
+pub fn link_words(names: &[Name], is: LinkState, was: LinkState) -> String {
+    let links = if names.len() > 1 { "links" } else { "link" };
+    format!("{links} {}: {} (was {})", names.join(", "), is.word(), was.word())
+}
+
 /// What is known of one link.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Link {
@@ -55,13 +63,17 @@ pub struct Link {
     /// When a heartbeat came over it last.
     pub heard: Option<Mono>,
     /// The newest number that came over it.
+    #[serde(serialize_with = "meaning::peer_beat")]
     pub number: u64,
     /// The send time of my newest heartbeat that arrived there over this link.
     pub arrived: Option<Mono>,
     /// The last round trip.
+    #[serde(serialize_with = "meaning::nothing")]
     pub rtt: Option<Span>,
     /// One bit for each of the peer's last 64 numbers: did it come over this link?
+    #[serde(serialize_with = "meaning::nothing")]
     got: u64,
+    #[serde(serialize_with = "meaning::row")]
     steady: u32,
     /// Since when mine can have arrived there: the interface is up, and the peer lives this life.
     asked_since: Mono,

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::command::Commands;
-use super::event::{Kind, Level, link_words};
+use super::event::{Kind, Level};
 use super::files::PeerFile;
 use super::group::Group;
 use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified};
 use super::id::{Epoch, GroupId, LinkId};
 use super::io::{EchoKind, GroupRecord, Input, Output, Record, Start};
-use super::link::LinkState;
+use super::link::{LinkState, link_words};
+use super::meaning;
 use super::peer::Guard;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -54,6 +55,7 @@ pub struct Node {
     #[serde(default)]
     pub(super) asked: Option<Mono>,
     /// The record on its way to the disk.
+    #[serde(serialize_with = "meaning::own")]
     pub(super) writing: Option<Writing>,
     /// When to try the disk again.
     pub(super) disk_again: Mono,
@@ -175,7 +177,7 @@ impl Node {
     fn take(&mut self, input: Input, now: Mono) {
         let cx = &mut self.cx;
         match input {
-            Input::Start(_) | Input::Tick | Input::PortRefused { .. } => {}
+            Input::Start(_) | Input::Tick => {}
             Input::Heard { link, beat } => self.heard(link, &beat, now),
             Input::HeardByTable { beat, .. } => {
                 if cx.peer.guard(beat.get(), cx.peer.newest, cx.incarnation, &cx.sent, now, cx.settings.timing.lease)
@@ -405,7 +407,7 @@ impl Node {
             let early = now.since(self.cx.born) < timing.heartbeat
                 || (state == LinkState::OneWay && now.since(self.cx.peer.met) < timing.heartbeat * 2);
             let level = if state == LinkState::Healthy || early { Level::Info } else { Level::Warn };
-            let text = link_words(&name, &format!("{} (was {})", state.word(), former.word()));
+            let text = link_words(&[name], state, former);
             self.cx.note(level, None, Kind::Link(LinkId(i as u8)), text);
         }
     }

@@ -11,6 +11,7 @@ use super::bite::{self, Clause};
 use super::files::PeerFile;
 use super::heartbeat::{GroupBeat, Heartbeat, VERSION, Verified};
 use super::id::Incarnation;
+use super::meaning;
 use super::time::{Mono, Span};
 
 /// A number this far behind the newest may still prove that a slower link works.
@@ -32,8 +33,10 @@ pub enum Guard {
 /// The send times of my own heartbeats, by number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sent {
+    #[serde(serialize_with = "meaning::sent")]
     numbers: VecDeque<(u64, Mono)>,
     /// The number of the last one.
+    #[serde(serialize_with = "meaning::nothing")]
     pub last: u64,
 }
 
@@ -62,6 +65,7 @@ pub struct Peer {
     /// The life of its daemon that was heard last.
     pub incarnation: Option<Incarnation>,
     /// Its newest number.
+    #[serde(serialize_with = "meaning::peer_beat")]
     pub newest: u64,
     /// When its newest heartbeat arrived, over any link.
     pub heard: Option<Mono>,

@@ -8,7 +8,7 @@ use super::id::{GroupId, LinkId};
 use super::io::InterfaceState;
 use super::link::{Link, LinkState};
 use super::node::Node;
-use super::role::{Role, Running, Standby};
+use super::role::{Role, Running, Stage, Standby};
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
@@ -22,7 +22,51 @@ const UNGUARDED: &str = "the kernel does not make the gate, the address's lifeti
 /// The problem's words for a witness that does not answer.
 pub const WITNESS_DARK: &str = "the witness does not answer this node";
 
+/// What a node does in a group: its role, and how far it has come in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    /// It stands by.
+    StandsBy,
+    /// It gathers evidence against a silent peer (SAFETY R4), before the challenge.
+    Probes,
+    /// It challenges.
+    Challenges,
+    /// It is about to ask for the group (SAFETY R6).
+    Wishes,
+    /// It asks for it.
+    Asks,
+    /// It may own; gate and address are being made.
+    Opens,
+    /// It owns.
+    Owns,
+    /// It owns, and asks the peer to take over.
+    Offers,
+    /// It gives the group up.
+    Leaves,
+    /// It gives it up to the peer, by agreement.
+    Grants,
+}
+
 impl Node {
+    /// What this node does in a group; none where there is no such group.
+    pub fn doing(&self, group: GroupId) -> Option<Doing> {
+        let group = self.groups.get(usize::from(group.0))?;
+        Some(match &group.role {
+            Role::Standby(s) => match (&s.wish, &s.claim) {
+                (Some(w), _) if w.stage == Stage::Ask => Doing::Asks,
+                (Some(_), _) => Doing::Wishes,
+                (None, Some(c)) if c.challenge.is_some() => Doing::Challenges,
+                (None, Some(_)) => Doing::Probes,
+                (None, None) => Doing::StandsBy,
+            },
+            Role::Opening(_) => Doing::Opens,
+            Role::Owner(o) if o.offer.is_some() => Doing::Offers,
+            Role::Owner(_) => Doing::Owns,
+            Role::Leaving(l) if l.to.is_some() => Doing::Grants,
+            Role::Leaving(_) => Doing::Leaves,
+        })
+    }
+
     /// Whether standby by command is in force here for a group (SAFETY R14).
     pub fn held(&self, group: usize) -> bool {
         self.groups.get(group).is_some_and(|g| g.data.commanded.hold.is_some())
@@ -42,6 +86,11 @@ impl Node {
     /// Each point of the claim's checklist that is open in a group (SAFETY R4); none where this node does not stand by.
     pub fn claim_open(&self, group: GroupId, now: Mono) -> Vec<Open> {
         self.groups.get(usize::from(group.0)).map(|g| g.claim_open(&self.cx, now)).unwrap_or_default()
+    }
+
+    /// How each link is, as it was last told.
+    pub fn links(&self) -> impl Iterator<Item = LinkState> {
+        self.cx.links.iter().map(|link| link.state)
     }
 
     /// What there is to see.
@@ -90,9 +139,7 @@ impl Node {
         let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
         problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.data.name, g.data.missing(cx)?.0))));
         for g in &groups {
-            if g.two_owners {
-                problems.push(format!("{}: two owners", g.name));
-            }
+            problems.extend(g.contested());
             problems.extend(g.unserved());
             problems.extend(g.failing());
             problems.extend(g.not_ready());

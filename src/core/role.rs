@@ -7,6 +7,7 @@ use super::grounds::{Defence, Grounds};
 use super::heartbeat::{Grant, Offer};
 use super::hold::Hold;
 use super::id::{Attempt, Epoch};
+use super::meaning;
 use super::proof::Proof;
 use super::time::{Mono, Span};
 use super::witness::Series;
@@ -124,6 +125,7 @@ pub struct Opening {
     /// The address order's attempt.
     pub attempt: Attempt,
     /// The gate order's generation.
+    #[serde(serialize_with = "meaning::own")]
     pub generation: u64,
     /// Why.
     pub why: Why,
@@ -138,8 +140,10 @@ pub struct Opening {
     /// When it began.
     pub since: Mono,
     /// What the peer's gate was closed for when it said `released`, and half a round trip.
+    #[serde(serialize_with = "meaning::nothing")]
     pub closed_for: Option<Span>,
     /// The evidence in words.
+    #[serde(serialize_with = "meaning::nothing")]
     pub evidence: String,
 }
 
@@ -163,6 +167,7 @@ pub struct Owner {
     /// The defence of the entry.
     pub defence: Defence,
     /// Announcements still to come in the present burst.
+    #[serde(serialize_with = "meaning::row")]
     pub burst: u32,
     /// When the next announcement is due.
     pub announce: Mono,
@@ -206,6 +211,7 @@ pub struct Leaving {
     /// The epoch that ends.
     pub epoch: Epoch,
     /// The close order's generation.
+    #[serde(serialize_with = "meaning::own")]
     pub generation: u64,
     /// The removal's attempt.
     pub attempt: Attempt,

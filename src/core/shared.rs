@@ -11,6 +11,7 @@ use super::heartbeat::MOST_AGE;
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name, NodeId};
 use super::io::{EchoKind, Output};
 use super::link::Link;
+use super::meaning;
 use super::pace::Before;
 use super::peer::{Peer, Sent};
 use super::settings::{Failback, Services, Settings};
@@ -75,6 +76,7 @@ pub struct Shared {
     /// How often echoes in the peer's name are wanted, as of the last step, by who wants them most often.
     #[serde(default)]
     pub inquire: Option<Span>,
+    #[serde(serialize_with = "meaning::nothing")]
     numbers: u64,
 }
 

@@ -23,10 +23,7 @@ impl Settings {
         let group = |id: &GroupId| missing("group", id.0, self.groups.len());
         let witness = |id: &WitnessId| missing("witness", id.0, usize::from(self.witness.targets));
         match input {
-            Input::Heard { link: id, .. }
-            | Input::PortRefused { link: id }
-            | Input::Link { link: id, .. }
-            | Input::Ipv6Off { link: id, .. } => link(id),
+            Input::Heard { link: id, .. } | Input::Link { link: id, .. } | Input::Ipv6Off { link: id, .. } => link(id),
             Input::HeardByTable { group: id, .. }
             | Input::Answered { group: id, .. }
             | Input::Announced { group: id, .. }

@@ -114,6 +114,11 @@ pub struct CheckView {
 }
 
 impl GroupView {
+    /// The problem's words for two owners; none when there are not.
+    pub fn contested(&self) -> Option<String> {
+        self.two_owners.then(|| format!("{}: two owners", self.name))
+    }
+
     /// The problem's words for a takeover that would not work; none when it would.
     pub fn not_ready(&self) -> Option<String> {
         let ready = &self.takeover_ready;

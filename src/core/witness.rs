@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
+use super::meaning;
 use super::pace::{Before, OVERDUE, Pace};
 use super::proof::Away;
 use super::settings::WitnessSettings;
@@ -23,6 +24,7 @@ const CONTROLS_KEPT: usize = 16;
 /// Echoes of one kind to one witness: which are on their way, which was answered last.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Series {
+    #[serde(serialize_with = "meaning::own")]
     pending: VecDeque<(u64, Mono)>,
     /// The send time of the newest echo that was answered in time.
     pub answered: Option<Mono>,
@@ -33,6 +35,7 @@ pub struct Series {
     /// The send time of the first of those.
     pub missed_since: Option<Mono>,
     /// The last round trip.
+    #[serde(serialize_with = "meaning::nothing")]
     pub rtt: Option<Span>,
     /// The send times of the newest echoes that were answered in time.
     passed: VecDeque<Mono>,
@@ -151,6 +154,7 @@ pub struct Target {
     /// Echoes from the node's own address.
     pub own: Series,
     /// Answers in a row.
+    #[serde(serialize_with = "meaning::row")]
     pub streak: u32,
     /// The judgement, with hysteresis.
     pub reachable: bool,

@@ -229,7 +229,7 @@ impl Actuators {
         for link in links {
             match self.links.get(usize::from(link.0)) {
                 Some((path, Way::Socket(slot))) if self.outbox.send(slot, path) => {
-                    let _ = self.events.send(Event::Input(Input::PortRefused { link: *link }));
+                    let _ = self.events.send(Event::Input(Input::Tick));
                 }
                 Some((_, Way::Socket(_))) | None => {}
                 Some((path, Way::Relay)) => {

@@ -21,7 +21,7 @@ use twinbeat_wire::{HEADER, Opener, Path, Reject, RejectLog, Rejects, SignedBody
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
-/// A port that is refused again and again is told at most this often.
+/// A port that is refused again and again wakes the decision at most this often.
 const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// So many frames are known again when they come once more: some minutes of heartbeats.
@@ -163,11 +163,11 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
                         let _ = events.send(Event::Input(Input::Heard { link: wiring.link, beat }));
                     }
                 }
-                // A hint, which anybody can send as fast as he likes: told now and then.
+                // A hint, which anybody can send as fast as he likes, and no evidence: the decision looks once more, and not too often.
                 RecvEvent::PortRefused if refused.is_some_and(|at| at.elapsed() < REFUSED_AGAIN) => {}
                 RecvEvent::PortRefused => {
                     refused = Some(Instant::now());
-                    let _ = events.send(Event::Input(Input::PortRefused { link: wiring.link }));
+                    let _ = events.send(Event::Input(Input::Tick));
                 }
                 RecvEvent::Unreachable => {}
                 RecvEvent::Down => down = true,

@@ -74,7 +74,7 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
             Event::Input(input) => {
                 if let Some(meters) = &mut act.meters {
                     meters.came(began, &input);
-                    if let (Input::Tick, Some(due)) = (&input, due) {
+                    if let (Input::Tick, Some(due)) = (&input, due.filter(|due| *due <= began)) {
                         meters.late(began.since(due));
                     }
                 }

@@ -19,6 +19,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod file;
+mod glance;
 pub mod line;
 mod orders;
 pub mod queue;

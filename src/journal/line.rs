@@ -6,7 +6,7 @@
 //! [T,"b",GROUP,BEAT]                   one that the witness's table delivered
 //! [T,"e",WITNESS,"KIND",NUMBER]        an echo came back; kinds: o own, v VIP, c challenge, n negative control, the last three with the group
 //! [T,"g",GROUP,GENERATION]             a gate was renewed
-//! [T,"i",INPUT]                        any other input, as serde writes it
+//! [T,"i",INPUT]                        any other input, as serde writes it; in old files {"PortRefused":…} too, which moved nothing but the time
 //! ["o",OUTPUT,...]                     what the input before it led to, in order; no line: nothing
 //!      ["s",[LINK,...],BEAT]               a heartbeat is sent
 //!      ["e",WITNESS,"KIND",NUMBER]         an echo is sent
@@ -185,7 +185,7 @@ impl Coder {
                 Input::EchoReply { witness: typed(take(2)?)?, kind, number }
             }
             Some("g") => Input::Gate { group: typed(take(2)?)?, generation: typed(take(3)?)?, report: GateReport::Renewed },
-            Some("i") => typed(take(2)?)?,
+            Some("i") => read_input(take(2)?)?,
             _ => {
                 return Err(format!(
                     "not a line of a journal: an input of the kind {tag}; allowed: \".\", \"h\", \"b\", \"e\", \"g\", \"i\""
@@ -314,6 +314,11 @@ fn echo(to: &mut Vec<u8>, witness: u8, kind: EchoKind, number: u64) {
     }
     to.extend_from_slice(br#"","#);
     put(to, &number);
+}
+
+/// An input as serde writes it. What a port's refusal was to a decision until it was told of none, it is in an old journal: time that has passed.
+fn read_input(part: Value) -> Result<Input, String> {
+    if part.get("PortRefused").is_some() { Ok(Input::Tick) } else { typed(part) }
 }
 
 fn read_kind(part: &Value) -> Result<EchoKind, String> {

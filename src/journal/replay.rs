@@ -301,7 +301,6 @@ pub fn words(input: &Input, settings: &Settings) -> String {
         Input::HeardByTable { beat, .. } => {
             format!("heartbeat {} of {peer}, delivered by the witness's table", beat.get().number)
         }
-        Input::PortRefused { link: id } => format!("{peer}'s kernel refused a heartbeat on {}", link(id.0)),
         Input::Link { link: id, state } => format!("{}: {state:?}", link(id.0)),
         Input::Ipv6Off { link: id, off } => format!("{}: IPv6 {}", link(id.0), if *off { "off" } else { "on" }),
         Input::EchoReply { witness, kind, number } => {

@@ -9,12 +9,14 @@ use std::mem::discriminant;
 use std::path::PathBuf;
 
 use super::file::{File, Head};
+use super::glance::Glance;
 use super::orders::Orders;
 use super::replay::{Player, Trouble, Watch};
 use twinbeat_core::claim::Open;
-use twinbeat_core::event::{Event, Kind, Level, link_words, of_link};
-use twinbeat_core::id::GroupId;
+use twinbeat_core::event::{Event, Kind, Level};
+use twinbeat_core::id::{GroupId, Name};
 use twinbeat_core::io::{Answer, Command, Input, Output};
+use twinbeat_core::link::{LinkState, link_words};
 use twinbeat_core::node::Node;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::timer::Timer;
@@ -77,34 +79,51 @@ pub fn explain(paths: &[PathBuf], last: usize) -> Result<Story, Trouble> {
     Ok(story)
 }
 
-/// When a file's decisions were made, found by a quick look at its text.
+/// When a file's decisions were made, found by a quick look.
 fn decisive(file: &File) -> Vec<Mono> {
-    const WORDS: [&str; 8] = [
-        r#""kind":{"Owner""#,
-        r#""kind":{"Left""#,
-        r#""kind":{"Reaffirmed""#,
-        r#""kind":{"Refused""#,
-        r#""kind":{"Challenge""#,
-        r#""kind":{"Move""#,
-        r#""kind":"Stall""#,
-        r#"{"Refused":"#,
-    ];
-    let (mut found, mut at) = (Vec::new(), Mono::ZERO);
+    let (mut found, mut last) = (Vec::new(), Mono::ZERO);
     for (_, line) in file.lines() {
-        match line.strip_prefix('[').and_then(|rest| rest.split(',').next()?.parse().ok()) {
-            Some(time) => at = Mono(time),
-            None if WORDS.iter().any(|word| line.contains(word)) => found.push(at),
-            None => {}
+        match Glance::of(line) {
+            Some(Glance::Input(at)) => last = at,
+            Some(Glance::Outputs(outputs)) if outputs.iter().any(is_decisive) => found.push(last),
+            Some(Glance::Outputs(_) | Glance::Gap) | None => {}
         }
     }
     found
+}
+
+/// What is told, or belongs to what is told before it.
+fn is_decisive(output: &Output) -> bool {
+    match output {
+        Output::Note(event) => is_decision(event) || matches!(event.kind, Kind::Challenge(_) | Kind::Move(_)),
+        Output::Reply { answer, .. } => matches!(answer, Answer::Refused(_)),
+        _ => false,
+    }
+}
+
+/// What is told in a paragraph of its own.
+fn is_decision(event: &Event) -> bool {
+    match event.kind {
+        Kind::Owner(..) | Kind::Reaffirmed(..) | Kind::Left(..) | Kind::Refused(_) | Kind::Stall => true,
+        Kind::Challenge(_) => event.level >= Level::Warn,
+        Kind::Link(_) | Kind::Witness | Kind::Peer | Kind::Service(_) | Kind::Move(_) | Kind::Mismatch | Kind::Host => false,
+    }
+}
+
+/// What happened on the way to a decision.
+#[derive(Clone)]
+enum Step {
+    /// A link became what it is from what it was.
+    Link { name: Name, is: LinkState, was: LinkState },
+    /// Anything else.
+    Words(String),
 }
 
 /// A group's open points, and how they came and went.
 #[derive(Default)]
 struct Path {
     open: Vec<Open>,
-    steps: VecDeque<(Mono, String)>,
+    steps: VecDeque<(Mono, Step)>,
 }
 
 struct Explainer<'a> {
@@ -115,7 +134,9 @@ struct Explainer<'a> {
     /// What was due, when the present input is a tick.
     woken: Option<Timer>,
     paths: BTreeMap<String, Path>,
-    notes: VecDeque<(Mono, Event)>,
+    /// How the links were before the present input.
+    links: Vec<LinkState>,
+    notes: VecDeque<(Mono, Step)>,
     commands: BTreeMap<u64, String>,
     orders: Orders,
     told: Vec<String>,
@@ -130,6 +151,7 @@ impl<'a> Explainer<'a> {
             seen: None,
             woken: None,
             paths: BTreeMap::new(),
+            links: Vec::new(),
             notes: VecDeque::new(),
             commands: BTreeMap::new(),
             orders: Orders::default(),
@@ -156,7 +178,7 @@ impl<'a> Explainer<'a> {
                 }
             }
             if !text.is_empty() {
-                path.steps.push_back((at, text));
+                path.steps.push_back((at, Step::Words(text)));
             }
             path.open = open;
         }
@@ -164,6 +186,22 @@ impl<'a> Explainer<'a> {
 
     fn clock(&self, at: Mono) -> String {
         time_of_day(self.head.wall(at))
+    }
+
+    /// An event as a step.
+    fn step(&self, node: &Node, event: &Event) -> Step {
+        let link = match event.kind {
+            Kind::Link(id) => {
+                let place = usize::from(id.0);
+                let name = node.settings().links.get(place).map(|link| link.name.clone());
+                name.zip(node.links().nth(place)).zip(self.links.get(place))
+            }
+            _ => None,
+        };
+        match link {
+            Some(((name, is), was)) => Step::Link { name, is, was: *was },
+            None => Step::Words(event.to_string()),
+        }
     }
 
     /// The old owner's word that a move is finished belongs to its paragraph.
@@ -182,8 +220,7 @@ impl<'a> Explainer<'a> {
         };
         let mut text = format!("{}  {headline}\n", self.head.wall(at));
         let since = at.back(BEFORE);
-        let mut way: Vec<(Mono, String)> =
-            self.notes.iter().filter(|(when, _)| *when >= since).map(|(when, event)| (*when, event.to_string())).collect();
+        let mut way: Vec<(Mono, Step)> = self.notes.iter().filter(|(when, _)| *when >= since).cloned().collect();
         if let Some(path) = group.and_then(|name| self.paths.get(name)) {
             way.extend(path.steps.iter().filter(|(when, _)| *when >= since).cloned());
         }
@@ -218,6 +255,7 @@ impl Watch for Explainer<'_> {
         while self.times.front().is_some_and(|time| *time < at) {
             self.times.pop_front();
         }
+        self.links = node.links().collect();
         self.orders.reported(at, input);
         if let Input::Command { id, command } = input {
             self.commands.insert(*id, said(command).into());
@@ -231,19 +269,14 @@ impl Watch for Explainer<'_> {
         }
     }
 
-    fn after(&mut self, _node: &Node, at: Mono, _input: &Input, outputs: &[Output]) {
+    fn after(&mut self, node: &Node, at: Mono, _input: &Input, outputs: &[Output]) {
         for output in outputs {
             self.orders.ordered(at, output);
             match output {
                 Output::Note(event) => {
-                    let decision = match event.kind {
-                        Kind::Owner(..) | Kind::Reaffirmed(..) | Kind::Left(..) | Kind::Refused(..) | Kind::Stall => true,
-                        Kind::Challenge(..) => event.level >= Level::Warn,
-                        _ => false,
-                    };
                     if let Kind::Move(..) = event.kind {
                         self.finish(at, &event.to_string());
-                    } else if decision {
+                    } else if is_decision(event) {
                         let group = event.group.as_deref().map(str::to_string);
                         self.tell(at, group.as_deref(), &event.to_string());
                         if let Some(path) = group.and_then(|name| self.paths.get_mut(&name)) {
@@ -251,7 +284,7 @@ impl Watch for Explainer<'_> {
                         }
                     }
                     if event.level > Level::Debug {
-                        self.notes.push_back((at, event.clone()));
+                        self.notes.push_back((at, self.step(node, event)));
                         if self.notes.len() > STEPS * 2 {
                             self.notes.pop_front();
                         }
@@ -268,26 +301,22 @@ impl Watch for Explainer<'_> {
 }
 
 /// What became of several links within a moment is one step.
-fn gathered(way: Vec<(Mono, String)>) -> Vec<(Mono, String)> {
-    let mut all: Vec<(Mono, String, Vec<String>)> = Vec::new();
-    for (when, text) in way {
-        match of_link(&text).map(|(name, what)| (name.to_string(), what.to_string())) {
-            Some((name, what)) => {
-                match all
-                    .iter_mut()
-                    .find(|(at, other, names)| when.since(*at) <= Span::millis(5) && *other == what && !names.is_empty())
-                {
-                    Some((_, _, names)) => names.push(name),
-                    None => all.push((when, what, vec![name])),
-                }
-            }
-            None => all.push((when, text, Vec::new())),
+fn gathered(way: Vec<(Mono, Step)>) -> Vec<(Mono, String)> {
+    let mut all: Vec<(Mono, Step, Vec<Name>)> = Vec::new();
+    for (when, step) in way {
+        let Step::Link { name, is, was } = &step else {
+            all.push((when, step, Vec::new()));
+            continue;
+        };
+        let same = |other: &Step| matches!(other, Step::Link { is: i, was: w, .. } if (i, w) == (is, was));
+        match all.iter_mut().find(|(at, other, _)| when.since(*at) <= Span::millis(5) && same(other)) {
+            Some((_, _, names)) => names.push(name.clone()),
+            None => all.push((when, step.clone(), vec![name.clone()])),
         }
     }
-    let told = |(when, what, names): (Mono, String, Vec<String>)| match names.as_slice() {
-        [] => (when, what),
-        [name] => (when, link_words(name, &what)),
-        names => (when, format!("links {}: {what}", names.join(", "))),
+    let told = |(when, step, names): (Mono, Step, Vec<Name>)| match step {
+        Step::Link { is, was, .. } => (when, link_words(&names, is, was)),
+        Step::Words(text) => (when, text),
     };
     all.into_iter().map(told).collect()
 }

@@ -9,7 +9,7 @@
 //! - [`probe`], [`pair_probes`], [`responder`], [`frames`], [`timeline`] who answers for the VIP, asked from outside, and what that means.
 //! - [`node`] the files of a pair; [`daemon`] a real daemon in a node's namespace, alone or supervised; [`page`] the page server
 //!   where nginx is not installed; [`connection`] a client's open connection.
-//! - [`contender`] daemons that twinbeat is compared with; [`versus`] the comparison.
+//! - [`contender`] whose daemons keep the pair, twinbeat's or others to compare with, and `keep` how; [`versus`] the comparison.
 //! - [`rewrite`] a configuration as the lab runs it; [`attack`] forged and replayed frames.
 //! - [`pair`] all of it together; [`catalogue`] the faults of the baseline as data, [`drill`] one of them done and judged.
 //! - [`stage`] a scenario's file on the real kernel; [`judge`] what came of it beside virtual time ([`telling`]), [`expected`] and beside its own
@@ -35,6 +35,7 @@ pub mod flood;
 pub mod frames;
 pub mod html;
 pub mod judge;
+mod keep;
 pub mod lab;
 pub mod lanes;
 pub mod live;

@@ -120,7 +120,7 @@ impl Site {
         if contender != Contender::Twinbeat {
             fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o711))?;
         }
-        contender.prepare(self)
+        Ok(())
     }
 
     /// Whose daemons keep the pair.

@@ -94,6 +94,7 @@ impl Pair {
         let lab = Lab::build()?;
         let mut site = Site::prepare(&lab, binary, "\"auto\"")?;
         site.give_to(contender)?;
+        contender.prepare(&site)?;
         let mut pair = Pair::new(lab, site)?;
         pair.recipe = true;
         pair.boot_both()?;
@@ -365,7 +366,7 @@ impl Pair {
     /// Starts a node's page server again by hand, for daemons that leave it dead.
     pub(super) fn revive_service(&self, node: NodeId) -> Result<()> {
         let daemon = self.daemons[node.index()].as_ref().with_context(|| format!("no daemon on {}", self.lab.name(node)))?;
-        super::contender::revive_service(daemon.pid(), &self.site)
+        super::keep::revive_service(daemon.pid(), &self.site)
     }
 
     fn plan(&self, node: NodeId, plan: Move) -> Result<()> {

@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use super::attempt::Env;
 use super::http;
+pub use super::http::HttpProbe;
 use super::runner::{Cancel, Ended, Speech, run};
 
 /// A check of a service, as configured.
@@ -37,23 +38,6 @@ pub enum Probe {
     Tcp(SocketAddr),
     /// A program with its arguments: exit code 0 is well.
     Command(Vec<String>),
-}
-
-/// A question over HTTP/1.1, in the clear or by TLS.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HttpProbe {
-    /// Where.
-    pub address: SocketAddr,
-    /// By TLS. The certificate is not judged: one that ran out ran out on both nodes, and no move mends it.
-    pub tls: bool,
-    /// The name in the Host field and in the TLS handshake.
-    pub name: String,
-    /// The path, with the query.
-    pub path: String,
-    /// The least and the greatest status that are well.
-    pub status: (u16, u16),
-    /// What the body's first 64 KiB have to contain, where anything is asked of them.
-    pub contains: Option<String>,
 }
 
 impl std::fmt::Display for Probe {

@@ -1,5 +1,6 @@
 //! One question over HTTP/1.1 (RFC 9112), over TCP or TLS.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use http_body_util::{BodyExt, Empty};
@@ -15,7 +16,22 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature,
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use super::check::HttpProbe;
+/// A question over HTTP/1.1, in the clear or by TLS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpProbe {
+    /// Where.
+    pub address: SocketAddr,
+    /// By TLS. The certificate is not judged: one that ran out ran out on both nodes, and no move mends it.
+    pub tls: bool,
+    /// The name in the Host field and in the TLS handshake.
+    pub name: String,
+    /// The path, with the query.
+    pub path: String,
+    /// The least and the greatest status that are well.
+    pub status: (u16, u16),
+    /// What the body's first 64 KiB have to contain, where anything is asked of them.
+    pub contains: Option<String>,
+}
 
 /// Asks, and judges the answer. The caller limits the time.
 pub(super) async fn ask(probe: &HttpProbe) -> Result<String, String> {

@@ -16,6 +16,7 @@ mod attempt;
 mod check;
 pub mod hook;
 mod http;
+mod letter;
 mod lsb;
 mod manager;
 mod monitor;

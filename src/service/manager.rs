@@ -11,6 +11,7 @@ use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 
 use super::attempt::{Env, Failure};
+use super::letter::Letter;
 use super::monitor::{Fallen, Monitor};
 use super::runner::Cancel;
 use super::startable::Startable;
@@ -95,14 +96,6 @@ impl ServiceManager {
         }
         states.iter().any(|named| named.state != State::Stopped)
     }
-}
-
-/// What a manager is asked or told.
-#[derive(Debug)]
-pub(super) enum Letter {
-    Order(Attempt, ServiceOrder),
-    State(oneshot::Sender<Vec<NamedState>>),
-    Ending(bool),
 }
 
 /// The manager is gone: the daemon dropped its handle.

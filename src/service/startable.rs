@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::attempt::Env;
 use super::check::{CheckSpec, command};
-use super::manager::Letter;
+use super::letter::Letter;
 use super::{GroupServices, NamedState, Report, State};
 use twinbeat_core::id::GroupId;
 

@@ -4,7 +4,6 @@ use super::clock::Moment;
 use super::need::Need;
 use super::pair::Pair;
 pub use super::promise::{Promise, Violation};
-use super::world::World;
 use twinbeat_core::event::{Event, Kind, Level};
 use twinbeat_core::heartbeat::{BeatRole, Grant, Heartbeat, Intent};
 use twinbeat_core::id::{Epoch, Incarnation};
@@ -25,7 +24,7 @@ pub struct Checker {
     names: [String; 2],
     group_names: Vec<String>,
     /// With the longest lease that a node may come to run on.
-    timing: Timing,
+    pub(super) timing: Timing,
     both: Vec<Option<(Moment, Span)>>,
     owned: [Vec<Epoch>; 2],
     seen: [Vec<Epoch>; 2],
@@ -353,46 +352,5 @@ impl Checker {
     /// Something else that must not be.
     pub fn report(&mut self, at: Moment, promise: Promise, text: String) {
         self.broken(at, promise, text);
-    }
-}
-
-impl World {
-    /// For how long a limit of SAFETY.md covers that both answer: (a) a machine was paused: until its gate closes by itself, which
-    /// an answer that waited in its buffers may put off once; (e) a ruleset was flushed, until the address's lifetime ends; (l) a
-    /// witness began to answer the sender where nothing shows it, in the time of a challenge.
-    pub(super) fn excuse(&self, group: usize) -> Span {
-        let timing = self.check.timing;
-        let lease = timing.outrun(timing.lease);
-        let (recent, paused) = (lease + timing.slack(), lease * 2 + Span::secs(1));
-        // Twice the lease and two seconds at the least, in whole seconds, and up to half a second late (LAB 1).
-        let lifetime = (timing.lease * 2).max(Span::secs(2));
-        let lifetime = timing.outrun(Span::secs(lifetime.0.div_ceil(1_000_000_000)) + Span::millis(500));
-        let covers = |machine: &super::machine::Machine| {
-            let unpaused = machine.unpaused.is_some_and(|at| self.now.since(at) <= recent);
-            let mono = machine.clock.read(self.now);
-            let ungated = !machine.kernel.table && machine.kernel.has_address(mono, group);
-            (if unpaused { paused } else { Span::ZERO }).max(if ungated { lifetime } else { Span::ZERO })
-        };
-        let challenge = lease * 2 + timing.slack() * 2 + Span::secs(2);
-        if self.network.turned_unseen.is_some_and(|at| self.now.since(at) <= challenge) {
-            return Span(u64::MAX);
-        }
-        covers(&self.machines[0]).max(covers(&self.machines[1]))
-    }
-
-    /// After everything healed: exactly one kernel answers for each group, and its clients are served.
-    pub fn demand_health(&mut self) {
-        for group in 0..self.stranger.len() {
-            let answering = (0..2).filter(|node| self.machines[*node].answers(self.now, group)).count();
-            let name = self.pair.settings[0].groups[group].name.clone();
-            let known = self.machines.iter().all(|machine| group < machine.in_force.groups.len());
-            let text = match (answering, self.served(group)) {
-                (1, Some(_)) => continue,
-                (0 | 1, _) if !known => continue,
-                (1, None) => format!("everything healed, one node answers for {name}, yet its clients are not served"),
-                (n, _) => format!("everything healed, yet {n} nodes answer for {name}"),
-            };
-            self.check.report(self.now, Promise::Heals, text);
-        }
     }
 }

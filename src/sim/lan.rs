@@ -1,10 +1,11 @@
 //! What happens on the public link: probes, writes, echoes and the relay, as a plain gateway does them (LAB 2).
 
+use super::event::{Beat, Event, Frame, mac};
 use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::pair::group_id;
-use super::world::{Beat, Event, Frame, World, mac};
+use super::world::World;
 use twinbeat_core::id::LinkId;
 use twinbeat_core::io::{EchoKind, Input};
 use twinbeat_core::time::Span;

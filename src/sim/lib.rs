@@ -12,12 +12,14 @@
 
 pub mod act;
 pub mod allow;
+mod apply;
 pub mod calm;
 pub mod check;
 mod client;
 pub mod clock;
 pub mod cue;
 mod dur;
+pub mod event;
 pub mod expect;
 mod expectations;
 pub mod explore;
@@ -25,12 +27,14 @@ pub mod files;
 pub mod gateway;
 pub mod golden;
 pub mod impatient;
+mod judge;
 mod lan;
 pub mod lanes;
 pub mod machine;
 pub mod model;
 mod need;
 pub mod network;
+mod notice;
 pub mod pair;
 pub mod pair_file;
 mod parts;
@@ -45,6 +49,7 @@ pub mod rng;
 pub mod schedule;
 pub mod schema;
 pub mod script;
+mod sealed;
 mod seals;
 pub mod services;
 mod shape;
@@ -57,5 +62,7 @@ pub mod world;
 mod check_tests;
 #[cfg(test)]
 mod pair_tests;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;

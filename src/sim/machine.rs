@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::clock::{Clock, Moment};
+use super::event::Event;
 use super::pair::Pair;
 use super::services::ServiceModel;
-use super::world::Event;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, GroupId, Incarnation, Name};
 use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Start};
@@ -133,7 +133,7 @@ pub struct Machine {
     pub missing: Vec<bool>,
     /// For each link what was last told of its interface.
     pub told: Vec<InterfaceState>,
-    /// For each link whether its own interface has carrier ([`World::carriers`](super::world::World)).
+    /// For each link whether its own interface has carrier.
     pub carrier: Vec<bool>,
     /// The decision, while there is a process.
     pub brain: Option<Box<dyn Brain>>,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::cue::Does;
+use super::event::{Beat, Event, Frame, Order, STRANGER, mac};
 use super::gateway::FOREIGN;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::record::Lane;
-use super::world::{Beat, Event, Frame, Order, STRANGER, World, mac};
+use super::world::World;
 use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::event::Event as Noted;
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
@@ -201,11 +202,11 @@ impl World {
             for at in self.network.send(self.now, place, node, 1 - node).into_iter().flatten() {
                 let peer = &self.machines[1 - node];
                 if peer.power == Power::On && peer.process == Process::Dead {
-                    // Nobody listens there: its kernel says so.
+                    // Nobody listens there: its kernel says so, and the decision looks once more.
                     if peer.carrier[place]
                         && let [Some(back), _] = self.network.send(at, place, 1 - node, node)
                     {
-                        self.queue.push(back, Event::Deliver(node, Some(place), Input::PortRefused { link: *link }));
+                        self.queue.push(back, Event::Deliver(node, Some(place), Input::Tick));
                     }
                     continue;
                 }

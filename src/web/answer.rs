@@ -12,7 +12,7 @@ use prometheus_client::encoding::{prometheus_text, text};
 use twinbeat_control::shown;
 
 use super::ask::{Asker, Depth};
-use super::{health, metrics};
+use super::{health, registry};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -60,7 +60,7 @@ async fn scrape(request: &Request<Incoming>, asker: &Asker) -> Answer {
         Ok(dated) => dated,
         Err(why) => return words(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     };
-    let registry = metrics::registry(dated.seen);
+    let registry = registry::registry(dated.seen);
     let mut body = String::new();
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (kind, written) = if wants_openmetrics(accepted) {

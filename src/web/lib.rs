@@ -16,6 +16,7 @@ mod health;
 mod listen;
 mod measured;
 mod metrics;
+mod registry;
 mod seats;
 mod server;
 

@@ -1,41 +1,21 @@
 //! Families of metrics, written by the rules of the format: one name, its help, its type, its unit, then its series, each once.
 
 use std::fmt;
-use std::sync::Arc;
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 
-use super::ask::Seen;
-use super::families;
 use super::measured::Histogram;
 
 /// The labels of a series.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// Everything that is to be told of it, as a registry that can be written in either format.
-pub(super) fn registry(seen: Arc<Seen>) -> Registry {
-    let mut registry = Registry::with_prefix("twinbeat");
-    registry.register_collector(Box::new(Shown(seen)));
-    registry
-}
-
-#[derive(Debug)]
-struct Shown(Arc<Seen>);
-
-impl Collector for Shown {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        families::all(&self.0, &mut Families(encoder))
-    }
-}
-
 /// Where families are written. A family without series is left out.
-pub(super) struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {
     /// Whole numbers that go up and down, or 0 and 1.

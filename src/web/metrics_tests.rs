@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prometheus_client::encoding::{prometheus_text, text};
 
 use crate::crafted::seen;
-use crate::metrics::registry;
+use crate::registry::registry;
 
 fn open_metrics() -> String {
     let mut out = String::new();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::paths_tests::{LONG, connect, guest, nft, serve, soon, still_answers};
 use super::tests::*;
 use super::*;
+use crate::clock::now;
 use crate::test_net::Netns;
+use twinbeat_core::time::Span;
 
 /// Whether a namespace's kernel has that; if not, a line says what is not tried.
 fn has(netns: &Netns, what: &str, command: &str) -> bool {

@@ -7,9 +7,10 @@ use netlink_packet_netfilter::NetfilterMessageInner;
 use netlink_packet_netfilter::nftables::{ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList};
 
 use super::family::Family;
+use super::figures::{EARLY, KERNEL_SLACK, MARGIN, SHORTEST};
 use super::rules::{Chain, chains};
 use super::ruleset::{Message, Ruleset, batch};
-use super::{EARLY, KERNEL_SLACK, MARGIN, SHORTEST, now};
+use crate::clock::now;
 use crate::netlink::Channel;
 use twinbeat_core::time::{Mono, Span};
 

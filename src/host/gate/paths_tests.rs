@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::tests::*;
 use super::*;
+use crate::clock::now;
 use crate::test_net::{Netns, pair};
 use twinbeat_core::id::GroupId;
 use twinbeat_core::io::{GateOrder, GateReport};
+use twinbeat_core::time::Span;
 
 pub(super) const LONG: Span = Span::secs(20);
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::family::Family;
 use super::kernel::Gate;
-use super::now;
 use super::ruleset::Ruleset;
+use crate::clock::now;
 use twinbeat_core::time::Span;
 
 /// What this machine can do in this network namespace.

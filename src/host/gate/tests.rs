@@ -8,11 +8,13 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
+use crate::clock::now;
 use crate::test_net::{Netns, pair};
 use twinbeat_config::Scheduling;
 use twinbeat_core::id::GroupId;
 use twinbeat_core::io::{GateOrder, GateReport};
 use twinbeat_core::time::Mono;
+use twinbeat_core::time::Span;
 
 pub(super) const VIP4: &str = "10.9.0.100";
 pub(super) const VIP6: &str = "fd09::100";

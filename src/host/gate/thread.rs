@@ -11,7 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Damage, Gate, Renewal, WeakGate, now};
+use super::kernel::{Gate, Renewal};
+use super::watch::Damage;
+use super::weak::WeakGate;
+use crate::clock::now;
 use crate::realtime::this_thread;
 use twinbeat_config::Scheduling;
 use twinbeat_core::id::GroupId;

@@ -1,6 +1,7 @@
 //! The weak gate, for kernels without the nftables families that the strong one needs: only the addresses' own lifetimes guard (SAFETY limit f).
 
-use super::{Renewal, now};
+use super::kernel::Renewal;
+use crate::clock::now;
 use twinbeat_core::time::Mono;
 
 /// Remembers until when each group may be open. It guards nothing by itself: `vip` gives the addresses the lifetime.

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::lab::{Family, G, Lan, Node, V4, V6, W, config, lan, nodad};
 use super::*;
+use crate::public::lab::{Family, G, Lan, Node, V4, V6, W, config, lan, nodad};
 
 const A: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
 const B: Mac = Mac([2, 0, 0, 0, 0, 0x0b]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::PublicEvent;
+use super::types::PublicEvent;
 use super::witness::Witness;
 use crate::neighbour::{Advertisement, Arp, BROADCAST, Neighbour, Solicitation};
 use crate::raw_echo::{Purpose, Reply, same_family};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::HookSpec;
 use super::change::{Change, Kind};
 use super::queue::{Job, Queue};
+use super::spec::HookSpec;
 use super::store::{Store, StoredLane};
 use crate::record::Record;
 

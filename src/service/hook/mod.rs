@@ -9,6 +9,7 @@ mod board;
 mod change;
 mod queue;
 mod run;
+mod spec;
 mod store;
 
 #[cfg(test)]
@@ -16,9 +17,8 @@ mod samples_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -28,30 +28,10 @@ use tokio::task::LocalSet;
 use self::board::{Board, Lane};
 pub use self::change::{Change, Health, Kind, Sender, What};
 use self::change::{Document, VERSION};
+pub use self::spec::HookSpec;
 use self::store::Store;
 use super::process::send;
 use super::runner::Ended;
-
-/// A hook, as configured.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HookSpec {
-    /// The program and its arguments.
-    pub run: Vec<String>,
-    /// What it is told of.
-    pub on: BTreeSet<Kind>,
-    /// The groups that it is told of.
-    pub groups: Vec<String>,
-    /// How long it may take.
-    pub timeout: Duration,
-}
-
-impl HookSpec {
-    /// What it is called in the log: the program's file name.
-    pub fn name(&self) -> String {
-        let program = PathBuf::from(self.run.first().map_or("hook", String::as_str));
-        program.file_name().map_or_else(|| "hook".into(), |name| name.to_string_lossy().into_owned())
-    }
-}
 
 enum Letter {
     Tell(Box<Change>),

@@ -1,6 +1,7 @@
 //! With real programs: scripts in a directory of the test's own.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;

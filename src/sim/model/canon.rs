@@ -11,9 +11,13 @@ use std::fmt;
 use serde::ser::{self, Serialize};
 
 use twinbeat_core::data::{ForPeople, LastChange};
+use twinbeat_core::heartbeat::{Grant, Heartbeat};
+use twinbeat_core::id::Attempt;
 use twinbeat_core::io::Output;
+use twinbeat_core::meaning::{IN_A_ROW, Meaning};
 use twinbeat_core::ready::Unfit;
 use twinbeat_core::settings::Settings;
+use twinbeat_core::time::Mono;
 
 /// A value of this type tells no two futures apart: what is for people, what never changes, what was taken already.
 fn is_no_state<T: ?Sized>() -> bool {
@@ -26,6 +30,11 @@ fn is_no_state<T: ?Sized>() -> bool {
         type_name::<VecDeque<Output>>(),
     ]
     .contains(&name)
+}
+
+/// Whether this is the name by which a type of the core is serialized: its own.
+fn is<T>(name: &str) -> bool {
+    type_name::<T>().rsplit("::").next() == Some(name)
 }
 
 /// What the numbers of both sides are counted from.
@@ -41,20 +50,6 @@ pub struct Bases {
     pub now: [u64; 2],
 }
 
-/// How a bare number is meant.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Meaning {
-    Raw,
-    /// An attempt, generation, ticket or echo of the speaker.
-    Own,
-    /// A heartbeat of this side.
-    Beat(usize),
-    /// The same, and an entry of the list of send times.
-    Sent(usize),
-    /// Counts on, and is looked at up to here.
-    UpTo(u64),
-}
-
 /// Writes one value.
 pub struct Canon<'a> {
     out: &'a mut Vec<u8>,
@@ -65,12 +60,13 @@ pub struct Canon<'a> {
     beats_of: usize,
     /// Inside a grant, which names an attempt of the other side.
     grant: bool,
-    meaning: Meaning,
+    /// How a bare number is meant; as it is where nothing is said.
+    meaning: Option<Meaning>,
 }
 
 /// Appends the canonical form of a value of side `speaker`; heartbeats inside it are `beats_of`'s.
 pub fn write<T: Serialize>(out: &mut Vec<u8>, bases: &Bases, speaker: usize, beats_of: usize, value: &T) {
-    let mut canon = Canon { out, bases, speaker, beats_of, grant: false, meaning: Meaning::Raw };
+    let mut canon = Canon { out, bases, speaker, beats_of, grant: false, meaning: None };
     // It writes into memory and cannot fail.
     let _ = value.serialize(&mut canon);
 }
@@ -97,35 +93,31 @@ type Done = Result<(), Never>;
 
 impl Canon<'_> {
     fn number(&mut self, n: u64) -> Done {
+        let (me, other) = (self.speaker, 1 - self.speaker);
+        let beat = |side: usize| n.wrapping_sub(self.bases.beats[side]);
         let n = match self.meaning {
-            Meaning::Raw => n,
-            Meaning::UpTo(most) => n.min(most),
-            Meaning::Own => n.wrapping_sub(self.bases.numbers[self.speaker]),
+            None | Some(Meaning::Nothing) => n,
+            Some(Meaning::Row) => n.min(IN_A_ROW),
+            Some(Meaning::Own) => n.wrapping_sub(self.bases.numbers[me]),
             // Zero means none yet.
-            Meaning::Beat(_) if n == 0 => u64::MAX / 2,
-            Meaning::Beat(side) | Meaning::Sent(side) => n.wrapping_sub(self.bases.beats[side]),
+            Some(Meaning::Beat | Meaning::PeerBeat) if n == 0 => u64::MAX / 2,
+            Some(Meaning::Beat | Meaning::Sent) => beat(me),
+            Some(Meaning::PeerBeat) => beat(other),
         };
         self.out.extend_from_slice(&n.to_le_bytes());
         Ok(())
     }
 
-    /// Writes a field as what it means; `name` is the struct or variant that it stands in.
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, key: &str, value: &T) -> Done {
-        let (me, other) = (self.speaker, 1 - self.speaker);
-        let meaning = match (name, key) {
-            _ if is_no_state::<T>() => return Ok(()),
-            ("Shared", "numbers") | ("Sent", "last") => return Ok(()),
-            ("GroupRecord", "peer_serves") | ("Opening", "evidence" | "closed_for") => return Ok(()),
-            ("Link", "rtt" | "got") | ("Series", "rtt") | ("LinkEcho", "h") | ("GroupBeat", "shut") => return Ok(()),
-            ("Link", "steady") | ("Target", "streak") | ("Owner", "burst") => Meaning::UpTo(8),
-            ("Sent", "numbers") => Meaning::Sent(me),
-            ("Peer", "newest") | ("Link", "number") | ("LinkEcho", "n") => Meaning::Beat(other),
-            ("Heartbeat", "n") => Meaning::Beat(me),
-            ("Series", "pending") | ("Target", "control") | ("Node", "writing") => Meaning::Own,
-            ("Opening" | "Leaving" | "Gate", "generation") => Meaning::Own,
-            ("EchoReply", "number") | ("Persisted" | "PersistFailed", "ticket") => Meaning::Own,
-            _ => Meaning::Raw,
-        };
+    /// Writes a field, unless it is none of the state; what a number in it means is written on it ([`Meaning`]).
+    fn field<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
+        if is_no_state::<T>() {
+            return Ok(());
+        }
+        self.as_meant(None, value)
+    }
+
+    /// Writes a value whose numbers are meant so.
+    fn as_meant<T: Serialize + ?Sized>(&mut self, meaning: Option<Meaning>, value: &T) -> Done {
         let before = std::mem::replace(&mut self.meaning, meaning);
         value.serialize(&mut *self)?;
         self.meaning = before;
@@ -136,17 +128,16 @@ impl Canon<'_> {
 /// A list, tuple, struct or variant under way.
 pub struct Compound<'b, 'a> {
     canon: &'b mut Canon<'a>,
-    name: &'static str,
     /// Where its bytes begin.
     begin: usize,
     /// The meaning, speaker and grant to go back to.
-    before: (Meaning, usize, bool),
+    before: (Option<Meaning>, usize, bool),
 }
 
 impl<'b, 'a> Compound<'b, 'a> {
-    fn new(canon: &'b mut Canon<'a>, name: &'static str) -> Self {
+    fn new(canon: &'b mut Canon<'a>) -> Self {
         let (begin, before) = (canon.out.len(), (canon.meaning, canon.speaker, canon.grant));
-        Compound { canon, name, begin, before }
+        Compound { canon, begin, before }
     }
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
@@ -179,7 +170,8 @@ impl ser::SerializeTuple for Compound<'_, '_> {
         self.element(value)
     }
     fn end(self) -> Done {
-        if let Meaning::Sent(side) = self.canon.meaning {
+        if self.canon.meaning == Some(Meaning::Sent) {
+            let side = self.canon.speaker;
             let number: [u8; 8] = self.canon.out[self.begin..].first_chunk().copied().unwrap_or_default();
             let number = u64::from_le_bytes(number).wrapping_add(self.canon.bases.beats[side]);
             if number < self.canon.bases.oldest[side] {
@@ -230,8 +222,8 @@ impl ser::SerializeMap for Compound<'_, '_> {
 impl ser::SerializeStruct for Compound<'_, '_> {
     type Ok = ();
     type Error = Never;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done {
-        self.canon.field(self.name, key, value)
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Done {
+        self.canon.field(value)
     }
     fn skip_field(&mut self, _: &'static str) -> Done {
         self.canon.out.push(0xfd);
@@ -245,8 +237,8 @@ impl ser::SerializeStruct for Compound<'_, '_> {
 impl ser::SerializeStructVariant for Compound<'_, '_> {
     type Ok = ();
     type Error = Never;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Done {
-        self.canon.field(self.name, key, value)
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Done {
+        self.canon.field(value)
     }
     fn end(self) -> Done {
         self.close()
@@ -334,79 +326,72 @@ impl<'b, 'a> ser::Serializer for &'b mut Canon<'a> {
         Ok(())
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Done {
-        let before = self.meaning;
-        match name {
-            "Mono" => {
-                let begin = self.out.len();
-                self.meaning = Meaning::Raw;
-                value.serialize(&mut *self)?;
-                if let Some(bytes) = self.out[begin..].first_chunk_mut::<8>() {
-                    let age = self.bases.now[self.speaker].wrapping_sub(u64::from_le_bytes(*bytes));
-                    *bytes = age.to_le_bytes();
-                }
-            }
-            "Attempt" => {
-                let speaker = self.speaker;
-                if self.grant {
-                    self.speaker = 1 - speaker;
-                }
-                self.meaning = Meaning::Own;
-                value.serialize(&mut *self)?;
-                self.speaker = speaker;
-            }
-            "Verified" => value.serialize(&mut *self)?,
-            _ => {
-                self.meaning = Meaning::Raw;
-                value.serialize(&mut *self)?;
-            }
+        if let Some(meaning) = Meaning::of(name) {
+            return if meaning == Meaning::Nothing { Ok(()) } else { self.as_meant(Some(meaning), value) };
         }
-        self.meaning = before;
-        Ok(())
+        if is::<Mono>(name) {
+            let begin = self.out.len();
+            self.as_meant(None, value)?;
+            if let Some(bytes) = self.out[begin..].first_chunk_mut::<8>() {
+                let age = self.bases.now[self.speaker].wrapping_sub(u64::from_le_bytes(*bytes));
+                *bytes = age.to_le_bytes();
+            }
+            Ok(())
+        } else if is::<Attempt>(name) {
+            let speaker = self.speaker;
+            if self.grant {
+                self.speaker = 1 - speaker;
+            }
+            self.as_meant(Some(Meaning::Own), value)?;
+            self.speaker = speaker;
+            Ok(())
+        } else {
+            self.as_meant(None, value)
+        }
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: &'static str, index: u32, _: &'static str, value: &T) -> Done {
         self.out.push(index as u8);
         value.serialize(self)
     }
     fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Never> {
-        Ok(Compound::new(self, ""))
+        Ok(Compound::new(self))
     }
     fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Never> {
-        Ok(Compound::new(self, ""))
+        Ok(Compound::new(self))
     }
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Never> {
-        Ok(Compound::new(self, name))
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Never> {
+        Ok(Compound::new(self))
     }
     fn serialize_tuple_variant(
         self,
         _: &'static str,
         index: u32,
-        variant: &'static str,
+        _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeTupleVariant, Never> {
         self.out.push(index as u8);
-        Ok(Compound::new(self, variant))
+        Ok(Compound::new(self))
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Never> {
-        Ok(Compound::new(self, ""))
+        Ok(Compound::new(self))
     }
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Never> {
         let beats_of = self.beats_of;
-        let compound = Compound::new(self, name);
-        match name {
-            "Heartbeat" => compound.canon.speaker = beats_of,
-            "Grant" => compound.canon.grant = true,
-            _ => {}
+        let compound = Compound::new(self);
+        if is::<Heartbeat>(name) {
+            compound.canon.speaker = beats_of;
         }
+        compound.canon.grant |= is::<Grant>(name);
         Ok(compound)
     }
     fn serialize_struct_variant(
         self,
         _: &'static str,
         index: u32,
-        variant: &'static str,
+        _: &'static str,
         _: usize,
     ) -> Result<Self::SerializeStructVariant, Never> {
         self.out.push(index as u8);
-        Ok(Compound::new(self, variant))
+        Ok(Compound::new(self))
     }
 }

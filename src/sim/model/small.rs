@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::super::world::mac;
+use super::super::event::mac;
 use twinbeat_core::event::{Event, Kind};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
 use twinbeat_core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId, WitnessId};

@@ -2,12 +2,13 @@
 
 use crate::act::{Act, Quality};
 use crate::clock::Moment;
+use crate::event::{Event, Order};
 use crate::expect::Said;
 use crate::gateway::Entry;
 use crate::machine::{Power, Process, real};
 use crate::network::station;
 use crate::pair::{Added, Builder, profile};
-use crate::world::{Event, Order, World};
+use crate::world::World;
 use twinbeat_core::id::{GroupId, Mac};
 use twinbeat_core::io::{AddressOrder, Command, Input, Output};
 use twinbeat_core::node::Node;

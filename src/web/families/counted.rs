@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::label;
+use super::series::label;
 use crate::measured::{GroupMeasured, LinkMeasured, Measured};
 use crate::metrics::{Families, Labels};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use twinbeat_core::view::{Change, GroupView, Ready, ServiceView, TakeoverReady};
 use twinbeat_core::words::{FoundState, Ground, GroupRole};
 
-use super::{label, micro, seconds, words};
+use super::series::{label, micro, seconds, words};
 use crate::health::not_serving;
 use crate::metrics::{Families, Labels};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use twinbeat_core::view::{BondView, LinkView, SlaveView};
 use twinbeat_core::words::LinkCondition;
 
-use super::{label, micro, seconds, words};
+use super::series::{label, micro, seconds, words};
 use crate::metrics::{Families, Labels};
 
 #[derive(Default)]

@@ -5,6 +5,7 @@ mod counted;
 mod group;
 mod link;
 mod node;
+mod series;
 mod witness;
 
 use std::fmt;
@@ -12,7 +13,7 @@ use std::fmt;
 use twinbeat_core::view::View;
 
 use super::ask::Seen;
-use super::metrics::{Families, Labels};
+use super::metrics::Families;
 
 /// Writes all.
 pub(super) fn all(seen: &Seen, out: &mut Families) -> fmt::Result {
@@ -24,23 +25,3 @@ pub(super) fn all(seen: &Seen, out: &mut Families) -> fmt::Result {
     witness::write(witness, out)?;
     counted::write(measured, out)
 }
-
-fn label(name: &'static str, value: &str) -> Labels {
-    vec![(name, value.to_owned())]
-}
-
-fn seconds(ms: u64) -> f64 {
-    ms as f64 / 1e3
-}
-
-fn micro(us: u64) -> f64 {
-    us as f64 / 1e6
-}
-
-/// The words of a set, each with its state.
-macro_rules! words {
-    ($set:ident) => {
-        &$set::ALL.iter().map(|state| (*state, state.word())).collect::<Vec<_>>()
-    };
-}
-use words;

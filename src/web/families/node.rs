@@ -6,7 +6,7 @@ use twinbeat_control::shown::Health;
 use twinbeat_core::view::View;
 use twinbeat_core::words::{Guard, PeerState};
 
-use super::{seconds, words};
+use super::series::{seconds, words};
 use crate::metrics::{Families, Labels};
 
 pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {

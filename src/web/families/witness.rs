@@ -4,7 +4,7 @@ use std::fmt;
 
 use twinbeat_core::view::{TargetView, WitnessView};
 
-use super::{micro, seconds};
+use super::series::{micro, seconds};
 use crate::metrics::{Families, Labels};
 
 pub(super) fn write(witness: &WitnessView, out: &mut Families) -> fmt::Result {

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Plan, package_version, service_script, start_service, write_script};
+use super::script::{package_version, service_script, start_service, write_script};
+use crate::contender::Plan;
 use crate::lab::{BOTH, Cable, GATEWAY, VIP, VIP_PREFIX, node_name};
 use crate::node::Site;
 use twinbeat_core::id::NodeId;

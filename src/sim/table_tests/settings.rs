@@ -1,9 +1,8 @@
 //! The settings of the node that the table is about: two links, one witness, one group, the profile "fast".
 
-use crate::id::{LinkId, NodeId};
-use crate::prelude::*;
-use crate::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
-use crate::time::Span;
+use twinbeat_core::id::{LinkId, NodeId};
+use twinbeat_core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use twinbeat_core::time::Span;
 
 /// The dedicated cable.
 pub const CABLE: usize = 0;

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 
-use super::{Plan, package_version, service_script, write_script};
+use super::script::{package_version, service_script, write_script};
+use crate::contender::Plan;
 use crate::lab::{BOTH, Cable, GATEWAY, NODES, VIP, VIP_PREFIX};
 use crate::node::Site;
 use twinbeat_core::id::NodeId;

@@ -1,0 +1,97 @@
+//! Real signatures on the world's ways.
+
+use super::event::Beat;
+use super::promise::Promise;
+use super::seals::Seals;
+use super::world::World;
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::GroupId;
+use twinbeat_wire::Path;
+
+impl World {
+    /// From now on signatures are real.
+    pub fn seal(&mut self) {
+        self.seals = Seals::new(&self.pair).map(Box::new);
+    }
+
+    pub(super) fn sign(&mut self, node: usize, beat: &Heartbeat) {
+        if let Some(seals) = &mut self.seals {
+            seals.sign(node, beat);
+        }
+    }
+
+    /// A node's newest heartbeat over a link, as it comes out at the other end.
+    pub(super) fn over_link(&mut self, node: usize, link: usize, modelled: &Beat) -> Option<Beat> {
+        let Some(seals) = &mut self.seals else { return Some(Beat::clone(modelled)) };
+        let path = Path::Link(seals.links[link].clone());
+        let beat = seals.pass(node, &path);
+        self.opened(beat.is_some()).then_some(beat).flatten()
+    }
+
+    /// The same inside an echo from a group's guard VIP.
+    pub(super) fn over_table(&mut self, node: usize, group: GroupId) -> Option<Beat> {
+        let modelled = self.machines[node].newest.clone()?;
+        let Some(seals) = &mut self.seals else { return Some(modelled) };
+        let path = Path::Vip(seals.groups[usize::from(group.0)].clone());
+        let beat = seals.pass(node, &path);
+        self.opened(beat.is_some()).then_some(beat).flatten()
+    }
+
+    /// An attacker forges heartbeats to a node.
+    pub(super) fn forge_frames(&mut self, node: usize) {
+        let Some(said) = self.machines[1 - node].newest.clone() else { return };
+        if let Some(seals) = &mut self.seals {
+            seals.forge(node, said.get());
+            self.opened(true);
+        }
+    }
+
+    /// Reports what was accepted and must not be, and what was refused though it was right.
+    fn opened(&mut self, right: bool) -> bool {
+        let accepted = self.seals.as_mut().and_then(|seals| seals.accepted.take());
+        let wrong = accepted.or_else(|| (!right).then(|| "a heartbeat with a right signature was refused".to_string()));
+        if let Some(text) = wrong {
+            self.check.report(self.now, Promise::Signatures, text);
+        }
+        right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::machine::real;
+    use crate::pair::{Builder, Builtin};
+    use crate::schedule::draw;
+    use crate::script::Story;
+
+    #[test]
+    fn real_and_modelled_signatures_tell_the_same_story() {
+        for seed in [3, 11] {
+            let mut story = Story::of(draw(seed), Path::new(""), &Builtin).unwrap();
+            let modelled = story.run(real, true);
+            story.real_signatures = true;
+            let signed = story.run(real, true);
+            assert_eq!(signed.violations, []);
+            assert_eq!(modelled.record.lines, signed.record.lines);
+        }
+    }
+
+    #[test]
+    fn an_attacker_who_has_the_key_of_a_node_is_seen() {
+        let mut world = World::new(Builder::default().build(), 1, real);
+        world.seal();
+        world.apply(&crate::act::Act::Start(0));
+        world.apply(&crate::act::Act::Start(1));
+        world.run_until(crate::clock::Moment(2_000_000_000));
+        world.apply(&crate::act::Act::Forge(0));
+        assert_eq!(world.check.violations, [], "a key of his own does not do");
+        let seals = world.seals.as_mut().unwrap();
+        let [_, second] = Seals::new(&world.pair).unwrap().signers;
+        seals.forgers[0] = second;
+        world.apply(&crate::act::Act::Forge(0));
+        assert_eq!(world.check.violations[0].promise, Promise::Signatures);
+    }
+}
