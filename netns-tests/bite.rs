@@ -73,7 +73,6 @@ const ROWS: &[(Clause, &[Clause], &str)] = &[
     (WireBelieved, &[], "attack-forge-fast"),
     (NoStandDown, &[], "challenger-asks-ever-more-seldom"),
     (QuestionEndsNothing, &[], "nodes-separated-then-owner-isolated"),
-    (QuestionEndsBoth, &[], "found-both-claim-at-one-question"),
     (ReleasedEarly, &[], "owner-hangs-while-it-hands-over"),
     (ReleasedUnnamed, &[], "takeover-right-after-a-release"),
     (ReleasedComesBack, &[], "separated-after-a-hand-over"),

@@ -6,6 +6,25 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
+# What only computes, beside what mostly waits: the drills leave the processors idle for most of their time. A session of its own, since the kernel
+# shares the processors out among sessions first (sched_autogroup), and the least of them all: the nodes under test run whenever they have something
+# to do, those in other machines' control groups too.
+if [ "${1:-}" = --beside ]; then
+    { echo 19 > /proc/self/autogroup; } 2> /dev/null || true
+    quietly() { if command -v chrt > /dev/null; then chrt --idle 0 "$@"; else nice -n 19 "$@"; fi; }
+    ended=0
+    # Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
+    # With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
+    quietly cargo test --release --features bite --test bite --test explore --no-fail-fast -- --nocapture || ended=$?
+    # Each reader of foreign bytes, guided by coverage, for a minute; more: netns-tests/fuzz/run.sh.
+    if command -v c++ > /dev/null; then
+        FUZZ_SEED=1 FUZZ_TIMEOUT=100 quietly netns-tests/fuzz/run.sh 60 || ended=$?
+    else
+        echo "not installed: a C++ compiler; the readers of foreign bytes are not fuzzed by coverage" >&2
+    fi
+    exit "$ended"
+fi
+
 missing=()
 command -v nginx > /dev/null || missing+=(nginx-light)
 command -v nft > /dev/null || missing+=(nftables)
@@ -65,30 +84,10 @@ end_aside() { if [ -n "$pid" ]; then kill -- "-$pid" 2> /dev/null || true; fi; }
 trap 'end_aside; rm -f "$output" "$aside"' EXIT
 status=0
 
-# What only computes, beside what mostly waits: the drills leave the processors idle for most of their time. Of the lowest priority, so that
-# the nodes under test run first whenever they have something to do.
-quietly() { if command -v chrt > /dev/null; then chrt --idle 0 "$@"; else nice -n 19 "$@"; fi; }
-beside() {
-    local ended=0
-    # Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
-    # With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
-    quietly cargo test --release --features bite --test bite --test explore --no-fail-fast -- --nocapture || ended=$?
-    # Each reader of foreign bytes, guided by coverage, for a minute; more: netns-tests/fuzz/run.sh.
-    if command -v c++ > /dev/null; then
-        FUZZ_SEED=1 FUZZ_TIMEOUT=100 quietly netns-tests/fuzz/run.sh 60 || ended=$?
-    else
-        echo "not installed: a C++ compiler; the readers of foreign bytes are not fuzzed by coverage" >&2
-    fi
-    return "$ended"
-}
-
 # Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
 cargo test --lib --bins --tests --no-run < /dev/null || status=$?
-# A process group of its own, but no session of its own: priorities count within a session alone where the kernel groups tasks by it.
-set -m
-beside < /dev/null > "$aside" 2>&1 &
+setsid netns-tests/run.sh --beside < /dev/null > "$aside" 2>&1 &
 pid=$!
-set +m
 cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
 # How a node is driven, as the core's documentation shows it.
 cargo test --doc -p twinbeat-core < /dev/null 2>&1 | tee -a "$output" || status=$?

@@ -144,8 +144,6 @@ clauses! {
     NoStandDown = "R5",
     /// The witness's question for the VIP does not end a stand-down.
     QuestionEndsNothing = "R5",
-    /// It ends both nodes' at once, though neither is the owner.
-    QuestionEndsBoth = "R5",
 
     /// `released` is said before the kernel has acknowledged that gate and address are gone.
     ReleasedEarly = "R6 †",

@@ -222,7 +222,7 @@ impl Group {
             return;
         }
         let rival = cx.peer.group(&self.data.name).is_some_and(|said| said.role != BeatRole::Owner);
-        let second = rival && !cx.first(self.data.id) && !bite::off(Clause::QuestionEndsBoth);
+        let second = rival && !cx.first(self.data.id);
         let head_start = now + cx.challenge_time() * 2;
         self.data.stand_down.until = self.data.stand_down.until.filter(|_| second).map(|until| until.min(head_start));
     }

@@ -8,6 +8,7 @@ use super::event::{Kind, Level};
 use super::hold::Hold;
 use super::id::{Epoch, GroupId};
 use super::io::{GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
+use super::node::Node;
 use super::role::{Leaving, Owner, Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
@@ -21,6 +22,18 @@ pub struct Group {
     pub role: Role,
     /// What it knows of it whatever the role.
     pub data: Data,
+}
+
+impl Node {
+    /// Each group, one after the other.
+    pub(super) fn step_groups(&mut self, now: Mono) {
+        for place in 0..self.groups.len() {
+            self.cx.note_holding(&self.groups);
+            if let Some(group) = self.groups.get_mut(place) {
+                group.step(&mut self.cx, now);
+            }
+        }
+    }
 }
 
 impl Group {

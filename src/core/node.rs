@@ -362,20 +362,20 @@ impl Node {
             };
             self.cx.note(level, None, Kind::Witness, text);
         }
-        for place in 0..self.groups.len() {
-            self.cx.note_holding(&self.groups);
-            if let Some(group) = self.groups.get_mut(place) {
-                group.step(&mut self.cx, now);
-            }
-        }
+        self.step_groups(now);
         self.commands.step(&mut self.groups, &mut self.cx, now);
         self.cx.fast = self.groups.iter().any(|g| g.hurries(&self.cx, now));
         self.cx.inquire = self.groups.iter().filter_map(|g| g.inquires(&self.cx, now)).min();
         self.review_peer(now);
         self.review_links(now);
+        let shown = self.cx.witness.shown();
         self.own_echoes(now);
         self.controls(now);
         self.inquiries(now);
+        if self.cx.witness.shown() != shown {
+            // A claim may rest on it, in this instant and not in the next one that something else wakes for.
+            self.step_groups(now);
+        }
         self.persist(now);
         self.beat(now);
         self.due = Some(self.derived());

@@ -202,6 +202,12 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// What controls and trials have shown of the targets: two bits each, whether its table is a register and whether it is asked slowly alone.
+    pub fn shown(&self) -> u64 {
+        let bits = |t: &Target| u64::from(t.register) | u64::from(t.pace.slow_only()) << 1;
+        self.targets.iter().fold(0, |all, t| all << 2 | bits(t))
+    }
+
     /// Nothing known yet.
     pub fn new(settings: &WitnessSettings, now: Mono) -> Witness {
         let target = |target| Target {

@@ -114,14 +114,8 @@ impl World {
             Act::ServiceTime(node, time) => {
                 self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
             }
-            Act::DiskTime(node, time) => {
-                let fails = self.machines[*node].disk.fails;
-                self.machines[*node].set_disk(now, *time, fails);
-            }
-            Act::DiskFails(node, on) => {
-                let latency = self.machines[*node].disk_latency;
-                self.machines[*node].set_disk(now, latency, on.then_some(FULL));
-            }
+            Act::DiskTime(node, time) => self.machines[*node].disk_latency = *time,
+            Act::DiskFails(node, on) => self.machines[*node].disk.fails = on.then_some(FULL),
             Act::ClockRate(node, ppm) => {
                 self.machines[*node].clock.set_rate(now, *ppm);
                 self.rewatch(*node);
@@ -173,7 +167,7 @@ impl World {
             Act::LoseState(node) => {
                 self.check.forgot(*node);
                 self.machines[*node].disk.record = Record::default();
-                self.machines[*node].disk_lost = true;
+                self.machines[*node].disk_ill = true;
             }
             Act::Heal => self.heal(),
         }
@@ -388,7 +382,8 @@ impl World {
             for service in &mut self.machines[node].services {
                 (service.start_fails, service.stop_fails, service.latency) = (false, false, Span::millis(30));
             }
-            self.machines[node].set_disk(self.now, DISK_LATENCY, None);
+            self.machines[node].disk.fails = None;
+            self.machines[node].disk_latency = DISK_LATENCY;
             self.apply(&Act::GateRefused(node, false));
             self.apply(&Act::ClockRate(node, 1_000_000));
             self.apply(&Act::Unpause(node));

@@ -123,10 +123,8 @@ pub struct Machine {
     pub disk: Disk,
     /// How long a write to it takes at the most; a quarter of it at the least.
     pub disk_latency: Span,
-    /// Until when what was asked of the disk while it failed or was slow may still be under way.
-    pub disk_ill: Moment,
-    /// The state directory was lost, and nothing has been written since.
-    pub disk_lost: bool,
+    /// The last write failed or is slow, or the state directory was lost: until one is whole again.
+    pub disk_ill: bool,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
     pub plugged: Vec<bool>,
     /// For each link whether its interface is missing.
@@ -190,8 +188,7 @@ impl Machine {
             services: all.iter().map(|group| ServiceModel::new(group.services)).collect(),
             disk: Disk::default(),
             disk_latency: DISK_LATENCY,
-            disk_ill: Moment::ZERO,
-            disk_lost: false,
+            disk_ill: false,
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
             brain: None,
@@ -235,19 +232,14 @@ impl Machine {
         self.disk.record.groups = groups.collect();
     }
 
-    /// Writes take as long as this from now on, or fail.
-    pub fn set_disk(&mut self, now: Moment, latency: Span, fails: Option<&'static str>) {
-        if !self.disk_works(now) {
-            // What was asked until now may take as long as it would have, and what failed is tried again a second later.
-            self.disk_ill = now + self.disk_latency + Span::secs(2);
-        }
-        self.disk_latency = latency;
-        self.disk.fails = fails;
+    /// What is asked of the disk is there in time, and so was what was asked last.
+    pub fn disk_works(&self) -> bool {
+        self.disk.fails.is_none() && !self.disk_ill
     }
 
-    /// What is asked of the disk is there in time, and what was asked until now too.
-    pub fn disk_works(&self, now: Moment) -> bool {
-        self.disk.fails.is_none() && !self.disk_lost && self.disk_latency * 2 <= GRANT_WAITS && now >= self.disk_ill
+    /// A write takes so long.
+    pub fn writes_for(&mut self, time: Span) {
+        self.disk_ill |= time * 2 > GRANT_WAITS;
     }
 
     /// Up to which epoch a new life on this machine's record would know what was granted: with what is reserved there for this node goes

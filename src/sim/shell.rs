@@ -152,7 +152,7 @@ impl World {
             }
             Order::Persist(ticket, record) => {
                 let input = machine.disk.write(ticket, record);
-                machine.disk_lost = false;
+                machine.disk_ill = !matches!(input, Input::Persisted { .. });
                 if matches!(input, Input::Persisted { .. }) {
                     self.did(node, None, Does::Records, String::new);
                 }
@@ -223,7 +223,7 @@ impl World {
         self.did_say(node, beat);
         let (machine, now) = (&self.machines[node], self.now);
         let durable = |group| machine.granted_on_disk(group);
-        self.check.sent(now, node, beat, |group| machine.answers(now, group), machine.disk_works(now).then_some(&durable));
+        self.check.sent(now, node, beat, |group| machine.answers(now, group), machine.disk_works().then_some(&durable));
         self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));
         for (group, said) in beat.groups.iter().enumerate() {
             let role = match said.role {
@@ -349,7 +349,9 @@ impl Handler for World {
 
     fn persist(&mut self, node: usize, ticket: u64, record: Record) {
         let latency = self.machines[node].disk_latency.0;
-        let at = self.now + Span(self.kernel_rng.between(latency / 4, latency));
+        let time = Span(self.kernel_rng.between(latency / 4, latency));
+        self.machines[node].writes_for(time);
+        let at = self.now + time;
         let life = self.machines[node].life;
         self.queue.push(at, Event::Execute(node, life, Order::Persist(ticket, record)));
     }
