@@ -216,7 +216,7 @@ impl Group {
 
     /// The witness asks everybody for the VIP: its entry is gone, a stand-down ends (SAFETY R5): at once where the peer was the owner when it
     /// was last heard. Where it was none, the same question ends its own stand-down in the same instant: the second node leaves the first one
-    /// the time of a challenge.
+    /// the time of two challenges.
     pub fn witness_asks(&mut self, cx: &Shared, now: Mono) {
         if bite::off(Clause::QuestionEndsNothing) {
             return;
