@@ -1,9 +1,9 @@
 //! The status screen, for a person at 3 a.m.: who serves? would a takeover work right now? what changed? what do I type?
 
 use twinbeat_config::RELAY;
-use twinbeat_core::report::WITNESS_DARK;
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::view::{BondView, GroupView, LinkView, TargetView, View};
-use twinbeat_core::words::{AskedBy, Ground, GroupRole, LinkCondition, PeerState, ServiceState};
+use twinbeat_core::words::{About, AskedBy, Ground, GroupRole, LinkCondition, PeerState, ServiceState};
 
 /// Whether to use colors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +86,7 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         lines.push(headline(view, group, &clock, paint));
         lines.push(row(width, if view.groups.len() > 1 { "" } else { &group.name }, &details(group, paint)));
         for reason in group.takeover_ready.reasons.iter().skip(1) {
-            lines.push(row(width, "", &paint.odd(&format!("also {reason}"))));
+            lines.push(row(width, "", &paint.odd(&format!("also {}", reason.text))));
         }
         if let Some(held) = &group.standby_held {
             let ends = group.standby_left_ms.map(|ms| format!("; ends by itself in {}", ago(ms))).unwrap_or_default();
@@ -106,7 +106,7 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         lines.push(row(width, "peer", &paint.bad(&text)));
     }
     for problem in untold(view) {
-        lines.push(row(width, "problem", &paint.bad(problem)));
+        lines.push(row(width, "problem", &paint.bad(&problem.text)));
     }
     for notice in &view.notices {
         lines.push(row(width, "notice", &paint.odd(notice)));
@@ -159,7 +159,7 @@ fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, pain
         None => paint.bad(&format!("NOBODY SERVES{since}")),
     };
     let takeover = &group.takeover_ready;
-    let reason = takeover.reasons.first().map(|reason| format!(", {reason}")).unwrap_or_default();
+    let reason = takeover.reasons.first().map(|reason| format!(", {}", reason.text)).unwrap_or_default();
     let ready = match (takeover.crash.ready, takeover.planned.ready) {
         (true, true) => paint.good("takeover ready: yes"),
         (false, false) => paint.bad(&format!("takeover ready: NO{reason}")),
@@ -309,14 +309,14 @@ fn witness_rows(view: &View) -> Vec<Row> {
     rows
 }
 
-/// The problems that the screen has not shown in some other place.
-fn untold(view: &View) -> impl Iterator<Item = &String> {
-    let groups = view.groups.iter().flat_map(|group| [group.not_ready(), group.unserved(), group.failing(), group.contested()]);
-    let links = view.links.iter().map(LinkView::trouble);
-    let targets = view.witness.targets.iter().map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?)));
-    let told: Vec<String> = groups.chain(links).chain(targets).flatten().chain([WITNESS_DARK.to_owned()]).collect();
-    let reasons = |problem: &String| view.groups.iter().any(|group| group.takeover_ready.reasons.contains(problem));
-    view.problems.iter().filter(move |problem| !told.contains(problem) && !reasons(problem))
+/// The problems that the screen has not shown in some other place: the first lines, and the rows of links and witnesses.
+fn untold(view: &View) -> impl Iterator<Item = &Sentence> {
+    let shown = |problem: &Sentence| match problem.matter.about {
+        About::TwoOwners | About::NobodyServes | About::Service | About::Takeover => true,
+        About::Witness | About::Target | About::Link => true,
+        _ => view.groups.iter().any(|group| group.takeover_ready.reasons.iter().any(|reason| reason.same(problem))),
+    };
+    view.problems.iter().filter(move |problem| !shown(problem))
 }
 
 /// What to type, or what to mend, in one sentence.
@@ -357,7 +357,7 @@ fn next(view: &View) -> String {
         return format!("`twinbeat resume` on {} ends the standby{ends}", view.node);
     }
     if let Some(reason) = group(|g| !g.takeover_ready.ready).and_then(|g| g.takeover_ready.reasons.first()) {
-        return format!("mend: {reason}; nothing will move then");
+        return format!("mend: {}; nothing will move then", reason.text);
     }
     if let Some(problem) = view.problems.first() {
         let links: Vec<&str> =
@@ -367,7 +367,7 @@ fn next(view: &View) -> String {
                 "let the network pass it, or set `relay = false` under [witness] on both nodes; a takeover would work meanwhile"
                     .into()
             }
-            [] => format!("mend: {problem}; a takeover would work meanwhile"),
+            [] => format!("mend: {}; a takeover would work meanwhile", problem.text),
             links => format!("mend {}; a takeover would work meanwhile", links.join(", ")),
         };
     }

@@ -2,8 +2,9 @@
 
 use super::super::status::{Health, json};
 use super::*;
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::view::{BondView, Change, SlaveView, TakeoverReady, TargetView, WitnessView};
-use twinbeat_core::words::Guard;
+use twinbeat_core::words::{About, Guard};
 
 fn link(name: &str, state: LinkCondition, rtt_us: Option<u64>) -> LinkView {
     let ok = state == LinkCondition::Ok;
@@ -86,8 +87,9 @@ fn target(index: u8, address: &str) -> TargetView {
 fn with_problems(mut view: View) -> View {
     let groups = view.groups.iter().flat_map(|g| [g.unserved(), g.failing(), g.not_ready()]);
     let links = view.links.iter().map(LinkView::trouble);
-    let targets = view.witness.targets.iter().map(|w| Some(format!("witness {} {}", w.index + 1, w.trouble()?)));
-    let dark = (!view.witness.reachable).then(|| WITNESS_DARK.to_owned());
+    let target = |w: &TargetView| Some(Sentence::lasting(About::Target, format!("witness {} {}", w.index + 1, w.trouble()?)));
+    let targets = view.witness.targets.iter().map(target);
+    let dark = (!view.witness.reachable).then(|| Sentence::lasting(About::Witness, "the witness does not answer this node"));
     let own = std::mem::take(&mut view.problems);
     view.problems = groups.chain([dark]).chain(links).chain(targets).flatten().chain(own).collect();
     view
@@ -96,7 +98,7 @@ fn with_problems(mut view: View) -> View {
 /// The owner's screen after the standby's public cable was pulled.
 fn degraded() -> View {
     let mut view = healthy();
-    let why = "master2 has no carrier on its public side".to_owned();
+    let why = Sentence::lasting(About::Carrier, "master2 has no carrier on its public side");
     view.groups[0].takeover_ready = TakeoverReady::of(vec![why.clone()], vec![why]);
     view.links[2] = link("lan", LinkCondition::Lost, None);
     view.links[2].peer_state = Some(LinkCondition::NoCarrier);
@@ -110,7 +112,7 @@ fn nobody() -> View {
     (group.owner, group.role, group.service) = (None, GroupRole::Standby, ServiceState::Stopped);
     (group.lease_ms_left, group.return_path_us) = (None, None);
     group.grounds.clear();
-    let dark = vec!["the witness does not answer master1".to_owned()];
+    let dark = vec![Sentence::lasting(About::Witness, "the witness does not answer master1")];
     group.takeover_ready = TakeoverReady::of(dark.clone(), dark);
     group.claim_open = vec!["the witness does not answer this node".into(), "the address is being probed".into()];
     group.last_change = Some(Change {
@@ -153,14 +155,14 @@ fn odd() -> View {
     (view.witness.targets[2].register, view.witness.targets[2].reachable) = (false, false);
     view.gate = Guard::Weak;
     view.notices = vec!["weak gate: address lifetimes alone guard this node".into()];
-    view.problems = vec!["the state directory cannot be written: ENOSPC".into()];
+    view.problems = vec![Sentence::lasting(About::State, "the state directory cannot be written: ENOSPC")];
     with_problems(view)
 }
 
 fn two_owners() -> View {
     let mut view = healthy();
     view.groups[0].two_owners = true;
-    view.problems = vec!["web: two owners".into()];
+    view.problems = vec![Sentence::lasting(About::TwoOwners, "web: two owners")];
     with_problems(view)
 }
 
@@ -179,7 +181,8 @@ fn a_healthy_pair_says_so_in_one_look() {
 fn a_crash_and_a_planned_move_are_told_apart_and_waits_say_how_long() {
     let mut view = healthy();
     let group = &mut view.groups[0];
-    group.takeover_ready = TakeoverReady::of(vec!["the witness does not answer master2".into()], vec![]);
+    group.takeover_ready =
+        TakeoverReady::of(vec![Sentence::lasting(About::Witness, "the witness does not answer master2")], vec![]);
     group.standby_held = Some("new disk".into());
     group.standby_left_ms = Some(1_740_000);
     group.failback = Some("in 9 s: master1 has to be fit for 10s".into());
@@ -188,7 +191,7 @@ fn a_crash_and_a_planned_move_are_told_apart_and_waits_say_how_long() {
     assert!(screen.lines().next().unwrap().ends_with(ready), "{screen}");
     assert!(screen.contains("master1 is in standby by command: new disk; ends by itself in 29 min"), "{screen}");
     assert!(screen.contains("failback      in 9 s: master1 has to be fit for 10s"), "{screen}");
-    view.groups[0].takeover_ready = TakeoverReady::of(vec![], vec!["the VIPs differ".into()]);
+    view.groups[0].takeover_ready = TakeoverReady::of(vec![], vec![Sentence::lasting(About::Files, "the VIPs differ")]);
     assert!(plain(&view).contains("takeover ready: NO for a planned move, the VIPs differ; after a crash of the owner: yes"));
     assert_eq!(Health::of(&view).code(), 10);
 }

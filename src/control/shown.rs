@@ -91,3 +91,58 @@ pub fn json(view: &View) -> String {
     };
     serde_json::to_string_pretty(&object).map(|text| text + "\n").unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use twinbeat_core::sentence::{self, Sentence};
+    use twinbeat_core::words::About;
+
+    use super::*;
+
+    #[derive(PartialEq, Debug, Serialize, Deserialize)]
+    struct Whole {
+        before: u8,
+        #[serde(flatten, with = "sentence::problems")]
+        problems: Vec<Sentence>,
+        #[serde(flatten, with = "sentence::reasons")]
+        reasons: Vec<Sentence>,
+    }
+
+    #[test]
+    fn texts_stay_a_list_of_strings_and_their_matters_stand_beside_them() {
+        let whole = Whole {
+            before: 1,
+            problems: vec![
+                Sentence::lasting(About::Link, "link bond: late"),
+                Sentence::passing(About::Stranger, "web: 02:00", "web: 02:00, 3 s ago"),
+            ],
+            reasons: vec![],
+        };
+        let text = r#"{"before":1,"problems":["link bond: late","web: 02:00, 3 s ago"],"problem_matters":[{"about":"link","which":null},{"about":"stranger","which":"web: 02:00"}],"reasons":[],"reason_matters":[]}"#;
+        assert_eq!(serde_json::to_string(&whole).ok().as_deref(), Some(text));
+        assert_eq!(serde_json::from_str::<Whole>(text).ok(), Some(whole));
+    }
+
+    #[test]
+    fn a_list_of_an_earlier_version_is_about_something_else_and_one_too_long_is_cut() {
+        let read = |text: &str| serde_json::from_str::<Whole>(text).map(|whole| whole.problems);
+        let other = [Sentence::lasting(About::Other, "late")];
+        assert_eq!(read(r#"{"before":1,"problems":["late"],"reasons":[]}"#).ok().as_deref(), Some(&other[..]));
+        let more = r#"{"before":1,"problems":["late"],"problem_matters":[{"about":"other","which":null},{"about":"link","which":null}],"reasons":[]}"#;
+        assert_eq!(read(more).ok().as_deref(), Some(&other[..]));
+        assert!(
+            read(r#"{"before":1,"problems":["late"],"problem_matters":[{"about":"ship","which":null}],"reasons":[]}"#).is_err()
+        );
+        assert!(read(r#"{"before":1,"reasons":[]}"#).is_err());
+    }
+
+    #[test]
+    fn the_words_of_what_a_sentence_is_about_stand_in_the_documentation() {
+        let document = include_str!("../../docs/OPERATIONS.md");
+        let line = document.lines().find(|line| line.starts_with("The words of `about`")).unwrap_or_default();
+        for about in About::ALL {
+            assert!(line.contains(&format!("`{about}`")), "{about}");
+        }
+    }
+}

@@ -85,6 +85,7 @@ pub mod ready;
 pub mod report;
 pub mod role;
 mod said;
+pub mod sentence;
 pub mod settings;
 pub mod shared;
 mod sound;

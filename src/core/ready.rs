@@ -10,9 +10,11 @@ use super::fitness::UNFIT;
 use super::group::Group;
 use super::id::Name;
 use super::role::{Role, Running};
+use super::sentence::Sentence;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::view::{Ready, TakeoverReady};
+use super::words::About;
 use crate::prelude::*;
 
 /// Why a node is not fit for a group, or may not be.
@@ -139,13 +141,14 @@ impl Data {
     }
 
     /// A third machine that was heard to have the address, while that is news.
-    pub(super) fn stranger_words(&self, now: Mono) -> Option<String> {
+    pub(super) fn stranger_said(&self, now: Mono) -> Option<Sentence> {
         let (by, at) = self.people.stranger.filter(|(_, at)| now.since(*at) < STRANGER)?;
         let seconds = now.since(at).as_millis().div_euclid(1000);
-        Some(format!(
+        let text = format!(
             "{}: {by} says that it has the address, {seconds} s ago: find that machine (the switch's table, `ip neigh`)",
             self.name
-        ))
+        );
+        Some(Sentence::passing(About::Stranger, format!("{}: {by}", self.name), text))
     }
 }
 
@@ -172,10 +175,14 @@ impl Group {
         });
         let owns = !matches!(self.role, Role::Standby(_));
         let (standby, owner) = if owns { (peer, Some(me)) } else { (Some(me), peer) };
-        let unheard = || match cx.peer.said().filter(|_| touch) {
-            None => format!("{} is not heard", cx.peer_name()),
-            Some(_) => format!("{} does not know the group", cx.peer_name()),
+        let unheard = || {
+            let text = match cx.peer.said().filter(|_| touch) {
+                None => format!("{} is not heard", cx.peer_name()),
+                Some(_) => format!("{} does not know the group", cx.peer_name()),
+            };
+            Sentence::lasting(About::Peer, text)
         };
+        let files = |words| Sentence::lasting(About::Files, words);
         let mut crash = Vec::new();
         let mut planned = Vec::new();
         match &standby {
@@ -185,9 +192,10 @@ impl Group {
                 crash.extend(s.not_fit(s.claims, &self.data, cx));
             }
         }
-        crash.extend(cx.claim_forbidden(&self.data.name));
+        crash.extend(cx.claim_forbidden(&self.data.name).map(files));
         if cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
-            crash.push("no witness can be used as a register: a claim would need fencing".into());
+            let text = "no witness can be used as a register: a claim would need fencing";
+            crash.push(Sentence::lasting(About::Register, text));
         }
         match (&standby, &owner) {
             (Some(s), Some(o)) => {
@@ -196,18 +204,19 @@ impl Group {
             }
             _ => planned.push(unheard()),
         }
-        planned.extend(cx.files_hold(&self.data.name));
+        planned.extend(cx.files_hold(&self.data.name).map(files));
         if let Some((by, _)) = self.data.people.stranger.filter(|(_, at)| now.since(*at) < STRANGER) {
             let text = format!("{by} answers for the address as well: find that machine");
-            crash.push(text.clone());
-            planned.push(text);
+            let said = Sentence::lasting(About::Stranger, text);
+            crash.push(said.clone());
+            planned.push(said);
         }
         TakeoverReady::of(crash, planned)
     }
 
     /// An owner whose echoes from the address stay away while its own ones are answered, for longer than a move takes: nothing that is
     /// sent to the address may reach it, although the peer's word keeps it the owner.
-    pub(super) fn pathless(&self, cx: &Shared, now: Mono) -> Option<String> {
+    pub(super) fn pathless(&self, cx: &Shared, now: Mono) -> Option<Sentence> {
         let Role::Owner(o) = &self.role else { return None };
         let asked = o.paths.iter().any(|path| path.missed >= PATH_MISSED);
         let proven = o.grounds.path.unwrap_or(o.since).max(o.since);
@@ -218,50 +227,58 @@ impl Group {
                 None => "stays away".to_string(),
                 Some(at) => format!("has stayed away for {} s", now.since(at).as_millis().div_euclid(1000)),
             };
-            format!(
+            let text = format!(
                 "{}: the answer of the witness to the address {words}, while {} itself is answered: clients may not reach it (does the network let the address's frames pass for the other node alone?); `twinbeat standby` on {} moves it away",
                 self.data.name,
                 cx.me(),
                 cx.me()
-            )
+            );
+            Sentence::passing(About::ReturnPath, self.data.name.to_string(), text)
         })
     }
 }
 
 impl Side {
     /// Why it cannot be reached from outside, where that matters.
-    fn cut_off(&self, matters: bool) -> Option<String> {
+    fn cut_off(&self, matters: bool) -> Option<Sentence> {
         if !self.carrier {
-            Some(format!("{} has no carrier on its public side", self.name))
+            Some(Sentence::lasting(About::Carrier, format!("{} has no carrier on its public side", self.name)))
         } else if !self.reachable && matters {
-            Some(format!("the witness does not answer {}", self.name))
+            Some(Sentence::lasting(About::Witness, format!("the witness does not answer {}", self.name)))
         } else {
             None
         }
     }
 
     /// Why it is not fit although it would have to be, or may not be: what failed and has not run since is no promise.
-    fn not_fit(&self, fit: bool, data: &Data, cx: &Shared) -> Option<String> {
+    fn not_fit(&self, fit: bool, data: &Data, cx: &Shared) -> Option<Sentence> {
+        let said = |about: About| move |words: String| Sentence::lasting(about, words);
         match self.unfit {
-            Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => data.missing(cx).map(|(words, _)| words),
-            Some(unfit) if unfit.why == WhyUnfit::NotStartable && self.name == cx.me() => data.obstacle_words(cx),
+            Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => {
+                data.missing(cx).map(|(words, _)| words).map(said(About::Interface))
+            }
+            Some(unfit) if unfit.why == WhyUnfit::NotStartable && self.name == cx.me() => {
+                data.obstacle_words(cx).map(said(About::Service))
+            }
             Some(unfit)
                 if !fit || matches!(unfit.why, WhyUnfit::ServiceFailed | WhyUnfit::NoReturnPath | WhyUnfit::NotStartable) =>
             {
-                Some(format!("{} {}", self.name, unfit.words()))
+                let until_mended = Unfit { left: Span::ZERO, ..unfit };
+                let words = |unfit: Unfit| format!("{} {}", self.name, unfit.words());
+                Some(Sentence::passing(About::Fitness, words(until_mended), words(unfit)))
             }
             Some(_) => None,
-            None => (!fit).then(|| format!("{} says that it is not fit", self.name)),
+            None => (!fit).then(|| Sentence::lasting(About::Fitness, format!("{} says that it is not fit", self.name))),
         }
     }
 }
 
 impl TakeoverReady {
     /// Of the reasons against each.
-    pub fn of(crash: Vec<String>, planned: Vec<String>) -> TakeoverReady {
+    pub fn of(crash: Vec<Sentence>, planned: Vec<Sentence>) -> TakeoverReady {
         let mut reasons = crash.clone();
         reasons.extend(planned.iter().filter(|reason| !crash.contains(reason)).cloned());
-        let ready = |reasons: Vec<String>| Ready { ready: reasons.is_empty(), reasons };
+        let ready = |reasons: Vec<Sentence>| Ready { ready: reasons.is_empty(), reasons };
         TakeoverReady { ready: reasons.is_empty(), reasons, crash: ready(crash), planned: ready(planned) }
     }
 }

@@ -9,18 +9,19 @@ use super::io::InterfaceState;
 use super::link::{Link, LinkState};
 use super::node::Node;
 use super::role::{Role, Running, Stage, Standby};
+use super::sentence::Sentence;
 use super::settings::Services;
 use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, TargetView, View, WitnessView};
-use super::words::{AskedBy, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
+use super::words::{About, AskedBy, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
 use crate::prelude::*;
 
 /// The problem's words for a gate that the kernel does not make.
 const UNGUARDED: &str = "the kernel does not make the gate, the address's lifetime guards alone";
 
 /// The problem's words for a witness that does not answer.
-pub const WITNESS_DARK: &str = "the witness does not answer this node";
+const WITNESS_DARK: &str = "the witness does not answer this node";
 
 /// What a node does in a group: its role, and how far it has come in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +138,10 @@ impl Node {
         let groups: Vec<GroupView> = self.groups.iter().map(|g| g.view(cx, now)).collect();
         let mut problems = Vec::new();
         let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
-        problems.extend(lacking.filter_map(|g| Some(format!("{}: {}", g.data.name, g.data.missing(cx)?.0))));
+        problems
+            .extend(lacking.filter_map(|g| {
+                Some(Sentence::lasting(About::Interface, format!("{}: {}", g.data.name, g.data.missing(cx)?.0)))
+            }));
         for g in &groups {
             problems.extend(g.contested());
             problems.extend(g.unserved());
@@ -145,18 +149,19 @@ impl Node {
             problems.extend(g.not_ready());
         }
         if !cx.witness.reachable {
-            problems.push(WITNESS_DARK.into());
+            problems.push(Sentence::lasting(About::Witness, WITNESS_DARK));
         }
         problems.extend(links.iter().filter_map(LinkView::trouble));
-        problems.extend(
-            witness.targets.iter().filter_map(|w| Some(format!("witness {} {}", w.index.saturating_add(1), w.trouble()?))),
-        );
-        problems.extend(groups.iter().filter_map(|g| g.stranger.clone()));
+        problems.extend(witness.targets.iter().filter_map(|w| {
+            let text = format!("witness {} {}", w.index.saturating_add(1), w.trouble()?);
+            Some(Sentence::lasting(About::Target, text))
+        }));
+        problems.extend(self.groups.iter().filter_map(|g| g.data.stranger_said(now)));
         problems.extend(self.groups.iter().filter_map(|g| g.pathless(cx, now)));
-        problems.extend(self.mismatch().map(str::to_string));
+        problems.extend(self.mismatch().map(|words| Sentence::lasting(About::Files, words)));
         let state_trouble = cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}"));
-        problems.extend(state_trouble.clone());
-        problems.extend(cx.unguarded.as_ref().map(|(r, _)| format!("{UNGUARDED}: {r}")));
+        problems.extend(state_trouble.clone().map(|words| Sentence::lasting(About::State, words)));
+        problems.extend(cx.unguarded.as_ref().map(|(r, _)| Sentence::lasting(About::Gate, format!("{UNGUARDED}: {r}"))));
         View {
             node: cx.me().to_string(),
             peer: cx.peer_name().to_string(),
@@ -291,7 +296,7 @@ impl Group {
                 gap_told: c.told,
             }),
             claim_open: self.claim_open(cx, now).iter().map(ToString::to_string).collect(),
-            stranger: self.data.stranger_words(now),
+            stranger: self.data.stranger_said(now).map(|said| said.text),
         }
     }
 }

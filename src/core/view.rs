@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{AskedBy, FoundState, Ground, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
+use super::sentence::{self, Sentence};
+use super::words::{About, AskedBy, FoundState, Ground, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
 use crate::prelude::*;
 
 /// Everything that `status` shows.
@@ -31,7 +32,8 @@ pub struct View {
     /// What guards the VIPs in the kernel.
     pub gate: Guard,
     /// What is wrong, most important first; empty when all is well.
-    pub problems: Vec<String>,
+    #[serde(flatten, with = "sentence::problems")]
+    pub problems: Vec<Sentence>,
     /// The problem's words where the state directory cannot be written.
     #[serde(default)]
     pub state_trouble: Option<String>,
@@ -114,13 +116,13 @@ pub struct CheckView {
 }
 
 impl GroupView {
-    /// The problem's words for two owners; none when there are not.
-    pub fn contested(&self) -> Option<String> {
-        self.two_owners.then(|| format!("{}: two owners", self.name))
+    /// The problem of two owners; none when there are not.
+    pub fn contested(&self) -> Option<Sentence> {
+        self.two_owners.then(|| Sentence::lasting(About::TwoOwners, format!("{}: two owners", self.name)))
     }
 
-    /// The problem's words for a takeover that would not work; none when it would.
-    pub fn not_ready(&self) -> Option<String> {
+    /// The problem of a takeover that would not work; none when it would.
+    pub fn not_ready(&self) -> Option<Sentence> {
         let ready = &self.takeover_ready;
         let what = match (ready.crash.ready, ready.planned.ready) {
             (true, true) => return None,
@@ -128,30 +130,33 @@ impl GroupView {
             (false, true) => "nobody would take over after a crash of the owner (a planned move would work)",
             (true, false) => "a planned move would not work (a takeover after a crash would)",
         };
-        Some(format!("{}: {what}: {}", self.name, ready.reasons.join("; ")))
+        let which = ready.reasons.iter().map(Sentence::which).collect::<Vec<_>>().join("; ");
+        let text = format!("{}: {what}: {}", self.name, sentence::joined(&ready.reasons));
+        Some(Sentence::passing(About::Takeover, format!("{}: {what}: {which}", self.name), text))
     }
 
-    /// The problem's words for services that do not run, or do not stop.
-    pub fn failing(&self) -> Option<String> {
-        self.service.is_bad().then(|| format!("{}: service {}", self.name, self.service))
+    /// The problem of services that do not run, or do not stop.
+    pub fn failing(&self) -> Option<Sentence> {
+        self.service.is_bad().then(|| Sentence::lasting(About::Service, format!("{}: service {}", self.name, self.service)))
     }
 
-    /// The problem's words for a group without an owner.
-    pub fn unserved(&self) -> Option<String> {
-        self.owner.is_none().then(|| format!("{}: nobody serves", self.name))
+    /// The problem of a group without an owner.
+    pub fn unserved(&self) -> Option<Sentence> {
+        self.owner.is_none().then(|| Sentence::lasting(About::NobodyServes, format!("{}: nobody serves", self.name)))
     }
 }
 
 impl LinkView {
-    /// The problem's words for a link that is not as it should be.
-    pub fn trouble(&self) -> Option<String> {
-        match self.state {
-            LinkCondition::Ok => None,
+    /// The problem of a link that is not as it should be.
+    pub fn trouble(&self) -> Option<Sentence> {
+        let text = match self.state {
+            LinkCondition::Ok => return None,
             LinkCondition::Blocked => {
-                Some("the network blocks the relay: both nodes reach the witness, and heartbeats through it do not arrive".into())
+                "the network blocks the relay: both nodes reach the witness, and heartbeats through it do not arrive".into()
             }
-            state => Some(format!("link {}: {state}", self.name)),
-        }
+            state => format!("link {}: {state}", self.name),
+        };
+        Some(Sentence::lasting(About::Link, text))
     }
 }
 
@@ -177,7 +182,8 @@ pub struct TakeoverReady {
     /// Both would.
     pub ready: bool,
     /// What stands in the way of either.
-    pub reasons: Vec<String>,
+    #[serde(flatten, with = "sentence::reasons")]
+    pub reasons: Vec<Sentence>,
     /// When the owner crashes or loses power.
     pub crash: Ready,
     /// `standby`, `takeover`, a failback, a stop in order.
@@ -190,7 +196,8 @@ pub struct Ready {
     /// Yes or no.
     pub ready: bool,
     /// What stands in the way.
-    pub reasons: Vec<String>,
+    #[serde(flatten, with = "sentence::reasons")]
+    pub reasons: Vec<Sentence>,
 }
 
 /// A change of owner.

@@ -136,6 +136,64 @@ words! {
     }
 }
 
+words! {
+    /// What a sentence among the problems, or among the reasons against a takeover, is about.
+    About {
+        /// Two nodes own a group.
+        TwoOwners = "two owners",
+        /// Nobody serves a group.
+        NobodyServes = "nobody serves",
+        /// A service does not run, does not stop, or could not start.
+        Service = "service",
+        /// One runs that this daemon has not started and that must not.
+        OtherHand = "other hand",
+        /// A takeover would not work.
+        Takeover = "takeover",
+        /// The peer is not heard, or lacks the group.
+        Peer = "peer",
+        /// A node has no carrier on its public side.
+        Carrier = "carrier",
+        /// The witness does not answer a node.
+        Witness = "witness",
+        /// One of the witness's addresses.
+        Target = "target",
+        /// No witness can be used as a register.
+        Register = "register",
+        /// A node is not fit for a group.
+        Fitness = "fitness",
+        /// A link.
+        Link = "link",
+        /// The bond below a link.
+        Bond = "bond",
+        /// The interface of an address, or IPv6 on it.
+        Interface = "interface",
+        /// The kernel does not answer about interfaces.
+        Kernel = "kernel",
+        /// The own address is another machine's, or this machine the other node.
+        Identity = "identity",
+        /// A third machine has the address.
+        Stranger = "stranger",
+        /// Echoes from the address stay away.
+        ReturnPath = "return path",
+        /// The files of the two nodes differ, or their versions.
+        Files = "files",
+        /// The state directory cannot be written.
+        State = "state",
+        /// The flight recorder cannot be written.
+        Recorder = "recorder",
+        /// The kernel makes no gate.
+        Gate = "gate",
+        /// Heartbeats that are too long for an echo.
+        Size = "size",
+        /// A restart that waits.
+        Restart = "restart",
+        /// Nobody can ask over HTTP.
+        Metrics = "metrics",
+        /// Something else.
+        Other = "other",
+    }
+}
+
 impl From<LinkState> for LinkCondition {
     fn from(state: LinkState) -> LinkCondition {
         match state {

@@ -20,8 +20,10 @@ use twinbeat_core::event::{Event as Noted, Kind, Level};
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::{LinkId, Name};
 use twinbeat_core::io::{Answer, EchoKind, Input, Output, Record, ServiceReport};
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
+use twinbeat_core::words::About;
 use twinbeat_host::clock;
 use twinbeat_host::echo::Echoes;
 use twinbeat_host::gate::{GateThread, Orders};
@@ -139,9 +141,10 @@ impl LeftOut {
         }
     }
 
-    /// The problem's words, while it lasts.
-    pub fn problem(&self, now: Mono) -> Option<String> {
-        self.last.filter(|(at, _)| now.since(*at) < LEFT_OUT_EVERY).map(|(_, bytes)| Self::words(bytes))
+    /// The problem, while it lasts.
+    pub fn problem(&self, now: Mono) -> Option<Sentence> {
+        let last = self.last.filter(|(at, _)| now.since(*at) < LEFT_OUT_EVERY);
+        last.map(|(_, bytes)| Sentence::passing(About::Size, "echo", Self::words(bytes)))
     }
 
     fn words(bytes: usize) -> String {

@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::view::{BondView, SlaveView, View};
+use twinbeat_core::words::About;
 use twinbeat_host::bond::{Bond, Bonds};
 
 /// What the bonds were last seen to be, by link; empty where they cannot be watched.
@@ -61,7 +63,8 @@ impl BondBoard {
         for (link, bond) in view.links.iter_mut().zip(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter()) {
             let Some(bond) = bond else { continue };
             link.bond = Some(shown(bond));
-            view.problems.extend(bond.trouble().map(|trouble| format!("link {}: {trouble}", link.name)));
+            view.problems
+                .extend(bond.trouble().map(|trouble| Sentence::lasting(About::Bond, format!("link {}: {trouble}", link.name))));
         }
     }
 }

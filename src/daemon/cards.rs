@@ -9,7 +9,9 @@ use std::rc::Rc;
 use super::beats::Slot;
 use twinbeat_core::id::{LinkId, Mac};
 use twinbeat_core::io::{Input, InterfaceState};
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::{Mono, Span};
+use twinbeat_core::words::About;
 use twinbeat_host::interfaces::{Seen, Watcher};
 
 /// What is known of this machine's interfaces.
@@ -109,12 +111,14 @@ impl Cards {
     }
 
     /// What a person should know.
-    pub fn problems(&self, now: Mono) -> Vec<String> {
+    pub fn problems(&self, now: Mono) -> Vec<Sentence> {
         let mut all = Vec::new();
         let waits = self.watcher.waits(now);
-        all.extend((waits > SLOW).then(|| slowness(waits)));
-        all.extend(self.mistaken.then(|| self.mistake()));
-        all.extend(self.taken.filter(|(_, last, _)| now.since(*last) < SAY_EVERY).map(|(by, ..)| self.doubled(by)));
+        all.extend((waits > SLOW).then(|| Sentence::passing(About::Kernel, "interfaces", slowness(waits))));
+        let identity = |text| Sentence::lasting(About::Identity, text);
+        all.extend(self.mistaken.then(|| self.mistake()).map(identity));
+        let taken = self.taken.filter(|(_, last, _)| now.since(*last) < SAY_EVERY);
+        all.extend(taken.map(|(by, ..)| self.doubled(by)).map(identity));
         all
     }
 

@@ -4,9 +4,10 @@
 
 use twinbeat_core::event::{Event, Kind};
 use twinbeat_core::io::{GateOrder, Output};
+use twinbeat_core::sentence::{self, Sentence};
 use twinbeat_core::time::{Mono, Span};
-use twinbeat_core::view::{Ready, TakeoverReady, View};
-use twinbeat_core::words::GroupRole;
+use twinbeat_core::view::{TakeoverReady, View};
+use twinbeat_core::words::{About, GroupRole};
 use twinbeat_say::Stamp;
 use twinbeat_service::hook::{Change, Health, Hooks, What};
 
@@ -14,7 +15,7 @@ use twinbeat_service::hook::{Change, Health, Hooks, What};
 pub struct Changes<T> {
     tell: T,
     groups: Vec<Group>,
-    health: Settled<Vec<String>>,
+    health: Settled<Vec<Sentence>>,
     /// Something was said behind which a role may be another one.
     hint: bool,
     looked: Option<Mono>,
@@ -118,7 +119,7 @@ impl<T: Tell> Changes<T> {
             let reason = match &was {
                 None => START.to_owned(),
                 Some(_) if ready.ready => "a takeover would work".into(),
-                Some(_) => format!("a takeover would not work: {}", ready.reasons.join("; ")),
+                Some(_) => format!("a takeover would not work: {}", sentence::joined(&ready.reasons)),
             };
             let what = What::Readiness {
                 ready: ready.ready,
@@ -131,12 +132,11 @@ impl<T: Tell> Changes<T> {
             };
             self.send(what, Some(name), &reason);
         }
-        let key = view.problems.iter().map(|problem| without_times(problem)).collect();
-        if let Some(was) = self.health.look(now, &view.problems, key) {
-            let health = |problems: &[String]| if problems.is_empty() { Health::Ok } else { Health::Problems };
+        if let Some(was) = self.health.look(now, &view.problems, matters(&view.problems)) {
+            let health = |problems: &[Sentence]| if problems.is_empty() { Health::Ok } else { Health::Problems };
             let reason = match (&was, view.problems.first()) {
                 (None, _) => START,
-                (Some(_), Some(first)) => first.as_str(),
+                (Some(_), Some(first)) => first.text.as_str(),
                 (Some(_), None) => "all is well",
             };
             let what = What::Health {
@@ -153,11 +153,14 @@ impl<T: Tell> Changes<T> {
     }
 }
 
+/// By what two looks are compared: the matters of one or two lists of sentences.
+type Key = Vec<Vec<(About, String)>>;
+
 /// Something that may flicker: it is another one only when it has been that for a while.
 struct Settled<V> {
-    told: Option<(V, Vec<String>)>,
+    told: Option<(V, Key)>,
     /// What is seen instead, by its key, since when; and since when it has not been what was told.
-    differs: Option<(Vec<String>, Mono, Mono)>,
+    differs: Option<(Key, Mono, Mono)>,
 }
 
 impl<V> Default for Settled<V> {
@@ -168,7 +171,7 @@ impl<V> Default for Settled<V> {
 
 impl<V: Clone> Settled<V> {
     /// What is seen at `now`, and by what it is compared. Where that is to be told, what was told before, if anything was.
-    fn look(&mut self, now: Mono, value: &V, key: Vec<String>) -> Option<Option<V>> {
+    fn look(&mut self, now: Mono, value: &V, key: Key) -> Option<Option<V>> {
         if self.told.as_ref().is_some_and(|(_, told)| *told == key) {
             self.differs = None;
             return None;
@@ -187,36 +190,19 @@ impl<V: Clone> Settled<V> {
     }
 }
 
-fn ready_key(ready: &TakeoverReady) -> Vec<String> {
-    let one = |ready: &Ready| {
-        let reasons = ready.reasons.iter().map(|reason| without_times(reason)).collect::<Vec<_>>();
-        std::iter::once(ready.ready.to_string()).chain(reasons).collect::<Vec<_>>()
-    };
-    [one(&ready.crash), one(&ready.planned)].concat()
+/// What the sentences are about: the same while only figures in their texts pass.
+fn matters(sentences: &[Sentence]) -> Key {
+    vec![sentences.iter().map(|sentence| (sentence.matter.about, sentence.which().to_owned())).collect()]
 }
 
-/// Words without the times in them, which pass: `14 s`, `1.5s`, `200ms`.
-fn without_times(text: &str) -> String {
-    const UNITS: [&str; 7] = ["ns", "us", "ms", "s", "m", "h", "d"];
-    let bare = |word: &str| word.trim_matches(|c: char| ",;:.()".contains(c)).to_owned();
-    let split = |word: &str| {
-        let word = bare(word);
-        let at = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
-        word.split_at_checked(at).map(|(number, unit)| (number.to_owned(), unit.to_owned()))
-    };
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let is_time = |place: usize| {
-        let Some((number, unit)) = words.get(place).and_then(|word| split(word)) else { return false };
-        let next = words.get(place.saturating_add(1)).map(|word| bare(word)).unwrap_or_default();
-        !number.is_empty() && (UNITS.contains(&unit.as_str()) || unit.is_empty() && UNITS.contains(&next.as_str()))
-    };
-    let kept = words.iter().enumerate().map(|(place, word)| if is_time(place) { "#" } else { word });
-    kept.collect::<Vec<_>>().join(" ")
+/// Either kind of takeover works when nothing stands against it.
+fn ready_key(TakeoverReady { crash, planned, .. }: &TakeoverReady) -> Key {
+    [matters(&crash.reasons), matters(&planned.reasons)].concat()
 }
 
-/// The first lines, each not too long: a document has a bound.
-fn bounded(lines: &[String]) -> Vec<String> {
-    lines.iter().take(MOST_LINES).map(|line| shortened(line)).collect()
+/// The first texts, each not too long: a document has a bound.
+fn bounded(sentences: &[Sentence]) -> Vec<String> {
+    sentences.iter().take(MOST_LINES).map(|sentence| shortened(&sentence.text)).collect()
 }
 
 fn shortened(line: &str) -> String {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::actuators::Actuators;
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::view::{CheckView, GroupView, ServiceView, View};
-use twinbeat_core::words::{FoundState, GroupRole, ServiceState};
+use twinbeat_core::words::{About, FoundState, GroupRole, ServiceState};
 use twinbeat_service::{NamedState, State};
 
 /// An init system that is slower is not waited for: somebody looks.
@@ -53,8 +54,8 @@ impl Found {
     }
 }
 
-/// Puts what was found into a group; a problem's words, where something runs that must not.
-fn put(group: &mut GroupView, states: &[NamedState]) -> Option<String> {
+/// Puts what was found into a group; a problem, where something runs that must not.
+fn put(group: &mut GroupView, states: &[NamedState]) -> Option<Sentence> {
     let word = |state: &State| match state {
         State::Running => FoundState::Running,
         State::Stopped => FoundState::Stopped,
@@ -80,9 +81,10 @@ fn put(group: &mut GroupView, states: &[NamedState]) -> Option<String> {
         return None;
     }
     group.service = ServiceState::ByAnotherHand(names.join(", "));
-    Some(format!(
+    let text = format!(
         "{}: {} runs here although this node does not own, and twinbeat has not started it: stop it, and keep it from being started (`systemctl disable`)",
         group.name,
         names.join(", ")
-    ))
+    );
+    Some(Sentence::lasting(About::OtherHand, text))
 }

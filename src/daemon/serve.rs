@@ -14,8 +14,10 @@ use super::{setup, trial};
 use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Command, Input};
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::Mono;
 use twinbeat_core::view::View;
+use twinbeat_core::words::About;
 use twinbeat_host::clock;
 use twinbeat_journal::Recorded;
 use twinbeat_web::{Depth, Question, Seen};
@@ -176,10 +178,11 @@ fn shown(node: &Recorded, act: &Actuators, successor: &Successor) -> View {
     act.bonds.join(&mut view);
     act.labels.put(&mut view);
     view.problems.extend(act.left_out.problem(now));
-    view.problems.extend(successor.problem());
+    view.problems.extend(successor.problem().map(|text| Sentence::lasting(About::Restart, text)));
     view.problems.extend(act.cards.problems(now));
-    view.problems.extend(act.unheard.clone());
+    view.problems.extend(act.unheard.clone().map(|text| Sentence::lasting(About::Metrics, text)));
     view.recorder_trouble = node.trouble();
-    view.problems.extend(view.recorder_trouble.clone());
+    // How many lines are lost goes on.
+    view.problems.extend(view.recorder_trouble.clone().map(|text| Sentence::passing(About::Recorder, "journal", text)));
     view
 }

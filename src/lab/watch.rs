@@ -14,6 +14,7 @@ use super::timeline::At;
 use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{Epoch, NodeId};
+use twinbeat_core::sentence;
 use twinbeat_core::view::View;
 use twinbeat_core::words::{GroupRole, LinkCondition, ServiceState};
 
@@ -120,7 +121,7 @@ impl Said {
             not_ready: view
                 .groups
                 .iter()
-                .map(|group| (!group.takeover_ready.ready).then(|| group.takeover_ready.reasons.join("; ")))
+                .map(|group| (!group.takeover_ready.ready).then(|| sentence::joined(&group.takeover_ready.reasons)))
                 .collect(),
             links: view.links.iter().map(|link| (link.name.clone(), link.state)).collect(),
         }

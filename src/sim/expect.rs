@@ -9,6 +9,7 @@ use super::pair::Pair;
 pub use super::record::Said;
 use super::record::{Lane, Recorder, Stretch};
 use super::world::World;
+use twinbeat_core::sentence;
 use twinbeat_core::words::LinkCondition;
 
 /// What must hold.
@@ -318,7 +319,7 @@ impl Expect {
                 let Some(is) = groups.iter().find(|group| group.name == *g) else {
                     return Some("no daemon ran that could tell".into());
                 };
-                let reasons = is.takeover_ready.reasons.join("; ");
+                let reasons = sentence::joined(&is.takeover_ready.reasons);
                 let reason = because.as_ref().is_none_or(|text| reasons.contains(text));
                 if is.takeover_ready.ready == *ready && reason {
                     return None;

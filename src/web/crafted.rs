@@ -1,10 +1,11 @@
 //! Views for the tests of this room, with something in every place.
 #![allow(clippy::unwrap_used)]
 
+use twinbeat_core::sentence::Sentence;
 use twinbeat_core::view::{
     BondView, Change, CheckView, GroupView, LinkView, ServiceView, SlaveView, TakeoverReady, TargetView, View, WitnessView,
 };
-use twinbeat_core::words::{AskedBy, FoundState, Ground, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
+use twinbeat_core::words::{About, AskedBy, FoundState, Ground, GroupRole, Guard, LinkCondition, PeerState, ServiceState};
 
 use crate::ask::Seen;
 use crate::measured::{GroupMeasured, Histogram, LinkMeasured, Measured};
@@ -47,7 +48,7 @@ fn group(name: &str, role: GroupRole) -> GroupView {
         role,
         epoch: 8,
         vips: vec![format!("192.168.42.1{}/25", name.len())],
-        takeover_ready: TakeoverReady::of(vec!["no witness".into()], vec![]),
+        takeover_ready: TakeoverReady::of(vec![Sentence::lasting(About::Register, "no witness")], vec![]),
         lease_ms_left: owns.then_some(640),
         grounds: if owns { vec![Ground::Peer, Ground::ReturnPath] } else { vec![] },
         return_path_us: owns.then_some(412),
@@ -101,7 +102,7 @@ pub fn view() -> View {
         peer_state: PeerState::Heard,
         mismatch: None,
         gate: Guard::Inet,
-        problems: vec!["link bond: late".into()],
+        problems: vec![Sentence::lasting(About::Link, "link bond: late")],
         state_trouble: None,
         recorder_trouble: None,
         notices: vec![],

@@ -3,6 +3,7 @@
 use super::bench::{A, B, Bench, CABLE, LAN, fast};
 use crate::expect::Said;
 use twinbeat_core::io::Command;
+use twinbeat_core::sentence;
 use twinbeat_core::settings::Failback;
 use twinbeat_core::time::Span;
 
@@ -336,7 +337,7 @@ fn a_node_without_the_interface_of_an_address_is_given_nothing_and_serves_what_i
     // A is preferred, and not fit: B serves, and nothing went back and forth.
     w.only(B);
     assert_eq!(w.moves(), 1, "{}", w.log());
-    let problems = w.view(A).groups[0].takeover_ready.reasons.join("; ");
+    let problems = sentence::joined(&w.view(A).groups[0].takeover_ready.reasons);
     assert!(
         problems.contains("the interface of link cable is missing on master1, so 10.1.1.40/24 cannot be served there"),
         "{problems}"
@@ -344,7 +345,7 @@ fn a_node_without_the_interface_of_an_address_is_given_nothing_and_serves_what_i
     w.power_off(B);
     let took = w.until_serves(A, Span::secs(5));
     assert!(took <= bound(), "{took}\n{}", w.log());
-    assert!(w.view(A).problems.iter().any(|p| p.starts_with("web: the interface of link cable is missing")));
+    assert!(w.view(A).problems.iter().any(|p| p.text.starts_with("web: the interface of link cable is missing")));
     // It gives the group to the whole node, and takes it back when it is whole itself.
     w.start(B);
     w.run(Span::secs(30));

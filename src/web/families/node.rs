@@ -29,7 +29,7 @@ pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {
     } = view;
     let none = Labels::new;
     let one = |value: bool| vec![(none(), i64::from(value))];
-    let many = |list: &[String]| vec![(none(), i64::try_from(list.len()).unwrap_or(i64::MAX))];
+    let many = |count: usize| vec![(none(), i64::try_from(count).unwrap_or(i64::MAX))];
     out.infos("build", "The program.", vec![vec![("version", env!("CARGO_PKG_VERSION").to_owned())]])?;
     out.infos(
         "node",
@@ -42,8 +42,8 @@ pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {
     out.states("peer_state", "What this node knows of its peer.", "state", words!(PeerState), vec![(none(), *peer_state)])?;
     out.states("gate", "What guards the VIPs in the kernel.", "guard", words!(Guard), vec![(none(), *gate)])?;
     out.counts("mismatch", "The peer's configuration or version differs.", one(mismatch.is_some()))?;
-    out.counts("problems", "How many things are wrong: `twinbeat status` says which.", many(problems))?;
-    out.counts("notices", "How many things make the pair weaker than it could be.", many(notices))?;
+    out.counts("problems", "How many things are wrong: `twinbeat status` says which.", many(problems.len()))?;
+    out.counts("notices", "How many things make the pair weaker than it could be.", many(notices.len()))?;
     out.counts("state_trouble", "The state directory cannot be written.", one(state_trouble.is_some()))?;
     out.counts("recorder_trouble", "The flight recorder cannot be written.", one(recorder_trouble.is_some()))
 }
