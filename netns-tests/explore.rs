@@ -86,7 +86,7 @@ fn every_story_goes_the_same_way_however_often_the_decision_is_woken() {
         let (text, name) = (std::fs::read_to_string(&path).unwrap(), path.display().to_string());
         stories.push((name.clone(), Story::read(&text, &name, path.parent().unwrap(), &Files).unwrap()));
     }
-    for seed in 0..70 {
+    for seed in 0..100 {
         let scenario = draw_as(Style::Both, seed, &[], None);
         let story = Story::of(scenario, Path::new(""), &Builtin).unwrap_or_else(|_| panic!("{seed} cannot be played"));
         stories.push((format!("seed {seed}"), story));

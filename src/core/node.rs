@@ -362,13 +362,13 @@ impl Node {
             };
             self.cx.note(level, None, Kind::Witness, text);
         }
+        let shown = self.cx.witness.shown();
         self.step_groups(now);
         self.commands.step(&mut self.groups, &mut self.cx, now);
         self.cx.fast = self.groups.iter().any(|g| g.hurries(&self.cx, now));
         self.cx.inquire = self.groups.iter().filter_map(|g| g.inquires(&self.cx, now)).min();
         self.review_peer(now);
         self.review_links(now);
-        let shown = self.cx.witness.shown();
         self.own_echoes(now);
         self.controls(now);
         self.inquiries(now);
