@@ -231,10 +231,8 @@ impl Actuators {
         self.outbox.sign(beat);
         for link in links {
             match self.links.get(usize::from(link.0)) {
-                Some((path, Way::Socket(slot))) if self.outbox.send(slot, path) => {
-                    let _ = self.events.send(Event::Input(Input::Tick));
-                }
-                Some((_, Way::Socket(_))) | None => {}
+                Some((path, Way::Socket(slot))) => self.outbox.send(slot, path),
+                None => {}
                 Some((path, Way::Relay)) => {
                     let Some(frame) = self.outbox.seal(path) else { continue };
                     match self.public.relay(&frame) {

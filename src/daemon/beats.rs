@@ -21,8 +21,6 @@ use twinbeat_wire::{HEADER, Opener, Path, Reject, RejectLog, Rejects, SignedBody
 
 /// While an interface is not usable it is tried this often.
 const RETRY: Duration = Duration::from_millis(200);
-/// A port that is refused again and again wakes the decision at most this often.
-const REFUSED_AGAIN: Duration = Duration::from_millis(100);
 
 /// So many frames are known again when they come once more: some minutes of heartbeats.
 const REMEMBERED: usize = 4096;
@@ -153,7 +151,6 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
         told.clear();
         *slot.socket.borrow_mut() = Some(Rc::clone(&socket));
         let (mut gone, mut failed) = (false, false);
-        let mut refused: Option<Instant> = None;
         let mut looked = Instant::now();
         while !gone {
             let mut down = false;
@@ -163,13 +160,8 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
                         let _ = events.send(Event::Input(Input::Heard { link: wiring.link, beat }));
                     }
                 }
-                // A hint, which anybody can send as fast as he likes, and no evidence: the decision looks once more, and not too often.
-                RecvEvent::PortRefused if refused.is_some_and(|at| at.elapsed() < REFUSED_AGAIN) => {}
-                RecvEvent::PortRefused => {
-                    refused = Some(Instant::now());
-                    let _ = events.send(Event::Input(Input::Tick));
-                }
-                RecvEvent::Unreachable => {}
+                // Hints, which anybody can send as fast as he likes, and no evidence.
+                RecvEvent::PortRefused | RecvEvent::Unreachable => {}
                 RecvEvent::Down => down = true,
                 RecvEvent::Gone => gone = true,
             });
@@ -222,15 +214,13 @@ impl Outbox {
         self.last.as_ref().map(|signed| self.signer.seal(signed, path))
     }
 
-    /// Sends the newest heartbeat over a link's socket, if it is there. Returns whether the peer's port had refused one.
-    pub fn send(&self, slot: &Slot, path: &Path) -> bool {
+    /// Sends the newest heartbeat over a link's socket, if it is there.
+    pub fn send(&self, slot: &Slot, path: &Path) {
         let socket = slot.socket.borrow();
-        let (Some(socket), Some(frame)) = (socket.as_ref(), self.seal(path)) else { return false };
-        let sent = socket.try_send(&frame);
-        if matches!(sent, Sent::Gone) {
+        let (Some(socket), Some(frame)) = (socket.as_ref(), self.seal(path)) else { return };
+        if matches!(socket.try_send(&frame), Sent::Gone) {
             slot.renew.notify_one();
         }
-        matches!(sent, Sent::YesAfterRefusal)
     }
 }
 

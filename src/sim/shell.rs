@@ -202,11 +202,9 @@ impl World {
             for at in self.network.send(self.now, place, node, 1 - node).into_iter().flatten() {
                 let peer = &self.machines[1 - node];
                 if peer.power == Power::On && peer.process == Process::Dead {
-                    // Nobody listens there: its kernel says so, and the decision looks once more.
-                    if peer.carrier[place]
-                        && let [Some(back), _] = self.network.send(at, place, 1 - node, node)
-                    {
-                        self.queue.push(back, Event::Deliver(node, Some(place), Input::Tick));
+                    // Nobody listens there: its kernel says so, which is no evidence.
+                    if peer.carrier[place] {
+                        self.network.send(at, place, 1 - node, node);
                     }
                     continue;
                 }
