@@ -24,6 +24,8 @@ const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
 /// Of the default profile, which the sample file has.
 const DEAD: Duration = Duration::from_secs(2);
+/// As the unit says.
+const WATCHDOG: Duration = Duration::from_secs(10);
 /// A connection is refused or lost for longer than this only when something was stopped before the address had moved.
 const PLANNED: Duration = Duration::from_millis(500);
 
@@ -148,6 +150,33 @@ fn set_up(pair: &Pair) {
     }
 }
 
+/// The owner's daemon hangs: for less than its lease that is nothing; for good its gate closes, the peer serves, and systemd brings back the other half.
+fn hang(pair: &Pair) {
+    let pid = || pair.on(A).must("systemctl show -p MainPID --value twinbeat").unwrap().trim().to_owned();
+    let (from, hung) = (pair.probe.now(), pid());
+    pair.on(A).must(&format!("kill -STOP {hung} && sleep 0.2 && kill -CONT {hung}")).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    let seen = pair.seen("a short hang", from);
+    assert!(seen.moves() == 0 && pid() == hung, "{seen:#?}\n{}", pair.logs());
+
+    let (from, began) = (pair.probe.now(), Instant::now());
+    pair.on(A).must(&format!("kill -STOP {hung}")).unwrap();
+    pair.serves(B);
+    let seen = pair.seen("a hang", from);
+    assert!(seen.gap < DEAD + PLANNED, "{seen:#?}\n{}", pair.logs());
+    while pid() == hung || pid() == "0" {
+        assert!(began.elapsed() < WATCHDOG + Duration::from_secs(15), "it is not started again\n{}", pair.logs());
+        thread::sleep(Duration::from_millis(100));
+    }
+    println!("killed and started again after {:?}", began.elapsed());
+    assert!(began.elapsed() > WATCHDOG / 2, "it was fed until it hung");
+    let said = pair.on(A).must("systemctl show -p NRestarts,Result --value twinbeat; journalctl -u twinbeat --no-pager -n 40").unwrap();
+    assert!(said.contains("Watchdog timeout"), "{said}");
+    pair.serves(A);
+    pair.healthy();
+    pair.seen("a hang and its end", from);
+}
+
 #[test]
 fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_loses_power() {
     if !common::ready() {
@@ -213,6 +242,8 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     pair.on(A).must("systemctl restart twinbeat").unwrap();
     pair.serves(A);
     pair.healthy();
+
+    hang(&pair);
 
     // A reboot: systemd stops nginx behind twinbeat, when the address has moved.
     let from = pair.probe.now();

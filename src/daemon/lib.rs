@@ -29,6 +29,7 @@ mod starts;
 mod state;
 mod successor;
 mod trial;
+mod watchdog;
 mod web;
 
 pub use self::fault::Fault;

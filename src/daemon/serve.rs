@@ -10,6 +10,7 @@ use super::found::Found;
 use super::options::Options;
 use super::starts::{self, Starts};
 use super::successor::{Successor, follow};
+use super::watchdog::Watchdog;
 use super::{setup, trial};
 use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
@@ -55,14 +56,22 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
         starts.lasted();
     });
     let mut successor = Successor::default();
+    let mut watchdog = Watchdog::of_the_unit();
     let read = config.text_hash();
     loop {
+        watchdog.turned(clock::now());
         let due = node.deadline();
-        alarm.set(due).context("the timer cannot be set")?;
+        alarm.set(watchdog.before(due)).context("the timer cannot be set")?;
         let event = tokio::select! {
             biased;
             // What is due is first, and outside of tokio's budget for busy tasks: no flood of frames keeps it waiting.
-            done = tokio::task::unconstrained(alarm.wait()) => { done.context("the timer failed")?; Some(Event::Input(Input::Tick)) }
+            done = tokio::task::unconstrained(alarm.wait()) => {
+                done.context("the timer failed")?;
+                if due.is_none_or(|due| clock::now() < due) {
+                    continue;
+                }
+                Some(Event::Input(Input::Tick))
+            }
             event = inbox.recv() => event,
             seen = act.public.next() => match act.public_input(seen) {
                 Some(input) => Some(Event::Input(input)),
