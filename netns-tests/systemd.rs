@@ -170,7 +170,8 @@ fn hang(pair: &Pair) {
     }
     println!("killed and started again after {:?}", began.elapsed());
     assert!(began.elapsed() > WATCHDOG / 2, "it was fed until it hung");
-    let said = pair.on(A).must("systemctl show -p NRestarts,Result --value twinbeat; journalctl -u twinbeat --no-pager -n 40").unwrap();
+    let said =
+        pair.on(A).must("systemctl show -p NRestarts,Result --value twinbeat; journalctl -u twinbeat --no-pager -n 40").unwrap();
     assert!(said.contains("Watchdog timeout"), "{said}");
     pair.serves(A);
     pair.healthy();
