@@ -23,7 +23,7 @@ impl Watchdog {
         };
         // Zero and the greatest number mean that it is off (systemd.service(5), `WatchdogSec=`).
         let within = sd_notify::watchdog_enabled().and_then(|within| u64::try_from(within.as_micros()).ok());
-        Watchdog::new(within.filter(|micros| !matches!(micros, 0 | u64::MAX)).map(Span::micros), feed)
+        Watchdog::new(within.filter(|micros| !matches!(*micros, 0 | u64::MAX)).map(Span::micros), feed)
     }
 
     fn new(within: Option<Span>, feed: fn()) -> Watchdog {
