@@ -106,6 +106,7 @@ const ROWS: &[(Clause, &[Clause], &str)] = &[
     (ReplayCounts, &[], "attack-replay"),
     (GhostBelieved, &[], "earlier-life-played-back"),
     (NoParity, &[], "silence-until-dead"),
+    (PeersNumberKept, &[], "numbers-exchanged-then-owner-paused"),
     (EpochNotDurable, &[], "power-lost-before-the-disk-wrote"),
     (GrantNotDurable, &[], "found-grant-that-nobody-remembers"),
     (EpochHeardIgnored, &[], "claims-above-an-epoch-only-heard"),

@@ -220,6 +220,8 @@ clauses! {
 
     /// Both nodes take the next number, whatever its parity.
     NoParity = "R13 †",
+    /// An owner that is found open keeps a number that new names have made the peer's.
+    PeersNumberKept = "R13 †",
     /// A gate opens although its epoch is not on disk.
     EpochNotDurable = "R13",
     /// An epoch is granted although a new life of this node would not know of it.

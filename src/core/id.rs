@@ -70,6 +70,11 @@ impl NodeId {
 }
 
 impl Epoch {
+    /// Whether it is one of `node`'s numbers.
+    pub fn is_of(self, node: NodeId) -> bool {
+        self.0 % 2 == u64::from(node.0) || super::bite::off(super::bite::Clause::NoParity)
+    }
+
     /// The least epoch above this one that belongs to `node`: its parity is the node's index.
     pub fn next_for(self, node: NodeId) -> Epoch {
         let next = self.0.saturating_add(1);

@@ -77,9 +77,12 @@ impl Owner {
             // What is on disk above it was reserved and not used: the next one is still that one. Were it taken for seen, the
             // peer's next intent would be refused for an epoch that nobody ever said.
             data.epochs.seen = epoch;
-        } else {
+        } else if on_disk.is_of(cx.settings.me) || bite::off(Clause::PeersNumberKept) {
             // Something higher was seen or used: this node says so at once, by owning with what is reserved above it (R7).
             owner.raising = Some(on_disk);
+        } else {
+            // † New names have exchanged the nodes' numbers: what is reserved is one of the peer's now, and it may come to the same.
+            owner.raising = Some(cx.next_epoch(data.epochs.seen));
         }
         // What is left of the addresses' lifetime is not known; one that a foreign hand took meanwhile is put back.
         let (attempt, order) = (cx.attempt(), AddressOrder::Add(lifetime(cx.lease())));

@@ -66,6 +66,13 @@ impl Kernel {
         self.groups.iter().map(|group| group.in_force).collect()
     }
 
+    /// A daemon of another name starts: the table of its own name stands, closed, before the one of the earlier name is removed with
+    /// whatever that had left open.
+    pub fn table_of_another_name(&mut self) {
+        self.table = true;
+        self.groups.iter_mut().for_each(|group| group.gate = None);
+    }
+
     /// It makes no table any more, and the one that was there is gone; or it does again, and what is to be closed is made at once.
     pub fn refuse(&mut self, now: Mono, on: bool) {
         self.refuses = on;
@@ -200,6 +207,14 @@ mod tests {
         kernel.flush();
         assert_eq!(kernel.gate(Mono(50), Span::ZERO, 0, GateOrder::Renew(Mono(90))), GateReport::Opened);
         assert!(kernel.answers(Mono(89), 0) && !kernel.answers(Mono(90), 0));
+    }
+
+    #[test]
+    fn what_the_table_of_another_name_left_open_is_closed() {
+        let mut kernel = open(100);
+        kernel.table_of_another_name();
+        assert_eq!(kernel.adopt(Mono(50)), [None]);
+        assert!(kernel.has_address(Mono(50), 0) && !kernel.answers(Mono(50), 0));
     }
 
     #[test]

@@ -31,7 +31,7 @@ struct Given<'a>(&'a Config);
 impl Pairs for Given<'_> {
     fn pair(&self, _: &Path, _: &str) -> Result<Settings, String> {
         let of = |node: usize| self.0.settings(&self.0.nodes[node].name).map_err(|error| error.to_string());
-        Ok(Settings::new([of(0)?, of(1)?]))
+        Ok(Settings::new([of(0)?, of(1)?], self.0.nodes.each_ref().map(|node| node.public_key.to_bytes())))
     }
 }
 

@@ -114,6 +114,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
         Act::Interface(..) => Some("the lab's interfaces stay; a cable can be unplugged"),
         Act::Obstacle(..) => Some("the lab's services have no test of their files"),
         Act::GateRefused(..) => Some("a namespace's kernel makes every gate"),
+        Act::Configure(_, file) if file.nodes != story.pair.files[0].nodes => Some("the lab's machines keep their names"),
         Act::LastHop(..) => Some("a Linux gateway answers by its table"),
         Act::Limits(..) => Some("the lab's gateway answers every echo"),
         Act::ServiceTime(..) => Some("the lab's services take the time that they take"),

@@ -227,7 +227,13 @@ impl World {
         let known = self.machines[node].in_force.groups.len();
         self.check.forgot_groups(node, known);
         let (life, machine) = (self.machines[node].life_number(), &self.machines[node]);
-        self.check.began(node, life, |group| machine.granted_on_disk(group));
+        self.check.began(node, life, machine.in_force.me, |group| machine.granted_on_disk(group));
+        if let Some(called) = machine.renamed() {
+            self.record.note(now, node, "world", || format!("begins as {}", called.words()));
+        }
+        if let Some(seals) = &mut self.seals {
+            seals.begins(node, &self.machines[node].in_force);
+        }
         inputs.into_iter().for_each(|input| self.tell(node, input));
         self.rewatch(node);
     }

@@ -4,7 +4,7 @@
 
 use super::cue::{Does, Time, When};
 use super::pair::Pair;
-use super::parts::{pair_of, some_command, some_link, told};
+use super::parts::{pair_of, seldom, some_command, some_link, told};
 use super::rng::Rng;
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
@@ -29,7 +29,11 @@ acts! {
     Power = 6, Kill = 2, Hang = 4, Stall = 1, Pause = 1, Restart = 2, Stop = 2, Unplug = 2, Interface = 2, Groups = 3, Vips = 2, Witnesses = 1, Deaf = 4, Filter = 2, Isolate = 2, Separate = 4,
     Gateway = 2, Forgets = 1, LastHop = 2, Pins = 1, Limits = 1, Stranger = 1, SlowDisk = 3, FullDisk = 3, LoseState = 1, Commands = 4,
     Lease = 5, File = 2, Ghosts = 2, Forge = 1, ServiceDies = 1, StartFails = 1, StopFails = 1, Clock = 1, DeleteVip = 1, Flush = 1, Relay = 1, Guard = 1,
+    Names = 0, Obstacle = 0,
 }
+
+/// What came later, and is told in a few stories among the rest: each with the stream that says in which, and how.
+const SELDOM: [(Act, u64); 2] = [(Act::Names, 5001), (Act::Obstacle, 5002)];
 
 /// The names of what can happen, for those who want to leave some out.
 pub fn kinds() -> Vec<String> {
@@ -45,8 +49,10 @@ pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Sc
     let exists = |act: Act, name: &str| {
         !without.iter().any(|left_out| left_out == name)
             && act != other
-            && (fixed.is_none() || !matches!(act, Act::Lease | Act::File | Act::Groups | Act::Vips | Act::Witnesses))
+            && (fixed.is_none() || !matches!(act, Act::Lease | Act::File | Act::Groups | Act::Vips | Act::Witnesses | Act::Names))
     };
+    let later = SELDOM.iter().filter(|(act, _)| exists(*act, &format!("{act:?}")));
+    let mut later: Vec<(Act, Rng)> = later.filter_map(|(act, stream)| Some((*act, seldom(seed, *stream)?))).collect();
     let acts: Vec<Act> = ACTS
         .iter()
         .filter(|(act, _, name)| exists(*act, name))
@@ -65,11 +71,13 @@ pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Sc
     let calm = teller.pick(&[1, 5, 20, 20, 120]);
     teller.wait(Span::secs(calm));
     for _ in 0..teller.rng.between(1, 4) {
+        later.retain_mut(|(act, rng)| !teller.aside(*act, rng));
         if let Some(act) = teller.rng.pick(&acts).copied() {
             teller.act(act);
         }
         teller.pause();
     }
+    later.iter_mut().for_each(|(act, rng)| teller.tell_by(*act, rng));
     if teller.rng.below(2) == 0 {
         teller.test();
     }
@@ -79,14 +87,14 @@ pub fn draw(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) -> Sc
     told(seed, config, timeline, until)
 }
 
-fn micros(at: Span) -> Dur {
+pub(super) fn micros(at: Span) -> Dur {
     Dur(Span(at.0 / 1_000 * 1_000))
 }
 
-struct Teller<'a> {
-    pair: &'a Pair,
-    config: &'a str,
-    rng: Rng,
+pub(super) struct Teller<'a> {
+    pub(super) pair: &'a Pair,
+    pub(super) config: &'a str,
+    pub(super) rng: Rng,
     /// Up to where the story is told.
     now: Span,
     timeline: Vec<Entry>,
@@ -97,7 +105,7 @@ impl Teller<'_> {
         self.rng.pick(items).copied().unwrap_or(1)
     }
 
-    fn node(&mut self) -> usize {
+    pub(super) fn node(&mut self) -> usize {
         self.rng.below(2) as usize
     }
 
@@ -105,11 +113,11 @@ impl Teller<'_> {
         self.pair.node_name(node).to_string()
     }
 
-    fn name(&self, node: usize) -> Names {
+    pub(super) fn name(&self, node: usize) -> Names {
         Names::One(self.text(node))
     }
 
-    fn on(&self, node: usize) -> On {
+    pub(super) fn on(&self, node: usize) -> On {
         On { node: Some(self.text(node)), ..On::default() }
     }
 
@@ -127,7 +135,7 @@ impl Teller<'_> {
     }
 
     /// From no time to long: each order of magnitude as likely as the other.
-    fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         let t = self.pair.timing();
         let [least, little, most] = [1, 20, 30_000].map(Span::millis);
         let spans = [least, little, t.heartbeat, t.warn, t.lease, t.lease * 2, t.dead, t.dead * 2, t.dead * 5, most];
@@ -137,14 +145,14 @@ impl Teller<'_> {
     }
 
     /// Does this now; half of the time right behind the next state change of some node.
-    fn then(&mut self, step: Step) {
+    pub(super) fn then(&mut self, step: Step) {
         let at = Some(micros(self.now));
         let time = if self.rng.below(2) == 0 { Time { at, ..Time::default() } } else { self.cue(at) };
         self.timeline.push(Entry { time, step });
     }
 
     /// Does this now.
-    fn now(&mut self, step: Step) {
+    pub(super) fn now(&mut self, step: Step) {
         self.timeline.push(Entry::new(micros(self.now), step));
     }
 
@@ -163,7 +171,7 @@ impl Teller<'_> {
     }
 
     /// The end of something, unless it lasts until everything is mended.
-    fn over(&mut self, step: Step) {
+    pub(super) fn over(&mut self, step: Step) {
         if self.rng.below(4) > 0 {
             self.pause();
             self.then(step);
@@ -187,8 +195,20 @@ impl Teller<'_> {
         Between { link, from, to, ..Between::default() }
     }
 
-    fn file(&mut self, words: &str) -> Option<String> {
-        Some(self.config.replace(".toml", &format!("-{words}.toml")))
+    /// Tells this now, by other dice, or leaves it for later; whether it was told.
+    fn aside(&mut self, act: Act, rng: &mut Rng) -> bool {
+        let now = rng.below(2) == 0;
+        if now {
+            self.tell_by(act, rng);
+        }
+        now
+    }
+
+    fn tell_by(&mut self, act: Act, rng: &mut Rng) {
+        std::mem::swap(&mut self.rng, rng);
+        self.act(act);
+        self.pause();
+        std::mem::swap(&mut self.rng, rng);
     }
 
     fn act(&mut self, act: Act) {
@@ -344,22 +364,8 @@ impl Teller<'_> {
                     self.pause();
                 }
             }
-            Act::Lease => {
-                // From half to four times as long; by a restart that keeps the address, or by one that does not.
-                let lease = self.rng.between(t.lease.as_millis() / 2, t.lease.as_millis() * 4);
-                let config = self.file(&format!("lease{lease}"));
-                self.changed(node, config);
-            }
-            Act::File => {
-                let words = ["manual", "equal", "after30", "plain", "cold"];
-                let words = self.rng.pick(&words).copied().unwrap_or("manual");
-                let config = self.file(words);
-                self.changed(node, config.clone());
-                if self.rng.below(2) == 0 {
-                    self.pause();
-                    self.changed(1 - node, config);
-                }
-            }
+            Act::Lease => self.lease(node),
+            Act::File => self.other_file(node),
             Act::Ghosts => {
                 // An attacker plays an earlier life back to a machine that has just booted, again and again.
                 self.now(Step::PowerOff(Names::Many(vec![self.text(node), self.text(1 - node)])));
@@ -371,6 +377,11 @@ impl Teller<'_> {
                     let on = self.on(node);
                     self.now(Step::ReplayPackets(On { count: Some(1), ..on }));
                 }
+            }
+            Act::Names => self.names(node),
+            Act::Obstacle => {
+                self.then(Step::ServiceObstacle(on));
+                self.over(Step::ServiceObstacle(off));
             }
             Act::Forge => self.then(Step::Forge(On::default())),
             Act::ServiceDies => self.then(Step::ServiceDies(on)),
@@ -388,33 +399,6 @@ impl Teller<'_> {
             }
             Act::DeleteVip => self.then(Step::ForeignDeleteVip(on)),
             Act::Flush => self.then(Step::ForeignFlushRuleset(on)),
-        }
-    }
-
-    /// One node's file is another one, and mostly, some time later, the other's too.
-    fn rolling(&mut self, first: usize, words: &str) {
-        let config = self.file(words);
-        self.changed(first, config.clone());
-        if self.rng.below(4) > 0 {
-            self.pause();
-            self.changed(1 - first, config);
-        }
-    }
-
-    /// A node's file is another one, and its daemon starts anew.
-    fn changed(&mut self, node: usize, config: Option<String>) {
-        let (name, on) = (self.name(node), self.on(node));
-        self.now(Step::Configure(On { config, ..on.clone() }));
-        match self.rng.below(3) {
-            0 => {
-                self.then(Step::Kill(name.clone()));
-                self.pause();
-                self.now(Step::Start(name));
-            }
-            _ => {
-                let takes = Some(micros(Span(self.rng.below(self.pair.timing().lease.0))));
-                self.then(Step::Restart(On { takes, ..on }));
-            }
         }
     }
 
@@ -464,6 +448,7 @@ impl Teller<'_> {
 mod tests {
     use std::path::Path;
 
+    use super::super::parts::NAMES;
     use super::super::script::Story;
     use super::*;
     use crate::pair::Builtin;
@@ -479,13 +464,27 @@ mod tests {
     }
 
     #[test]
+    fn what_came_later_is_told_in_a_few_stories_and_leaves_the_others_as_they_were() {
+        let later = SELDOM.map(|(act, _)| format!("{act:?}"));
+        let (mut names, mut obstacles) = (0, 0);
+        for seed in 0..400 {
+            let (with, before) = (draw(seed, &[], None), draw(seed, &later, None));
+            let count = |what: fn(&Step) -> bool| usize::from(with.timeline.iter().any(|entry| what(&entry.step)));
+            names += count(
+                |step| matches!(step, Step::Configure(on) if NAMES.iter().any(|words| on.config.as_ref().unwrap().contains(words))),
+            );
+            obstacles += count(|step| matches!(step, Step::ServiceObstacle(_)));
+            let told = SELDOM.iter().any(|(_, stream)| seldom(seed, *stream).is_some());
+            assert_eq!(told, with != before, "{seed}");
+        }
+        assert!((30..80).contains(&names) && (30..80).contains(&obstacles), "{names} {obstacles}");
+    }
+
+    #[test]
     fn leaving_something_out_leaves_it_out() {
         for seed in 0..300 {
-            let scenario = draw(
-                seed,
-                &["Lease".into(), "File".into(), "Groups".into(), "Vips".into(), "Witnesses".into(), "LastHop".into()],
-                None,
-            );
+            let scenario =
+                draw(seed, &["Lease", "File", "Groups", "Vips", "Witnesses", "Names", "LastHop"].map(String::from), None);
             let odd = |step: &Step| matches!(step, Step::Configure(_) | Step::GatewayLastHop(_));
             assert!(!scenario.timeline.iter().any(|entry| odd(&entry.step)), "{seed}");
         }

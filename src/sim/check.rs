@@ -6,7 +6,7 @@ use super::pair::Pair;
 pub use super::promise::{Promise, Violation};
 use twinbeat_core::event::{Event, Kind, Level};
 use twinbeat_core::heartbeat::{BeatRole, Grant, Heartbeat, Intent};
-use twinbeat_core::id::{Epoch, Incarnation};
+use twinbeat_core::id::{Epoch, Incarnation, NodeId};
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;
 
@@ -29,6 +29,8 @@ pub struct Checker {
     owned: [Vec<Epoch>; 2],
     seen: [Vec<Epoch>; 2],
     lives: [Incarnation; 2],
+    /// Each node's number in the file that its daemon started with: names that change may exchange them.
+    numbers: [NodeId; 2],
     /// For each node the life that its daemon began last.
     began: [Incarnation; 2],
     /// For each node the newest life of its peer that it heard, and its newest number: what is older is refused as a replay.
@@ -78,6 +80,7 @@ impl Checker {
             owned: [none(), none()],
             seen: [none(), none()],
             lives: [Incarnation(0); 2],
+            numbers: [pair.files[0].me, pair.files[1].me],
             began: [Incarnation(0); 2],
             heard: [(Incarnation(0), 0); 2],
             idle: vec![None; groups],
@@ -138,7 +141,7 @@ impl Checker {
 
     /// A heartbeat reached a node; one that came by a witness's table never ends a stand-down (SAFETY R2).
     pub fn heard(&mut self, node: usize, beat: &Heartbeat, by_table: bool) {
-        if usize::from(beat.from.0) == node {
+        if beat.from == self.numbers[node] {
             return;
         }
         let name = (beat.incarnation, beat.number);
@@ -160,10 +163,11 @@ impl Checker {
         }
     }
 
-    /// A daemon begins a new life. What it had heard and not yet written died with the last one: only what is on disk, `durable`, is
+    /// A daemon begins a new life, as the node of this number. What it had heard and not yet written died with the last one: only what is on disk, `durable`, is
     /// known to it (SAFETY R13 asks for the disk before a gate opens, not before a heartbeat is believed).
-    pub fn began(&mut self, node: usize, life: Incarnation, durable: impl Fn(usize) -> Epoch) {
+    pub fn began(&mut self, node: usize, life: Incarnation, number: NodeId, durable: impl Fn(usize) -> Epoch) {
         self.began[node] = life;
+        self.numbers[node] = number;
         for (group, seen) in self.seen[node].iter_mut().enumerate() {
             *seen = (*seen).min(durable(group));
             // What a disk that failed or hung did not take in time (SAFETY R13).
@@ -279,7 +283,7 @@ impl Checker {
         self.stood_down[node][group] = 0;
         let (owned, seen) = (self.owned[node][group], self.seen[node][group]);
         let name = (&self.names[node], &self.group_names[group]);
-        let wrong = if epoch.0 % 2 != node as u64 {
+        let wrong = if epoch.0 % 2 != u64::from(self.numbers[node].0) {
             Some(format!("{} owns {} with epoch {epoch}, which is not one of its numbers", name.0, name.1))
         } else if epoch == owned {
             Some(format!("{} owns {} with epoch {epoch} a second time", name.0, name.1))

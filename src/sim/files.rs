@@ -20,7 +20,7 @@ impl Pairs for Files {
     fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
         let config = Config::read(&find(folder, reference)).map_err(|wrong| wrong.to_string())?;
         let settings = |place: usize| config.settings(&config.nodes[place].name).map_err(|wrong| wrong.to_string());
-        Ok(Pair::new([settings(0)?, settings(1)?]))
+        Ok(Pair::new([settings(0)?, settings(1)?], config.nodes.each_ref().map(|node| node.public_key.to_bytes())))
     }
 }
 

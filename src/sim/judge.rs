@@ -4,7 +4,6 @@ use super::clock::Moment;
 use super::machine::Machine;
 use super::promise::Promise;
 use super::world::World;
-use twinbeat_core::id::NodeId;
 use twinbeat_core::settings::Failback;
 use twinbeat_core::time::Span;
 
@@ -46,12 +45,14 @@ impl World {
             let text = format!("{name} has moved {times} times since anything happened");
             self.check.report(self.now, Promise::NoNeedlessMove, text);
         }
-        // What either was told: the files may differ.
-        let preferred = self
-            .machines
-            .iter()
-            .filter_map(|machine| machine.in_force.groups.get(group))
-            .any(|of| of.preferred == Some(NodeId(to as u8)) && of.failback != Failback::Manual);
+        // What either was told: the files may differ, and number the nodes otherwise.
+        let prefers = |node: usize| {
+            let settings = &self.machines[node].in_force;
+            let number = if node == to { settings.me } else { settings.me.other() };
+            let of = settings.groups.get(group);
+            of.is_some_and(|of| of.preferred == Some(number) && of.failback != Failback::Manual)
+        };
+        let preferred = prefers(0) || prefers(1);
         let timing = self.pair.timing();
         // What came before has had its consequences by then.
         let window = self.settle(from);
@@ -108,9 +109,13 @@ impl World {
             let answering = (0..2).filter(|node| self.machines[*node].answers(self.now, group)).count();
             let name = self.pair.settings[0].groups[group].name.clone();
             let known = self.machines.iter().all(|machine| group < machine.in_force.groups.len());
+            // Nodes of different names are apart for good: where no witness can be used as a register yet, neither may claim (R4).
+            let apart = !self.machines[0].knows(&self.machines[1]);
+            let stuck = apart && (0..2).all(|node| !self.could_serve(node, group));
             let text = match (answering, self.served(group)) {
                 (1, Some(_)) => continue,
                 (0 | 1, _) if !known => continue,
+                (0, _) if stuck => continue,
                 (1, None) => format!("everything healed, one node answers for {name}, yet its clients are not served"),
                 (n, _) => format!("everything healed, yet {n} nodes answer for {name}"),
             };

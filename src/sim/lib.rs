@@ -13,7 +13,9 @@
 pub mod act;
 pub mod allow;
 mod apply;
+pub mod called;
 pub mod calm;
+mod calm_files;
 pub mod check;
 mod client;
 pub mod clock;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::called::Called;
 use super::clock::{Clock, Moment};
 use super::event::Event;
 use super::pair::Pair;
@@ -171,6 +172,8 @@ pub struct Machine {
     pub settings: Settings,
     /// What it said when the daemon started last.
     pub in_force: Settings,
+    /// The names of each life of the daemon, oldest first.
+    called: Vec<Called>,
     backlog: Vec<Event>,
     incarnation: u64,
 }
@@ -212,6 +215,7 @@ impl Machine {
             told: vec![InterfaceState::Up; settings.links.len()],
             in_force: settings.clone(),
             settings,
+            called: Vec::new(),
             backlog: Vec::new(),
             incarnation: 0,
         }
@@ -243,9 +247,30 @@ impl Machine {
     }
 
     /// Up to which epoch a new life on this machine's record would know what was granted: with what is reserved there for this node goes
-    /// the number after it.
+    /// the peer's number after it.
     pub fn granted_on_disk(&self, group: usize) -> Epoch {
-        self.disk.record.groups.get(group).map_or(Epoch(0), |group| Epoch(group.epoch.0.saturating_add(1)))
+        let reserved = self.disk.record.groups.get(group).map(|group| group.epoch).filter(|epoch| *epoch > Epoch(0));
+        reserved.map_or(Epoch(0), |epoch| epoch.next_for(self.in_force.me.other()))
+    }
+
+    /// Whether this machine's daemon takes a heartbeat that the other one's said in that life: a name is other, or both are as they know
+    /// each other. One of a life that never was is an attacker's, of whom the shell knows nothing.
+    pub fn takes(&self, other: &Machine, life: Incarnation) -> bool {
+        let sender = life.0.checked_sub(1).and_then(|life| other.called.get(life as usize));
+        sender.zip(self.called.last()).is_none_or(|(sender, receiver)| receiver.takes(sender))
+    }
+
+    /// Whether both machines' files, as their daemons read them last, let them take each other's heartbeats.
+    pub fn knows(&self, other: &Machine) -> bool {
+        Called::by(&self.in_force).takes(&Called::by(&other.in_force))
+    }
+
+    /// The names under which the daemon runs, when they are others than those of its last life.
+    pub fn renamed(&self) -> Option<&Called> {
+        match self.called.as_slice() {
+            [.., before, now] if before != now => Some(now),
+            _ => None,
+        }
     }
 
     /// The kernel answers for the group's VIPs.
@@ -273,6 +298,12 @@ impl Machine {
         for (service, group) in self.services.iter_mut().zip(&self.in_force.groups) {
             service.becomes(group.services);
         }
+        let called = Called::by(&self.in_force);
+        if self.called.last().is_some_and(|before| !before.same_table(&called)) {
+            self.kernel.table_of_another_name();
+            self.left = None;
+        }
+        self.called.push(called);
         let mut gates = self.kernel.adopt(mono);
         // As the host does it: what the file has got since was not open, and a group is found open as a whole or not at all.
         let open: Vec<Name> =

@@ -14,7 +14,12 @@ pub struct Pair {
     pub settings: [Settings; 2],
     /// Each node's as its file has them.
     pub files: [Settings; 2],
+    /// Each machine's public key: it stays, whatever a file calls the node.
+    pub keys: [Key; 2],
 }
+
+/// A public key's bytes.
+pub type Key = [u8; 32];
 
 /// Where the pairs that scenarios name come from.
 pub trait Pairs: Sync {
@@ -26,9 +31,9 @@ pub trait Pairs: Sync {
 }
 
 impl Pair {
-    /// The pair of these files.
-    pub fn new(files: [Settings; 2]) -> Pair {
-        let mut pair = Pair { settings: files.clone(), files };
+    /// The pair of these files, and the nodes' keys.
+    pub fn new(files: [Settings; 2], keys: [Key; 2]) -> Pair {
+        let mut pair = Pair { settings: files.clone(), files, keys };
         let [one, other] = pair.files.clone();
         pair.widen(&one);
         pair.widen(&other);
@@ -74,24 +79,46 @@ impl Pair {
     /// The world has one set of cables, gateways and addresses: what the files say of those must agree, whatever else differs.
     pub fn joined(first: Pair, second: Pair) -> Result<Pair, String> {
         let ([one, _], [_, other]) = (first.files, second.files);
-        // Groups may come and go at the end of the file: by their place they are the same on both nodes.
-        let mut groups = one.groups.iter().zip(&other.groups);
-        let same = [
-            ("the nodes", one.nodes == other.nodes),
-            ("the links", one.links == other.links),
-            ("the witness link", one.witness.link == other.witness.link),
-            ("the number of witnesses", one.witness.targets == other.witness.targets),
-            ("the groups' names", groups.all(|(one, other)| one.name == other.name)),
-        ];
-        match same.iter().find(|(_, same)| !same) {
-            Some((what, _)) => Err(format!("{what} differ between the two files; in virtual time everything else may")),
-            None => Ok(Pair::new([one, other])),
+        if one.nodes != other.nodes {
+            return Err("the nodes differ between the two files; in virtual time `configure` renames one".into());
         }
+        one_world(&one, &other)?;
+        Ok(Pair::new([one, other], first.keys))
+    }
+
+    /// What another file says to a node, which is known by its key, whatever that file calls it.
+    ///
+    /// # Errors
+    /// As [`Pair::joined`]; or the file has other keys.
+    pub fn from_file(&self, node: usize, file: &Pair) -> Result<Settings, String> {
+        let place = file.keys.iter().position(|key| *key == self.keys[node]);
+        let (Some(place), true) = (place, self.keys.iter().all(|key| file.keys.contains(key))) else {
+            return Err("the public keys differ between the two files; in virtual time names and everything else may".into());
+        };
+        let settings = &file.files[place];
+        one_world(settings, &self.files[1 - node])?;
+        Ok(settings.clone())
     }
 
     /// The timing (the same on both nodes unless a scenario is about that).
     pub fn timing(&self) -> Timing {
         self.settings[0].timing
+    }
+}
+
+/// Whether two files can be of one world.
+fn one_world(one: &Settings, other: &Settings) -> Result<(), String> {
+    // Groups may come and go at the end of the file: by their place they are the same on both nodes.
+    let mut groups = one.groups.iter().zip(&other.groups);
+    let same = [
+        ("the links", one.links == other.links),
+        ("the witness link", one.witness.link == other.witness.link),
+        ("the number of witnesses", one.witness.targets == other.witness.targets),
+        ("the groups' names", groups.all(|(one, other)| one.name == other.name)),
+    ];
+    match same.iter().find(|(_, same)| !same) {
+        Some((what, _)) => Err(format!("{what} differ between the two files; in virtual time everything else may")),
+        None => Ok(()),
     }
 }
 
@@ -119,6 +146,10 @@ pub fn profile(name: &str) -> Option<Timing> {
 /// The recipe's pair without a file: a builder for tests and for `explore`.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    /// The cluster's name.
+    pub cluster: &'static str,
+    /// Both machines' names, in the order of their keys.
+    pub nodes: [&'static str; 2],
     /// Links beside the public one, which comes last (before the relay).
     pub links: Vec<&'static str>,
     /// The witness carries heartbeats.
@@ -127,7 +158,7 @@ pub struct Builder {
     pub targets: u8,
     /// The timing.
     pub timing: Timing,
-    /// The preferred node.
+    /// The preferred machine.
     pub preferred: Option<u8>,
     /// Failback.
     pub failback: Failback,
@@ -159,6 +190,8 @@ pub enum Added {
 impl Default for Builder {
     fn default() -> Self {
         Builder {
+            cluster: "web",
+            nodes: ["master1", "master2"],
             links: vec!["bond", "heartbeat"],
             relay: true,
             targets: 1,
@@ -199,9 +232,17 @@ impl Builder {
         format!("192.168.42.{}", if self.other { n + 100 } else { n })
     }
 
+    /// The machines in the order of their names, which numbers the nodes.
+    fn by_name(&self) -> [u8; 2] {
+        let [first, second] = self.nodes;
+        if first <= second { [0, 1] } else { [1, 0] }
+    }
+
     /// The pair.
     pub fn build(&self) -> Pair {
         let name = |text: &str| -> Name { Arc::from(text) };
+        let machines = self.by_name();
+        let number = |machine: u8| NodeId(u8::from(machines[1] == machine));
         let mut links: Vec<LinkSettings> =
             self.links.iter().map(|link| LinkSettings { name: name(link), relay: false }).collect();
         let public = LinkId(links.len() as u8);
@@ -212,7 +253,7 @@ impl Builder {
         let groups = (0..self.groups)
             .map(|n| GroupSettings {
                 name: name(&self.group_name(n)),
-                preferred: self.preferred.map(NodeId),
+                preferred: self.preferred.map(number),
                 failback: self.failback,
                 vips: self.vips(n).iter().map(|vip| name(vip)).collect(),
                 vip_links: (0..self.vips(n).len()).map(|vip| if vip > 0 && self.second { LinkId(0) } else { public }).collect(),
@@ -220,9 +261,9 @@ impl Builder {
             })
             .collect();
         let of = |me: u8| Settings {
-            cluster: name("web"),
+            cluster: name(self.cluster),
             me: NodeId(me),
-            nodes: [name("master1"), name("master2")],
+            nodes: machines.map(|machine| name(self.nodes[usize::from(machine)])),
             digest: self.timing.lease.0,
             links: links.clone(),
             witness: WitnessSettings {
@@ -238,7 +279,7 @@ impl Builder {
             timing: self.timing,
             groups: Vec::clone(&groups),
         };
-        Pair::new([of(0), of(1)])
+        Pair::new([of(0), of(1)], machines.map(|machine| [machine; 32]))
     }
 }
 
@@ -279,6 +320,10 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "second" => (builder.added, builder.second) = (Some(Added::First), true),
             "other" => builder.other = true,
             "hold" => builder.island_hold = true,
+            "shop" => builder.cluster = "shop",
+            "alpha" => builder.nodes[0] = "alpha",
+            "omega" => builder.nodes[0] = "omega",
+            "crossed" => builder.nodes.reverse(),
             other if millis("lease", other).or(millis("delivery", other)).is_some() => {
                 let timing = &mut builder.timing;
                 timing.lease = millis("lease", other).unwrap_or(timing.lease);
@@ -289,7 +334,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }

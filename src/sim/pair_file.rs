@@ -50,13 +50,15 @@ pub fn text(reference: &str) -> Result<String, String> {
     let targets: Vec<String> = (1..=builder.targets).map(|n| format!("\"{}\"", builder.witness(n))).collect();
     let relay = if builder.relay { "" } else { "relay = false\n" };
     let groups: String = (0..builder.groups).map(|n| group(&builder, n)).collect();
+    let [one, two] = builder.nodes;
     Ok(format!(
         "# A pair that `twinbeat explore` drew. The keys are for scenarios only: nobody has their private halves.\n\n\
-         cluster = \"web\"\nport = 694\n\n\
-         [nodes.master1]\npublic_key = \"{}\"\n[nodes.master1.links]\n{}\n\
-         [nodes.master2]\npublic_key = \"{}\"\n[nodes.master2.links]\n{}\n\
+         cluster = \"{}\"\nport = 694\n\n\
+         [nodes.{one}]\npublic_key = \"{}\"\n[nodes.{one}.links]\n{}\n\
+         [nodes.{two}]\npublic_key = \"{}\"\n[nodes.{two}.links]\n{}\n\
          [witness]\nlink = \"lan\"\ntargets = [{}]\n{relay}\n\
          [timing]\n{timing}{groups}",
+        builder.cluster,
         KEYS[0],
         links(1),
         KEYS[1],
@@ -77,7 +79,8 @@ fn group(builder: &Builder, n: u8) -> String {
         format!("{{ address = \"{vip}\", link = \"{link}\"{label} }}")
     };
     let vips = builder.vips(n).iter().enumerate().map(vip).collect::<Vec<_>>().join(", ");
-    let preferred = if builder.preferred.is_some() { "preferred = \"master1\"\n" } else { "" };
+    let preferred = builder.preferred.map(|machine| format!("preferred = \"{}\"\n", builder.nodes[usize::from(machine)]));
+    let preferred = preferred.unwrap_or_default();
     let failback = match builder.failback {
         Failback::Auto => "\"auto\"",
         Failback::Manual => "\"manual\"",
@@ -108,7 +111,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut kinds = std::collections::BTreeSet::new();
         for seed in 0..300 {
-            let reference = draw_pair(seed);
+            let names = ["", "-shop", "-alpha", "-omega", "-crossed", "-shop-omega"][seed as usize % 6];
+            let reference = draw_pair(seed).replace(".toml", &format!("{names}.toml"));
             if !kinds.insert(reference.clone()) {
                 continue;
             }

@@ -30,6 +30,16 @@ pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) 
     }
 }
 
+/// What a new file calls the cluster or the nodes, in words of a pair's name: the numbers of the nodes stay with `shop` and `alpha`.
+pub(super) const NAMES: &[&str] = &["shop", "alpha", "omega", "omega", "crossed", "shop-omega"];
+
+/// Of these seeds one in eight has this kind of fault, which came after the others: the stories of all other seeds stay as they are. Its
+/// dice are its own.
+pub(super) fn seldom(seed: u64, stream: u64) -> Option<Rng> {
+    let mut rng = Rng::stream(seed, stream);
+    (rng.below(8) == 0).then_some(rng)
+}
+
 /// A command of a person's.
 pub(super) fn some_command(rng: &mut Rng, on: On) -> Step {
     match rng.below(5) {

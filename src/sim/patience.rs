@@ -59,7 +59,7 @@ impl World {
         gateway.up && !gateway.pins && !gateway.last_hop && counts && self.reaches(node, witness) && whole
     }
 
-    /// Frames of one node reach the other over some link, or are carried by the witness.
+    /// Frames of one node reach the other over some link, and it takes them.
     fn hears(&self, node: usize, from: usize) -> bool {
         let heard = |link: usize| {
             let path = self.network.path(link, from, node);
@@ -69,7 +69,7 @@ impl World {
                 && !path.cut
                 && !path.no_heartbeats
         };
-        (0..self.network.links()).any(heard)
+        self.machines[node].knows(&self.machines[from]) && (0..self.network.links()).any(heard)
     }
 
     /// The peer keeps this node from claiming by the letter of R4.1: it is heard, does not hear, and is no owner itself.

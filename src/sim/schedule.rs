@@ -3,7 +3,7 @@
 
 use super::clock::Moment;
 use super::pair::Pair;
-use super::parts::{pair_of, some_command, some_link, told};
+use super::parts::{NAMES, pair_of, seldom, some_command, some_link, told};
 use super::rng::Rng;
 use super::script::Scenario;
 use super::step::{At, Between, Dur, Entry, Gateway, Names, On, Separate, Step};
@@ -29,6 +29,7 @@ kinds! {
     ServiceDies = 21, StartFails = 22, StopFails = 23, DeleteVip = 24, Flush = 25, Forge = 26, PlayBack = 27, Disk = 28,
     Corrupt = 29, Reorder = 30, Flap = 31, Pins = 32, LastHop = 33, Stranger = 34, DiskFails = 35, ServiceTakes = 36, Restart = 37,
     SomeWays = 38, Lease = 39, Commands = 40, GateRefused = 41,
+    Names = 42, Obstacle = 43,
 }
 
 /// Drawn only where it is asked for: a fault that is known and not mended yet shows at once, and would hide the others.
@@ -88,14 +89,20 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
         drawer.add(at, Step::Start(drawer.name(node)));
     }
     timeline.append(&mut drawer.timeline);
-    // A file given by hand has no other beside it with another lease.
-    let exists = |kind: &Kind| !without.contains(&format!("{kind:?}")) && (*kind != Kind::Lease || fixed.is_none());
+    // A file given by hand has no other beside it with another lease or other names.
+    let exists =
+        |kind: &Kind| !without.contains(&format!("{kind:?}")) && (fixed.is_none() || !matches!(kind, Kind::Lease | Kind::Names));
     for kind in KINDS.iter().filter(|kind| exists(kind)) {
-        let rng = Rng::stream(seed, STREAMS + *kind as u64);
+        let stream = STREAMS + *kind as u64;
+        let rng = match kind {
+            Kind::Names | Kind::Obstacle => seldom(seed, stream),
+            _ => {
+                let mut rng = Rng::stream(seed, stream);
+                (rng.below(100) < share).then_some(rng)
+            }
+        };
+        let Some(rng) = rng else { continue };
         let mut drawer = Drawer { pair: &pair, config: &config, rng, timeline: Vec::new() };
-        if drawer.rng.below(100) >= share {
-            continue;
-        }
         if *kind == Kind::LastHop {
             drawer.add(begin, Step::GatewayLastHop(Gateway::default()));
         }
@@ -243,6 +250,29 @@ impl Drawer<'_> {
                 let kill = self.rng.below(2) == 0;
                 (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
             }
+            Kind::Names => {
+                // The other node mostly gets the same file, before or after, or at once.
+                let words = self.rng.pick(NAMES).copied().unwrap_or("shop");
+                let config = Some(self.config.replace(".toml", &format!("-{words}.toml")));
+                if self.rng.below(4) > 0 {
+                    let other = 1 - node;
+                    let then = at + self.span(self.pair.timing().dead * 2);
+                    let (name, on) = (self.name(other), self.on(other));
+                    self.add(then, Step::Configure(On { config: config.clone(), ..on.clone() }));
+                    let takes = Some(round(Span(self.rng.below(self.pair.timing().lease.0))));
+                    if self.rng.below(2) == 0 {
+                        self.add(then, Step::Restart(On { takes, ..on }));
+                    } else {
+                        self.add(then, Step::Stop(name.clone()));
+                        let back = then + self.span(self.pair.timing().dead);
+                        self.add(back, Step::Start(name));
+                    }
+                }
+                self.add(at, Step::Configure(On { config, ..on }));
+                let kill = self.rng.below(2) == 0;
+                (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
+            }
+            Kind::Obstacle => (Step::ServiceObstacle(on), Some(Step::ServiceObstacle(off))),
             Kind::Commands => {
                 // People give a second command, here or there, before the first one's end or long after it, and end none.
                 let mut then = at;

@@ -397,8 +397,7 @@ fn configure(on: &On, pair: &Pair, folder: &Path, pairs: &dyn Pairs) -> Result<V
     let name = on.node.clone().unwrap_or_default();
     let node = pair.node(&name).ok_or_else(|| format!("node {name:?}: allowed: {}", pair.settings[0].nodes.join(", ")))?;
     let other = pairs.pair(folder, on.config.as_deref().unwrap_or_default())?;
-    let joined = if node == 0 { Pair::joined(other, pair.clone())? } else { Pair::joined(pair.clone(), other)? };
-    Ok(vec![Act::Configure(node, Box::new(joined.files[node].clone()))])
+    Ok(vec![Act::Configure(node, Box::new(pair.from_file(node, &other)?))])
 }
 
 impl Outcome {

@@ -24,8 +24,7 @@ impl World {
     pub(super) fn over_link(&mut self, node: usize, link: usize, modelled: &Beat) -> Option<Beat> {
         let Some(seals) = &mut self.seals else { return Some(Beat::clone(modelled)) };
         let path = Path::Link(seals.links[link].clone());
-        let beat = seals.pass(node, &path);
-        self.opened(beat.is_some()).then_some(beat).flatten()
+        self.passed(node, &path, modelled)
     }
 
     /// The same inside an echo from a group's guard VIP.
@@ -33,8 +32,20 @@ impl World {
         let modelled = self.machines[node].newest.clone()?;
         let Some(seals) = &mut self.seals else { return Some(modelled) };
         let path = Path::Vip(seals.groups[usize::from(group.0)].clone());
-        let beat = seals.pass(node, &path);
-        self.opened(beat.is_some()).then_some(beat).flatten()
+        self.passed(node, &path, &modelled)
+    }
+
+    /// Sealed, and opened by the other node as its daemon is called now; what it refuses for its names the world refuses where it arrives.
+    fn passed(&mut self, node: usize, path: &Path, modelled: &Beat) -> Option<Beat> {
+        let knows = self.machines[1 - node].knows(&self.machines[node]);
+        let beat = self.seals.as_mut()?.pass(node, path);
+        if knows {
+            return self.opened(beat.is_some()).then_some(beat).flatten();
+        }
+        if beat.is_some() {
+            self.check.report(self.now, Promise::Signatures, format!("a heartbeat of other names was accepted over {path}"));
+        }
+        self.opened(true).then(|| Beat::clone(modelled))
     }
 
     /// An attacker forges heartbeats to a node.
@@ -64,6 +75,7 @@ mod tests {
     use super::*;
     use crate::machine::real;
     use crate::pair::{Builder, Builtin};
+    use crate::record::Lane;
     use crate::schedule::draw;
     use crate::script::Story;
 
@@ -76,6 +88,34 @@ mod tests {
             let signed = story.run(real, true);
             assert_eq!(signed.violations, []);
             assert_eq!(modelled.record.lines, signed.record.lines);
+        }
+    }
+
+    #[test]
+    fn names_that_change_are_refused_by_real_frames_as_by_modelled_ones() {
+        let config = |node: &str, file: &str| format!(r#"{{"node": "{node}", "config": "pairs/recipe-fast-{file}.toml"}}"#);
+        for words in ["shop", "alpha", "omega", "crossed"] {
+            let text = format!(
+                r#"{{"title": "names", "config": "pairs/recipe-fast.toml", "until": "60s", "timeline": [
+                    {{"at": "0s", "start": ["master1", "master2"]}},
+                    {{"at": "20s", "configure": {}}}, {{"at": "20s", "restart": {{"node": "master2"}}}},
+                    {{"at": "30s", "forge": {{}}}}, {{"at": "30s", "replay_packets": {{"node": "master2"}}}},
+                    {{"at": "40s", "configure": {}}}, {{"at": "40s", "restart": {{"node": "master1"}}}}]}}"#,
+                config("master2", words),
+                config("master1", words)
+            );
+            let mut story = Story::read(&text, words, Path::new(""), &Builtin).unwrap();
+            let modelled = story.run(real, true);
+            story.real_signatures = true;
+            let signed = story.run(real, true);
+            assert_eq!(signed.violations, [], "{words}");
+            assert_eq!(modelled.record.lines, signed.record.lines, "{words}");
+            // Deaf to each other until both have the same names.
+            let silent = |node: usize, from: u64, to: u64| {
+                modelled.record.lane(Lane::Link(0, node)).iter().any(|s| s.from.0 < from && s.to.0 > to)
+            };
+            assert!((0..2).all(|node| silent(node, 25_000_000_000, 39_000_000_000)), "{words}");
+            assert!((0..2).all(|node| !silent(node, 50_000_000_000, 50_000_000_001)), "{words}");
         }
     }
 

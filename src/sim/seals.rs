@@ -8,6 +8,7 @@ use super::event::Beat;
 use super::pair::Pair;
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::{Name, NodeId};
+use twinbeat_core::settings::Settings;
 use twinbeat_wire::{Names, Opener, Path, SignedBody, Signer};
 
 /// Both nodes' keys, and an attacker's.
@@ -19,38 +20,62 @@ pub struct Seals {
     signed: [Option<SignedBody>; 2],
     pub(super) links: Vec<Name>,
     pub(super) groups: Vec<Name>,
+    /// Of links and of every group that any file of the story has.
+    names: Names,
     /// What was accepted though it must not be.
     pub(super) accepted: Option<String>,
     flips: usize,
+}
+
+/// What a node seals and opens with, and who wants to be its peer.
+struct Ends {
+    signer: Signer,
+    opener: Opener,
+    forger: Signer,
+}
+
+impl Ends {
+    fn of(node: usize, settings: &Settings, names: Names) -> Option<Ends> {
+        let keys = [1, 2, 3].map(|n| SigningKey::from_bytes(&[n; 32]));
+        let of =
+            |me: NodeId| twinbeat_wire::Pair { cluster: &settings.cluster, nodes: [&settings.nodes[0], &settings.nodes[1]], me };
+        let (me, peer) = (settings.me, settings.me.other());
+        let [own, theirs] = [&keys[node], &keys[1 - node]].map(SigningKey::verifying_key);
+        Some(Ends {
+            signer: Signer::new(&of(me), &keys[node], &theirs).ok()?,
+            opener: Opener::new(&of(me), &keys[node], &theirs, names).ok()?,
+            forger: Signer::new(&of(peer), &keys[2], &own).ok()?,
+        })
+    }
 }
 
 impl Seals {
     /// Keys for a pair; none when its names allow none.
     pub fn new(pair: &Pair) -> Option<Seals> {
         let settings = &pair.settings[0];
-        let keys = [1, 2, 3].map(|n| SigningKey::from_bytes(&[n; 32]));
-        let of = |me: usize| twinbeat_wire::Pair {
-            cluster: &settings.cluster,
-            nodes: [&settings.nodes[0], &settings.nodes[1]],
-            me: NodeId(me as u8),
-        };
-        let public = |n: usize| keys[n].verifying_key();
-        let names = |me: usize| {
-            let settings: &twinbeat_core::settings::Settings = &pair.settings[me];
-            Names::new(settings.links.iter().map(|l| l.name.clone()).chain(settings.groups.iter().map(|g| g.name.clone())))
-        };
-        let signer = |me: usize, key: usize| Signer::new(&of(me), &keys[key], &public(1 - me)).ok();
-        let opener = |me: usize| Opener::new(&of(me), &keys[me], &public(1 - me), names(me)).ok();
+        let names = settings.links.iter().map(|l| l.name.clone()).chain(settings.groups.iter().map(|g| g.name.clone()));
+        let names = Names::new(names);
+        let of = |node: usize| Ends::of(node, &pair.settings[node], names.clone());
+        let [one, two] = [of(0)?, of(1)?];
         Some(Seals {
-            signers: [signer(0, 0)?, signer(1, 1)?],
-            openers: [opener(0)?, opener(1)?],
-            forgers: [signer(1, 2)?, signer(0, 2)?],
+            signers: [one.signer, two.signer],
+            openers: [one.opener, two.opener],
+            forgers: [one.forger, two.forger],
             signed: [None, None],
             links: settings.links.iter().map(|link| link.name.clone()).collect(),
             groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
+            names,
             accepted: None,
             flips: 0,
         })
+    }
+
+    /// A node's daemon begins with this file: other names are other keys.
+    pub(super) fn begins(&mut self, node: usize, settings: &Settings) {
+        if let Some(Ends { signer, opener, forger }) = Ends::of(node, settings, self.names.clone()) {
+            (self.signers[node], self.openers[node], self.forgers[node]) = (signer, opener, forger);
+            self.signed[node] = None;
+        }
     }
 
     /// A node's new heartbeat is signed, once for all paths.

@@ -62,7 +62,8 @@ impl ServiceModel {
 
     /// What its test says.
     pub fn startable(&self, group: GroupId) -> Input {
-        Input::Startable { group, obstacle: self.obstacle.then(|| "service: its test says no".into()) }
+        let obstacle = self.obstacle && self.exists();
+        Input::Startable { group, obstacle: obstacle.then(|| "service: its test says no".into()) }
     }
 
     /// There is something that must run for clients to be served.

@@ -180,16 +180,22 @@ impl World {
             return;
         }
         if let Input::Heard { link, beat } = &input {
-            self.check.heard(node, beat.get(), false);
-            self.record.heard(self.now, node, usize::from(link.0));
             let heard = &mut self.overheard[node];
             if heard.len() < OVERHEARD {
                 heard.push((*link, Arc::clone(beat)));
             } else {
                 heard[(self.events as usize) % OVERHEARD] = (*link, Arc::clone(beat));
             }
-        } else if let Input::HeardByTable { beat, .. } = &input {
-            self.check.heard(node, beat.get(), true);
+        }
+        if let Input::Heard { beat, .. } | Input::HeardByTable { beat, .. } = &input {
+            // The shell opens no frame of other names (src/wire), and tells the decision nothing of it.
+            if !self.machines[node].takes(&self.machines[1 - node], beat.get().incarnation) {
+                return;
+            }
+            self.check.heard(node, beat.get(), matches!(input, Input::HeardByTable { .. }));
+        }
+        if let Input::Heard { link, .. } = &input {
+            self.record.heard(self.now, node, usize::from(link.0));
         }
         self.tell(node, input);
     }
