@@ -30,7 +30,8 @@ impl Standby {
         let goes_first =
             self.wish.as_ref().is_some_and(|w| w.stage == Stage::Ask && rank(w.epoch, me) > rank(intent.epoch, me.other()));
         let both = bite::off(Clause::BothIntentsGranted);
-        let why = if !g.eligible && (!data.lacks(cx) || data.accepts(cx, now)) {
+        // Who could not serve either refuses nobody who would claim alone: what can be served is served.
+        let why = if !g.eligible && (!g.claims || data.accepts(cx, now)) {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&data.name) {
             Some(WhyRefused::FilesDiffer)
