@@ -56,7 +56,8 @@ impl Epochs {
     /// What a new life takes for seen, where its record says so much: with what is reserved for this node goes the peer's next number, which
     /// may have been granted just before the end (SAFETY R13).
     pub(super) fn taken_for_seen(recorded: Epoch, cx: &Shared) -> Epoch {
-        if bite::off(Clause::GrantNotDurable) { recorded } else { recorded.next_for(cx.settings.me.other()) }
+        let nothing = recorded == Epoch(0) || bite::off(Clause::GrantNotDurable);
+        if nothing { recorded } else { recorded.next_for(cx.settings.me.other()) }
     }
 
     /// A released or withdrawn epoch is never used again (SAFETY R6).

@@ -103,7 +103,9 @@ impl World {
                 // Between two audits too.
                 self.estranged[*group] = Some(self.now);
             }
-            Act::ServiceDies(node, group) => self.service_dies(*node, *group),
+            // In a machine that stands still nothing ends.
+            Act::ServiceDies(node, group) if self.machines[*node].power != Power::Paused => self.service_dies(*node, *group),
+            Act::ServiceDies(..) => {}
             Act::StartFails(node, group, on) => self.machines[*node].services[*group].start_fails = *on,
             Act::Obstacle(node, group, on) => {
                 self.machines[*node].services[*group].obstacle = *on;
