@@ -3,7 +3,7 @@
 use super::bite::{self, Clause};
 use super::data::{Data, Epochs, LastChange};
 use super::event::{Kind, Level};
-use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Refused, WhyRefused};
+use super::heartbeat::{BeatRole, Grant, GroupBeat, Heartbeat, Intent, Offer, Refused, WhyRefused};
 use super::id::{Epoch, NodeId};
 use super::io::ServiceOrder;
 use super::leaving::Left;
@@ -80,7 +80,8 @@ impl Owner {
         if self.offer.is_none() && cx.peer.hears_me.is_none_or(|at| now.since(at) > cx.settings.timing.dead) {
             return Next::Stay;
         }
-        let why = if !g.eligible || (!beat.reachable && cx.witness.reachable) {
+        let fit = g.eligible || (g.could_serve() && self.offer == Some(Offer::PublicLost));
+        let why = if !fit || (!beat.reachable && cx.witness.reachable) {
             Some(WhyRefused::NotFit)
         } else if cx.grant_forbidden(&data.name) {
             Some(WhyRefused::FilesDiffer)

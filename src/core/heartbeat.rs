@@ -150,6 +150,11 @@ pub struct GroupBeat {
 }
 
 impl GroupBeat {
+    /// Its sender could serve where nobody else does.
+    pub(super) fn could_serve(&self) -> bool {
+        self.eligible || self.claims
+    }
+
     /// Its sender does not serve, and could not.
     pub(super) fn cannot_serve(&self) -> bool {
         self.role == BeatRole::Standby && !self.eligible

@@ -328,21 +328,23 @@ impl Owner {
             return;
         };
         let peer_reach = cx.peer.said().is_some_and(|b| b.reachable);
-        let fit = g.eligible && (peer_reach || !cx.witness.reachable) && cx.files_hold(&data.name).is_none();
+        let may = (peer_reach || !cx.witness.reachable) && cx.files_hold(&data.name).is_none();
         // A VIP whose echoes come back is reachable, whatever became of the own address's entry in the witness's table (loss
         // makes neighbour resolution fail for seconds).
         let path_holds = cx.witness.carrier && self.grounds.path.is_some_and(|at| now < at + cx.lease());
         // One that is made anew is back in a moment.
         let lacking = data.missing_since(cx).is_some_and(|since| now >= since + cx.settings.timing.dead);
-        let want = if !fit {
-            None
+        // Where nobody is served here a peer that would claim alone is better than nobody, whatever else is known against it.
+        let lost = may && g.could_serve() && peer_reach && !path_holds && cx.lost_alone(now);
+        let want = if !g.eligible || !may {
+            lost.then_some(Offer::PublicLost)
         } else if cx.shutdown {
             Some(Offer::Shutdown)
         } else if self.gives_back(data, cx) {
             Some(Offer::NoReturnPath)
         } else if data.commanded.hold.is_some() {
             Some(Offer::Standby)
-        } else if peer_reach && !path_holds && cx.lost_alone(now) {
+        } else if lost {
             Some(Offer::PublicLost)
         } else if matches!(data.service.running, Running::Failed(..)) || cx.is_unguarded() {
             Some(Offer::ServiceFailed)

@@ -170,7 +170,7 @@ impl Group {
             carrier: beat.carrier,
             reachable: beat.reachable,
             accepts: g.eligible,
-            claims: g.claims || g.eligible,
+            claims: g.could_serve(),
             unfit: g.unfit,
         });
         let owns = !matches!(self.role, Role::Standby(_));

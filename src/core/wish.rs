@@ -227,8 +227,8 @@ impl Data {
     /// Whether it may own by agreement at this moment, as far as that is its own affair.
     fn fit(&self, g: &GroupBeat, cx: &Shared, now: Mono) -> bool {
         // A person who asks for it here has a reason to try.
-        // Where the peer could not serve either, what can be served is served.
-        let alone = g.cannot_serve() && self.lacks(cx);
+        // Where the peer could not serve either, or nobody reaches it from outside, what can be served is served.
+        let alone = (g.cannot_serve() && self.lacks(cx)) || (g.role == BeatRole::Owner && g.offer == Some(Offer::PublicLost));
         match self.commanded.takeover {
             _ if alone => self.eligible(cx, now),
             true => self.eligible(cx, now) && self.service.obstacle.is_none(),
