@@ -148,6 +148,12 @@ impl Gate {
         })
     }
 
+    /// Makes everything, with a group open, as a batch is sent anew that took over the table of an earlier version and took too long.
+    #[cfg(test)]
+    pub(super) fn taken_over_again(&mut self, group: usize, until: Mono) -> io::Result<Span> {
+        self.try_build(&[(self.vips(group)?, until)], true, false)
+    }
+
     /// Until when a group's gate is open, as the kernel says of the guard VIP; none when it is closed.
     pub fn read(&mut self, group: usize) -> io::Result<Option<Mono>> {
         let guard = self.vips(group)?[0];
@@ -327,7 +333,10 @@ impl Gate {
                 messages.extend(Family::BOTH.into_iter().flat_map(|f| [rules.make_table(f), rules.delete_table(f)]));
             }
             messages.extend(rules.everything(&vips, &chains));
-            messages.extend(old.then(|| rules.delete_table(Family::Netdev)));
+            // Made first where it is gone: a batch that took too long is sent anew, and has deleted it already.
+            messages.extend(
+                old.then(|| [rules.make_table(Family::Netdev), rules.delete_table(Family::Netdev)]).into_iter().flatten(),
+            );
             messages
         };
         let earliest = opened.iter().filter_map(|(vips, until)| Some((*until, *vips.first()?))).min();

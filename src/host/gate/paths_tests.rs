@@ -420,6 +420,7 @@ fn the_table_of_an_earlier_version_with_an_open_gate_is_taken_over_without_a_gap
     let mut next = owner.inside(|| Gate::new("twinbeat_t_a", vec![vips()]).unwrap());
     let found = next.adopt().unwrap();
     let until = found[0].expect("the old table's gate is open");
+    next.taken_over_again(0, until).unwrap();
     assert!(until <= ends + KERNEL_SLACK && until + Span::secs(1) > ends, "{until} {ends}");
     next.install().unwrap();
     let tables = owner.run("nft list tables");
