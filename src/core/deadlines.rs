@@ -8,6 +8,7 @@ use super::fitness::UNFIT;
 use super::group::Group;
 use super::node::Node;
 use super::role::{Role, Running};
+use super::settings::GRANT_WAITS;
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::timer::Timer;
@@ -117,8 +118,8 @@ impl Data {
     /// Whatever the role.
     fn deadlines(&self, due: &mut Due) {
         let Data { commanded, service, fitness, epochs, id: _, name: _, agreement: _, stand_down: _, table: _, people: _ } = self;
-        // A grant that waits is asked for again by the peer's next heartbeat.
-        let Epochs { grant_waits: _, seen: _, durable: _ } = epochs;
+        let Epochs { grant_waits, seen: _, durable: _ } = epochs;
+        due.at(grant_waits.map(|(_, since)| since + GRANT_WAITS), Timer::Intent);
         let Commanded { hold, told: _, by_move: _, takeover: _ } = commanded;
         due.at(hold.as_ref().and_then(|h| h.until), Timer::StandbyEnds);
         let Service { running, stop_again, failure, attempt: _, away: _, obstacle: _ } = service;
