@@ -87,8 +87,7 @@ fn target(index: u8, address: &str) -> TargetView {
 fn with_problems(mut view: View) -> View {
     let groups = view.groups.iter().flat_map(|g| [g.unserved(), g.failing(), g.not_ready()]);
     let links = view.links.iter().map(LinkView::trouble);
-    let target = |w: &TargetView| Some(Sentence::lasting(About::Target, format!("witness {} {}", w.index + 1, w.trouble()?)));
-    let targets = view.witness.targets.iter().map(target);
+    let targets = view.witness.targets.iter().map(TargetView::problem);
     let dark = (!view.witness.reachable).then(|| Sentence::lasting(About::Witness, "the witness does not answer this node"));
     let own = std::mem::take(&mut view.problems);
     view.problems = groups.chain([dark]).chain(links).chain(targets).flatten().chain(own).collect();

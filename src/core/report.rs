@@ -152,10 +152,7 @@ impl Node {
             problems.push(Sentence::lasting(About::Witness, WITNESS_DARK));
         }
         problems.extend(links.iter().filter_map(LinkView::trouble));
-        problems.extend(witness.targets.iter().filter_map(|w| {
-            let text = format!("witness {} {}", w.index.saturating_add(1), w.trouble()?);
-            Some(Sentence::lasting(About::Target, text))
-        }));
+        problems.extend(witness.targets.iter().filter_map(TargetView::problem));
         problems.extend(self.groups.iter().filter_map(|g| g.data.stranger_said(now)));
         problems.extend(self.groups.iter().filter_map(|g| g.pathless(cx, now)));
         problems.extend(self.mismatch().map(|words| Sentence::lasting(About::Files, words)));

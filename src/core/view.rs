@@ -161,6 +161,12 @@ impl LinkView {
 }
 
 impl TargetView {
+    /// The problem of a witness about which there is something to say.
+    pub fn problem(&self) -> Option<Sentence> {
+        let text = format!("witness {} {}", self.index.saturating_add(1), self.trouble()?);
+        Some(Sentence::lasting(About::Target, text))
+    }
+
     /// What the person in front of it is to know, in words; none when there is nothing to say.
     pub fn trouble(&self) -> Option<String> {
         if self.by == AskedBy::Echo && !self.register {

@@ -7,7 +7,7 @@ use twinbeat_core::io::{GateOrder, Output};
 use twinbeat_core::sentence::{self, Sentence};
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::{TakeoverReady, View};
-use twinbeat_core::words::{About, GroupRole};
+use twinbeat_core::words::GroupRole;
 use twinbeat_say::Stamp;
 use twinbeat_service::hook::{Change, Health, Hooks, What};
 
@@ -114,7 +114,7 @@ impl<T: Tell> Changes<T> {
                 self.role(place, seen.role, seen.epoch, reason);
             }
             let Some(group) = self.groups.get_mut(place) else { continue };
-            let Some(was) = group.ready.look(now, &seen.takeover_ready, ready_key(&seen.takeover_ready)) else { continue };
+            let Some(was) = group.ready.look(now, &seen.takeover_ready, same_readiness) else { continue };
             let (name, epoch, ready) = (group.name.clone(), group.epoch, &seen.takeover_ready);
             let reason = match &was {
                 None => START.to_owned(),
@@ -132,7 +132,7 @@ impl<T: Tell> Changes<T> {
             };
             self.send(what, Some(name), &reason);
         }
-        if let Some(was) = self.health.look(now, &view.problems, matters(&view.problems)) {
+        if let Some(was) = self.health.look(now, &view.problems, |one, other| same_sentences(one, other)) {
             let health = |problems: &[Sentence]| if problems.is_empty() { Health::Ok } else { Health::Problems };
             let reason = match (&was, view.problems.first()) {
                 (None, _) => START,
@@ -153,14 +153,11 @@ impl<T: Tell> Changes<T> {
     }
 }
 
-/// By what two looks are compared: the matters of one or two lists of sentences.
-type Key = Vec<Vec<(About, String)>>;
-
 /// Something that may flicker: it is another one only when it has been that for a while.
 struct Settled<V> {
-    told: Option<(V, Key)>,
-    /// What is seen instead, by its key, since when; and since when it has not been what was told.
-    differs: Option<(Key, Mono, Mono)>,
+    told: Option<V>,
+    /// What is seen instead, since when; and since when it has not been what was told.
+    differs: Option<(V, Mono, Mono)>,
 }
 
 impl<V> Default for Settled<V> {
@@ -170,34 +167,34 @@ impl<V> Default for Settled<V> {
 }
 
 impl<V: Clone> Settled<V> {
-    /// What is seen at `now`, and by what it is compared. Where that is to be told, what was told before, if anything was.
-    fn look(&mut self, now: Mono, value: &V, key: Key) -> Option<Option<V>> {
-        if self.told.as_ref().is_some_and(|(_, told)| *told == key) {
+    /// What is seen at `now`. Where that is to be told, what was told before, if anything was.
+    fn look(&mut self, now: Mono, value: &V, same: fn(&V, &V) -> bool) -> Option<Option<V>> {
+        if self.told.as_ref().is_some_and(|told| same(told, value)) {
             self.differs = None;
             return None;
         }
         let (since, first) = match &self.differs {
-            Some((seen, since, first)) if *seen == key => (*since, *first),
+            Some((seen, since, first)) if same(seen, value) => (*since, *first),
             Some((_, _, first)) => (now, *first),
             None => (now, now),
         };
         if now.since(since) < SETTLES && now.since(first) < AT_LAST {
-            self.differs = Some((key, since, first));
+            self.differs = Some((value.clone(), since, first));
             return None;
         }
         self.differs = None;
-        Some(self.told.replace((value.clone(), key)).map(|(was, _)| was))
+        Some(self.told.replace(value.clone()))
     }
 }
 
-/// What the sentences are about: the same while only figures in their texts pass.
-fn matters(sentences: &[Sentence]) -> Key {
-    vec![sentences.iter().map(|sentence| (sentence.matter.about, sentence.which().to_owned())).collect()]
+/// Whether both lists say the same, whatever the figures that passed between them.
+fn same_sentences(one: &[Sentence], other: &[Sentence]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.same(other))
 }
 
 /// Either kind of takeover works when nothing stands against it.
-fn ready_key(TakeoverReady { crash, planned, .. }: &TakeoverReady) -> Key {
-    [matters(&crash.reasons), matters(&planned.reasons)].concat()
+fn same_readiness(one: &TakeoverReady, other: &TakeoverReady) -> bool {
+    same_sentences(&one.crash.reasons, &other.crash.reasons) && same_sentences(&one.planned.reasons, &other.planned.reasons)
 }
 
 /// The first texts, each not too long: a document has a bound.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use super::*;
 use twinbeat_core::event::Level;
 use twinbeat_core::id::{Epoch, GroupId};
+use twinbeat_core::words::About;
 
 impl Tell for RefCell<Vec<Change>> {
     fn tell(&self, change: Change) {

@@ -141,6 +141,13 @@ impl Drawer<'_> {
         self.timeline.push(Entry::new(micros(at), step));
     }
 
+    /// A node's file is another one from now on; its daemon ends, and starts again later.
+    fn other_file(&mut self, at: Moment, on: On, name: Names) -> (Step, Option<Step>) {
+        self.add(at, Step::Configure(on));
+        let end = if self.rng.below(2) == 0 { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) };
+        (end, Some(Step::Start(name)))
+    }
+
     fn name(&self, node: usize) -> Names {
         Names::One(self.pair.node_name(node).to_string())
     }
@@ -246,9 +253,7 @@ impl Drawer<'_> {
                 let lease = self.pair.timing().lease;
                 let lease = self.rng.between(lease.as_millis() / 2, lease.as_millis() * 4);
                 let config = self.config.replace(".toml", &format!("-lease{lease}.toml"));
-                self.add(at, Step::Configure(On { config: Some(config), ..on }));
-                let kill = self.rng.below(2) == 0;
-                (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
+                self.other_file(at, On { config: Some(config), ..on }, name)
             }
             Kind::Names => {
                 // The other node mostly gets the same file, before or after, or at once.
@@ -268,9 +273,7 @@ impl Drawer<'_> {
                         self.add(back, Step::Start(name));
                     }
                 }
-                self.add(at, Step::Configure(On { config, ..on }));
-                let kill = self.rng.below(2) == 0;
-                (if kill { Step::Kill(name.clone()) } else { Step::Stop(name.clone()) }, Some(Step::Start(name)))
+                self.other_file(at, On { config, ..on }, name)
             }
             Kind::Obstacle => (Step::ServiceObstacle(on), Some(Step::ServiceObstacle(off))),
             Kind::Commands => {
