@@ -150,6 +150,36 @@ fn set_up(pair: &Pair) {
     }
 }
 
+/// A changed file by `systemctl reload`: the unit stays up with its process, nothing moves; one that cannot be used fails the reload and nothing else.
+fn reload(pair: &Pair) {
+    let pid = |node: NodeId| pair.on(node).must("systemctl show -p MainPID --value twinbeat").unwrap();
+    let (from, pids) = (pair.probe.now(), BOTH.map(pid));
+    for node in [B, A] {
+        pair.on(node).must("sed -i 's/^failback = .*/failback = \"manual\"/' /etc/twinbeat/twinbeat.toml && grep -q manual /etc/twinbeat/twinbeat.toml").unwrap();
+        let said = pair
+            .on(node)
+            .must("twinbeat reload --plan && systemctl reload twinbeat && systemctl show -p ActiveState twinbeat")
+            .unwrap();
+        assert!(said.contains("failback") && said.contains("ActiveState=active"), "{said}");
+    }
+    pair.healthy();
+    let file = pair.on(A).root().join("etc/twinbeat/twinbeat.toml");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replace("[witness]", "[witness")).unwrap();
+    assert!(!pair.on(A).run("systemctl reload twinbeat").unwrap().status.success());
+    fs::write(&file, whole.replace("failback = \"manual\"", "failback = \"auto\"")).unwrap();
+    pair.on(A).must("systemctl reload twinbeat").unwrap();
+    pair.on(B)
+        .must("sed -i 's/^failback = .*/failback = \"auto\"/' /etc/twinbeat/twinbeat.toml && systemctl reload twinbeat")
+        .unwrap();
+    // Longer than the watchdog: the next life feeds it.
+    thread::sleep(WATCHDOG + Duration::from_secs(1));
+    pair.healthy();
+    let seen = pair.seen("reloads", from);
+    assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+    assert_eq!(BOTH.map(pid), pids, "{}", pair.logs());
+}
+
 /// The owner's daemon hangs: for less than its lease that is nothing; for good its gate closes, the peer serves, and systemd brings back the other half.
 fn hang(pair: &Pair) {
     let pid = || pair.on(A).must("systemctl show -p MainPID --value twinbeat").unwrap().trim().to_owned();
@@ -218,6 +248,8 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     pair.healthy();
     let seen = pair.seen("restarts", from);
     assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+
+    reload(&pair);
 
     // Whatever manages the network beside it.
     let managed = Instant::now();

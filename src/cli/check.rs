@@ -143,6 +143,13 @@ fn on_file(args: &Args) -> (Option<Config>, Option<NodeId>, Vec<Finding>) {
         Ok(_) => Finding::new(Level::Ok, "key", format!("{} belongs to the public key", key_file(&config, me).display())),
         Err(error) => Finding::new(Level::Fail, "key", error.to_string()),
     });
+    found.extend(config.nodes.iter().filter(|node| node.next_public_key.is_some()).map(|node| {
+        let text = format!(
+            "{} has two keys: when it signs with the next one, make that its public_key, and reload both nodes",
+            node.name
+        );
+        Finding::new(Level::Warn, "key", text)
+    }));
     found.extend(timing(&config));
     (Some(config), Some(me), found)
 }

@@ -9,6 +9,7 @@ pub mod explore;
 pub mod import;
 pub mod keygen;
 pub mod recorded;
+pub mod reload;
 pub mod render;
 pub mod replay;
 pub mod resume;
@@ -58,7 +59,7 @@ fn command(run_dir: &Path, request: &Request, patience: Duration) -> u8 {
             eprintln!("refused: {reason}");
             1
         }
-        Ok(Response::View(_) | Response::Journal(_)) => {
+        Ok(Response::View(_) | Response::Journal(_) | Response::Reload(_)) => {
             eprintln!("the daemon answered something else than was asked");
             1
         }

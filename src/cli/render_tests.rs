@@ -27,6 +27,7 @@ fn healthy() -> View {
         peer: "master2".into(),
         cluster: "web".into(),
         up_ms: 86_400_000,
+        incarnation: 1,
         groups: vec![GroupView {
             name: "web".into(),
             owner: Some("master1".into()),

@@ -23,6 +23,9 @@ pub struct RunArgs {
     /// Only whether it could begin: the file, the key, the state directory
     #[arg(long = "try", hide = true)]
     pub only_try: bool,
+    /// What the life before this one, which read the file anew, has asked for
+    #[arg(long, hide = true, value_name = "ADDRESS@NANOSECONDS", value_parser = daemon::asked)]
+    pub asked: Vec<daemon::Free>,
 }
 
 /// Runs it until it is told to stop.
@@ -30,6 +33,7 @@ pub struct RunArgs {
 /// # Errors
 /// What keeps it from starting or from going on; a [`daemon::Fault`] has an exit code of its own.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    let options = Options { config: args.config, node: args.node, run_dir: args.run_dir, state_dir: args.state_dir };
-    if args.only_try { daemon::try_start(&options) } else { daemon::run(options) }
+    let RunArgs { config, node, run_dir, state_dir, only_try, asked } = args;
+    let options = Options { config, node, run_dir, state_dir, asked };
+    if only_try { daemon::try_start(&options) } else { daemon::run(options) }
 }

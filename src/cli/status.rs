@@ -37,7 +37,7 @@ pub fn run(args: &StatusArgs) -> u8 {
                 let text = if args.json { json(&view) } else { render(&view, wall_clock(), paint) };
                 (text, Health::of(&view).code())
             }
-            Ok(Response::Journal(_)) => {
+            Ok(Response::Journal(_) | Response::Reload(_)) => {
                 eprintln!("the daemon answered something else than was asked");
                 (String::new(), 1)
             }

@@ -124,11 +124,11 @@ impl Config {
         timing::weak(&self.source, &self.timing)
     }
 
-    /// The private key of `node`, from the file beside the configuration; refused when it does not belong to the node's public key.
+    /// The private key of `node`, from the file beside the configuration; refused when it belongs to none of the node's public keys.
     pub fn private_key(&self, node: NodeId) -> Result<ed25519_dalek::SigningKey, keys::KeyError> {
         let [first, second] = &self.nodes;
         let node = if node == NodeId(0) { first } else { second };
-        keys::load(&keys::key_path(self.file(), &node.name), &node.name, &node.public_key)
+        keys::load(&keys::key_path(self.file(), &node.name), &node.name, node.public_keys())
     }
 
     fn unknown_node(&self, me: &str) -> ConfigError {

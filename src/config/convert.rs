@@ -105,19 +105,36 @@ fn nodes(source: &Source, raw: &BTreeMap<Spanned<String>, Spanned<RawNode>>, fou
         });
         return None;
     };
-    let keys = [one, two].map(|raw| {
-        let key = &raw.get_ref().public_key;
+    let mut public = |key: &Spanned<String>| {
         found.keep(keys::parse_public(key.get_ref()).map_err(|why| source.error(key.span(), Problem::BadPublicKey(why))))
-    });
-    if keys[0].is_some() && keys[0] == keys[1] {
-        found.add(source.error(two.get_ref().public_key.span(), Problem::SameKey(first.get_ref().clone())));
-    }
-    let nodes = [(first, one, keys[0]), (second, two, keys[1])]
-        .map(|(name, raw, key)| found.keep(node(source, name, raw.get_ref(), key.unwrap_or_else(nobodys_key))));
+    };
+    let keys = [one, two].map(|raw| public(&raw.get_ref().public_key));
+    let next = [one, two].map(|raw| raw.get_ref().next_public_key.as_ref().and_then(&mut public));
+    different_keys(source, &[(first, one, [keys[0], next[0]]), (second, two, [keys[1], next[1]])], found);
+    let nodes = [(first, one, keys[0], next[0]), (second, two, keys[1], next[1])]
+        .map(|(name, raw, key, next)| found.keep(node(source, name, raw.get_ref(), key.unwrap_or_else(nobodys_key), next)));
     let [Some(mine), Some(theirs)] = nodes else { return None };
     let nodes = [mine, theirs];
     found.keep(links_agree(source, &nodes, [&one.get_ref().links, &two.get_ref().links]))?;
     Some(nodes)
+}
+
+/// A node with its keys: the one, and the next one.
+type Keys<'a> = (&'a Spanned<String>, &'a Spanned<RawNode>, [Option<VerifyingKey>; 2]);
+
+/// No key twice.
+fn different_keys(source: &Source, nodes: &[Keys<'_>; 2], found: &mut Found) {
+    let mut known: Vec<(&Spanned<String>, VerifyingKey)> = Vec::new();
+    for (name, raw, keys) in nodes {
+        let raw = raw.get_ref();
+        for (key, text) in keys.iter().zip([Some(&raw.public_key), raw.next_public_key.as_ref()]) {
+            let (Some(key), Some(text)) = (key, text) else { continue };
+            if let Some((other, _)) = known.iter().find(|(_, other)| other == key) {
+                found.add(source.error(text.span(), Problem::SameKey(other.get_ref().clone())));
+            }
+            known.push((name, *key));
+        }
+    }
 }
 
 /// Stands for one that is wrong, which the file is refused for.
@@ -141,7 +158,13 @@ fn links_agree(
     addresses(source, nodes, links)
 }
 
-fn node(source: &Source, key: &Spanned<String>, raw: &RawNode, public_key: VerifyingKey) -> Result<NodeConfig, ConfigError> {
+fn node(
+    source: &Source,
+    key: &Spanned<String>,
+    raw: &RawNode,
+    public_key: VerifyingKey,
+    next_public_key: Option<VerifyingKey>,
+) -> Result<NodeConfig, ConfigError> {
     let mut found = Found::default();
     let node_name = found.keep(name(source, "node", key));
     if raw.links.len() < 2 {
@@ -159,7 +182,7 @@ fn node(source: &Source, key: &Spanned<String>, raw: &RawNode, public_key: Verif
         }
         links.push(link);
     }
-    let node = node_name.map(|name| NodeConfig { name, public_key, links });
+    let node = node_name.map(|name| NodeConfig { name, public_key, next_public_key, links });
     found.done(node)
 }
 
@@ -367,12 +390,15 @@ fn digest(
         cluster: &'a Name,
         port: u16,
         nodes: Vec<(&'a Name, [u8; 32], &'a [LinkConfig])>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        next_keys: Vec<(&'a Name, [u8; 32])>,
         witness: &'a WitnessConfig,
         timing: &'a Timing,
         groups: &'a [GroupConfig],
     }
+    let next_keys = nodes.iter().filter_map(|node| Some((&node.name, node.next_public_key?.to_bytes()))).collect();
     let nodes = nodes.iter().map(|node| (&node.name, node.public_key.to_bytes(), node.links.as_slice())).collect();
-    let canonical = Canonical { format: "twinbeat configuration 1", cluster, port, nodes, witness, timing, groups };
+    let canonical = Canonical { format: "twinbeat configuration 1", cluster, port, nodes, next_keys, witness, timing, groups };
     let bytes = serde_json::to_vec(&canonical).ok()?;
     let hash = blake3::hash(&bytes);
     Some(hash.as_bytes().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte)))

@@ -102,17 +102,18 @@ pub fn key_path(config_file: &Path, node: &str) -> PathBuf {
     config_file.with_file_name(format!("{node}.key"))
 }
 
-/// Reads the private key of `node` and makes sure that it belongs to `public`.
-pub fn load(file: &Path, node: &str, public: &VerifyingKey) -> Result<SigningKey, KeyError> {
+/// Reads the private key of `node` and makes sure that it belongs to one of `public`.
+pub fn load(file: &Path, node: &str, public: impl IntoIterator<Item = VerifyingKey>) -> Result<SigningKey, KeyError> {
     let key = read(file)?;
-    if key.verifying_key() == *public {
+    let public: Vec<VerifyingKey> = public.into_iter().collect();
+    if public.contains(&key.verifying_key()) {
         return Ok(key);
     }
     Err(KeyError::Mismatch {
         file: file.to_owned(),
         node: node.to_owned(),
         found: public_text(&key.verifying_key()),
-        configured: public_text(public),
+        configured: public.iter().map(public_text).collect::<Vec<_>>().join(" and "),
     })
 }
 
@@ -190,7 +191,7 @@ mod tests {
         let public = generate(&file).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(parse_public(&public_text(&public)).unwrap(), public);
-        assert_eq!(load(&file, "master1", &public).unwrap().verifying_key(), public);
+        assert_eq!(load(&file, "master1", [public]).unwrap().verifying_key(), public);
     }
 
     #[test]
@@ -210,12 +211,12 @@ mod tests {
         let public = generate(&file).unwrap();
         for mode in [0o640, 0o604, 0o660, 0o601] {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            let error = load(&file, "a", &public).unwrap_err().to_string();
+            let error = load(&file, "a", [public]).unwrap_err().to_string();
             assert!(error.contains(&format!("type: chmod 0600 {}", file.display())), "{error}");
             assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
         }
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
-        load(&file, "a", &public).unwrap();
+        load(&file, "a", [public]).unwrap();
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("1"), dir.path().join("2"));
         let (first, second) = (generate(&one).unwrap(), generate(&two).unwrap());
-        let error = load(&one, "master2", &second).unwrap_err().to_string();
+        let error = load(&one, "master2", [second]).unwrap_err().to_string();
         assert!(error.contains(&public_text(&first)) && error.contains(&public_text(&second)), "{error}");
     }
 

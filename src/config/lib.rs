@@ -11,6 +11,7 @@
 mod checked;
 mod checks;
 mod convert;
+mod differences;
 pub mod duration;
 mod error;
 mod groups;
@@ -40,6 +41,7 @@ mod check_tests;
 mod tests;
 
 pub use checked::Config;
+pub use differences::Difference;
 pub use error::{ConfigError, Problem};
 pub use hooks::{HookConfig, HookEvent};
 pub use load::{DEFAULT_FILE, MOST_BYTES};

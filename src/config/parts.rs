@@ -21,8 +21,17 @@ pub struct NodeConfig {
     pub name: Name,
     /// What its heartbeats are verified with.
     pub public_key: VerifyingKey,
+    /// What they are verified with as well, while the node's key is changed.
+    pub next_public_key: Option<VerifyingKey>,
     /// Its end of each link, by sorted name, the same names on both nodes; the place is the [`LinkId`]. The relay is not among them.
     pub links: Vec<LinkConfig>,
+}
+
+impl NodeConfig {
+    /// The keys that may be this node's: one, and the next one while it is changed.
+    pub fn public_keys(&self) -> impl Iterator<Item = VerifyingKey> {
+        [self.public_key].into_iter().chain(self.next_public_key)
+    }
 }
 
 /// One node's end of a link.
@@ -207,7 +216,7 @@ pub struct JournalConfig {
 
 impl GroupConfig {
     /// As the core has them.
-    pub(super) fn settings(&self) -> GroupSettings {
+    pub fn settings(&self) -> GroupSettings {
         GroupSettings {
             name: self.name.clone(),
             preferred: self.preferred,

@@ -49,6 +49,8 @@ pub struct RawConfig {
 pub struct RawNode {
     /// The node's public key.
     pub public_key: Spanned<String>,
+    /// A second one, while the key is changed.
+    pub next_public_key: Option<Spanned<String>>,
     /// Its end of each link.
     #[serde(default)]
     pub links: BTreeMap<Spanned<String>, Spanned<RawLink>>,

@@ -2,10 +2,11 @@
 //! each would take the other's addresses and announcements for the peer's.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -44,20 +45,34 @@ impl Only {
 /// Takes the lock file of a directory. Fails, naming the holder, when another daemon has it.
 pub(super) fn lock(dir: &Path, what: &str) -> anyhow::Result<Flock<File>> {
     let path = dir.join("lock");
-    let file = open_private(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-            let mut holder = String::new();
-            let _ = file.take(20).read_to_string(&mut holder);
-            bail!("another daemon (process {}) uses the {what} {}", holder.trim(), dir.display());
-        }
-        Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    let mut file = open_private(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut tries = (0..OWN_TRIES).rev();
+    let mut lock = loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => break lock,
+            Err((mut held, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut holder = String::new();
+                let _ = held.rewind().and_then(|()| (&held).take(20).read_to_string(&mut holder));
+                // This process's own last life: a helper that it was just starting has the file until it is another program.
+                if holder.trim() != std::process::id().to_string() || tries.next().is_none() {
+                    bail!("another daemon (process {}) uses the {what} {}", holder.trim(), dir.display());
+                }
+                std::thread::sleep(OWN_PAUSE);
+                held
+            }
+            Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        };
     };
+    lock.rewind()?;
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     Ok(lock)
 }
+
+/// How often a lock of this very process is tried again.
+const OWN_TRIES: u32 = 20;
+/// Between two tries.
+const OWN_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,11 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         group: Option<String>,
     },
+    /// Take up the changed file without a move and without a gap.
+    Reload {
+        /// Only say what would come of it.
+        plan: bool,
+    },
     /// The last decisions with their evidence.
     Why {
         /// How many.
@@ -51,10 +56,29 @@ pub enum Response {
     View(Box<View>),
     /// To `Why`: where the journal is, by now written up to the present.
     Journal(PathBuf),
+    /// To `Reload`.
+    Reload(Reload),
     /// Done, and what was done.
     Done(String),
     /// Not done, and why not.
     Refused(String),
+}
+
+/// What comes of a changed file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Reload {
+    /// The keys that differ, with their values; empty when the file says the same.
+    pub differences: Vec<String>,
+    /// What follows from them, where it is not plain.
+    pub notes: Vec<String>,
+    /// What cannot be taken up in place, each with the way that can. While there are any nothing is.
+    pub hindrances: Vec<String>,
+    /// It is being taken up: this daemon's next life begins now, in the same process.
+    pub begun: bool,
+    /// The number of the life that answers; the next one's is higher.
+    pub incarnation: u64,
+    /// The groups that this node serves at this moment, and goes on to serve.
+    pub held: Vec<String>,
 }
 
 /// Reads one line of at most [`LINE`] bytes.

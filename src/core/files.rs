@@ -100,6 +100,12 @@ impl Shared {
         theirs.is_some_and(|theirs| theirs != self.my_vips(name))
     }
 
+    /// Whether the peer's file has this group with the same addresses, by its newest heartbeat; none while it is not heard.
+    pub(super) fn peer_has(&self, group: &GroupSettings, now: Mono) -> Option<bool> {
+        let said = self.peer.said().filter(|said| said.version == VERSION && self.in_touch(now))?;
+        Some(said.groups.iter().any(|g| *g.name == *group.name && g.vips == VipSet::of(group)))
+    }
+
     fn my_vips(&self, name: &str) -> Option<VipSet> {
         self.vips.iter().find(|(known, _)| **known == *name).map(|(_, vips)| *vips)
     }

@@ -10,7 +10,7 @@ use super::link::{Link, LinkState};
 use super::node::Node;
 use super::role::{Role, Running, Stage, Standby};
 use super::sentence::Sentence;
-use super::settings::Services;
+use super::settings::{GroupSettings, Services};
 use super::shared::Shared;
 use super::time::Mono;
 use super::view::{Change, GroupView, LinkView, TargetView, View, WitnessView};
@@ -94,6 +94,12 @@ impl Node {
         self.cx.links.iter().map(|link| link.state)
     }
 
+    /// Whether the peer's file has this group with the same addresses, by its newest heartbeat; none while the peer is not heard, or
+    /// speaks another version. What a group may get without leaving this node (SAFETY R10).
+    pub fn peer_has(&self, group: &GroupSettings, now: Mono) -> Option<bool> {
+        self.cx.peer_has(group, now)
+    }
+
     /// What there is to see.
     pub fn view(&self, now: Mono) -> View {
         let cx = &self.cx;
@@ -165,6 +171,7 @@ impl Node {
             cluster: cx.settings.cluster.to_string(),
             digest: format!("{:016x}", cx.settings.digest),
             up_ms: now.since(cx.born).as_millis(),
+            incarnation: cx.incarnation.0,
             groups,
             links,
             witness,

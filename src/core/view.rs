@@ -19,6 +19,9 @@ pub struct View {
     pub digest: String,
     /// Milliseconds since this daemon's start.
     pub up_ms: u64,
+    /// The number of this daemon's life; grows with each start and reload.
+    #[serde(default)]
+    pub incarnation: u64,
     /// Each group.
     pub groups: Vec<GroupView>,
     /// Each link.

@@ -14,6 +14,7 @@ use super::cards::Cards;
 use super::changes::Changes;
 use super::event::Event;
 use super::meters::Meters;
+use super::next::Next;
 use super::said::Said;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
@@ -228,7 +229,8 @@ impl Actuators {
     }
 
     fn send(&mut self, beat: &Heartbeat, links: &[LinkId]) {
-        self.outbox.sign(beat);
+        let toward = self.inbox.borrow().current();
+        self.outbox.sign(beat, toward);
         for link in links {
             match self.links.get(usize::from(link.0)) {
                 Some((path, Way::Socket(slot))) => self.outbox.send(slot, path),
@@ -298,7 +300,7 @@ impl Actuators {
         self.last_command
     }
 
-    /// SIGHUP.
+    /// After a rotation.
     pub fn reopen_logs(&self) {
         if let Some(logs) = &self.logs {
             logs.reopen();
@@ -306,8 +308,9 @@ impl Actuators {
     }
 
     /// The end of a life that comes back: the gate's last renewal is in the kernel, and nothing else is touched or waited
-    /// for. Nothing is dropped either: a dropped handle ends helpers that are just starting a service.
-    pub fn leave_behind(mut self, node: Recorded) -> ! {
+    /// for. Nothing is dropped either: a dropped handle ends helpers that are just starting a service. The next life is another
+    /// process's, or this one's.
+    pub fn leave_behind(mut self, node: Recorded, next: Option<&Next>) -> ! {
         if let Some(thread) = self.gate_thread.take() {
             thread.stop(false);
         }
@@ -315,6 +318,15 @@ impl Actuators {
             logs.flush(LAST_WORDS);
         }
         node.leave(LAST_WORDS);
+        if let Some(next) = next {
+            let error = next.begin();
+            // The log's thread lives yet. Whoever starts daemons starts one again; else the lease ends, and the peer takes over.
+            tracing::error!("reload: {error}");
+            if let Some(logs) = &self.logs {
+                logs.flush(LAST_WORDS);
+            }
+            std::process::exit(1);
+        }
         std::process::exit(0)
     }
 

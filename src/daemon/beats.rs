@@ -57,6 +57,11 @@ impl Inbox {
         }
     }
 
+    /// Which of its keys the peer used last.
+    pub fn current(&self) -> usize {
+        self.opener.current()
+    }
+
     /// What was done with frames, and all that were refused.
     pub fn tally(&self) -> (&Tally, Rejects) {
         (self.opener.tally(), self.refused.total())
@@ -201,8 +206,10 @@ impl Outbox {
         Outbox { signer, last: None }
     }
 
-    /// Signs a heartbeat: once, whatever the number of links.
-    pub fn sign(&mut self, beat: &Heartbeat) {
+    /// Signs a heartbeat: once, whatever the number of links; for the key of this place, which the peer uses
+    /// ([`Inbox::current`]).
+    pub fn sign(&mut self, beat: &Heartbeat, toward: usize) {
+        self.signer.toward(toward);
         match self.signer.sign(beat) {
             Ok(signed) => self.last = Some(signed),
             Err(error) => tracing::error!("a heartbeat was not signed: {error}"),

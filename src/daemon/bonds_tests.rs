@@ -41,6 +41,7 @@ fn view(state: LinkCondition) -> View {
         peer: "master2".into(),
         cluster: "web".into(),
         up_ms: 1,
+        incarnation: 1,
         groups: vec![],
         links: vec![link("heartbeat", LinkCondition::Ok), link("bond", state), link("relay", LinkCondition::Ok)],
         witness: WitnessView { reachable: true, peer_reachable: None, targets: vec![] },

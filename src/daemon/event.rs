@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 
+use super::step::Step;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Answer, Command, Input};
 use twinbeat_core::view::View;
@@ -26,8 +27,10 @@ pub enum Event {
     Look(Question),
     /// What keeps everybody from asking there; none when it is over.
     Listens(Option<String>),
-    /// SIGHUP.
+    /// SIGUSR1, and SIGHUP: the log files.
     Reopen,
+    /// A step of a reload.
+    Reload(Step),
     /// SIGUSR2: "I come back". Gate, VIP and services stay as they are, the gate on fresh grounds.
     ComeBack,
     /// Whether the next life could begin, else why not.

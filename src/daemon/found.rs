@@ -46,7 +46,7 @@ impl Found {
         let looks = std::thread::Builder::new().name("file".into()).spawn(look).is_ok();
         if looks && let Ok(Ok(true)) = tokio::time::timeout_at(until, changed).await {
             view.notices.push(format!(
-                "{} was changed since this daemon read it: `twinbeat check`, then `systemctl restart twinbeat`, the standby first",
+                "{} was changed since this daemon read it: `twinbeat reload --plan`, then `twinbeat reload`, the standby first",
                 self.file.display()
             ));
         }

@@ -8,6 +8,7 @@
 
 mod actuators;
 mod addresses;
+mod asking;
 mod beats;
 mod bonds;
 mod cards;
@@ -20,23 +21,30 @@ mod hooks;
 pub mod log;
 mod meters;
 mod names;
+mod next;
 mod options;
+mod plan;
+mod public;
+mod reload;
 mod said;
 mod serve;
 mod services;
 mod setup;
 mod starts;
 mod state;
+mod step;
 mod successor;
 mod trial;
 mod watchdog;
 mod web;
 
+pub use self::asking::Free;
 pub use self::fault::Fault;
 pub use self::names::{host_name, which_node};
+pub use self::next::asked;
 pub use self::options::Options;
+pub use self::public::public_config;
 pub use self::serve::run;
-pub use self::setup::public_config;
 #[cfg(fuzzing)]
 pub use self::state::fuzzed as fuzzed_state;
 pub use self::trial::try_start;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::asking::Free;
+
 /// What the command line says of a daemon.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -13,4 +15,6 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// Record, services' pids.
     pub state_dir: PathBuf,
+    /// Addresses that the life before this one has asked for, for a reload.
+    pub asked: Vec<Free>,
 }

@@ -1,17 +1,17 @@
 //! The loop: events in, inputs for the core, its outputs carried out.
 
 use anyhow::Context;
-use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::actuators::Actuators;
 use super::event::Event;
 use super::found::Found;
 use super::options::Options;
+use super::reload::Reload;
 use super::starts::{self, Starts};
 use super::successor::{Successor, follow};
 use super::watchdog::Watchdog;
-use super::{setup, trial};
+use super::{next, setup, trial};
 use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Command, Input};
@@ -30,8 +30,7 @@ use twinbeat_web::{Depth, Question, Seen};
 pub fn run(options: Options) -> anyhow::Result<()> {
     let began = clock::now();
     // Until there are handlers they would kill: somebody may rotate the log just now.
-    let early = SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]);
-    early.thread_block().context("signals cannot be held back")?;
+    next::held_back().thread_block().context("signals cannot be held back")?;
     let starts = Starts::count(&options.run_dir);
     let config = trial::read(&options.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
@@ -47,9 +46,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 async fn serve(options: Options, config: Config, starts: Starts, began: Mono) -> anyhow::Result<()> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     setup::signals(&events)?;
-    SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR2]).thread_unblock().context("signals cannot be let through")?;
+    next::held_back().thread_unblock().context("signals cannot be let through")?;
     let mut alarm = clock::Alarm::new().context("no timer")?;
-    let (mut node, mut act) = setup::all(&options, &config, events.clone(), began).await?;
+    let (mut node, mut act, mut reload) = setup::all(&options, &config, events.clone(), began).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tokio::task::spawn_local(async move {
         tokio::time::sleep(starts::LASTING).await;
@@ -99,13 +98,14 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
             }
             Event::Command(command, answer) => {
                 if command == Command::Shutdown {
+                    reload.give_way();
                     act.ending(true);
                 }
                 let id = act.remember(answer);
                 node.handle(clock::now(), Input::Command { id, command });
             }
             Event::View(answer) => {
-                let view = shown(&node, &act, &successor);
+                let view = shown(&node, &act, &successor, &reload);
                 let found = Found::ask(&act, &options.config, read);
                 tokio::task::spawn_local(async move { answer.send(found.join(view).await) });
             }
@@ -114,7 +114,7 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 let inbox = act.inbox.borrow();
                 let (tally, refused) = inbox.tally();
                 let measured = meters.measured(tally, refused);
-                let view = shown(&node, &act, &successor);
+                let view = shown(&node, &act, &successor, &reload);
                 let found = (depth == Depth::Whole).then(|| Found::ask(&act, &options.config, read));
                 tokio::task::spawn_local(async move {
                     let view = match found {
@@ -130,7 +130,11 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
                 let _ = answer.send(Response::Journal(dir));
             }
             Event::Reopen => act.reopen_logs(),
-            Event::ComeBack => successor.ask(&options, &act.events),
+            Event::Reload(step) => reload.step(step, &mut node, &mut act),
+            Event::ComeBack => {
+                reload.give_way();
+                successor.ask(&options, &act.events);
+            }
             Event::Successor(Ok(())) => {
                 successor.ready();
                 let (answer, _) = oneshot::channel();
@@ -159,7 +163,7 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
             }
         }
         if act.changes.as_ref().is_some_and(|changes| changes.due(now)) {
-            let view = shown(&node, &act, &successor);
+            let view = shown(&node, &act, &successor, &reload);
             if let Some(changes) = &mut act.changes {
                 changes.look(now, &view);
             }
@@ -167,8 +171,11 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
         match act.exit {
             Some(false) => break,
             Some(true) => {
-                tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay");
-                act.leave_behind(node);
+                match reload.next() {
+                    None => tracing::info!("SIGUSR2: exits and comes back; gate, addresses and services stay"),
+                    Some(_) => tracing::info!("reload: the next life begins; gate, addresses and services stay"),
+                }
+                act.leave_behind(node, reload.next());
             }
             None => {}
         }
@@ -181,13 +188,13 @@ async fn serve(options: Options, config: Config, starts: Starts, began: Mono) ->
 }
 
 /// What a person sees, but for the services, which are asked elsewhere.
-fn shown(node: &Recorded, act: &Actuators, successor: &Successor) -> View {
+fn shown(node: &Recorded, act: &Actuators, successor: &Successor, reload: &Reload) -> View {
     let now = clock::now();
     let mut view = node.view(now);
     act.bonds.join(&mut view);
     act.labels.put(&mut view);
     view.problems.extend(act.left_out.problem(now));
-    view.problems.extend(successor.problem().map(|text| Sentence::lasting(About::Restart, text)));
+    view.problems.extend(successor.problem().or(reload.problem()).map(|text| Sentence::lasting(About::Restart, text)));
     view.problems.extend(act.cards.problems(now));
     view.problems.extend(act.unheard.clone().map(|text| Sentence::lasting(About::Metrics, text)));
     view.recorder_trouble = node.trouble();

@@ -19,10 +19,14 @@ use super::event::Event;
 use super::fault::Fault;
 use super::meters::Meters;
 use super::names::which_node;
+use super::next::still_free;
 use super::options::Options;
+use super::public::{public_link, public_side};
+use super::reload::Reload;
 use super::said::Said;
 use super::services::{services, specs};
 use super::state::{self, StateFile};
+use super::step::Step;
 use super::web;
 use crate::{hooks, log};
 use twinbeat_config::{Config, NodeConfig, ServiceKind};
@@ -37,7 +41,6 @@ use twinbeat_host::clock;
 use twinbeat_host::echo::{EchoConfig, EchoReply, Echoes};
 use twinbeat_host::gate::{self, AnyGate, Gate, GateEvent, GateSupport, GateThread, WeakGate};
 use twinbeat_host::interfaces::{Told, Watcher};
-use twinbeat_host::public::{PublicConfig, PublicSide};
 use twinbeat_host::realtime;
 use twinbeat_host::vip;
 use twinbeat_journal::{self as journal, Recorded};
@@ -52,11 +55,12 @@ pub async fn all(
     config: &Config,
     events: UnboundedSender<Event>,
     began: Mono,
-) -> anyhow::Result<(Recorded, Actuators)> {
+) -> anyhow::Result<(Recorded, Actuators, Reload)> {
     let me = which_node(config, options.node.as_deref()).context(Fault::Config)?;
     let name = config.nodes[me.index()].name.to_string();
     let logs = log::init(&log_settings(config)).context("the log cannot be set up").context(Fault::Config)?;
     let key = config.private_key(me).context(Fault::Config)?;
+    twinbeat_service::reap_inherited();
     let lock = control::server::RunLock::take(&options.run_dir)?;
     state::writable(&options.state_dir)?;
     let table = gate::table_name(&config.cluster, &name);
@@ -78,7 +82,7 @@ pub async fn all(
     let vips: Vec<Vec<IpAddr>> = config.groups.iter().map(|g| g.vips.iter().map(|v| v.address).collect()).collect();
     let table = gate::table_name(&config.cluster, &name);
     let mut found = Gate::new(&table, vips.clone());
-    let (gates, support) = found_gates(&mut found, vips.len());
+    let (gates, support) = found_gates(&mut found, vips.len(), &still_free(&options.asked));
     let hot = gates.iter().any(Option::is_some);
     let (any_gate, watch) = match support {
         GateSupport::Inet => {
@@ -150,12 +154,18 @@ pub async fn all(
 
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
-    let peer_key = config.nodes[me.other().index()].public_key;
-    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::new(&pair, &key, &peer_key, config.names())?)));
-    let outbox = Outbox::new(Signer::new(&pair, &key, &peer_key)?);
+    let peer = &config.nodes[me.other().index()];
+    let mut opener = Opener::new(&pair, &key, &peer.public_key, config.names())?;
+    let mut signer = Signer::new(&pair, &key, &peer.public_key)?;
+    if let Some(next) = &peer.next_public_key {
+        opener = opener.beside(&pair, &key, next)?;
+        signer = signer.beside(&pair, &key, next)?;
+    }
+    let inbox = Rc::new(RefCell::new(Inbox::new(opener)));
+    let outbox = Outbox::new(signer);
     let links = links(config, me, &inbox, &events);
 
-    let mut public = public(config, me)?;
+    let mut public = public_side(config, me)?;
     for missing in public.rebuild().err().into_iter().flatten() {
         if missing.may_pass() {
             tracing::warn!("{missing}; waiting for it");
@@ -226,13 +236,14 @@ pub async fn all(
     }
     let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
     tracing::info!("twinbeat {version} begins as {name} of cluster {}; first heartbeat {took} after its start", config.cluster);
-    Ok((node, act))
+    let reload = Reload::new(options, me, config, key.verifying_key().to_bytes());
+    Ok((node, act, reload))
 }
 
 /// What an earlier life left open, and what the kernel can do: an open gate answers that question, too, and is not kept
 /// waiting for a trial.
-fn found_gates(found: &mut std::io::Result<Gate>, groups: usize) -> (Vec<Option<Mono>>, GateSupport) {
-    let adopted = found.as_mut().map_err(|error| error.to_string()).and_then(|gate| gate.adopt().map_err(|e| e.to_string()));
+fn found_gates(found: &mut std::io::Result<Gate>, groups: usize, free: &[IpAddr]) -> (Vec<Option<Mono>>, GateSupport) {
+    let adopted = found.as_mut().map_err(|error| error.to_string()).and_then(|gate| gate.adopt(free).map_err(|e| e.to_string()));
     let gates = adopted.unwrap_or_else(|error| {
         tracing::debug!("no gate of an earlier life: {error}");
         vec![None; groups]
@@ -266,9 +277,16 @@ fn serve_control(
     tokio::task::spawn_local(async move {
         while let Some(call) = inbox.recv().await {
             let events = events.clone();
-            if let Request::Why { .. } = call.request {
-                let _ = events.send(Event::Recorded(journal.clone(), call.answer));
-                continue;
+            match call.request {
+                Request::Why { .. } => {
+                    let _ = events.send(Event::Recorded(journal.clone(), call.answer));
+                    continue;
+                }
+                Request::Reload { plan } => {
+                    let _ = events.send(Event::Reload(Step::Ask { plan, asker: Some(call.answer) }));
+                    continue;
+                }
+                _ => {}
             }
             let command = command(call.request, &names);
             tokio::task::spawn_local(async move {
@@ -316,7 +334,7 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
         Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
         Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
         Request::Resume { group: name } => Ok(Some(group(name)?.map_or(Command::Resume, |group| Command::ResumeGroup { group }))),
-        Request::Why { .. } => Err("answered from the flight recorder".into()),
+        Request::Why { .. } | Request::Reload { .. } => Err("no command of the decision's".into()),
     }
 }
 
@@ -366,29 +384,6 @@ fn cards(config: &Config, me: NodeId, watcher: Watcher, ways: &[(Path, Way)]) ->
     Cards::new(watcher, links, config.witness.link, names, addresses, ways.iter().filter_map(slot).collect())
 }
 
-fn public_link(config: &Config, node: NodeId) -> anyhow::Result<(String, IpAddr)> {
-    let link = config.link(node, config.witness.link).context("the witness's link is not configured")?;
-    Ok((link.interface.to_string(), link.address))
-}
-
-fn public(config: &Config, me: NodeId) -> anyhow::Result<PublicSide> {
-    PublicSide::new(public_config(config, me)?).context("the public side cannot be set up")
-}
-
-/// What the public side of node `me` must know.
-///
-/// # Errors
-/// When a node lacks the witness's link.
-pub fn public_config(config: &Config, me: NodeId) -> anyhow::Result<PublicConfig> {
-    let (interface, own) = public_link(config, me)?;
-    let (_, peer) = public_link(config, me.other())?;
-    let node = &config.nodes[me.index()];
-    let on = |link: LinkId| node.links.get(usize::from(link.0)).map_or_else(String::new, |l| l.interface.to_string());
-    let groups = config.groups.iter().map(|g| g.vips.iter().map(|v| (v.address, on(v.link))).collect()).collect();
-    let witnesses = config.witness.targets.clone();
-    Ok(PublicConfig { node: me, interface, own: vec![own], peer: vec![peer], witnesses, groups })
-}
-
 fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoes {
     let (interface, own) = public_link(config, me).unwrap_or_else(|_| (String::new(), IpAddr::from([0, 0, 0, 0])));
     let timeout = Duration::from_nanos(config.timing.delivery.0).max(Duration::from_millis(20)) * 2;
@@ -410,18 +405,22 @@ pub(super) fn signals(events: &UnboundedSender<Event>) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut rotated = signal(SignalKind::user_defined1())?;
     let mut come_back = signal(SignalKind::user_defined2())?;
     let events = events.clone();
     tokio::task::spawn_local(async move {
         loop {
-            let event = tokio::select! {
-                _ = terminate.recv() => shutdown(),
-                _ = interrupt.recv() => shutdown(),
-                _ = hangup.recv() => Event::Reopen,
-                _ = come_back.recv() => Event::ComeBack,
+            let all = tokio::select! {
+                _ = terminate.recv() => vec![shutdown()],
+                _ = interrupt.recv() => vec![shutdown()],
+                _ = rotated.recv() => vec![Event::Reopen],
+                _ = hangup.recv() => vec![Event::Reopen, Event::Reload(Step::Ask { plan: false, asker: None })],
+                _ = come_back.recv() => vec![Event::ComeBack],
             };
-            if events.send(event).is_err() {
-                return;
+            for event in all {
+                if events.send(event).is_err() {
+                    return;
+                }
             }
         }
     });

@@ -74,7 +74,7 @@ fn ask(options: Options, events: UnboundedSender<Event>, pause: Duration) {
 }
 
 /// Whether the program at this one's path would start with these options, else its words.
-fn could_begin(options: &Options) -> Result<(), String> {
+pub fn could_begin(options: &Options) -> Result<(), String> {
     let Some(program) = program() else { return by_this_one(options) };
     let mut command = Command::new(&program);
     command.args(["run", "--try", "--config"]).arg(&options.config).arg("--state-dir").arg(&options.state_dir);

@@ -10,6 +10,7 @@ use super::writer;
 use twinbeat_core::event::Level;
 use twinbeat_core::io::{Input, Output};
 use twinbeat_core::node::Node;
+use twinbeat_core::settings::GroupSettings;
 use twinbeat_core::time::Mono;
 use twinbeat_core::view::View;
 
@@ -96,6 +97,11 @@ impl Recorded {
     /// As [`Node::deadline`].
     pub fn deadline(&self) -> Option<Mono> {
         self.node.deadline()
+    }
+
+    /// As [`Node::peer_has`].
+    pub fn peer_has(&self, group: &GroupSettings, now: Mono) -> Option<bool> {
+        self.node.peer_has(group, now)
     }
 
     /// As [`Node::view`].

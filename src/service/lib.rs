@@ -16,6 +16,7 @@ mod attempt;
 mod check;
 pub mod hook;
 mod http;
+mod inherited;
 mod letter;
 mod lsb;
 mod manager;
@@ -41,6 +42,7 @@ use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
 
 pub use check::{CheckSpec, HttpProbe, Probe};
+pub use inherited::reap as reap_inherited;
 pub use manager::ServiceManager;
 #[cfg(fuzzing)]
 pub use record::fuzzed as fuzzed_record;

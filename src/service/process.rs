@@ -205,7 +205,7 @@ fn watch_adopted(record: Record) -> watch::Receiver<Option<String>> {
     end
 }
 
-fn pidfd(pid: i32) -> Option<AsyncFd<OwnedFd>> {
+pub(super) fn pidfd(pid: i32) -> Option<AsyncFd<OwnedFd>> {
     let fd = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
     #[expect(deprecated, reason = "an OwnedFd stays the same open descriptor; the replacement is unsafe to call")]
     AsyncFd::with_interest(fd, Interest::READABLE).ok()

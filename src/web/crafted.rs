@@ -92,6 +92,7 @@ pub fn view() -> View {
         cluster: "web".into(),
         digest: "00ff".into(),
         up_ms: 86_400_500,
+        incarnation: 1,
         groups: vec![group("web", GroupRole::Owner), group("mail", GroupRole::Standby)],
         links: vec![link("heartbeat", LinkCondition::Ok), bond, link("relay", LinkCondition::Blocked)],
         witness: WitnessView {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
-use super::keys::{Directions, KeyError, Pair};
+use super::keys::{Direction, Directions, KeyError, Pair};
 use super::names::Names;
 use super::reject::{Reject, Rejects};
 use super::sign::HEADER_BYTES;
@@ -19,9 +19,11 @@ const REMEMBERED: usize = 4;
 
 /// Opens the peer's frames, for all paths: a copy of what came over one link is recognised on the others.
 pub struct Opener {
-    peer: VerifyingKey,
+    /// The peer's keys, with what follows from each: one, and a second one while it is changed. Never empty.
+    peers: Vec<(VerifyingKey, Directions)>,
+    /// The place of the key that the peer used last.
+    current: usize,
     peer_id: NodeId,
-    directions: Directions,
     names: Names,
     /// What was verified last, newest first.
     recent: VecDeque<Known>,
@@ -60,9 +62,21 @@ impl Opener {
     /// For the node `pair.me` with its own key, for frames of a peer with this public key. `names` are the links' and groups' of this
     /// node's file: heartbeats carry them shortened.
     pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey, names: Names) -> Result<Opener, KeyError> {
-        let directions = Directions::derive(pair, key, peer)?;
+        let peers = vec![(*peer, Directions::derive(pair, key, peer)?)];
         let recent = VecDeque::with_capacity(REMEMBERED);
-        Ok(Opener { peer: *peer, peer_id: pair.me.other(), directions, names, recent, tally: Tally::default() })
+        Ok(Opener { peers, current: 0, peer_id: pair.me.other(), names, recent, tally: Tally::default() })
+    }
+
+    /// Takes frames of a second key of the peer's as well: while it changes its key.
+    pub fn beside(mut self, pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Opener, KeyError> {
+        self.peers.push((*peer, Directions::derive(pair, key, peer)?));
+        Ok(self)
+    }
+
+    /// Which of its keys the peer used last, in the order in which they were named: what is sent to it goes by that one
+    /// ([`Signer::toward`](super::Signer::toward)).
+    pub fn current(&self) -> usize {
+        self.current
     }
 
     /// Takes a frame that arrived over `path`. A copy of a remembered heartbeat gives the very same [`Arc`].
@@ -89,10 +103,12 @@ impl Opener {
 
     fn judge(&mut self, path: &Path, bytes: &[u8], may_verify: bool) -> Result<Arc<Verified<Heartbeat>>, Reject> {
         let frame = Frame::cut(bytes)?;
-        if !self.directions.from_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed) {
-            let mine = self.directions.to_peer.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed);
+        let right = |direction: &Direction| direction.tag_is_right(frame.tag, path, &HEADER_BYTES, frame.signed);
+        let used = self.peers.iter().enumerate().find(|(_, (_, directions))| right(&directions.from_peer));
+        let Some((place, (peer, directions))) = used else {
+            let mine = self.peers.iter().any(|(_, directions)| right(&directions.to_peer));
             return Err(if mine { Reject::Reflected } else { Reject::Tag });
-        }
+        };
         if let Some(known) = self.recent.iter().find(|known| *known.signed == *frame.signed) {
             self.tally.copies = self.tally.copies.saturating_add(1);
             return Ok(Arc::clone(&known.beat));
@@ -101,13 +117,14 @@ impl Opener {
             return Err(Reject::Budget);
         }
         self.tally.verifications = self.tally.verifications.saturating_add(1);
-        let message = self.directions.from_peer.signed_message(frame.body);
-        self.peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
+        let message = directions.from_peer.signed_message(frame.body);
+        peer.verify_strict(&message, &Signature::from_bytes(frame.signature)).map_err(|_| Reject::Signature)?;
         let beat = body::read(frame.body, &self.names).ok_or(Reject::Body)?;
         if beat.from != self.peer_id {
             return Err(Reject::Sender);
         }
         let beat = Arc::new(Verified::vouch(beat));
+        self.current = place;
         self.recent.truncate(REMEMBERED - 1);
         self.recent.push_front(Known { signed: frame.signed.into(), beat: Arc::clone(&beat) });
         Ok(beat)

@@ -3,7 +3,7 @@
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use super::encode;
-use super::keys::{Directions, KeyError, Pair};
+use super::keys::{Direction, Directions, KeyError, Pair};
 use super::{FRAME_VERSION, HEADER, MAGIC, MAX_FRAME, OVERHEAD, Path, SIGNATURE};
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::NodeId;
@@ -16,6 +16,10 @@ pub struct Signer {
     key: SigningKey,
     me: NodeId,
     directions: Directions,
+    /// By the peer's second key, while it changes its key.
+    next: Option<Directions>,
+    /// The second one is used.
+    toward_next: bool,
 }
 
 /// A heartbeat with its signature: ready for any path.
@@ -41,7 +45,26 @@ pub enum SignError {
 impl Signer {
     /// For the node `pair.me` with its own key, towards a peer with this public key.
     pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Signer, KeyError> {
-        Ok(Signer { directions: Directions::derive(pair, key, peer)?, key: key.clone(), me: pair.me })
+        let directions = Directions::derive(pair, key, peer)?;
+        Ok(Signer { directions, next: None, toward_next: false, key: key.clone(), me: pair.me })
+    }
+
+    /// Knows a second key of the peer's as well: while it changes its key.
+    pub fn beside(mut self, pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Signer, KeyError> {
+        self.next = Some(Directions::derive(pair, key, peer)?);
+        Ok(self)
+    }
+
+    /// From now on for the peer's key of this place, in the order in which they were named: the one that it uses.
+    pub fn toward(&mut self, place: usize) {
+        self.toward_next = place == 1;
+    }
+
+    fn to_peer(&self) -> &Direction {
+        match &self.next {
+            Some(next) if self.toward_next => &next.to_peer,
+            _ => &self.directions.to_peer,
+        }
     }
 
     /// Signs a heartbeat: once a beat, whatever the number of paths.
@@ -58,13 +81,13 @@ impl Signer {
         if frame > MAX_FRAME {
             return Err(SignError::TooLong(frame));
         }
-        let signature = self.key.sign(&self.directions.to_peer.signed_message(body));
+        let signature = self.key.sign(&self.to_peer().signed_message(body));
         Ok(SignedBody([&signature.to_bytes()[..], body].concat()))
     }
 
     /// The frame for one path.
     pub fn seal(&self, signed: &SignedBody, path: &Path) -> Vec<u8> {
-        let tag = self.directions.to_peer.tag(path, &HEADER_BYTES, &signed.0);
+        let tag = self.to_peer().tag(path, &HEADER_BYTES, &signed.0);
         [&HEADER_BYTES[..], &tag[..], signed.0.as_slice()].concat()
     }
 }

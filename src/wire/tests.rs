@@ -447,3 +447,39 @@ fn the_test_vector_in_the_documentation_is_what_this_program_makes() {
     assert_eq!(after("### Header and tag inside an echo for group `web`"), hex(&in_vip[..HEADER + TAG]));
     assert_eq!(*opener.open(&link("x"), &on_link).unwrap().get(), full_beat(100));
 }
+
+#[test]
+fn a_second_key_of_the_peers_is_believed_beside_the_first_and_what_is_sent_goes_by_the_one_it_uses() {
+    let ([a, b], next) = (keys(), SigningKey::from_bytes(&[9; 32]));
+    let toward_next = Signer::new(&pair(0), &a, &b.verifying_key()).unwrap();
+    let mut signer = toward_next.beside(&pair(0), &a, &next.verifying_key()).unwrap();
+    let opener = Opener::new(&pair(0), &a, &b.verifying_key(), names()).unwrap();
+    let mut opener = opener.beside(&pair(0), &a, &next.verifying_key()).unwrap();
+    // Node 1, with either of its keys.
+    let other = |key: &SigningKey| {
+        let end = Opener::new(&pair(1), key, &a.verifying_key(), names()).unwrap();
+        (Signer::new(&pair(1), key, &a.verifying_key()).unwrap(), end)
+    };
+    for (number, (key, place)) in (1..).zip([(&b, 0), (&next, 1), (&b, 0)]) {
+        let (sends, mut hears) = other(key);
+        let beat = Heartbeat { from: NodeId(1), ..full_beat(number) };
+        opener.open(&link("x"), &sends.seal(&sends.sign(&beat).unwrap(), &link("x"))).unwrap();
+        assert_eq!(opener.current(), place);
+        signer.toward(opener.current());
+        hears.open(&link("x"), &signer.seal(&signer.sign(&full_beat(number)).unwrap(), &link("x"))).unwrap();
+        signer.toward(1 - place);
+        let wrong = signer.seal(&signer.sign(&full_beat(number)).unwrap(), &link("x"));
+        assert_eq!(hears.open(&link("x"), &wrong).unwrap_err(), Reject::Tag);
+    }
+    // A third one is nobody's, and an own frame is known with either.
+    let (stranger, _) = other(&SigningKey::from_bytes(&[8; 32]));
+    let beat = Heartbeat { from: NodeId(1), ..full_beat(9) };
+    assert_eq!(opener.open(&link("x"), &stranger.seal(&stranger.sign(&beat).unwrap(), &link("x"))).unwrap_err(), Reject::Tag);
+    for place in [0, 1] {
+        signer.toward(place);
+        let own = signer.seal(&signer.sign(&full_beat(9)).unwrap(), &link("x"));
+        assert_eq!(opener.open(&link("x"), &own).unwrap_err(), Reject::Reflected);
+    }
+    signer.toward(7);
+    signer.sign(&full_beat(10)).unwrap();
+}

@@ -75,7 +75,7 @@ fn frame(data: &[u8]) {
     });
     thread_local!(static OPENER: std::cell::RefCell<Opener> = {
         let [mine, theirs] = KEYS.1.each_ref().map(|text| keys::parse_public(text).unwrap());
-        let key = keys::load(&KEYS.0, "a", &mine).unwrap();
+        let key = keys::load(&KEYS.0, "a", [mine]).unwrap();
         let pair = Pair { cluster: &PAIR.cluster, nodes: ["a", "b"], me: twinbeat::core::id::NodeId(0) };
         std::cell::RefCell::new(Opener::new(&pair, &key, &theirs, PAIR.names()).unwrap())
     });

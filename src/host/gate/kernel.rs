@@ -162,9 +162,9 @@ impl Gate {
 
     /// Until when a life before left each group's gate open, if need be one of an earlier version, whose table is then replaced; none
     /// where it is closed, or when one of its addresses was not open: what the configuration has got since was not probed by
-    /// anybody, and a group is owned as a whole or not at all (SAFETY R10). The table of the two that is missing is made until the
-    /// same instant.
-    pub fn adopt(&mut self) -> io::Result<Vec<Option<Mono>>> {
+    /// anybody, and a group is owned as a whole or not at all (SAFETY R10). What was (`free`, by a reload) is opened with the others. The
+    /// table of the two that is missing is made until the same instant.
+    pub fn adopt(&mut self, free: &[IpAddr]) -> io::Result<Vec<Option<Mono>>> {
         let old = self.table_exists(Family::Netdev)?;
         let mut whole = !old && self.tables_exist()?;
         let mut opened = Vec::new();
@@ -177,7 +177,7 @@ impl Gate {
                 if old && at.is_none() {
                     at = self.expiry(Family::Netdev, *vip)?;
                 }
-                all &= at.is_some();
+                all &= at.is_some() || free.contains(vip);
                 until = at.map(|at| until.map_or(at, |until| until.min(at))).or(until);
             }
             let Some(until) = until.filter(|until| all && millis(now(), until.back(EARLY)).is_some()) else { continue };

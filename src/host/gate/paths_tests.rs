@@ -418,7 +418,7 @@ fn the_table_of_an_earlier_version_with_an_open_gate_is_taken_over_without_a_gap
     let ends = now() + LONG;
     assert!(answers(&client, VIP4, 500));
     let mut next = owner.inside(|| Gate::new("twinbeat_t_a", vec![vips()]).unwrap());
-    let found = next.adopt().unwrap();
+    let found = next.adopt(&[]).unwrap();
     let until = found[0].expect("the old table's gate is open");
     next.taken_over_again(0, until).unwrap();
     assert!(until <= ends + KERNEL_SLACK && until + Span::secs(1) > ends, "{until} {ends}");
@@ -435,9 +435,9 @@ fn the_table_of_an_earlier_version_with_an_open_gate_is_taken_over_without_a_gap
     let mut more = vips();
     more.push("10.9.0.101".parse().unwrap());
     let mut asked = owner.inside(|| Gate::new("twinbeat_t_a", vec![more]).unwrap());
-    assert_eq!(asked.adopt().unwrap(), [None], "nobody has asked for the new address");
+    assert_eq!(asked.adopt(&[]).unwrap(), [None], "nobody has asked for the new address");
     let mut next = owner.inside(|| Gate::new("twinbeat_t_a", vec![vips()]).unwrap());
-    assert!(next.adopt().unwrap()[0].is_some() && next.is_whole().unwrap());
+    assert!(next.adopt(&[]).unwrap()[0].is_some() && next.is_whole().unwrap());
     assert!(answers(&client, VIP4, 500));
     std::thread::sleep(Duration::from_secs(3));
     assert!(!answers(&client, VIP4, 100), "it closes at its own instant");
@@ -445,7 +445,7 @@ fn the_table_of_an_earlier_version_with_an_open_gate_is_taken_over_without_a_gap
     next.remove_all().unwrap();
     nft(&owner, &old.replace(" timeout 20s", " timeout 20ms"));
     std::thread::sleep(Duration::from_millis(60));
-    assert_eq!(next.adopt().unwrap(), [None]);
+    assert_eq!(next.adopt(&[]).unwrap(), [None]);
     next.install().unwrap();
     assert!(!owner.run("nft list tables").contains("netdev"));
     assert!(!answers(&client, VIP4, 100));
@@ -485,7 +485,7 @@ fn a_thousand_addresses_are_one_gate() {
     assert_eq!(gate.renew(0, now() + Span::millis(200)).unwrap(), Renewal::Renewed);
     std::thread::sleep(Duration::from_millis(250));
     assert_eq!(gate.renew(0, now() + LONG).unwrap(), Renewal::Lapsed);
-    let next = netns.inside(|| Gate::new("twinbeat_t_a", vec![many(1000), vips()]).unwrap().adopt().unwrap());
+    let next = netns.inside(|| Gate::new("twinbeat_t_a", vec![many(1000), vips()]).unwrap().adopt(&[]).unwrap());
     assert_eq!(next, [None, None]);
 }
 

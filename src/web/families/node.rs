@@ -16,6 +16,7 @@ pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {
         cluster,
         digest,
         up_ms,
+        incarnation,
         groups: _,
         links: _,
         witness: _,
@@ -37,6 +38,8 @@ pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {
         vec![vec![("cluster", cluster.clone()), ("node", node.clone()), ("peer", peer.clone()), ("digest", digest.clone())]],
     )?;
     out.seconds("uptime", "Since this daemon's start.", vec![(none(), seconds(*up_ms))])?;
+    let life = i64::try_from(*incarnation).unwrap_or(i64::MAX);
+    out.counts("incarnation", "The number of this daemon's life: it grows with each start and reload.", vec![(none(), life)])?;
     let healths = Health::ALL.map(|health| (health, health.word()));
     out.states("health", "As the exit code of `twinbeat status` says it.", "state", &healths, vec![(none(), Health::of(view))])?;
     out.states("peer_state", "What this node knows of its peer.", "state", words!(PeerState), vec![(none(), *peer_state)])?;
