@@ -1,6 +1,6 @@
 //! Each clause of SAFETY taken out, one at a time: the checks have to see it (docs/SCENARIOS.md, "It bites").
 //!
-//! `cargo test --release --features bite --test bite`. A story of `netns-tests/bite/` or `scenarios/` goes well with the real
+//! `cargo test --features bite --test bite`. A story of `netns-tests/bite/` or `scenarios/` goes well with the real
 //! rules and breaks without the clause. Where another clause stands in for the one taken out, both are taken out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -190,7 +190,7 @@ fn the_document_lists_every_clause_as_the_table_has_it() {
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, format!("{before}{begin}{whole}{end}{after}")).unwrap();
     } else {
-        assert_eq!(now, whole, "write it anew: BLESS=1 cargo test --release --features bite --test bite");
+        assert_eq!(now, whole, "write it anew: BLESS=1 cargo test --features bite --test bite");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What CI explores: a fixed set of seeds, a fresh one, one with real signatures, and the model check.
 //!
-//! Worth its time only with optimisation: `cargo test --release --test explore -- --nocapture`.
+//! `cargo test --features bite --test explore -- --nocapture`: in the build that the bite test has, and not twice.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -43,7 +43,7 @@ fn explored(plan: &Plan) -> Progress {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+#[cfg_attr(not(feature = "bite"), ignore = "cargo test --features bite --test explore")]
 fn a_fixed_set_of_seeds_breaks_no_promise() {
     assert_eq!(explored(&Plan::seeds(0, 2500)).runs, 2500);
 }
@@ -51,7 +51,7 @@ fn a_fixed_set_of_seeds_breaks_no_promise() {
 /// A gate must not depend on the dice for what is known to be open (docs/SCENARIOS.md, "Found, and open"): two owners fail here on
 /// any seed; what else breaks is printed with its seed, to be made small, understood and mended.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+#[cfg_attr(not(feature = "bite"), ignore = "cargo test --features bite --test explore")]
 fn a_fresh_set_of_seeds_never_shows_two_owners() {
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut bytes = [0; 4];
@@ -70,7 +70,7 @@ fn a_fresh_set_of_seeds_never_shows_two_owners() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+#[cfg_attr(not(feature = "bite"), ignore = "cargo test --features bite --test explore")]
 fn no_promise_breaks_with_real_signatures_either() {
     let plan = Plan { real_signatures: true, time: Some(Duration::from_secs(15)), ..Plan::seeds(500_000, 600_000) };
     assert!(explored(&plan).runs > 0);
@@ -78,7 +78,7 @@ fn no_promise_breaks_with_real_signatures_either() {
 
 /// No deadline is missing, and a step that comes early does nothing: every scenario, and stories of both generators, word for word.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+#[cfg_attr(not(feature = "bite"), ignore = "cargo test --features bite --test explore")]
 fn every_story_goes_the_same_way_however_often_the_decision_is_woken() {
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut stories = Vec::new();
@@ -110,7 +110,7 @@ fn every_story_goes_the_same_way_however_often_the_decision_is_woken() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "cargo test --release --test explore")]
+#[cfg_attr(not(feature = "bite"), ignore = "cargo test --features bite --test explore")]
 fn the_model_check_finds_nothing_wrong() {
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for scope in [model::handover(2), model::silence(1), model::all(1)] {

@@ -6,23 +6,46 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-# What only computes, beside what mostly waits: the drills leave the processors idle for most of their time. A session of its own, since the kernel
-# shares the processors out among sessions first (sched_autogroup), and the least of them all: the nodes under test run whenever they have something
-# to do, those in other machines' control groups too.
+# Three kinds of test programs. What only computes runs beside the others, behind everything else; what floods or emulates runs by itself; the rest, pairs in
+# namespaces of their own that mostly wait, in two rows, the long ones first.
+computes=" twinbeat twinbeat_config twinbeat_control twinbeat_core twinbeat_effect twinbeat_import twinbeat_journal twinbeat_picture twinbeat_say
+    twinbeat_sim twinbeat_whatif twinbeat_wire bite explore fuzz habits import scenarios sources "
+alone=" attack bonds kernels "
+long="systemd drills check cards gates failover checks restart twinbeat_host"
+
+# Runs a test program in its package's folder, as cargo does, and prints what it said in one piece. One that breaks off counts as a failure.
+run_one() {
+    local name=$1 folder=$2 program=$3 said began=$SECONDS
+    said=$(mktemp)
+    if ! (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$program") < /dev/null > "$said" 2>&1 && ! grep -q '^test result: FAILED' "$said"; then
+        echo "test result: BROKEN. 0 passed; 1 failed: $name broke off" >> "$said"
+    fi
+    flock Cargo.toml sh -c 'echo "     Running $1 ($2 s)"; cat "$3"' sh "$name" "$((SECONDS - began))" "$said"
+    rm -f "$said"
+}
+
+# Takes one line after the other out of a list of "NAME FOLDER PROGRAM" with tabs between them, together with other rows.
+row() {
+    local name folder program
+    while IFS=$'\t' read -r name folder program < <(flock "$1" sh -c 'head -n 1 "$1" && sed -i 1d "$1"' sh "$1") && [ -n "$name" ]; do
+        run_one "$name" "$folder" "$program"
+    done
+}
+
+# Behind everything else: in a session of its own, since the kernel shares the processors out among sessions first (sched_autogroup), and the least of
+# them all. The nodes under test run whenever they have something to do, those in other machines' control groups too.
 if [ "${1:-}" = --beside ]; then
     { echo 19 > /proc/self/autogroup; } 2> /dev/null || true
-    quietly() { if command -v chrt > /dev/null; then chrt --idle 0 "$@"; else nice -n 19 "$@"; fi; }
-    ended=0
-    # Each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it.
-    # With them, for one build: random schedules, a fixed set, a fresh one and one with real signatures, and the model check.
-    quietly cargo test --release --features bite --test bite --test explore --no-fail-fast -- --nocapture || ended=$?
+    if command -v chrt > /dev/null; then chrt --idle --pid 0 $$ > /dev/null || true; else renice 19 $$ > /dev/null; fi
+    # Random schedules, the model check; each clause of docs/SAFETY.md taken out, one at a time: the checks have to see it; unit tests.
+    row "$2"
     # Each reader of foreign bytes, guided by coverage, for a minute; more: netns-tests/fuzz/run.sh.
     if command -v c++ > /dev/null; then
-        FUZZ_SEED=1 FUZZ_TIMEOUT=100 quietly netns-tests/fuzz/run.sh 60 || ended=$?
+        FUZZ_SEED=1 FUZZ_TIMEOUT=100 netns-tests/fuzz/run.sh 60
     else
         echo "not installed: a C++ compiler; the readers of foreign bytes are not fuzzed by coverage" >&2
     fi
-    exit "$ended"
+    exit
 fi
 
 missing=()
@@ -76,24 +99,60 @@ if [ ! -e target/qemu/complete ]; then
     fi
 fi
 
-output=$(mktemp)
-aside=$(mktemp)
+work=$(mktemp -d)
+output=$work/output
 pid=
 # What was begun beside the tests ends with them, with all that it started.
 end_aside() { if [ -n "$pid" ]; then kill -- "-$pid" 2> /dev/null || true; fi; }
-trap 'end_aside; rm -f "$output" "$aside"' EXIT
+trap 'end_aside; rm -rf "$work"' EXIT
 status=0
 
-# Not --all-targets: that would run the benchmarks too. --no-fail-fast: the totals are of everything.
-cargo test --lib --bins --tests --no-run < /dev/null || status=$?
-setsid netns-tests/run.sh --beside < /dev/null > "$aside" 2>&1 &
+# Builds, and adds each program as a line "NAME FOLDER PROGRAM" to a list.
+build() {
+    local list=$1 name program folder
+    shift
+    cargo test "$@" --no-run < /dev/null 2>&1 | tee "$work/built" || status=$?
+    sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$work/built" | while read -r program; do
+        name=${program##*/}
+        name=${name%-*}
+        folder=$PWD
+        case $name in twinbeat_*) folder=$PWD/src/${name#twinbeat_} ;; esac
+        printf '%s\t%s\t%s\n' "$name" "$folder" "$(realpath "$program")" >> "$list"
+    done
+}
+
+# Not --all-targets: that would run the benchmarks too. Both builds before anything runs: who builds keeps the others' cargo waiting.
+touch "$work"/{all,beside,rows,alone}
+build "$work/all" --lib --bins --tests
+build "$work/beside" --features bite --test bite --test explore
+for name in $long ""; do
+    while read -r line; do
+        kind=${line%%$'\t'*}
+        if [[ $computes == *[[:space:]]"$kind"[[:space:]]* ]]; then
+            if [ -z "$name" ] && [ "$kind" != bite ] && [ "$kind" != explore ]; then echo "$line" >> "$work/beside"; fi
+        elif [[ $alone == *" $kind "* ]]; then
+            if [ -z "$name" ]; then echo "$line" >> "$work/alone"; fi
+        elif [ "$kind" = "$name" ] || { [ -z "$name" ] && [[ " $long " != *" $kind "* ]]; }; then
+            echo "$line" >> "$work/rows"
+        fi
+    done < "$work/all"
+done
+
+setsid netns-tests/run.sh --beside "$work/beside" < /dev/null > "$work/aside" 2>&1 &
 pid=$!
-cargo test --lib --bins --tests --no-fail-fast < /dev/null 2>&1 | tee "$output" || status=$?
-# How a node is driven, as the core's documentation shows it.
-cargo test --doc -p twinbeat-core < /dev/null 2>&1 | tee -a "$output" || status=$?
+{
+    row "$work/rows" &
+    row "$work/rows"
+    wait $!
+    row "$work/alone"
+    # How a node is driven, as the core's documentation shows it.
+    cargo test --doc -p twinbeat-core < /dev/null > "$work/doc" 2>&1 || grep -q '^test result: FAILED' "$work/doc" ||
+        echo "test result: BROKEN. 0 passed; 1 failed: the documentation's example" >> "$work/doc"
+    cat "$work/doc"
+} | tee "$output"
 wait "$pid" || status=$?
 pid=
-tee -a "$output" < "$aside"
+tee -a "$output" < "$work/aside"
 
 # Each test program ends with "test result: ok. 3 passed; 0 failed; ..."; a line may begin with what a test printed.
 read -r passed failed < <(awk '

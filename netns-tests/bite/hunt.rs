@@ -1,12 +1,15 @@
 //! Looks for stories: what random faults or a moved step do to a build without some clauses. Nothing here runs by itself.
 //!
-//! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --release --features bite --test bite -- --ignored --nocapture hunt` with one of
+//! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --features bite --test bite -- --ignored --nocapture hunt` with one of
 //! `SEEDS=0..500` (explores with all of the clauses taken out, and makes the first findings small), `FIRST=500` (for each clause by itself the
-//! first seed that finds it; `STYLE=both`: either with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
+//! first seed that finds it), `TOGETHER=0..9000` (all of the clauses out at once, and of each story that breaks the fewest that break it: these
+//! are found, and put back; one walk over the stories for all; `STYLE=both`: either with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
 //! with entry 2 and all behind it moved by each of these, several joined by `;`, and prints those that bite).
 
 use std::env::var;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use twinbeat::core::bite::{Clause, without};
 use twinbeat::core::time::Span;
@@ -37,9 +40,53 @@ fn hunt() {
             let first = first_story(*clause, most.parse().unwrap(), story);
             println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
         }
+    } else if let Ok(seeds) = var("TOGETHER") {
+        let (from, to) = seeds.split_once("..").expect("TOGETHER=0..9000");
+        let hunted = if clauses.is_empty() { Clause::ALL.to_vec() } else { clauses };
+        together(hunted, from.parse().unwrap()..to.parse().unwrap());
     } else {
-        panic!("STORY, SEEDS or FIRST");
+        panic!("STORY, SEEDS, FIRST or TOGETHER");
     }
+}
+
+/// All at once, on all cores. One that hides another one is put back as soon as it is found, and the other one is seen behind it.
+fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
+    let began = std::time::Instant::now();
+    let (left, next, last) = (Mutex::new(hunted), AtomicU64::new(seeds.start), seeds.end);
+    let plan = Plan::seeds(0, 1);
+    let breaks = |scenario: &Scenario, out: &[Clause]| without(out, || explore::run(scenario, &plan, real).0.is_some());
+    let walk = || {
+        loop {
+            let out = left.lock().unwrap().clone();
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if out.is_empty() || seed >= last {
+                return;
+            }
+            let scenario = draw_as(Style::Both, seed, &[], None);
+            if !breaks(&scenario, &out) {
+                continue;
+            }
+            let mut few = out;
+            for clause in few.clone() {
+                let fewer: Vec<Clause> = few.iter().copied().filter(|other| *other != clause).collect();
+                if breaks(&scenario, &fewer) {
+                    few = fewer;
+                }
+            }
+            let mut left = left.lock().unwrap();
+            // Another core may have found one of them meanwhile.
+            if few.iter().all(|clause| left.contains(clause)) {
+                left.retain(|clause| !few.contains(clause));
+                println!("{few:?} {seed} after {:.0?}, {} left", began.elapsed(), left.len());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(walk);
+        }
+    });
+    println!("not found up to {}: {:?}", next.into_inner().min(last), left.into_inner().unwrap());
 }
 
 /// The stories of both generators, not of the wild one alone.
