@@ -137,6 +137,9 @@ fn set_up(pair: &Pair) {
                 }
             }
         }
+        if at == 2 {
+            init(pair);
+        }
         if at == 6 {
             // nginx is still enabled here, and systemd would stop it beside twinbeat once the unit is there without its line.
             let said = pair.on(A).must("twinbeat check").unwrap();
@@ -148,6 +151,38 @@ fn set_up(pair: &Pair) {
             pair.healthy();
         }
     }
+}
+
+/// `twinbeat init` for both nodes over ssh, beside the pair's own files: the same file on both, fit as it stands, and each node's key its own.
+fn init(pair: &Pair) {
+    pair.on(A).must("install -d -m 700 .ssh && ssh-keygen -q -t ed25519 -N '' -f .ssh/id_ed25519").unwrap();
+    let public = pair.on(A).must("cat .ssh/id_ed25519.pub").unwrap();
+    pair.on(B).must(&format!("install -d -m 700 .ssh && echo '{}' > .ssh/authorized_keys", public.trim())).unwrap();
+    let line = "twinbeat init --peer root@10.1.1.2 --ssh 'ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new' --vip 192.168.42.14 \
+                --service nginx --preferred master1 --out /root/first/twinbeat.toml";
+    let dry = pair.on(A).must(&format!("{line} --dry-run")).unwrap();
+    assert!(dry.contains("[nodes.master2]"), "{dry}");
+    for node in BOTH {
+        assert!(!pair.on(node).root().join("root/first").exists(), "a dry run has changed something");
+    }
+    let said = pair.on(A).must(line).unwrap();
+    assert!(said.contains("master2, `twinbeat check`") && said.contains("systemctl enable --now twinbeat"), "{said}");
+    let of = |node: NodeId, name: &str| pair.on(node).root().join("root/first").join(name);
+    let [mine, theirs] = BOTH.map(|node| fs::read_to_string(of(node, "twinbeat.toml")).unwrap());
+    assert_eq!(mine, theirs);
+    assert!(mine.contains("192.168.42.14/25") && mine.contains("targets = [") && mine.contains("\"192.168.42.1\""), "{mine}");
+    for (node, other) in [(A, B), (B, A)] {
+        assert!(
+            of(node, &format!("{}.key", node_name(node))).exists() && !of(node, &format!("{}.key", node_name(other))).exists()
+        );
+    }
+    // Once more: nothing is overwritten, on neither node.
+    let again = pair.on(A).run(line).unwrap();
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("never overwritten"), "{again:?}");
+    fs::remove_file(of(A, "twinbeat.toml")).unwrap();
+    let again = pair.on(A).run(line).unwrap();
+    assert!(String::from_utf8_lossy(&again.stderr).contains("root@10.1.1.2 has /root/first/twinbeat.toml already"), "{again:?}");
+    assert!(!of(A, "twinbeat.toml").exists());
 }
 
 /// A changed file by `systemctl reload`: the unit stays up with its process, nothing moves; one that cannot be used fails the reload and nothing else.

@@ -18,7 +18,7 @@ use twinbeat::lab::ns::Namespace;
 
 /// What the machines have beyond a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,nftables,nginx-light,hostname,procps,\
-                        libpam-systemd,ifupdown,network-manager";
+                        libpam-systemd,ifupdown,network-manager,openssh-server,openssh-client";
 
 /// The base of all roots; `None` with a line that says why there is none.
 pub fn base() -> Option<PathBuf> {

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod drill;
 pub mod explore;
 pub mod import;
+pub mod init;
 pub mod keygen;
 pub mod recorded;
 pub mod reload;

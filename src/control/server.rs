@@ -184,6 +184,8 @@ mod tests {
             Request::Takeover { group: None },
             Request::Standby { group: None, lasting: None, reason: None },
             Request::Why { last: 5 },
+            Request::Reload { plan: true },
+            Request::Reload { plan: false },
         ] {
             assert!(!only_looks(&request), "{request:?}");
         }

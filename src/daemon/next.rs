@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use super::asking::Free;
 use super::options::Options;
 use twinbeat_core::time::{Mono, Span};
-use twinbeat_host::clock;
+use twinbeat_host::{clock, realtime};
 
 /// What the next life is told.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ impl Next {
             Err(error) => return error,
         };
         let Some(program) = words.first() else { return "no program".into() };
+        // The next life may choose others, or none.
+        realtime::give_cpus_back();
         match nix::unistd::execvp(program, &words) {
             Err(error) => format!("{}: {error}", program.to_string_lossy()),
         }

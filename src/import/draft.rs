@@ -103,6 +103,8 @@ pub(crate) struct Draft {
     pub port: Option<(u16, String)>,
     /// The names, and where from.
     pub nodes: [Set<String>; 2],
+    /// Their public keys, where they are known.
+    pub keys: [Option<String>; 2],
     pub links: Vec<Link>,
     /// The place of the public link.
     pub witness: usize,

@@ -1,4 +1,4 @@
-//! Configurations of heartbeat and keepalived, as twinbeat's own file.
+//! Configurations of heartbeat and keepalived, as twinbeat's own file; and a first file of what two machines say of themselves ([`first`]).
 //!
 //! Texts in, a text and findings out: nothing here opens a file, asks the machine or guesses in silence. [`heartbeat`] and [`keepalived`] read what
 //! is there into a `draft`; `write` makes twinbeat.toml of it, in which every setting says where it came from; `verify` has it judged by
@@ -10,6 +10,7 @@
 
 mod draft;
 mod finding;
+pub mod first;
 pub mod heartbeat;
 pub mod keepalived;
 mod network;

@@ -7,6 +7,7 @@ use twinbeat_config::{Config, ServiceKind};
 use super::*;
 
 mod anything;
+mod first;
 mod heartbeat_files;
 mod keepalived_files;
 

@@ -100,7 +100,8 @@ impl Page<'_> {
         self.set(format!("[nodes.{}]", key(&name)), &set.from);
         let sample = SAMPLE_KEYS.get(node).copied().unwrap_or_default();
         let hint = format!("{MARK}: what `twinbeat keygen` prints on {}", self.draft.node_words(node));
-        let public = if self.filled.is_some() { sample } else { &hint };
+        let known = self.draft.keys.get(node).and_then(Option::as_deref);
+        let public = known.unwrap_or(if self.filled.is_some() { sample } else { &hint });
         self.set(format!("public_key = {}", quoted(public)), "a key pair for each node; the private key never leaves it");
         self.set(format!("[nodes.{}.links]", key(&name)), "every path between the nodes, two at the least");
         for (place, link) in self.draft.links.iter().enumerate() {

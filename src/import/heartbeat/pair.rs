@@ -33,6 +33,7 @@ pub(super) fn draft(read: &[Read], options: &Options, wrong: &mut Vec<Wrong>) ->
                 .map_or((694, "heartbeat's own default".to_owned()), |(port, place)| (*port, place.to_string())),
         ),
         nodes,
+        keys: [None, None],
         links: links(read, &owners, &mut findings),
         witness: 0,
         targets: Vec::new(),

@@ -36,6 +36,7 @@ pub(super) fn draft(read: &[Conf], options: &Options, wrong: &mut Vec<Wrong>) ->
         cluster: (cluster, from.to_owned()),
         port: None,
         nodes,
+        keys: [None, None],
         links: Vec::new(),
         witness: 0,
         targets: Vec::new(),
