@@ -74,6 +74,10 @@ pub struct Args {
     remote: Option<String>,
 }
 
+/// After a file that is fit.
+const NEXT: &str =
+    "Next, on both nodes: systemctl disable --now each service that moves; systemctl enable --now twinbeat; twinbeat status";
+
 fn vip(text: &str) -> Result<(IpAddr, Option<u8>), String> {
     let wrong = || format!("{text:?}: allowed: an address, or one with its network's prefix, as in 192.168.42.14/25");
     let (address, prefix) = match text.split_once('/') {
