@@ -9,7 +9,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # Three kinds of test programs. What only computes runs beside the others, behind everything else; what floods or emulates runs by itself; the rest, pairs in
 # namespaces of their own that mostly wait, in two rows, the long ones first.
 computes=" twinbeat twinbeat_config twinbeat_control twinbeat_core twinbeat_effect twinbeat_import twinbeat_journal twinbeat_picture twinbeat_say
-    twinbeat_sim twinbeat_whatif twinbeat_wire bite explore fuzz habits import scenarios sources "
+    twinbeat_sim twinbeat_whatif twinbeat_wire bite documented explore fuzz habits import scenarios sources "
 alone=" attack bonds kernels "
 long="failover systemd drills check cards gates checks restart twinbeat_host"
 # Daemons that are started again within their lease, 320 ms: where two pairs and their probes want the processors, some are not.
