@@ -159,11 +159,10 @@ fn both(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => say!("\nThe very same file belongs on {}, beside its own key: twinbeat check on both.", theirs.host),
     }
-    if fit {
-        say!(
-            "\nNext, on both nodes: systemctl disable --now the services that move; systemctl enable --now twinbeat; twinbeat status"
-        );
-    }
+    say!(
+        "\n{}",
+        if fit { NEXT } else { "Not fit yet: mend each FAIL (its line says how), then `twinbeat check` on both nodes." }
+    );
     Ok(ExitCode::from(u8::from(!fit)))
 }
 

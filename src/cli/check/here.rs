@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::finding::{Finding, Level, OwnAddress};
 use super::ports::{self, Protocol};
-use twinbeat_config::{Config, RELAY};
+use twinbeat_config::{Config, Listen, RELAY};
 use twinbeat_core::id::NodeId;
 use twinbeat_core::view::View;
 use twinbeat_core::words::{GroupRole, LinkCondition};
@@ -23,11 +23,41 @@ pub(super) fn all(config: &Config, me: NodeId, own: &[OwnAddress], view: Option<
         }));
     }
     found.extend(state_directory(state_dir));
+    found.extend(metrics(config, own, view.is_some()));
     found.extend(vips_out_of_place(config, me, own, view));
     found.extend(links_out_of_place(config, me, own));
     found.extend(ipv6_off(config, me));
     found.extend(view.into_iter().flat_map(|view| known_by(view, config)));
     found
+}
+
+/// Whether somebody will be able to ask for metrics and health where the file says. A running daemon has the port itself.
+fn metrics(config: &Config, own: &[OwnAddress], runs: bool) -> Option<Finding> {
+    let fail =
+        |text: String| Some(Finding::new(Level::Fail, "metrics", format!("{text}; nobody could ask for metrics and health")));
+    match config.metrics.listen.as_ref()? {
+        Listen::Tcp(at) => {
+            let ip = at.ip();
+            let vip = config.groups.iter().flat_map(|group| &group.vips).any(|vip| vip.address == ip);
+            if vip {
+                let text = format!(
+                    "{ip} moves: metrics and health are there on the node that serves alone; each node needs an address of its own"
+                );
+                return Some(Finding::new(Level::Warn, "metrics", text));
+            }
+            let here = ip.is_unspecified() || ip.is_loopback() || own.iter().any(|(_, own)| *own == ip);
+            if !here {
+                return fail(format!("{ip} is no address of this machine ([metrics] listen)"));
+            }
+            let holder = ports::holders(Protocol::Tcp, at.port()).into_iter().next().filter(|_| !runs);
+            holder.and_then(|holder| fail(format!("TCP port {} of [metrics] listen is taken by {holder}", at.port())))
+        }
+        Listen::Unix(path) => {
+            let folder = path.parent().filter(|folder| !folder.is_dir())?;
+            // The run directory is made at the start.
+            (!folder.starts_with("/run")).then(|| fail(format!("{} is no directory ([metrics] listen)", folder.display())))?
+        }
+    }
 }
 
 /// Nothing is written: asked of the directory, or of the first one above it that exists.
@@ -130,7 +160,7 @@ fn ipv6_off(config: &Config, me: NodeId) -> Vec<Finding> {
 fn known_by(view: &View, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if view.digest != format!("{:016x}", config.digest) {
-        let text = "the running daemon has read another file than this one: `systemctl restart twinbeat`, the standby first";
+        let text = "the running daemon has read another file than this one: `twinbeat reload`, the standby first";
         found.push(Finding::new(Level::Warn, "daemon", text));
     }
     let strangers = view.groups.iter().filter_map(|group| group.stranger.clone());
@@ -157,3 +187,39 @@ fn known_by(view: &View, config: &Config) -> Vec<Finding> {
 
 /// Below this a state directory gets a warning: the record is a few pages, the flight recorder takes what is left.
 const LEAST_FREE: u64 = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn said(listen: &str, runs: bool) -> Option<(Level, String)> {
+        let text =
+            include_str!("../../../scenarios/pairs/fast.toml").to_owned() + &format!("\n[metrics]\nlisten = \"{listen}\"\n");
+        let config = Config::load(Path::new("t.toml"), &text).unwrap();
+        let own = [("eth0".to_owned(), "192.168.42.12".parse().unwrap())];
+        metrics(&config, &own, runs).map(|finding| (finding.level, finding.text))
+    }
+
+    #[test]
+    fn where_metrics_are_asked_for_must_be_here_and_free() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let (level, text) = said(&format!("127.0.0.1:{port}"), false).unwrap();
+        assert!(level == Level::Fail && text.contains("is taken by"), "{text}");
+        assert_eq!(said(&format!("127.0.0.1:{port}"), true), None, "the daemon's own");
+        drop(taken);
+        for fine in [
+            format!("127.0.0.1:{port}"),
+            format!("192.168.42.12:{port}"),
+            format!("[::]:{port}"),
+            "unix:/run/twinbeat/m.sock".to_owned(),
+        ] {
+            assert_eq!(said(&fine, false), None, "{fine}");
+        }
+        for wrong in ["10.9.9.9:9469", "unix:/nowhere/at/all/m.sock"] {
+            assert_eq!(said(wrong, false).unwrap().0, Level::Fail, "{wrong}");
+        }
+        assert_eq!(said("192.168.42.14:9469", false).unwrap().0, Level::Warn);
+    }
+}
