@@ -1,10 +1,12 @@
 //! Looks for stories: what random faults or a moved step do to a build without some clauses. Nothing here runs by itself.
 //!
-//! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --features bite --test bite -- --ignored --nocapture hunt` with one of
-//! `SEEDS=0..500` (explores with all of the clauses taken out, and makes the first findings small), `FIRST=500` (for each clause by itself the
-//! first seed that finds it), `TOGETHER=0..9000` (all of the clauses out at once, and of each story that breaks the fewest that break it: these
-//! are found, and put back; one walk over the stories for all; `STYLE=both`: either with the stories of both generators) or `STORY=a.json` (plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it
-//! with entry 2 and all behind it moved by each of these, several joined by `;`, and prints those that bite).
+//! `CLAUSES=ReleasedUnnamed,... WHAT cargo test --features bite --test bite -- --ignored --nocapture hunt`, WHAT being one of
+//!
+//! - `SEEDS=0..500`: explores with all of the clauses taken out, and makes the first findings small;
+//! - `FIRST=500`: for each clause by itself the first seed that finds it; `STYLE=both`: like the one above with the stories of both generators;
+//! - `TOGETHER=0..9000`: the first seeds of all clauses in one walk over the stories of both generators, a few runs a story instead of one a clause;
+//! - `STORY=a.json`: plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it with entry 2 and all
+//!   behind it moved by each of these, several joined by `;`, and prints those that bite.
 
 use std::env::var;
 use std::path::Path;
@@ -49,35 +51,52 @@ fn hunt() {
     }
 }
 
-/// All at once, on all cores. One that hides another one is put back as soon as it is found, and the other one is seen behind it.
+/// Many at once, on all cores: the clauses are in a few pools, and each story is played once a pool, with all of the pool out. Where one that breaks is
+/// still broken by a single clause, that one is found, and put back. Where it takes several together they hide each other: one of them goes into
+/// another pool, and the story is played again.
 fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
     let began = std::time::Instant::now();
-    let (left, next, last) = (Mutex::new(hunted), AtomicU64::new(seeds.start), seeds.end);
+    let (pools, next, last) = (Mutex::new(vec![hunted]), AtomicU64::new(seeds.start), seeds.end);
     let plan = Plan::seeds(0, 1);
     let breaks = |scenario: &Scenario, out: &[Clause]| without(out, || explore::run(scenario, &plan, real).0.is_some());
+    let fewest = |scenario: &Scenario, mut few: Vec<Clause>| {
+        for clause in few.clone() {
+            let fewer: Vec<Clause> = few.iter().copied().filter(|other| *other != clause).collect();
+            if breaks(scenario, &fewer) {
+                few = fewer;
+            }
+        }
+        few
+    };
     let walk = || {
         loop {
-            let out = left.lock().unwrap().clone();
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if out.is_empty() || seed >= last {
+            if seed >= last || pools.lock().unwrap().iter().all(Vec::is_empty) {
                 return;
             }
             let scenario = draw_as(Style::Both, seed, &[], None);
-            if !breaks(&scenario, &out) {
-                continue;
-            }
-            let mut few = out;
-            for clause in few.clone() {
-                let fewer: Vec<Clause> = few.iter().copied().filter(|other| *other != clause).collect();
-                if breaks(&scenario, &fewer) {
-                    few = fewer;
+            let mut place = 0;
+            while let Some(pool) = pools.lock().unwrap().get(place).cloned() {
+                if pool.is_empty() || !breaks(&scenario, &pool) {
+                    place += 1;
+                    continue;
                 }
-            }
-            let mut left = left.lock().unwrap();
-            // Another core may have found one of them meanwhile.
-            if few.iter().all(|clause| left.contains(clause)) {
-                left.retain(|clause| !few.contains(clause));
-                println!("{few:?} {seed} after {:.0?}, {} left", began.elapsed(), left.len());
+                let few = fewest(&scenario, pool);
+                let mut pools = pools.lock().unwrap();
+                // Another core may have found or moved one meanwhile.
+                let Some(clause) = few.last().copied().filter(|_| few.iter().all(|clause| pools[place].contains(clause))) else {
+                    continue;
+                };
+                pools[place].retain(|other| *other != clause);
+                if few.len() > 1 {
+                    if pools.len() == place + 1 {
+                        pools.push(Vec::new());
+                    }
+                    pools[place + 1].push(clause);
+                    continue;
+                }
+                let left: usize = pools.iter().map(Vec::len).sum();
+                println!("{clause:?} {seed} after {:.0?}; {left} left in {} pools", began.elapsed(), pools.len());
             }
         }
     };
@@ -86,7 +105,7 @@ fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
             scope.spawn(walk);
         }
     });
-    println!("not found up to {}: {:?}", next.into_inner().min(last), left.into_inner().unwrap());
+    println!("not found up to {}: {:?}", next.into_inner().min(last), pools.into_inner().unwrap().concat());
 }
 
 /// The stories of both generators, not of the wild one alone.
