@@ -76,7 +76,10 @@ fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
             }
             let scenario = draw_as(Style::Both, seed, &[], None);
             let mut place = 0;
-            while let Some(pool) = pools.lock().unwrap().get(place).cloned() {
+            loop {
+                // A statement of its own: the lock is not held while stories are played.
+                let pool = pools.lock().unwrap().get(place).cloned();
+                let Some(pool) = pool else { break };
                 if pool.is_empty() || !breaks(&scenario, &pool) {
                     place += 1;
                     continue;
