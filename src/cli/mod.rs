@@ -8,6 +8,7 @@ pub mod drill;
 pub mod explore;
 pub mod import;
 pub mod keygen;
+pub mod line;
 pub mod recorded;
 pub mod reload;
 pub mod render;
