@@ -34,9 +34,8 @@ fn deb_assets(table: &Value) -> Vec<Asset> {
     list.map(|asset| (text(&asset[0]), format!("/{}", text(&asset[1])), text(&asset[2]))).collect()
 }
 
-/// Without the directories, which have no source.
 fn rpm_assets(table: &Value) -> Vec<Asset> {
-    let list = table["assets"].as_array().unwrap().iter().filter(|asset| asset.get("source").is_some());
+    let list = table["assets"].as_array().unwrap().iter();
     list.map(|asset| (text(&asset["source"]), text(&asset["dest"]), text(&asset["mode"]))).collect()
 }
 
@@ -45,8 +44,9 @@ fn there(source: &str, name: &str) -> bool {
     if let Some(built) = source.strip_prefix("target/release/") {
         return match built.strip_prefix("pages/") {
             None => built == "twinbeat",
+            // Man pages are packed on the way.
             Some(page) => pages::all(name).unwrap().iter().any(|(path, _)| {
-                let path = path.to_str().unwrap();
+                let (path, page) = (path.to_str().unwrap(), page.trim_end_matches(".gz"));
                 page.split_once('*').map_or(path == page, |(before, behind)| path.starts_with(before) && path.ends_with(behind))
             }),
         };
