@@ -36,7 +36,8 @@ fn without_hidden(command: &Command) -> Command {
     let mut shown = Command::new(kept(command.get_name()))
         .args(command.get_arguments().filter(|arg| !arg.is_hide_set()))
         .subcommands(command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(without_hidden))
-        .subcommand_required(command.is_subcommand_required_set());
+        .subcommand_required(command.is_subcommand_required_set())
+        .disable_help_flag(command.is_disable_help_flag_set());
     if let Some(about) = command.get_about() {
         shown = shown.about(about.clone());
     }
@@ -80,13 +81,11 @@ fn man(command: &Command, program: &str, files: &mut Vec<(PathBuf, Vec<u8>)>) ->
         man(verb, program, files)?;
     }
     let title = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    // No date: the version says which, and the page of one version is the same whenever it is made.
-    let page = Man::new(command.clone())
-        .title(title.to_uppercase())
-        .source(format!("twinbeat {}", env!("CARGO_PKG_VERSION")))
-        .manual("twinbeat: one address on two machines");
-    let mut text = Vec::new();
-    page.render_title(&mut text)?;
+    let page = Man::new(command.clone());
+    // No date: the version says which, and a page is the same whenever it is made. By hand, since an empty date would be left out and not quoted.
+    let mut text =
+        format!(".TH \"{}\" \"1\" \"\" \"twinbeat {}\" \"twinbeat\"\n", title.to_uppercase(), env!("CARGO_PKG_VERSION"))
+            .into_bytes();
     page.render_name_section(&mut text)?;
     Man::new(command.clone().override_usage(usage(command))).render_synopsis_section(&mut text)?;
     page.render_description_section(&mut text)?;
