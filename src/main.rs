@@ -4,46 +4,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use twinbeat::cli;
-
-/// Two Linux machines, one virtual IP, never two owners.
-#[derive(Parser)]
-#[command(name = "twinbeat", version, about)]
-struct CommandLine {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    Run(cli::run::RunArgs),
-    Check(cli::check::Args),
-    Keygen(cli::keygen::Args),
-    Init(cli::init::Args),
-    Import(cli::import::Args),
-    Status(cli::status::StatusArgs),
-    Standby(cli::standby::StandbyArgs),
-    Takeover(cli::takeover::TakeoverArgs),
-    Resume(cli::resume::ResumeArgs),
-    Reload(cli::reload::ReloadArgs),
-    Why(cli::why::WhyArgs),
-    Replay(cli::replay::Args),
-    Explore(cli::explore::Args),
-    #[cfg(feature = "lab")]
-    Drill(cli::drill::DrillArgs),
-    #[cfg(not(feature = "lab"))]
-    Drill(cli::without_lab::Args),
-    #[cfg(feature = "lab")]
-    #[command(hide = true)]
-    Compare(cli::compare::CompareArgs),
-    #[cfg(feature = "lab")]
-    #[command(hide = true)]
-    PageServer(cli::drill::PageServerArgs),
-    #[cfg(feature = "lab")]
-    #[command(hide = true)]
-    LabEnter(cli::drill::LabEnterArgs),
-}
+use twinbeat::cli::line::{CommandLine, Verb};
 
 fn main() -> ExitCode {
     let result = match CommandLine::parse().verb {
@@ -61,7 +24,7 @@ fn main() -> ExitCode {
         Verb::Replay(args) => cli::replay::run(&args),
         Verb::Explore(args) => cli::explore::run(&args),
         #[cfg(not(feature = "lab"))]
-        Verb::Drill(args) => Ok(cli::without_lab::refuse(&args)),
+        Verb::Drill(args) => Ok(cli::without_lab::drill(&args)),
         #[cfg(feature = "lab")]
         Verb::Drill(args) => cli::drill::drill(&args).map(|passed| ExitCode::from(u8::from(!passed))),
         #[cfg(feature = "lab")]

@@ -9,6 +9,7 @@ pub mod explore;
 pub mod import;
 pub mod init;
 pub mod keygen;
+pub mod line;
 pub mod recorded;
 pub mod reload;
 pub mod render;

@@ -1,9 +1,12 @@
-//! `twinbeat drill` in a program that was built without the laboratory, as packages are: nothing on a production machine floods or forges.
+//! `twinbeat drill` in a program that was built without the laboratory, as packages are: nothing on a production machine floods or forges. Where the
+//! package twinbeat-lab is installed beside it, that program does it.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
-/// The failure drill; not in this build (package twinbeat-lab)
+/// The failure drill, by the package twinbeat-lab: not in this build
 #[derive(clap::Args, Debug)]
 #[command(disable_help_flag = true)]
 pub struct Args {
@@ -12,12 +15,23 @@ pub struct Args {
     pub rest: Vec<OsString>,
 }
 
-/// What is said.
+/// The program of the package twinbeat-lab, in the same directory as this one.
+pub const LABORATORY: &str = "twinbeat-lab";
+
+/// What is said where it is not there.
 pub const REFUSAL: &str =
     "drill: this program was built without the laboratory; install the package twinbeat-lab, or build with the feature `lab`";
 
-/// Says so; the exit code is that of a command line that cannot be done, 2.
-pub fn refuse(_: &Args) -> ExitCode {
-    eprintln!("twinbeat: {REFUSAL}");
+/// This process becomes the laboratory's. Where that cannot be it says why; the exit code is that of a command line that cannot be done, 2.
+pub fn drill(args: &Args) -> ExitCode {
+    let error = match std::env::current_exe() {
+        Ok(own) => Command::new(own.with_file_name(LABORATORY)).arg("drill").args(&args.rest).exec(),
+        Err(error) => error,
+    };
+    if error.kind() == ErrorKind::NotFound {
+        eprintln!("twinbeat: {REFUSAL}");
+    } else {
+        eprintln!("twinbeat: drill: {LABORATORY}: {error}");
+    }
     ExitCode::from(2)
 }
