@@ -13,6 +13,7 @@ pub struct CommandLine {
 
 /// All verbs, in the order in which help shows them.
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program is there")]
 #[allow(missing_docs, reason = "each verb's own arguments say what it is, and help shows that")]
 pub enum Verb {
     Run(super::run::RunArgs),

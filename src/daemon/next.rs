@@ -62,7 +62,7 @@ pub fn held_back() -> SigSet {
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGTERM, Signal::SIGINT])
 }
 
-/// Reads what [`Next`] tells of an address: `ADDRESS@NANOSECONDS`.
+/// Reads what a life tells the next one of an address: `ADDRESS@NANOSECONDS`.
 ///
 /// # Errors
 /// In words.
