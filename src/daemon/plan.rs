@@ -14,6 +14,8 @@ pub struct Facts {
     pub me: NodeId,
     /// The groups of the old file that are this node's, or on their way to it or from it.
     pub held: Vec<Name>,
+    /// The groups of the old file that are just being taken or given up.
+    pub moving: Vec<Name>,
     /// For each group of the new file: the peer's file has it with the same addresses; none while it is not heard.
     pub peer_has: Vec<Option<bool>>,
     /// The kernel makes a gate that outlives the daemon.
@@ -42,6 +44,11 @@ impl Plan {
         plan.names(old, new);
         if !plan.hindrances.is_empty() {
             return plan;
+        }
+        // What was asked for would be long ago by the time that it is over.
+        if !facts.moving.is_empty() {
+            plan.hindrances
+                .push(format!("{} is just being taken or given up: once more in a moment", names(facts.moving.iter())));
         }
         plan.wires(old, new);
         plan.keys(old, new, facts);

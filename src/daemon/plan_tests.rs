@@ -25,6 +25,7 @@ fn facts(old: &Config, new: &Config) -> Facts {
     Facts {
         me: NodeId(0),
         held: old.groups.iter().map(|group| group.name.clone()).collect(),
+        moving: Vec::new(),
         peer_has: vec![Some(true); new.groups.len()],
         gate_stays: true,
         my_key: key(0),
@@ -81,6 +82,11 @@ fn an_address_more_is_asked_for_where_the_peer_has_it_in_the_same_group_and_refu
         facts.peer_has.fill(None);
     });
     assert_eq!(standby, Plan::default());
+}
+
+#[test]
+fn nothing_is_taken_up_while_a_group_moves() {
+    hindered(&plan(&[], |facts| facts.moving = facts.held.clone()), &["web", "once more in a moment"]);
 }
 
 #[test]

@@ -137,10 +137,14 @@ impl Reload {
         let view = node.view(now);
         let theirs = self.config.nodes.get(self.me.other().index());
         let used = theirs.and_then(|node| node.public_keys().nth(act.inbox.borrow().current()));
-        let groups = self.config.groups.iter().zip(&view.groups);
+        let which = |wanted: fn(GroupRole) -> bool| {
+            let groups = self.config.groups.iter().zip(&view.groups);
+            groups.filter(|(_, seen)| wanted(seen.role)).map(|(group, _)| group.name.clone()).collect()
+        };
         Facts {
             me: self.me,
-            held: groups.filter(|(_, seen)| seen.role != GroupRole::Standby).map(|(group, _)| group.name.clone()).collect(),
+            held: which(|role| role != GroupRole::Standby),
+            moving: which(|role| matches!(role, GroupRole::Claiming | GroupRole::Leaving)),
             peer_has: read.config.groups.iter().map(|group| node.peer_has(&group.settings(), now)).collect(),
             gate_stays: view.gate == Guard::Inet,
             my_key: read.key,

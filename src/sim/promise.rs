@@ -19,6 +19,8 @@ pub enum Promise {
     NoNeedlessMove,
     /// A forged or damaged frame was accepted, or a right one refused.
     Signatures,
+    /// More happened within a second than two nodes have to say: they answer each other without end, or nothing but one instant comes.
+    GetsOn,
     /// A drawn story does not fit its pair: a defect of `explore` itself.
     Playable,
 }

@@ -50,6 +50,13 @@ impl<E> Queue<E> {
         self.slots.get_mut(slot as usize)?.take().map(|event| (at, event))
     }
 
+    /// Nothing is to come any more.
+    pub fn clear(&mut self) {
+        self.heap.clear();
+        self.slots.clear();
+        self.free.clear();
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.heap.len()

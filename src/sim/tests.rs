@@ -54,6 +54,30 @@ fn two_kernels_that_answer_are_seen_whatever_the_nodes_believe() {
     assert_eq!(outcome.violations.first().map(|v| v.promise), Some(Promise::OneOwner));
 }
 
+/// Never rests, and asks for the address each time.
+struct Restless(u32);
+
+impl Brain for Restless {
+    fn handle(&mut self, _: Mono, _: Input) {
+        self.0 = 10;
+    }
+    fn poll(&mut self) -> Option<Output> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(Output::Probe { group: GroupId(0) })
+    }
+    fn deadline(&self) -> Option<Mono> {
+        Some(Mono::ZERO)
+    }
+}
+
+#[test]
+fn a_world_that_does_not_get_on_is_a_broken_promise_and_no_run_without_end() {
+    let story = read(r#"{"at": "1s", "start": ["master1", "master2"]}"#).unwrap();
+    let outcome = story.run(|_, _| Box::new(Restless(0)), false);
+    assert!(outcome.violations.iter().any(|v| v.promise == Promise::GetsOn), "{:?}", outcome.violations);
+    assert!(outcome.events < 5_000_000, "{}", outcome.events);
+}
+
 #[test]
 fn the_gate_of_a_killed_daemon_closes_by_itself_on_its_own_clock() {
     let mut world = World::new(Builder::default().build(), 1, grabber);

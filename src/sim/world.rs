@@ -11,6 +11,7 @@ use super::gateway::{DELAY, Due, FOREIGN, REACHABLE, RETRY, Witness};
 use super::machine::{Machine, Maker, Power, Process};
 use super::network::Network;
 use super::pair::{Pair, group_id};
+use super::promise::Promise;
 use super::queue::Queue;
 use super::record::{Lane, Recorder};
 use super::rng::Rng;
@@ -20,6 +21,10 @@ use twinbeat_core::time::{Mono, Span};
 
 /// How often the checks look for a service that nobody gives.
 pub(super) const AUDIT: Span = Span::millis(500);
+/// What is counted for [`Promise::GetsOn`] is counted in a second.
+const SECOND: Span = Span::secs(1);
+/// Two nodes with eight groups and eight links, everything asked fast, a flood beside it: some thousand.
+const MOST_A_SECOND: u64 = 200_000;
 /// All of it.
 pub struct World {
     pub(super) now: Moment,
@@ -48,6 +53,8 @@ pub struct World {
     pub(super) seals: Option<Box<super::seals::Seals>>,
     /// How many events there were.
     pub events: u64,
+    /// Since when they are counted for [`Promise::GetsOn`], and how many there were by then.
+    pub(super) second: (Moment, u64),
     pub(super) commands: u64,
     /// For each node and group when the queue will look for something that ended by itself.
     pub(super) expiries: [Vec<Moment>; 2],
@@ -94,6 +101,7 @@ impl World {
             overheard: [Vec::new(), Vec::new()],
             seals: None,
             events: 0,
+            second: (Moment::ZERO, 0),
             commands: 0,
             expiries: [vec![Moment::NEVER; groups], vec![Moment::NEVER; groups]],
             awaited: None,
@@ -133,6 +141,15 @@ impl World {
     pub(super) fn one(&mut self, at: Moment, event: Event) {
         self.now = at;
         self.events += 1;
+        if at.since(self.second.0) >= SECOND {
+            self.second = (at, self.events);
+        }
+        if self.events - self.second.1 > MOST_A_SECOND {
+            let text = format!("more than {MOST_A_SECOND} events within a second: the story ends here");
+            self.check.report(at, Promise::GetsOn, text);
+            self.queue.clear();
+            return;
+        }
         self.happen(event);
     }
 
