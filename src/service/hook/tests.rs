@@ -282,7 +282,7 @@ fn where_too_many_wait_the_middle_is_left_out_and_the_document_says_how_many() {
     bench.until("the newest one is told", |bench| bench.lines().last().is_some_and(|line| line == "1000 0"));
     let told = bench.lines();
     assert_eq!(told[..2], ["0 0".to_owned(), "986 985".to_owned()]);
-    assert_eq!(told.len(), queue::MOST);
+    assert_eq!(told.len(), queue::MOST, "{told:?}");
 }
 
 #[test]
