@@ -94,14 +94,15 @@ async fn a_body_without_end_is_looked_at_as_far_as_its_first_part() {
 
 #[tokio::test]
 async fn a_command_has_its_exit_code_its_words_and_its_limit() {
-    let ask = async |argv: &[&str]| {
+    let ask = async |argv: &[&str], limit: Duration| {
         let probe = Probe::Command(argv.iter().map(|word| (*word).to_owned()).collect());
-        probe.ask(MILLIS_200, &env()).await
+        probe.ask(limit, &env()).await
     };
-    assert!(ask(&["sh", "-c", "test $TWINBEAT_GROUP = web"]).await.unwrap().starts_with("exit code 0 in "));
-    assert_eq!(ask(&["sh", "-c", "echo lagging; exit 3"]).await.unwrap_err(), "sh: exit code 3: lagging");
-    assert!(ask(&["sleep", "60"]).await.unwrap_err().contains("not done after 200ms"));
-    assert!(ask(&["/nonexistent/check"]).await.unwrap_err().contains("No such file"));
+    let long = Duration::from_secs(30);
+    assert!(ask(&["sh", "-c", "test $TWINBEAT_GROUP = web"], long).await.unwrap().starts_with("exit code 0 in "));
+    assert_eq!(ask(&["sh", "-c", "echo lagging; exit 3"], long).await.unwrap_err(), "sh: exit code 3: lagging");
+    assert!(ask(&["sleep", "60"], MILLIS_200).await.unwrap_err().contains("not done after 200ms"));
+    assert!(ask(&["/nonexistent/check"], long).await.unwrap_err().contains("No such file"));
 }
 
 /// A check that is well while a file is there.

@@ -103,6 +103,12 @@ impl Bench {
         self.act(Act::Kill(i));
     }
 
+    /// Its daemon runs and does not hang.
+    pub fn tends(&self, i: usize) -> bool {
+        let machine = &self.world.machines[i];
+        machine.runs() && !self.world.waits(i, true)
+    }
+
     /// No daemon runs there.
     pub fn is_gone(&self, i: usize) -> bool {
         self.world.machines[i].process == Process::Dead
