@@ -65,6 +65,16 @@ impl Plan {
                 None => plan.gone(was),
             }
         }
+        // Its gate would be found open for a group that this node does not own.
+        for is in new.groups.iter().filter(|group| !facts.held.contains(&group.name)) {
+            let from = |vip: &VipConfig| held.iter().find(|was| was.vips.iter().any(|before| before.address == vip.address));
+            for (vip, was) in is.vips.iter().filter_map(|vip| Some((vip, from(vip)?))) {
+                plan.hindrances.push(format!(
+                    "{vip} goes from group {}, which this node holds, to group {}, which it does not: both on one node first; a group under another name: {BY_HAND}",
+                    was.name, is.name
+                ));
+            }
+        }
         if new.timing.lease > old.timing.lease {
             plan.notes.push(format!(
                 "the lease of {} is in force once {} has confirmed it",

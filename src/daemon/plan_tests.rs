@@ -147,6 +147,7 @@ fn what_is_left_running_and_where_the_peer_is_not_heard_meanwhile_is_said() {
     assert_eq!(plan.hindrances, Vec::<String>::new());
     assert!(plan.notes.iter().any(|note| note.contains(&*link.name) && note.contains("until it has the same file")), "{plan:#?}");
     let gone = Plan::of(&old, &with(&[("name = \"web\"", "name = \"shop\"")]), &facts(&old, &old));
+    hindered(&gone, &["192.168.42.14/25 goes from group web", "to group shop", "twinbeat standby"]);
     assert!(gone.notes.iter().any(|note| note.contains("group web is in this file no more")), "{gone:#?}");
     assert!(gone.notes.iter().any(|note| note.contains("stop it yourself")), "{gone:#?}");
 }
