@@ -19,6 +19,8 @@ const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
 /// As netns-tests/systemd.rs has it: a planned move, or none.
 const PLANNED: Duration = Duration::from_millis(500);
+/// A page that was under way when the address moved is given up after this (the probe's own patience).
+const PAGE: Duration = Duration::from_millis(500);
 
 /// Machines before the lab: they end first.
 struct Pair {
@@ -60,7 +62,8 @@ impl Pair {
         let seen = self.probe.outcome(from, self.probe.now());
         println!("{what}: gap {:?}, page gap {:?}, {} moves", seen.gap, seen.page_gap, seen.moves());
         assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
-        assert!(seen.gap < PLANNED && seen.page_gap < PLANNED, "{what}: {seen:#?}\n{}", self.logs());
+        let page = if seen.moves() == 0 { PLANNED } else { PLANNED + PAGE };
+        assert!(seen.gap < PLANNED && seen.page_gap < page, "{what}: {seen:#?}\n{}", self.logs());
         seen
     }
 
