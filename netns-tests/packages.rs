@@ -13,6 +13,8 @@ mod machines;
 mod metadata;
 #[path = "../dist/packages/pages/pages.rs"]
 mod pages;
+#[path = "systemd/pair.rs"]
+mod pair;
 #[path = "packages/scripts.rs"]
 mod scripts;
 #[path = "packages/shown.rs"]

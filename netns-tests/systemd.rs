@@ -8,86 +8,24 @@ mod common;
 mod machines;
 #[path = "systemd/managers.rs"]
 mod managers;
+#[path = "systemd/pair.rs"]
+mod pair;
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use machines::Machine;
+use pair::{A, B, PAGE, PLANNED, Pair};
 use twinbeat::core::id::NodeId;
 use twinbeat::lab::lab::{BOTH, Lab, VIP, node_name};
-use twinbeat::lab::probe::{Outcome, Probe};
+use twinbeat::lab::probe::Probe;
 
-const A: NodeId = NodeId(0);
-const B: NodeId = NodeId(1);
 /// Of the default profile, which the sample file has.
 const DEAD: Duration = Duration::from_secs(2);
 /// As the unit says.
 const WATCHDOG: Duration = Duration::from_secs(10);
-/// A connection is refused or lost for longer than this only when something was stopped before the address had moved.
-const PLANNED: Duration = Duration::from_millis(500);
-/// A page that was under way when the address moved is given up after this (the probe's own patience).
-const PAGE: Duration = Duration::from_millis(500);
-
-/// Machines before the lab: they end first.
-struct Pair {
-    machines: [Machine; 2],
-    probe: Probe,
-    _lab: Lab,
-}
-
-impl Pair {
-    fn on(&self, node: NodeId) -> &Machine {
-        &self.machines[node.index()]
-    }
-
-    fn serves(&self, node: NodeId) {
-        let never = AtomicBool::new(false);
-        assert!(
-            self.probe.wait_for_owner(node, Duration::from_secs(45), &never),
-            "{} does not serve\n{}",
-            node_name(node),
-            self.logs()
-        );
-    }
-
-    /// All is well on both nodes.
-    fn healthy(&self) {
-        let until = Instant::now() + Duration::from_secs(45);
-        for node in BOTH {
-            while self.on(node).run("twinbeat status").map(|done| done.status.code()).unwrap() != Some(0) {
-                let status = || self.on(node).run("twinbeat status").unwrap();
-                assert!(Instant::now() < until, "{}\n{}", String::from_utf8_lossy(&status().stdout), self.logs());
-                thread::sleep(Duration::from_millis(200));
-            }
-        }
-    }
-
-    /// What was seen from `from` until now; never two owners.
-    fn seen(&self, what: &str, from: Duration) -> Outcome {
-        let seen = self.probe.outcome(from, self.probe.now());
-        println!(
-            "{what}: gap {:?}, page gap {:?}, {} moves, lateness {:?}",
-            seen.gap,
-            seen.page_gap,
-            seen.moves(),
-            seen.lateness
-        );
-        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
-        seen
-    }
-
-    fn logs(&self) -> String {
-        let log = |node| {
-            self.on(node)
-                .run("journalctl -u twinbeat --no-pager -n 60")
-                .map(|done| String::from_utf8_lossy(&done.stdout).into_owned())
-        };
-        BOTH.map(|node| log(node).unwrap_or_else(|error| error.to_string())).join("\n---\n")
-    }
-}
 
 /// The README's ten lines: each command, and where it is run.
 fn ten_lines() -> Vec<(String, String)> {
@@ -193,14 +131,16 @@ fn init(pair: &Pair) {
 
 /// A changed file by `systemctl reload`: the unit stays up with its process, nothing moves; one that cannot be used fails the reload and nothing else.
 fn reload(pair: &Pair) {
+    let must = |node: NodeId, line: &str| {
+        let status =
+            || pair.on(node).run("systemctl status twinbeat").map(|done| String::from_utf8_lossy(&done.stdout).into_owned());
+        pair.on(node).must(line).unwrap_or_else(|error| panic!("{error:#}\n{:?}\n{}", status(), pair.logs()))
+    };
     let pid = |node: NodeId| pair.on(node).must("systemctl show -p MainPID --value twinbeat").unwrap();
     let (from, pids) = (pair.probe.now(), BOTH.map(pid));
     for node in [B, A] {
         pair.on(node).must("sed -i 's/^failback = .*/failback = \"manual\"/' /etc/twinbeat/twinbeat.toml && grep -q manual /etc/twinbeat/twinbeat.toml").unwrap();
-        let said = pair
-            .on(node)
-            .must("twinbeat reload --plan && systemctl reload twinbeat && systemctl show -p ActiveState twinbeat")
-            .unwrap();
+        let said = must(node, "twinbeat reload --plan && systemctl reload twinbeat && systemctl show -p ActiveState twinbeat");
         assert!(said.contains("failback") && said.contains("ActiveState=active"), "{said}");
     }
     pair.healthy();
@@ -209,10 +149,8 @@ fn reload(pair: &Pair) {
     fs::write(&file, whole.replace("[witness]", "[witness")).unwrap();
     assert!(!pair.on(A).run("systemctl reload twinbeat").unwrap().status.success());
     fs::write(&file, whole.replace("failback = \"manual\"", "failback = \"auto\"")).unwrap();
-    pair.on(A).must("systemctl reload twinbeat").unwrap();
-    pair.on(B)
-        .must("sed -i 's/^failback = .*/failback = \"auto\"/' /etc/twinbeat/twinbeat.toml && systemctl reload twinbeat")
-        .unwrap();
+    must(A, "systemctl reload twinbeat");
+    must(B, "sed -i 's/^failback = .*/failback = \"auto\"/' /etc/twinbeat/twinbeat.toml && systemctl reload twinbeat");
     // Longer than the watchdog: the next life feeds it.
     thread::sleep(WATCHDOG + Duration::from_secs(1));
     pair.healthy();

@@ -30,7 +30,14 @@ impl Only {
         private(state_dir).with_context(|| format!("cannot make {}", state_dir.display()))?;
         let state = lock(state_dir, "state directory")?;
         let address = SocketAddr::from_abstract_name(format!("twinbeat/{table}")).context("the table's name as a socket's")?;
-        match UnixListener::bind_addr(&address) {
+        // A helper that this process's last life was just starting has the socket until it is another program, as with a lock below.
+        let mut bound = UnixListener::bind_addr(&address);
+        let mut tries = 0..OWN_TRIES;
+        while bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) && tries.next().is_some() {
+            std::thread::sleep(OWN_PAUSE);
+            bound = UnixListener::bind_addr(&address);
+        }
+        match bound {
             Ok(name) => Ok(Only { _state: state, _name: name }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 bail!(
@@ -46,7 +53,7 @@ impl Only {
 pub(super) fn lock(dir: &Path, what: &str) -> anyhow::Result<Flock<File>> {
     let path = dir.join("lock");
     let mut file = open_private(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut tries = (0..OWN_TRIES).rev();
+    let mut tries = 0..OWN_TRIES;
     let mut lock = loop {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => break lock,
@@ -69,7 +76,7 @@ pub(super) fn lock(dir: &Path, what: &str) -> anyhow::Result<Flock<File>> {
     Ok(lock)
 }
 
-/// How often a lock of this very process is tried again.
+/// How often a lock of this very process, or a name that may be its own, is tried again.
 const OWN_TRIES: u32 = 20;
 /// Between two tries.
 const OWN_PAUSE: Duration = Duration::from_millis(5);
@@ -87,7 +94,11 @@ mod tests {
         let error = Only::take("another", one.path()).unwrap_err().to_string();
         assert!(error.contains("state directory") && error.contains(&std::process::id().to_string()), "{error}");
         assert!(Only::take(&table, two.path()).unwrap_err().to_string().contains("network namespace"));
-        drop(first);
+        // One that goes a moment later, as a helper's copy does.
+        std::thread::spawn(move || {
+            std::thread::sleep(OWN_PAUSE * 3);
+            drop(first);
+        });
         Only::take(&table, two.path()).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use twinbeat_core::id::{GroupId, NodeId};
+use twinbeat_core::id::{GroupId, Mac, NodeId};
 use twinbeat_core::time::Mono;
 use twinbeat_host::clock;
 use twinbeat_host::public::{PublicConfig, PublicEvent, PublicSide};
@@ -22,34 +22,30 @@ pub async fn ask(me: NodeId, public: PublicConfig, all: Vec<(IpAddr, String)>, d
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    // A group for each, so that it is said whose answer it was.
-    let groups = all.iter().map(|(address, interface)| vec![(*address, interface.clone())]).collect();
-    let mut side = PublicSide::new(PublicConfig { node: me, groups, ..public }).map_err(|error| error.to_string())?;
+    // As one group, however many there are: a group's number has a byte.
+    let mut side =
+        PublicSide::new(PublicConfig { node: me, groups: vec![all.clone()], ..public }).map_err(|error| error.to_string())?;
+    let names = || all.iter().map(|(address, interface)| format!("{address} on {interface}")).collect::<Vec<_>>().join(", ");
     let mut asked = clock::now();
     for _ in 0..TIMES {
         asked = clock::now();
-        for (group, (address, interface)) in (0u8..).zip(&all) {
-            side.probe(GroupId(group)).map_err(|error| format!("{address} cannot be asked for on {interface}: {error}"))?;
-        }
-        if let Some(taken) = listen(&mut side, &all, delivery).await {
-            return Err(taken);
+        side.probe(GroupId(0)).map_err(|error| format!("nobody can be asked for {}: {error}", names()))?;
+        if let Some(by) = listen(&mut side, delivery).await {
+            return Err(format!("{by} answers for {}: nobody else may have it", names()));
         }
     }
     Ok(all.into_iter().map(|(address, _)| (address, asked)).collect())
 }
 
-/// The words for whoever answers within this time.
-async fn listen(side: &mut PublicSide, all: &[(IpAddr, String)], time: Duration) -> Option<String> {
+/// Who answers for one of them within this time.
+async fn listen(side: &mut PublicSide, time: Duration) -> Option<Mac> {
     let until = Instant::now() + time;
     loop {
-        let event = tokio::select! {
-            event = side.next() => event,
+        tokio::select! {
+            event = side.next() => if let PublicEvent::Answered { by, .. } | PublicEvent::Announced { by, .. } = event {
+                return Some(by);
+            },
             () = sleep_until(until) => return None,
-        };
-        if let PublicEvent::Answered { group, by } | PublicEvent::Announced { group, by } = event
-            && let Some((address, _)) = all.get(usize::from(group.0))
-        {
-            return Some(format!("{by} answers for {address}: nobody else may have it"));
         }
     }
 }

@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::asking::Free;
 use super::options::Options;
+use super::starts;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_host::{clock, realtime};
 
@@ -38,6 +39,8 @@ impl Next {
             Err(error) => return error,
         };
         let Some(program) = words.first() else { return "no program".into() };
+        // Many reloads are no daemon that cannot start: none of them waits for the one before to have lasted.
+        starts::forget(&self.options.run_dir);
         // The next life may choose others, or none.
         realtime::give_cpus_back();
         match nix::unistd::execvp(program, &words) {

@@ -94,6 +94,7 @@ impl Reload {
         if read.key != self.key {
             differences.push("this node's private key: another one".into());
         }
+        let differences = bounded(differences);
         let plan = Plan::of(&self.config, &read.config, &facts);
         let answer = Answer {
             notes: plan.notes.clone(),
@@ -251,6 +252,20 @@ fn look(options: &Options, me: NodeId) -> Result<Read, String> {
     Ok(Read { key: key?.verifying_key().to_bytes(), config })
 }
 
+/// Files of a megabyte that have nothing in common are told as far as an answer holds them.
+fn bounded(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST_LINES);
+    lines.truncate(MOST_LINES);
+    for line in &mut lines {
+        if let Some((at, _)) = line.char_indices().nth(LONGEST_LINE) {
+            line.truncate(at);
+            line.push('…');
+        }
+    }
+    lines.extend((more > 0).then(|| format!("and {more} more")));
+    lines
+}
+
 fn tell(asker: Asker, response: Response) {
     if let Some(asker) = asker {
         let _ = asker.send(response);
@@ -259,3 +274,21 @@ fn tell(asker: Asker, response: Response) {
 
 /// So long the answer has to reach the socket.
 const TOLD: Duration = Duration::from_millis(10);
+/// The most lines about what differs.
+const MOST_LINES: usize = 500;
+/// In characters.
+const LONGEST_LINE: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_bounded_and_says_how_much_is_left_out() {
+        let few = vec!["a".to_owned(), "é".repeat(LONGEST_LINE)];
+        assert_eq!(bounded(few.clone()), few);
+        let long = bounded(vec!["é".repeat(LONGEST_LINE + 1); MOST_LINES + 7]);
+        assert_eq!((long.len(), long.last().map(String::as_str)), (MOST_LINES + 1, Some("and 7 more")));
+        assert!(long.iter().all(|line| line.chars().count() <= LONGEST_LINE + 1));
+    }
+}

@@ -11,7 +11,7 @@ impl Starts {
     /// Counts this one, and waits first when the last ones did not last.
     pub fn count(run_dir: &Path) -> Starts {
         let supervised = std::env::var_os("NOTIFY_SOCKET").is_some();
-        let file = supervised.then(|| run_dir.join("starts"));
+        let file = supervised.then(|| run_dir.join(FILE));
         if let Some(file) = &file {
             std::thread::sleep(pause(add(file)));
         }
@@ -24,6 +24,11 @@ impl Starts {
             let _ = std::fs::remove_file(file);
         }
     }
+}
+
+/// Nothing is counted any more.
+pub fn forget(run_dir: &Path) {
+    let _ = std::fs::remove_file(run_dir.join(FILE));
 }
 
 /// One more; how many there were before. Not waited for: the lease may be running, and even this directory may be on a busy disk.
@@ -45,6 +50,8 @@ fn pause(before: u32) -> Duration {
     }
 }
 
+/// In the run directory.
+const FILE: &str = "starts";
 /// So many starts in a row are at once.
 const AT_ONCE: u32 = 4;
 /// The first pause.
