@@ -147,12 +147,13 @@ fn both(args: &Args) -> anyhow::Result<ExitCode> {
     let gaps = placeholders(&made.text).len();
     say!("{}: written{}", args.out.display(), if gaps == 0 { String::new() } else { format!("; {gaps} lines with {MARK}") });
     made.findings.iter().for_each(|finding| eprintln!("{finding}"));
+    // Both have it before anything is looked at.
+    if let Some(remote) = &remote {
+        remote.ask("file", &args.out, &made.text).context("the file is on this node only")?;
+    }
     let mut fit = check_here(&args.out)?;
     match &remote {
         Some(remote) => {
-            remote
-                .ask("file", &args.out, &made.text)
-                .with_context(|| format!("the file is on this node only; {}", remote.peer))?;
             let (said, there) = remote.check(&args.out)?;
             say!("\n{}, `twinbeat check`:\n{}", theirs.host, said.trim_end());
             fit &= there;

@@ -155,14 +155,8 @@ pub async fn all(
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
     let peer = &config.nodes[me.other().index()];
-    let mut opener = Opener::new(&pair, &key, &peer.public_key, config.names())?;
-    let mut signer = Signer::new(&pair, &key, &peer.public_key)?;
-    if let Some(next) = &peer.next_public_key {
-        opener = opener.beside(&pair, &key, next)?;
-        signer = signer.beside(&pair, &key, next)?;
-    }
-    let inbox = Rc::new(RefCell::new(Inbox::new(opener)));
-    let outbox = Outbox::new(signer);
+    let inbox = Rc::new(RefCell::new(Inbox::new(Opener::of(&pair, &key, peer.public_keys(), config.names())?)));
+    let outbox = Outbox::new(Signer::of(&pair, &key, &peer.public_key, peer.next_public_key.as_ref())?);
     let links = links(config, me, &inbox, &events);
 
     let mut public = public_side(config, me)?;

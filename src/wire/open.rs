@@ -19,7 +19,7 @@ const REMEMBERED: usize = 4;
 
 /// Opens the peer's frames, for all paths: a copy of what came over one link is recognised on the others.
 pub struct Opener {
-    /// The peer's keys, with what follows from each: one, and a second one while it is changed. Never empty.
+    /// The peer's keys, with what follows from each: one, and a second one while it is changed.
     peers: Vec<(VerifyingKey, Directions)>,
     /// The place of the key that the peer used last.
     current: usize,
@@ -62,15 +62,20 @@ impl Opener {
     /// For the node `pair.me` with its own key, for frames of a peer with this public key. `names` are the links' and groups' of this
     /// node's file: heartbeats carry them shortened.
     pub fn new(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey, names: Names) -> Result<Opener, KeyError> {
-        let peers = vec![(*peer, Directions::derive(pair, key, peer)?)];
-        let recent = VecDeque::with_capacity(REMEMBERED);
-        Ok(Opener { peers, current: 0, peer_id: pair.me.other(), names, recent, tally: Tally::default() })
+        Opener::of(pair, key, [*peer], names)
     }
 
-    /// Takes frames of a second key of the peer's as well: while it changes its key.
-    pub fn beside(mut self, pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Opener, KeyError> {
-        self.peers.push((*peer, Directions::derive(pair, key, peer)?));
-        Ok(self)
+    /// The same for a peer with any of these public keys: two while it changes its key.
+    pub fn of(
+        pair: &Pair<'_>,
+        key: &SigningKey,
+        peers: impl IntoIterator<Item = VerifyingKey>,
+        names: Names,
+    ) -> Result<Opener, KeyError> {
+        let with = |peer: VerifyingKey| Ok((peer, Directions::derive(pair, key, &peer)?));
+        let peers = peers.into_iter().map(with).collect::<Result<Vec<_>, KeyError>>()?;
+        let recent = VecDeque::with_capacity(REMEMBERED);
+        Ok(Opener { peers, current: 0, peer_id: pair.me.other(), names, recent, tally: Tally::default() })
     }
 
     /// Which of its keys the peer used last, in the order in which they were named: what is sent to it goes by that one

@@ -49,10 +49,10 @@ impl Signer {
         Ok(Signer { directions, next: None, toward_next: false, key: key.clone(), me: pair.me })
     }
 
-    /// Knows a second key of the peer's as well: while it changes its key.
-    pub fn beside(mut self, pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey) -> Result<Signer, KeyError> {
-        self.next = Some(Directions::derive(pair, key, peer)?);
-        Ok(self)
+    /// The same towards a peer with a second public key as well, where there is one: while it changes its key.
+    pub fn of(pair: &Pair<'_>, key: &SigningKey, peer: &VerifyingKey, next: Option<&VerifyingKey>) -> Result<Signer, KeyError> {
+        let next = next.map(|next| Directions::derive(pair, key, next)).transpose()?;
+        Ok(Signer { next, ..Signer::new(pair, key, peer)? })
     }
 
     /// From now on for the peer's key of this place, in the order in which they were named: the one that it uses.

@@ -451,10 +451,8 @@ fn the_test_vector_in_the_documentation_is_what_this_program_makes() {
 #[test]
 fn a_second_key_of_the_peers_is_believed_beside_the_first_and_what_is_sent_goes_by_the_one_it_uses() {
     let ([a, b], next) = (keys(), SigningKey::from_bytes(&[9; 32]));
-    let toward_next = Signer::new(&pair(0), &a, &b.verifying_key()).unwrap();
-    let mut signer = toward_next.beside(&pair(0), &a, &next.verifying_key()).unwrap();
-    let opener = Opener::new(&pair(0), &a, &b.verifying_key(), names()).unwrap();
-    let mut opener = opener.beside(&pair(0), &a, &next.verifying_key()).unwrap();
+    let mut signer = Signer::of(&pair(0), &a, &b.verifying_key(), Some(&next.verifying_key())).unwrap();
+    let mut opener = Opener::of(&pair(0), &a, [&b, &next].map(SigningKey::verifying_key), names()).unwrap();
     // Node 1, with either of its keys.
     let other = |key: &SigningKey| {
         let end = Opener::new(&pair(1), key, &a.verifying_key(), names()).unwrap();

@@ -116,13 +116,7 @@ fn relayed(config: &Config, me: NodeId, seen: &[PublicEvent]) -> u32 {
     let names = [config.nodes[0].name.as_ref(), config.nodes[1].name.as_ref()];
     let pair = Pair { cluster: &config.cluster, nodes: names, me };
     let peer = &config.nodes[me.other().index()];
-    let opener = config.private_key(me).ok().and_then(|key| {
-        let opener = Opener::new(&pair, &key, &peer.public_key, config.names()).ok()?;
-        match &peer.next_public_key {
-            Some(next) => opener.beside(&pair, &key, next).ok(),
-            None => Some(opener),
-        }
-    });
+    let opener = config.private_key(me).ok().and_then(|key| Opener::of(&pair, &key, peer.public_keys(), config.names()).ok());
     let Some(mut opener) = opener else { return 0 };
     let path = Path::Link(Name::from(RELAY));
     let frames = seen.iter().filter_map(|event| match event {
