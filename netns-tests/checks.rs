@@ -102,6 +102,47 @@ fn becomes(what: &str, limit: Duration, mut holds: impl FnMut() -> Result<(), St
     }
 }
 
+/// Somebody pauses the group on the other node and works on nginx: nothing is restarted or moved until the pause ends, here or there; a new life
+/// of the daemon knows of it.
+fn paused(bench: &Bench) {
+    let tell = |node: NodeId, words: &[&str]| {
+        let said = bench.site.ask(&bench.lab, node, words).unwrap();
+        (said.status.success(), String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+    };
+    thread::sleep(Duration::from_millis(1500));
+    let begun = bench.probe.now();
+    let (done, said) = tell(B, &["pause", "--reason", "new certificates"]);
+    assert!(done && said.contains("paused here and on master1"), "{said}");
+    let (done, said) = tell(B, &["takeover"]);
+    assert!(!done && said.contains("is paused (new certificates)"), "{said}");
+    killpg(Pid::from_raw(master(bench, A)), Signal::SIGKILL).unwrap();
+    bench.says(A, "left alone in the pause");
+    let (done, said) = tell(A, &["reload"]);
+    assert!(done, "{said}");
+    let life = bench.view(A)["incarnation"].as_u64();
+    becomes("known to the next life", Duration::from_secs(10), || match bench.view(A)["groups"][0].clone() {
+        group
+            if group["left_alone"].is_string()
+                && group["paused"].is_string()
+                && bench.view(A)["incarnation"].as_u64() >= life =>
+        {
+            Ok(())
+        }
+        group => Err(group.to_string()),
+    });
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(page(bench), None, "nobody has started it");
+    let view = bench.view(A);
+    assert!(view["problems"].to_string().contains("left alone in the pause, until `twinbeat resume`"), "{view}");
+    assert_eq!(view["groups"][0]["owner"], "master1");
+    let (done, said) = tell(B, &["resume"]);
+    assert!(done && said.contains("pause ended"), "{said}");
+    let (_, of) = page_back(bench, "after a pause", false);
+    assert_eq!(of, "master1", "started again on the spot, as a service that falls now");
+    assert_eq!(bench.probe.outcome(begun, bench.probe.now()).moves(), 0, "{}", bench.logs());
+    assert!(bench.view(A)["groups"][0]["paused"].is_null() && bench.view(A)["groups"][0]["left_alone"].is_null());
+}
+
 #[test]
 fn a_service_that_does_not_serve_is_made_anew_or_moved_and_one_that_could_not_start_is_known_beforehand() {
     let Some(mut bench) = Bench::new() else { return };
@@ -177,6 +218,8 @@ fn a_service_that_does_not_serve_is_made_anew_or_moved_and_one_that_could_not_st
     assert_eq!(of, "master1");
     assert!(away < fallen + MENDED + SLACK, "{away:?}");
     assert_eq!(bench.probe.outcome(begun, bench.probe.now()).moves(), 0, "restarts on the spot move nothing\n{}", bench.logs());
+
+    paused(&bench);
 
     // What a restart does not mend is moved.
     thread::sleep(Duration::from_millis(1500));

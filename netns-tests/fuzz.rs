@@ -17,6 +17,7 @@ use twinbeat::core::id::{GroupId, Mac, NodeId};
 use twinbeat::host::neighbour::{Neighbour, gratuitous, probe, write};
 use twinbeat::host::raw_echo::{Purpose, Route, Tag, parse_reply, request};
 use twinbeat::journal::replay::{Nobody, play};
+use twinbeat::service::ocf::MetaData;
 use twinbeat::sim::rng::Rng;
 use twinbeat::whatif::what_if;
 
@@ -108,6 +109,15 @@ fn journals_and_what_ifs() {
             assert!(!trouble.to_string().is_empty());
         }
         let _ = what_if(&path, &["timing.dead=5s".into()]);
+    });
+}
+
+#[test]
+fn descriptions_of_agents() {
+    each(&files("netns-tests/inputs/agent", "xml"), |bytes| {
+        if let Err(why) = MetaData::read(&String::from_utf8_lossy(bytes)) {
+            assert!(!why.is_empty());
+        }
     });
 }
 

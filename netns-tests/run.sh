@@ -11,7 +11,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 computes=" twinbeat twinbeat_config twinbeat_control twinbeat_core twinbeat_effect twinbeat_import twinbeat_journal twinbeat_picture twinbeat_say
     twinbeat_sim twinbeat_whatif twinbeat_wire bite documented explore fuzz habits import scenarios sources "
 alone=" attack bonds kernels "
-long="failover systemd drills check cards gates checks restart twinbeat_host"
+long="failover systemd drills check cards gates ocf checks restart twinbeat_host"
 # Daemons that are started again within their lease, 320 ms: where two pairs and their probes want the processors, some are not.
 hurried="restart sigkill_supervised"
 
@@ -56,6 +56,8 @@ missing=()
 command -v nginx > /dev/null || missing+=(nginx-light)
 command -v nft > /dev/null || missing+=(nftables)
 command -v ip > /dev/null || missing+=(iproute2)
+# What agents for fencing are written with.
+/usr/bin/python3 -c 'import pexpect, pycurl' 2> /dev/null || missing+=(python3-pexpect python3-pycurl)
 # Two machines with real systemd (netns-tests/systemd.rs): as root only.
 if [ "$(id -u)" -eq 0 ]; then
     command -v debootstrap > /dev/null || missing+=(debootstrap)
@@ -100,6 +102,28 @@ if [ ! -e target/qemu/complete ]; then
         rm -rf "$fetched"
     else
         echo "not installed and not installable from here: QEMU and kernels; what needs them says so" >&2
+    fi
+fi
+
+# OCF agents, and an apache2 for one of them (netns-tests/ocf.rs), and agents for fencing (netns-tests/fence.rs): unpacked as well, since they would bring services of their own.
+fetch_agents() {
+    local names package
+    names=$(apt-get -s install --no-install-recommends apache2-bin | awk '/^Inst/ { print $2 }')
+    # shellcheck disable=SC2086
+    (cd "$1" && timeout 300 apt-get download resource-agents fence-agents $names) || return 1
+    mkdir -p target/ocf
+    for package in "$1"/*.deb; do dpkg -x "$package" target/ocf || return 1; done
+    touch target/ocf/complete
+}
+if [ ! -e target/ocf/complete ]; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null && command -v dpkg > /dev/null; then
+        fetched=$(mktemp -d)
+        rm -rf target/ocf
+        fetch_agents "$fetched" < /dev/null || { apt-get update < /dev/null && fetch_agents "$fetched" < /dev/null; } ||
+            { rm -rf target/ocf; echo "OCF agents cannot be fetched; what needs them says so" >&2; }
+        rm -rf "$fetched"
+    else
+        echo "not installed and not installable from here: OCF agents; what needs them says so" >&2
     fi
 fi
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "common/schema.rs"]
+mod json_schema;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -79,60 +82,9 @@ fn every_scenario_is_valid_by_the_published_schema() {
     }
 }
 
-/// The part of JSON Schema that the published one uses; a keyword that is not among it is a failure of this test.
+/// Whether the schema of scenarios, or a part of it, takes a value.
 fn valid(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
-    for (keyword, means) in schema.as_object().unwrap() {
-        let good = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "properties" => true,
-            "$ref" => {
-                valid(root, root.pointer(means.as_str().unwrap().trim_start_matches('#')).unwrap(), value)?;
-                true
-            }
-            "anyOf" => means.as_array().unwrap().iter().any(|one| valid(root, one, value).is_ok()),
-            "type" => match means.as_str().unwrap() {
-                "object" => value.is_object(),
-                "array" => value.is_array(),
-                "string" => value.is_string(),
-                "boolean" => value.is_boolean(),
-                "integer" => value.is_u64(),
-                "number" => value.is_number(),
-                other => panic!("type {other}"),
-            },
-            "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= means.as_u64().unwrap()),
-            "dependentRequired" => means.as_object().unwrap().iter().all(|(name, needs)| {
-                let there = |name: &str| value.get(name).is_some();
-                !there(name) || needs.as_array().unwrap().iter().all(|need| there(need.as_str().unwrap()))
-            }),
-            "required" => means.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
-            "minProperties" => value.as_object().is_none_or(|o| o.len() as u64 >= means.as_u64().unwrap()),
-            "maxProperties" => value.as_object().is_none_or(|o| o.len() as u64 <= means.as_u64().unwrap()),
-            "minimum" => value.as_f64().is_none_or(|n| n >= means.as_f64().unwrap()),
-            "maximum" => value.as_f64().is_none_or(|n| n <= means.as_f64().unwrap()),
-            "enum" => means.as_array().unwrap().contains(value),
-            "const" => means == value,
-            // The only pattern is that of a length of time.
-            "pattern" => value.as_str().is_none_or(|text| Dur::parse(text).is_ok()),
-            "items" => {
-                value.as_array().into_iter().flatten().try_for_each(|item| valid(root, means, item))?;
-                true
-            }
-            "additionalProperties" => {
-                let known = schema.get("properties").and_then(Value::as_object);
-                for (name, value) in value.as_object().into_iter().flatten() {
-                    match (known.and_then(|known| known.get(name)), means) {
-                        (Some(one), _) | (None, one @ Value::Object(_)) => valid(root, one, value)?,
-                        (None, _) => return Err(format!("unknown {name:?}")),
-                    }
-                }
-                true
-            }
-            other => panic!("the schema uses {other:?}, which this test does not know"),
-        };
-        if !good {
-            return Err(format!("{keyword} {means} does not hold for {value}"));
-        }
-    }
-    Ok(())
+    json_schema::valid(root, schema, value, false, |text| Dur::parse(text).is_ok())
 }
 
 /// Values of every sort; which of them a parameter takes is what schema and reader must agree on.

@@ -159,6 +159,79 @@ fn reload(pair: &Pair) {
     assert_eq!(BOTH.map(pid), pids, "{}", pair.logs());
 }
 
+/// A service that must not run twice and does not stop, with `stop_failure = "reboot"`: its machine reboots itself, and the peer serves.
+fn stuck(pair: &mut Pair) {
+    let script = "#!/bin/sh\ncase $1 in\nstart) touch /run/stuck ;;\nstop) [ -e /etc/will-not ] && exit 1; rm -f /run/stuck ;;\nstatus) [ -e /run/stuck ] || exit 3 ;;\nesac\n";
+    for node in [B, A] {
+        let root = pair.on(node).root();
+        fs::write(root.join("etc/init.d/stuck"), script).unwrap();
+        let file = root.join("etc/twinbeat/twinbeat.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let line = text.lines().find(|line| line.starts_with("services = [")).unwrap().to_owned();
+        let more = line.replacen("[{", "[{ lsb = \"stuck\", stop_timeout = \"1s\" }, {", 1);
+        fs::write(&file, text.replace(&line, &format!("{more}\nstop_failure = \"reboot\""))).unwrap();
+        // The tighter unit may not reboot a machine, and has no init scripts.
+        pair.on(node)
+            .must("chmod +x /etc/init.d/stuck && rm -r /etc/systemd/system/twinbeat.service.d && systemctl daemon-reload")
+            .unwrap();
+        pair.on(node).must("systemctl restart twinbeat").unwrap_or_else(|error| panic!("{error:#}\n{}", pair.logs()));
+        thread::sleep(Duration::from_millis(1500));
+    }
+    pair.serves(A);
+    pair.healthy();
+    pair.on(A).must("touch /etc/will-not").unwrap();
+    let from = pair.probe.now();
+    // Nobody is there any more to answer it.
+    let _ = pair.on(A).run("twinbeat standby --timeout 2s");
+    pair.serves(B);
+    let until = Instant::now() + Duration::from_secs(20);
+    while pair.on(B).must("ls /run/stuck").is_err() {
+        assert!(Instant::now() < until, "its own does not run there\n{}", pair.logs());
+        thread::sleep(Duration::from_millis(200));
+    }
+    pair.machines[A.index()].rebooted().unwrap();
+    pair.on(A).must("rm /etc/will-not").unwrap();
+    pair.healthy();
+    let log = pair.on(A).must("journalctl -u twinbeat --no-pager -o cat | tail -n 400").unwrap();
+    assert!(log.contains("this machine reboots, as the file says"), "{log}");
+    pair.seen("a service that does not stop", from);
+}
+
+/// The tighter unit for pairs with systemd's own services: set in place without a move, and from then on everything else happens in it.
+fn sandbox(pair: &Pair) {
+    let conf = fs::read_to_string("dist/sandbox.conf").unwrap();
+    let line = conf.lines().find_map(|line| line.strip_prefix("#   ")).unwrap();
+    let from = pair.probe.now();
+    for node in [B, A] {
+        fs::write(pair.on(node).root().join("root/dist/sandbox.conf"), &conf).unwrap();
+        pair.on(node).must(line).unwrap_or_else(|error| panic!("{error:#}\n{}", pair.logs()));
+        thread::sleep(Duration::from_millis(1500));
+    }
+    pair.healthy();
+    let seen = pair.seen("into the sandbox", from);
+    assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+    let said = pair.on(A).must("systemd-analyze security twinbeat --no-pager").unwrap();
+    let score = said.lines().find(|line| line.contains("Overall exposure level")).expect("a score").to_owned();
+    println!("{}", score.trim());
+    let figure: f64 = score.split_whitespace().find_map(|word| word.parse().ok()).expect("a figure");
+    assert!(figure <= 3.0, "{said}");
+    // What it may not do it does not, and what it has to do it can: gate, addresses, units, control socket, journal, priority, locked memory.
+    let caps = pair.on(A).must("grep CapBnd /proc/$(systemctl show -p MainPID --value twinbeat)/status").unwrap();
+    assert!(!caps.contains("ffffffffff"), "{caps}");
+    let log = pair.on(A).must("journalctl -u twinbeat --no-pager -o cat -n 40").unwrap();
+    for trouble in ["cannot", "Permission denied", "not permitted"] {
+        assert!(!log.contains(trouble), "{log}");
+    }
+    let from = pair.probe.now();
+    pair.on(A).must("twinbeat standby").unwrap();
+    pair.serves(B);
+    pair.on(A).must("twinbeat resume && twinbeat takeover").unwrap();
+    pair.serves(A);
+    pair.healthy();
+    let seen = pair.seen("moves in the sandbox", from);
+    assert!(seen.moves() == 2 && seen.gap < PLANNED && seen.page_gap < PLANNED + PAGE, "{seen:#?}\n{}", pair.logs());
+}
+
 /// The owner's daemon hangs: for less than its lease that is nothing; for good its gate closes, the peer serves, and systemd brings back the other half.
 fn hang(pair: &Pair) {
     let pid = || pair.on(A).must("systemctl show -p MainPID --value twinbeat").unwrap().trim().to_owned();
@@ -229,6 +302,7 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
 
     reload(&pair);
+    sandbox(&pair);
 
     // Whatever manages the network beside it.
     let managed = Instant::now();
@@ -274,5 +348,6 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     pair.machines[A.index()].boot().unwrap();
     pair.serves(A);
     pair.healthy();
+    stuck(&mut pair);
     println!("all of it after {:?}", began.elapsed());
 }

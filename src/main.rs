@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         Verb::Import(args) => cli::import::run(&args),
         Verb::Status(args) => Ok(ExitCode::from(cli::status::run(&args))),
         Verb::Standby(args) => Ok(ExitCode::from(cli::standby::run(args))),
+        Verb::Fenced(args) => Ok(ExitCode::from(cli::fenced::run(args))),
+        Verb::Pause(args) => Ok(ExitCode::from(cli::pause::run(args))),
         Verb::Takeover(args) => Ok(ExitCode::from(cli::takeover::run(args))),
         Verb::Resume(args) => Ok(ExitCode::from(cli::resume::run(args))),
         Verb::Reload(args) => Ok(ExitCode::from(cli::reload::run(&args))),

@@ -13,7 +13,7 @@ if [ $# -gt 0 ]; then
     targets=("$@")
 else
     # The slow ones first.
-    targets=(journal scenario config keepalived heartbeat body frame control key netlink nginx public record state)
+    targets=(journal scenario config keepalived heartbeat agent body frame control key netlink nginx public record state)
 fi
 root=$PWD/../..
 out=${CARGO_TARGET_DIR:-$root/target}/fuzz

@@ -175,6 +175,12 @@ impl Machine {
         self.boot()
     }
 
+    /// It has rebooted by itself, or does so now.
+    pub fn rebooted(&mut self) -> Result<()> {
+        self.ended(Duration::from_secs(30)).context("it does not reboot")?;
+        self.boot()
+    }
+
     /// The power goes: everything inside is killed at once.
     pub fn power_off(&mut self) -> Result<()> {
         let init = self.init().context("it is off already")?;

@@ -1,15 +1,17 @@
 //! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
 //! Here is what the file and this machine's disk answer; `machine` looks at the kernel and the interfaces, `witness` asks the
-//! network, `service` at what the services need, `here` at what is out of place; `nginx` reads what an nginx listens on.
+//! network, `service` at what the services need (`ocf` where that is an agent), `here` at what is out of place; `nginx` reads what an nginx listens on.
 
 mod answers;
 mod bonds;
 mod cables;
+mod fence;
 mod finding;
 mod here;
 mod machine;
 mod nginx;
+mod ocf;
 mod ports;
 mod service;
 mod witness;
@@ -100,7 +102,8 @@ pub fn findings(args: &Args) -> Vec<Finding> {
         found.push(Finding::new(Level::Fail, "witness", format!("cannot be asked: see {public} and frames")));
     }
     found.extend(frames);
-    found.extend(service::all(&config));
+    found.extend(service::all(&config, &config.nodes[me.index()].name));
+    found.extend(fence::all(&config, &args.config, me, args.offline));
     found.extend(service::hooks(&config));
     found.extend(here::all(&config, me, &own_addresses(), daemon.view(), &args.state_dir));
     found.push(daemon.finding());

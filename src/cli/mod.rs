@@ -6,10 +6,12 @@ pub mod compare;
 #[cfg(feature = "lab")]
 pub mod drill;
 pub mod explore;
+pub mod fenced;
 pub mod import;
 pub mod init;
 pub mod keygen;
 pub mod line;
+pub mod pause;
 pub mod recorded;
 pub mod reload;
 pub mod render;
@@ -19,6 +21,7 @@ pub mod run;
 pub mod standby;
 pub mod status;
 pub mod takeover;
+mod watch;
 pub mod why;
 #[cfg(not(feature = "lab"))]
 pub mod without_lab;
@@ -48,6 +51,32 @@ pub struct Patience {
     /// How long to wait for the move to finish
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration::parse)]
     pub timeout: Span,
+}
+
+/// A word about a group that holds for a while.
+#[derive(Args, Clone, Debug)]
+pub struct Lasting {
+    /// The group; all, if none is named
+    pub group: Option<String>,
+    /// For how long (30m, 2h)
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    pub lasting: Option<Span>,
+    /// Why, for those who look at `status` later
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Where the daemon is
+    #[command(flatten)]
+    pub daemon: Daemon,
+    /// How long to wait
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+impl Lasting {
+    /// Says it; the exit code.
+    fn say(self, request: impl FnOnce(Option<String>, Option<Span>, Option<String>) -> Request) -> u8 {
+        command(&self.daemon.run_dir, &request(self.group, self.lasting, self.reason), std_time(self.patience.timeout))
+    }
 }
 
 /// Sends a command, prints its answer, returns the exit code: 0 done, 1 refused or failed.

@@ -36,16 +36,21 @@ impl Paint {
 }
 
 /// A word and what it means, for one node's column.
-struct Cell {
-    text: String,
-    good: Good,
+pub(super) struct Cell {
+    pub text: String,
+    pub good: Good,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Good {
+/// Whether something is as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Good {
+    /// It is.
     Yes,
+    /// Not quite.
     Odd,
+    /// It is not.
     No,
+    /// Nobody said.
     Unknown,
 }
 
@@ -67,11 +72,11 @@ impl Cell {
 }
 
 /// One row of the table: this node's column, the peer's, and what is said beside them.
-struct Row {
-    label: String,
-    here: Cell,
-    there: Cell,
-    beside: String,
+pub(super) struct Row {
+    pub label: String,
+    pub here: Cell,
+    pub there: Cell,
+    pub beside: String,
 }
 
 /// The whole screen. `clock` turns milliseconds ago into a time of day.
@@ -88,15 +93,8 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         for reason in group.takeover_ready.reasons.iter().skip(1) {
             lines.push(row(width, "", &paint.odd(&format!("also {}", reason.text))));
         }
-        if let Some(held) = &group.standby_held {
-            let ends = group.standby_left_ms.map(|ms| format!("; ends by itself in {}", ago(ms))).unwrap_or_default();
-            lines.push(row(width, "standby", &paint.odd(&format!("{} is in standby by command: {held}{ends}", view.node))));
-        }
-        if let Some(failback) = &group.failback {
-            lines.push(row(width, "failback", failback));
-        }
-        if group.owner.is_none() && !group.claim_open.is_empty() {
-            lines.push(row(width, "waits for", &group.claim_open.join("; ")));
+        for (label, text, good) in words_of(view, group) {
+            lines.push(row(width, label, Cell::new(text, good).painted(0, paint).as_str()));
         }
     }
     lines.extend(table(view, &rows, width, paint));
@@ -104,6 +102,9 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
         let heard = view.links.iter().filter_map(|link| link.heard_ms).min().map(|ms| format!(", last heard {} ago", ago(ms)));
         let text = format!("{} is {}{}", view.peer, view.peer_state.word().to_uppercase(), heard.unwrap_or_default());
         lines.push(row(width, "peer", &paint.bad(&text)));
+    }
+    if let Some(fencing) = &view.fencing {
+        lines.push(row(width, "fencing", fencing));
     }
     for problem in untold(view) {
         lines.push(row(width, "problem", &paint.bad(&problem.text)));
@@ -122,6 +123,30 @@ pub fn render(view: &View, clock: impl Fn(u64) -> String, paint: Paint) -> Strin
     lines.push(row(width, "next", &next(view)));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What holds a group back, or is going to move it.
+pub(super) fn words_of(view: &View, group: &GroupView) -> Vec<(&'static str, String, Good)> {
+    let ends = |left: Option<u64>| left.map(|ms| format!("; ends by itself in {}", ago(ms))).unwrap_or_default();
+    let mut all = Vec::new();
+    if let Some(held) = &group.standby_held {
+        let text = format!("{} is in standby by command: {held}{}", view.node, ends(group.standby_left_ms));
+        all.push(("standby", text, Good::Odd));
+    }
+    if let Some(paused) = &group.paused {
+        let text = format!("{paused}{}; nothing is restarted or moved for a service's sake", ends(group.pause_left_ms));
+        all.push(("paused", text, Good::Odd));
+    }
+    if let Some(fell) = &group.left_alone {
+        all.push(("", format!("{fell}; left alone in the pause, until `twinbeat resume`"), Good::No));
+    }
+    if let Some(failback) = &group.failback {
+        all.push(("failback", failback.clone(), Good::Unknown));
+    }
+    if group.owner.is_none() && !group.claim_open.is_empty() {
+        all.push(("waits for", group.claim_open.join("; "), Good::Unknown));
+    }
+    all
 }
 
 fn label_width(view: &View, rows: &[Row]) -> usize {
@@ -152,25 +177,39 @@ fn table(view: &View, rows: &[Row], width: usize, paint: Paint) -> Vec<String> {
 
 /// Who serves, and would a takeover work right now?
 fn headline(view: &View, group: &GroupView, clock: &impl Fn(u64) -> String, paint: Paint) -> String {
-    let since = group.last_change.as_ref().map(|change| format!(" since {}", clock(change.ago_ms))).unwrap_or_default();
-    let serves = match &group.owner {
-        _ if group.two_owners => paint.bad("TWO OWNERS"),
-        Some(owner) => paint.good(&format!("{owner} SERVES{since}")),
-        None => paint.bad(&format!("NOBODY SERVES{since}")),
-    };
-    let takeover = &group.takeover_ready;
-    let reason = takeover.reasons.first().map(|reason| format!(", {}", reason.text)).unwrap_or_default();
-    let ready = match (takeover.crash.ready, takeover.planned.ready) {
-        (true, true) => paint.good("takeover ready: yes"),
-        (false, false) => paint.bad(&format!("takeover ready: NO{reason}")),
-        (false, true) => paint.bad(&format!("takeover ready: NO after a crash of the owner{reason}; a planned move: yes")),
-        (true, false) => paint.bad(&format!("takeover ready: NO for a planned move{reason}; after a crash of the owner: yes")),
-    };
+    let (serves, ready) = (serving(group, clock).painted(0, paint), readiness(group).painted(0, paint));
     let whose = if view.groups.len() > 1 { format!("group {}", group.name) } else { format!("cluster {}", view.cluster) };
     format!("{whose}   {serves}     {ready}")
 }
 
-fn details(group: &GroupView, paint: Paint) -> String {
+/// Who serves, and since when.
+pub(super) fn serving(group: &GroupView, clock: &impl Fn(u64) -> String) -> Cell {
+    let since = group.last_change.as_ref().map(|change| format!(" since {}", clock(change.ago_ms))).unwrap_or_default();
+    match &group.owner {
+        _ if group.two_owners => Cell::new("TWO OWNERS", Good::No),
+        Some(owner) => Cell::new(format!("{owner} SERVES{since}"), Good::Yes),
+        None => Cell::new(format!("NOBODY SERVES{since}"), Good::No),
+    }
+}
+
+/// Would a takeover work right now, and if not, why not?
+pub(super) fn readiness(group: &GroupView) -> Cell {
+    let takeover = &group.takeover_ready;
+    let reason = takeover.reasons.first().map(|reason| format!(", {}", reason.text)).unwrap_or_default();
+    match (takeover.crash.ready, takeover.planned.ready) {
+        (true, true) => Cell::new("takeover ready: yes", Good::Yes),
+        (false, false) => Cell::new(format!("takeover ready: NO{reason}"), Good::No),
+        (false, true) => {
+            Cell::new(format!("takeover ready: NO after a crash of the owner{reason}; a planned move: yes"), Good::No)
+        }
+        (true, false) => {
+            Cell::new(format!("takeover ready: NO for a planned move{reason}; after a crash of the owner: yes"), Good::No)
+        }
+    }
+}
+
+/// Its addresses, services, epoch and lease.
+pub(super) fn details(group: &GroupView, paint: Paint) -> String {
     let (word, more) = group.service.parts();
     let state = match group.service {
         ServiceState::Running | ServiceState::Warm => paint.good(word),
@@ -216,7 +255,7 @@ fn details(group: &GroupView, paint: Paint) -> String {
 }
 
 /// A link as each node hears it.
-fn link_row(view: &View, link: &LinkView) -> Row {
+pub(super) fn link_row(view: &View, link: &LinkView) -> Row {
     let word = |state: LinkCondition| match state {
         LinkCondition::Ok => (state.word().to_owned(), Good::Yes),
         LinkCondition::Late | LinkCondition::Unheard => (state.word().to_uppercase(), Good::Odd),
@@ -270,7 +309,7 @@ fn bond_words(bond: &BondView) -> (String, Good) {
 }
 
 /// The witnesses together, and each of several.
-fn witness_rows(view: &View) -> Vec<Row> {
+pub(super) fn witness_rows(view: &View) -> Vec<Row> {
     let targets = &view.witness.targets;
     let several = targets.len() > 1;
     let answering = targets.iter().filter(|target| target.reachable).count();
@@ -310,7 +349,7 @@ fn witness_rows(view: &View) -> Vec<Row> {
 }
 
 /// The problems that the screen has not shown in some other place: the first lines, and the rows of links and witnesses.
-fn untold(view: &View) -> impl Iterator<Item = &Sentence> {
+pub(super) fn untold(view: &View) -> impl Iterator<Item = &Sentence> {
     let shown = |problem: &Sentence| match problem.matter.about {
         About::TwoOwners | About::NobodyServes | About::Service | About::Takeover => true,
         About::Witness | About::Target | About::Link => true,
@@ -320,12 +359,18 @@ fn untold(view: &View) -> impl Iterator<Item = &Sentence> {
 }
 
 /// What to type, or what to mend, in one sentence.
-fn next(view: &View) -> String {
+pub(super) fn next(view: &View) -> String {
     let group = |wanted: fn(&GroupView) -> bool| view.groups.iter().find(|group| wanted(group));
     if group(|g| g.two_owners).is_some() {
         return "the lower epoch leaves by itself; if this lasts: `systemctl stop twinbeat` on one node, then `twinbeat why` on both".into();
     }
     if let Some(dead) = group(|g| g.owner.is_none()) {
+        if view.problems.iter().any(|problem| problem.matter.about == About::Fence) {
+            let peer = &view.peer;
+            return format!(
+                "look whether {peer} is off; where it is, and stays so: `twinbeat fenced {peer}`; or mend its fencing device"
+            );
+        }
         let held = dead.standby_held.is_some().then_some("`twinbeat takeover` on this node ends its standby; or ");
         let wait = "wait: a node takes it by itself when nothing above is open";
         let mend = match (view.witness.reachable, view.peer_state) {
@@ -351,6 +396,9 @@ fn next(view: &View) -> String {
             "look at {}: does it run, and its daemon (`systemctl status twinbeat`)? Then at the links above",
             view.peer
         );
+    }
+    if group(|g| g.left_alone.is_some()).is_some() {
+        return "`twinbeat resume`, here or there, when the work is done: what still does not run is started again then".into();
     }
     if group(|g| g.standby_held.is_some()).is_some() {
         let ends = group(|g| g.standby_left_ms.is_some()).map_or("", |_| " now");
@@ -403,4 +451,4 @@ const LABEL: usize = 12;
 
 #[cfg(test)]
 #[path = "render_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -20,7 +20,7 @@ fn link(name: &str, state: LinkCondition, rtt_us: Option<u64>) -> LinkView {
     }
 }
 
-fn healthy() -> View {
+pub fn healthy() -> View {
     View {
         digest: String::new(),
         node: "master1".into(),
@@ -37,6 +37,9 @@ fn healthy() -> View {
             takeover_ready: TakeoverReady::of(vec![], vec![]),
             failback: None,
             standby_left_ms: None,
+            paused: None,
+            pause_left_ms: None,
+            left_alone: None,
             lease_ms_left: Some(640),
             grounds: vec![Ground::Peer, Ground::ReturnPath],
             return_path_us: Some(412),
@@ -64,6 +67,7 @@ fn healthy() -> View {
         peer_state: PeerState::Heard,
         mismatch: None,
         gate: Guard::Inet,
+        fencing: None,
         problems: vec![],
         state_trouble: None,
         recorder_trouble: None,
@@ -96,7 +100,7 @@ fn with_problems(mut view: View) -> View {
 }
 
 /// The owner's screen after the standby's public cable was pulled.
-fn degraded() -> View {
+pub fn degraded() -> View {
     let mut view = healthy();
     let why = Sentence::lasting(About::Carrier, "master2 has no carrier on its public side");
     view.groups[0].takeover_ready = TakeoverReady::of(vec![why.clone()], vec![why]);
@@ -106,7 +110,7 @@ fn degraded() -> View {
     with_problems(view)
 }
 
-fn nobody() -> View {
+pub fn nobody() -> View {
     let mut view = healthy();
     let group = &mut view.groups[0];
     (group.owner, group.role, group.service) = (None, GroupRole::Standby, ServiceState::Stopped);
@@ -135,7 +139,7 @@ fn nobody() -> View {
 }
 
 /// A pair with all that can be odd and still serve.
-fn odd() -> View {
+pub fn odd() -> View {
     let mut view = healthy();
     view.node = "master2".into();
     view.peer = "master1".into();
@@ -159,7 +163,7 @@ fn odd() -> View {
     with_problems(view)
 }
 
-fn two_owners() -> View {
+pub fn two_owners() -> View {
     let mut view = healthy();
     view.groups[0].two_owners = true;
     view.problems = vec![Sentence::lasting(About::TwoOwners, "web: two owners")];

@@ -1,11 +1,11 @@
-//! `twinbeat resume`: end a standby, of one group or of all.
+//! `twinbeat resume`: end a standby and a pause, of one group or of all.
 
 use clap::Args;
 
 use super::{Daemon, Patience, command, std_time};
 use twinbeat_control::protocol::Request;
 
-/// End a standby
+/// End a standby, and a pause on both nodes
 #[derive(Args, Clone, Debug)]
 pub struct ResumeArgs {
     /// The group; all, if none is named

@@ -9,7 +9,9 @@ use super::Daemon;
 use super::render::{Paint, render};
 use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{PATIENCE, Request, Response};
+use twinbeat_control::schema;
 pub use twinbeat_control::shown::{Health, json};
+use twinbeat_say::say_on;
 
 /// Who serves, would a takeover work now, what changed last, what to do next.
 ///
@@ -19,9 +21,12 @@ pub struct StatusArgs {
     /// As one JSON object, for programs
     #[arg(long, conflicts_with = "watch")]
     pub json: bool,
-    /// Again every second, until interrupted
+    /// Again every second, until interrupted; on a terminal a screen with the lanes of the last minutes
     #[arg(long)]
     pub watch: bool,
+    /// Print the JSON schema of what `--json` prints, and do nothing else
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub schema: bool,
     /// Where the daemon is
     #[command(flatten)]
     pub daemon: Daemon,
@@ -29,7 +34,17 @@ pub struct StatusArgs {
 
 /// Runs it; the exit code.
 pub fn run(args: &StatusArgs) -> u8 {
+    if args.schema {
+        say_on!("{}", schema::text());
+        return 0;
+    }
     let terminal = std::io::stdout().is_terminal();
+    if args.watch
+        && terminal
+        && let Some(code) = super::watch::run(&args.daemon.run_dir)
+    {
+        return code;
+    }
     let paint = if terminal && std::env::var_os("NO_COLOR").is_none() { Paint::Colors } else { Paint::Plain };
     loop {
         let (text, code) = match ask_blocking(&args.daemon.run_dir, &Request::Status {}, PATIENCE) {

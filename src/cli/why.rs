@@ -6,15 +6,19 @@ use std::time::Duration;
 use super::Daemon;
 use twinbeat_control::client::ask_blocking;
 use twinbeat_control::protocol::{PATIENCE, Request, Response};
+use twinbeat_host::realtime;
 use twinbeat_journal::replay::Trouble;
-use twinbeat_journal::{DIR, file, why};
-use twinbeat_say::say_on;
+use twinbeat_journal::{DIR, file, past, why};
+use twinbeat_say::{Stamp, say_on};
 use twinbeat_sim::files::Files;
 use twinbeat_sim::script::Story;
 use twinbeat_whatif::tape::journals;
 
 /// The daemon's recorder writes within this time when it is asked to.
-const WRITTEN: Duration = Duration::from_millis(300);
+pub(super) const WRITTEN: Duration = Duration::from_millis(300);
+
+/// Of the last hour no further file is begun after this.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Each decision with the evidence that it rested on: what was known, what was missing. Of a daemon, of a state directory, or of a
 /// scenario's run in virtual time, whose times count from its start
@@ -25,6 +29,10 @@ pub struct WhyArgs {
     /// How many decisions
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
+    /// The last hour for programs, as one JSON object: who served, links, witness and problems as stretches of time, and all events, decisions
+    /// with their evidence
+    #[arg(long, conflicts_with_all = ["scenario", "last"])]
+    pub json: bool,
     /// Where the daemon is
     #[command(flatten)]
     pub daemon: Daemon,
@@ -37,6 +45,7 @@ pub struct WhyArgs {
 pub fn run(args: &WhyArgs) -> u8 {
     let told = match &args.scenario {
         Some(scenario) => of_scenario(scenario, args.last),
+        None if args.json => journal(args).map(|dir| hour(&dir)),
         None => journal(args).and_then(|dir| tell(&dir, args.last)),
     };
     match told {
@@ -98,6 +107,13 @@ fn journal(args: &WhyArgs) -> Result<PathBuf, String> {
         Ok(_) => Err("the daemon answered something else than was asked".into()),
         Err(error) => Err(format!("{error}\nof a daemon that does not run: twinbeat why --state-dir /var/lib/twinbeat")),
     }
+}
+
+/// The last hour. Behind everybody else: the machine may be an owner's, and nobody waits for this as for its heartbeats.
+fn hour(dir: &Path) -> String {
+    let _ = realtime::behind_others();
+    let now = Stamp::now().nanos() / 1_000_000;
+    past::look(dir, now, Duration::from_secs(3600), LONGEST).json() + "\n"
 }
 
 fn tell(dir: &std::path::Path, last: u32) -> Result<String, String> {

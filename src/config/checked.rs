@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::{ConfigError, Problem};
 use super::hooks::HookConfig;
 use super::metrics::MetricsConfig;
-use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
+use super::parts::{FenceConfig, GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
 use super::realtime::RealtimeConfig;
 use super::source::Source;
 use super::{keys, timing};
@@ -39,7 +39,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// The programs that are told of changes, in the file's order; each node's own.
     pub hooks: Vec<HookConfig>,
-    /// A hash over everything that both nodes must agree on: all but `[log]`, `[journal]`, `[realtime]`, `[metrics]` and `[[hooks]]`.
+    /// A hash over everything that both nodes must agree on: all but `[nodes.NAME.fence]`, `[log]`, `[journal]`, `[realtime]`, `[metrics]`
+    /// and `[[hooks]]`.
     pub digest: u64,
     pub(super) source: Arc<Source>,
 }
@@ -94,6 +95,7 @@ impl Config {
             },
             timing: self.timing,
             groups: self.groups.iter().map(GroupConfig::settings).collect(),
+            fencing: self.nodes.get(me.other().index()).and_then(|peer| peer.fence.as_ref()).map(FenceConfig::settings),
         })
     }
 

@@ -15,7 +15,7 @@ use super::place::At;
 use super::raw::{RawConfig, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
 use super::value::{address, duration, family, link_id, name, parse_address, whole};
-use super::{groups, hooks, keys, metrics, realtime, size, timing};
+use super::{fence, groups, hooks, keys, metrics, realtime, size, timing};
 use twinbeat_core::id::Name;
 use twinbeat_core::settings::Timing;
 use twinbeat_core::time::Span;
@@ -182,7 +182,11 @@ fn node(
         }
         links.push(link);
     }
-    let node = node_name.map(|name| NodeConfig { name, public_key, next_public_key, links });
+    let fence = match &raw.fence {
+        Some(raw) => found.keep(fence::convert(source, raw)).map(Some),
+        None => Some(None),
+    };
+    let node = node_name.zip(fence).map(|(name, fence)| NodeConfig { name, public_key, next_public_key, fence, links });
     found.done(node)
 }
 

@@ -53,7 +53,22 @@ fn compare(path: &str, was: Option<&Value>, is: Option<&Value>, found: &mut Vec<
         (None, Some(Value::Array(is))) if named(is) => compare_named(path, &[], is, found),
         (Some(Value::Array(was)), None) if named(was) => compare_named(path, was, &[], found),
         _ if was == is => {}
-        _ => found.push(Difference { key: path.to_owned(), was: was.map(ToString::to_string), is: is.map(ToString::to_string) }),
+        _ => {
+            let last = path.rsplit('.').next().unwrap_or_default();
+            let words = |value: &Value| shown(last, value).to_string();
+            found.push(Difference { key: path.to_owned(), was: was.map(words), is: is.map(words) });
+        }
+    }
+}
+
+/// As it may be said: what is to be known to nobody is left out, in the parameters of an agent.
+fn shown(key: &str, value: &Value) -> Value {
+    let key = key.to_ascii_lowercase();
+    match value {
+        Value::Table(table) => Value::Table(table.iter().map(|(key, value)| (key.clone(), shown(key, value))).collect()),
+        Value::Array(all) => Value::Array(all.iter().map(|value| shown(&key, value)).collect()),
+        _ if SECRET.iter().any(|word| key.contains(word)) && !key.ends_with("_script") => Value::String("***".into()),
+        other => other.clone(),
     }
 }
 
@@ -97,7 +112,10 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// The keys by which the elements of the file's lists are known.
-const NAMES: [&str; 6] = ["name", "address", "systemd", "process", "lsb", "run"];
+const NAMES: [&str; 7] = ["name", "address", "systemd", "process", "lsb", "ocf", "run"];
+
+/// What is in the name of a parameter whose value is nobody's affair.
+const SECRET: [&str; 4] = ["passw", "secret", "token", "community"];
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +127,16 @@ mod tests {
         let mut found = Vec::new();
         compare("", Some(&read(was)), Some(&read(is)), &mut found);
         found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_password_is_not_said() {
+        let with = |word: &str| format!("[nodes.a.fence]\nagent = \"x\"\nparameters = {{ ip = \"1\", password = \"{word}\" }}\n");
+        assert_eq!(words(&with("hidden1"), &with("hidden2")), ["nodes.a.fence.parameters.password: \"***\" -> \"***\""]);
+        let new = words("[nodes.a]\nb = 1\n", &format!("[nodes.a]\nb = 1\n{}", with("hidden"))).concat();
+        assert!(new.contains("ip = \"1\"") && !new.contains("hidden"), "{new}");
+        let script = |path: &str| format!("password_script = \"{path}\"\n");
+        assert_eq!(words(&script("/a"), &script("/b")), ["password_script: \"/a\" -> \"/b\""]);
     }
 
     #[test]

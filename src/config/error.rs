@@ -129,9 +129,6 @@ pub enum Problem {
         /// The one of them that may have been meant.
         meant: Option<String>,
     },
-    /// A key of a planned part of twinbeat.
-    #[error("`{0}` is not yet built; remove it")]
-    NotBuilt(&'static str),
     /// A key that must be there.
     #[error("`{0}` is missing here and has no default")]
     Missing(String),
@@ -331,7 +328,10 @@ pub enum Problem {
     #[error("no [[groups]]; at least one is needed: it names what moves between the nodes")]
     NoGroups,
     /// Not a service.
-    #[error("{0}; allowed: one of {{ systemd = \"UNIT\" }}, {{ process = [\"PROGRAM\", …] }}, {{ lsb = \"NAME or /PATH\" }}")]
+    #[error(
+        "{0}; allowed: one of {{ systemd = \"UNIT\" }}, {{ process = [\"PROGRAM\", …] }}, {{ lsb = \"NAME or /PATH\" }}, \
+         {{ ocf = \"ocf:PROVIDER:TYPE\" }}"
+    )]
     BadService(String),
     /// Not a duration.
     #[error("not a duration; allowed: {}; at most 1440m", super::duration::ALLOWED)]
@@ -383,12 +383,7 @@ impl Problem {
     /// Whether it holds whatever else the file says: with a part of the file unread, the others may only follow from that.
     pub(super) fn stands_alone(&self) -> bool {
         match self {
-            Self::Unreadable(_)
-            | Self::Syntax(_)
-            | Self::UnknownKey { .. }
-            | Self::NotBuilt(_)
-            | Self::Type { .. }
-            | Self::Allowed(_) => true,
+            Self::Unreadable(_) | Self::Syntax(_) | Self::UnknownKey { .. } | Self::Type { .. } | Self::Allowed(_) => true,
             Self::BadName { .. } | Self::BadPublicKey(_) | Self::ReservedLink | Self::BadInterface | Self::BadAddress(_) => true,
             Self::BadVip(_) | Self::BadLabel(_) | Self::BadDuration | Self::OutOfRange { .. } => true,
             // Two that are both there.

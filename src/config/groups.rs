@@ -7,14 +7,15 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Found, Problem};
 use super::network::{mask_v4, network, same_network};
-use super::parts::{GroupConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
+use super::ocf;
+use super::parts::{GroupConfig, LsbConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
 use super::place::At;
 use super::raw::{RawFailback, RawGroup, RawService, RawVip};
 use super::raw_duration::RawDuration;
 use super::source::Source;
 use super::value::{duration, duration_or, family, link_id, name, program, unicast, whole};
 use twinbeat_core::id::{Name, NodeId};
-use twinbeat_core::settings::Failback;
+use twinbeat_core::settings::{Failback, StopFailure};
 use twinbeat_core::time::Span;
 
 /// The most VIPs of a group, and the most services.
@@ -105,7 +106,10 @@ fn group(
     }
     let preferred = nodes.and_then(|nodes| found.keep(preferred(source, raw.preferred.as_ref(), nodes)));
     let failback = found.keep(failback(source, raw.failback.as_ref()));
-    let whole = || Some(GroupConfig { name: name?, preferred: preferred?, failback: failback?, vips, services });
+    let stop_failure = found.keep(stop_failure(source, raw, nodes));
+    let whole = || {
+        Some(GroupConfig { name: name?, preferred: preferred?, failback: failback?, vips, services, stop_failure: stop_failure? })
+    };
     let group = whole();
     found.done(Some(group))
 }
@@ -134,6 +138,25 @@ fn preferred(source: &Source, raw: Option<&Spanned<String>>, nodes: &[NodeConfig
             Err(source.error(raw.span(), Problem::UnknownNode(names)))
         }
     }
+}
+
+/// Of services that must not run twice; the peer turns a node off only where the file says how.
+fn stop_failure(source: &Source, raw: &RawGroup, nodes: Option<&[NodeConfig; 2]>) -> Result<StopFailure, ConfigError> {
+    let Some(word) = &raw.stop_failure else { return Ok(StopFailure::Block) };
+    let bad = |what: &str| Err(source.error(word.span(), Problem::Allowed(what.to_owned())));
+    let value = match word.get_ref().as_str() {
+        "block" => StopFailure::Block,
+        "fence" => StopFailure::Fence,
+        "reboot" => StopFailure::Reboot,
+        _ => return bad("\"block\", \"fence\", \"reboot\""),
+    };
+    if value != StopFailure::Block && raw.services.iter().all(|service| service.get_ref().warm) {
+        return bad("no other than \"block\" where no service is one that must not run twice");
+    }
+    if value == StopFailure::Fence && nodes.is_some_and(|nodes| nodes.iter().any(|node| node.fence.is_none())) {
+        return bad("\"fence\" only where the file says of both nodes how they are turned off (nodes.NAME.fence)");
+    }
+    Ok(value)
 }
 
 fn failback(source: &Source, raw: Option<&Spanned<RawFailback>>) -> Result<Failback, ConfigError> {
@@ -233,25 +256,33 @@ fn guard(source: &Source, vip: &VipConfig, at: At, nodes: &[NodeConfig; 2], witn
 fn service(source: &Source, spanned: &Spanned<RawService>, file_vips: &[IpAddr]) -> Result<ServiceConfig, ConfigError> {
     let raw = spanned.get_ref();
     let bad = |at: At, why: &str| Err(source.error(at, Problem::BadService(why.to_owned())));
-    let kind = match (&raw.systemd, &raw.process, &raw.lsb) {
-        (Some(unit), None, None) => match systemd_unit(unit.get_ref()) {
+    let kind = match (&raw.systemd, &raw.process, &raw.lsb, &raw.ocf) {
+        (Some(unit), None, None, None) => match systemd_unit(unit.get_ref()) {
             Some(unit) => ServiceKind::Systemd(unit),
             None => return bad(unit.span(), "not a unit's name"),
         },
-        (None, Some(argv), None) => match argv.get_ref().first() {
+        (None, Some(argv), None, None) => match argv.get_ref().first() {
             None => return bad(argv.span(), "no program"),
             Some(program) if program.is_empty() || argv.get_ref().iter().any(|arg| arg.contains('\0')) => {
                 return bad(argv.span(), "an empty program name, or a zero byte");
             }
             Some(_) => ServiceKind::Process(argv.get_ref().clone()),
         },
-        (None, None, Some(script)) => match lsb_script(script.get_ref()) {
-            Some(path) => ServiceKind::Lsb(path),
+        (None, None, Some(script), None) => match lsb_script(script.get_ref()) {
+            Some(path) => ServiceKind::Lsb(LsbConfig { script: path, arguments: arguments(source, raw.arguments.as_ref())? }),
             None => return bad(script.span(), "not an init script's name or absolute path"),
         },
-        (None, None, None) => return bad(spanned.span(), "no kind of service"),
+        (None, None, None, Some(name)) => ServiceKind::Ocf(ocf::convert(source, raw, name)?),
+        (None, None, None, None) => return bad(spanned.span(), "no kind of service"),
         _ => return bad(spanned.span(), "more than one kind of service"),
     };
+    let allowed = |at: At, what: &str| Err(source.error(at, Problem::Allowed(what.to_owned())));
+    if let Some((at, what)) = ocf::odd_keys(raw).filter(|_| raw.ocf.is_none()) {
+        return allowed(at, what);
+    }
+    if let (Some(arguments), None) = (&raw.arguments, &raw.lsb) {
+        return allowed(arguments.span(), "`arguments` only beside `lsb`");
+    }
     let timeout = |value: &Option<Spanned<RawDuration>>, default| duration_or(source, value.as_ref(), TIMEOUTS, default);
     Ok(ServiceConfig {
         kind,
@@ -277,6 +308,17 @@ fn systemd_unit(text: &str) -> Option<Name> {
     const SUFFIXES: [&str; 4] = [".service", ".target", ".socket", ".mount"];
     let whole = SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
     Some(if whole { text.into() } else { format!("{text}.service").into() })
+}
+
+/// What heartbeat 1 put before the action: `SCRIPT ARGUMENT ARGUMENT start`.
+fn arguments(source: &Source, raw: Option<&Spanned<Vec<String>>>) -> Result<Vec<String>, ConfigError> {
+    let Some(raw) = raw else { return Ok(Vec::new()) };
+    let words = raw.get_ref();
+    if words.len() > MOST_EACH || words.iter().any(|word| word.contains('\0')) {
+        let what = format!("at most {MOST_EACH} arguments, without zero bytes");
+        return Err(source.error(raw.span(), Problem::Allowed(what)));
+    }
+    Ok(words.clone())
 }
 
 fn lsb_script(text: &str) -> Option<PathBuf> {

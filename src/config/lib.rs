@@ -14,6 +14,7 @@ mod convert;
 mod differences;
 pub mod duration;
 mod error;
+mod fence;
 mod groups;
 mod hooks;
 pub mod keys;
@@ -21,11 +22,13 @@ mod load;
 mod mend;
 mod metrics;
 mod network;
+mod ocf;
 mod parts;
 mod place;
 mod raw;
 mod raw_check;
 mod raw_duration;
+mod raw_parameter;
 mod realtime;
 mod scheduling;
 mod size;
@@ -47,8 +50,8 @@ pub use hooks::{HookConfig, HookEvent};
 pub use load::{DEFAULT_FILE, MOST_BYTES};
 pub use metrics::{Listen, MetricsConfig};
 pub use parts::{
-    CheckConfig, CheckKind, GroupConfig, HttpCheck, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY,
-    ServiceConfig, ServiceKind, VipConfig, WitnessConfig,
+    CheckConfig, CheckKind, FenceBy, FenceConfig, GroupConfig, HttpCheck, Island, JournalConfig, LinkConfig, LogConfig,
+    LsbConfig, NodeConfig, OCF_ROOT, OcfConfig, RELAY, ServiceConfig, ServiceKind, VipConfig, WitnessConfig,
 };
 pub use realtime::RealtimeConfig;
 pub use scheduling::{MOST_CPU, Policy, Scheduling};

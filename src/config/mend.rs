@@ -103,7 +103,6 @@ fn mended(source: &Source, at: &At, error: &ConfigError, changed: &mut Vec<Strin
             changed.push(path.to_owned());
             without(text, &key, &value, table)
         }
-        Problem::NotBuilt(_) => without(text, &key, &value, table),
         _ => None,
     }
 }

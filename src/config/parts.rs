@@ -1,5 +1,6 @@
 //! The parts of a checked configuration: plain data.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -8,8 +9,11 @@ use serde::Serialize;
 
 use super::network::same_network;
 use twinbeat_core::id::{LinkId, Name, NodeId};
-use twinbeat_core::settings::{Failback, GroupSettings, Services};
+use twinbeat_core::settings::{Failback, FencingSettings, GroupSettings, Services, StopFailure};
 use twinbeat_core::time::Span;
+
+/// Where agents are, by the OCF Resource Agent API and as distributions have them: OCF_ROOT.
+pub const OCF_ROOT: &str = "/usr/lib/ocf";
 
 /// The name of the link that the witness carries; reserved.
 pub const RELAY: &str = "relay";
@@ -23,6 +27,8 @@ pub struct NodeConfig {
     pub public_key: VerifyingKey,
     /// What they are verified with as well, while the node's key is changed.
     pub next_public_key: Option<VerifyingKey>,
+    /// How the other node turns it off.
+    pub fence: Option<FenceConfig>,
     /// Its end of each link, by sorted name, the same names on both nodes; the place is the [`LinkId`]. The relay is not among them.
     pub links: Vec<LinkConfig>,
 }
@@ -31,6 +37,42 @@ impl NodeConfig {
     /// The keys that may be this node's: one, and the next one while it is changed.
     pub fn public_keys(&self) -> impl Iterator<Item = VerifyingKey> {
         [self.public_key].into_iter().chain(self.next_public_key)
+    }
+}
+
+/// How a node is turned off.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FenceConfig {
+    /// By what.
+    pub by: FenceBy,
+    /// How long one try may take: 1 s to 5 min.
+    pub timeout: Span,
+    /// So often it is tried again at once, 0 to 10; later again every 30 s.
+    pub retries: u32,
+    /// How much longer the second node waits where no challenge is possible: up to 5 min.
+    pub delay: Span,
+}
+
+/// By what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FenceBy {
+    /// A program with its arguments; exit code 0: the node is off.
+    Command(Vec<String>),
+    /// An agent of the fence-agents package, which reads its parameters from standard input, a line each.
+    Agent {
+        /// Its name, looked for in `PATH`, or an absolute path.
+        agent: String,
+        /// Name and value; `action` is `off` where the file does not say.
+        parameters: BTreeMap<String, String>,
+    },
+}
+
+impl FenceConfig {
+    /// What the decision knows of it.
+    pub fn settings(&self) -> FencingSettings {
+        let tries = u64::from(self.retries.saturating_add(1));
+        // With what lies between two tries, and what ends one that hangs.
+        FencingSettings { delay: self.delay, takes: (self.timeout + Span::secs(4)) * tries }
     }
 }
 
@@ -100,6 +142,9 @@ pub struct GroupConfig {
     pub vips: Vec<VipConfig>,
     /// Its services, in the order in which they start; they stop in the opposite one.
     pub services: Vec<ServiceConfig>,
+    /// What becomes of a node on which one does not stop that must not run twice.
+    #[serde(skip_serializing_if = "StopFailure::is_block")]
+    pub stop_failure: StopFailure,
 }
 
 /// One virtual address.
@@ -188,8 +233,47 @@ pub enum ServiceKind {
     Systemd(Name),
     /// A program and its arguments, a child of the daemon; never empty.
     Process(Vec<String>),
-    /// An init script, as an absolute path.
-    Lsb(PathBuf),
+    /// An init script.
+    Lsb(LsbConfig),
+    /// An OCF resource agent.
+    Ocf(OcfConfig),
+}
+
+/// An init script, and what stands before its action.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LsbConfig {
+    /// An absolute path.
+    pub script: PathBuf,
+    /// Before `start`, `stop` and `status`; mostly empty.
+    pub arguments: Vec<String>,
+}
+
+impl Serialize for LsbConfig {
+    /// Without arguments as before there were any, so that the digest of such a file stays what it was.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.arguments.is_empty() { self.script.serialize(to) } else { (&self.script, &self.arguments).serialize(to) }
+    }
+}
+
+/// An OCF resource agent, with what it is given.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct OcfConfig {
+    /// As it stands in the file: `ocf:heartbeat:nginx`, or an absolute path.
+    pub name: String,
+    /// OCF_ROOT: [`OCF_ROOT`], or for an absolute path what stands before `resource.d/PROVIDER/TYPE` in it.
+    pub root: PathBuf,
+    /// The agent's program.
+    pub program: PathBuf,
+    /// Whose it is: `heartbeat`.
+    pub provider: String,
+    /// What it is: `nginx`.
+    pub agent: String,
+    /// OCF_RESKEY_*, without the prefix.
+    pub parameters: BTreeMap<String, String>,
+    /// It is promoted behind its start, and demoted before its stop.
+    pub promoted: bool,
+    /// Between two monitors of one that runs here.
+    pub monitor_interval: Span,
 }
 
 /// `[log]`.
@@ -228,6 +312,7 @@ impl GroupConfig {
                 all if all.iter().all(|service| service.warm) => Services::Warm,
                 _ => Services::Cold,
             },
+            stop_failure: self.stop_failure,
         }
     }
 }
@@ -255,7 +340,17 @@ impl std::fmt::Display for ServiceKind {
         match self {
             ServiceKind::Systemd(unit) => write!(f, "systemd {unit}"),
             ServiceKind::Process(argv) => write!(f, "process {}", argv.join(" ")),
-            ServiceKind::Lsb(script) => write!(f, "lsb {}", script.display()),
+            ServiceKind::Lsb(lsb) => {
+                write!(f, "lsb {}", lsb.script.display())?;
+                lsb.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+            }
+            ServiceKind::Ocf(ocf) => write!(f, "{ocf}"),
         }
+    }
+}
+
+impl std::fmt::Display for OcfConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.name.starts_with('/') { write!(f, "ocf {}", self.name) } else { f.write_str(&self.name) }
     }
 }

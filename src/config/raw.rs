@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::raw_check::RawChecks;
 use super::raw_duration::RawDuration;
+use super::raw_parameter::RawParameter;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -51,9 +52,30 @@ pub struct RawNode {
     pub public_key: Spanned<String>,
     /// A second one, while the key is changed.
     pub next_public_key: Option<Spanned<String>>,
+    /// How the other node turns it off.
+    pub fence: Option<Spanned<RawFence>>,
     /// Its end of each link.
     #[serde(default)]
     pub links: BTreeMap<Spanned<String>, Spanned<RawLink>>,
+}
+
+/// `[nodes.NAME.fence]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFence {
+    /// A program with its arguments.
+    pub command: Option<Spanned<Vec<String>>>,
+    /// An agent of the fence-agents package.
+    pub agent: Option<Spanned<String>>,
+    /// What it reads from standard input.
+    #[serde(default)]
+    pub parameters: BTreeMap<Spanned<String>, Spanned<RawParameter>>,
+    /// How long one try may take.
+    pub timeout: Option<Spanned<RawDuration>>,
+    /// How often it is tried again at once.
+    pub retries: Option<Spanned<i64>>,
+    /// How much longer the second node waits.
+    pub delay: Option<Spanned<RawDuration>>,
 }
 
 /// One end of a link.
@@ -124,6 +146,8 @@ pub struct RawGroup {
     /// What runs with them.
     #[serde(default)]
     pub services: Vec<Spanned<RawService>>,
+    /// What becomes of a node on which one does not stop.
+    pub stop_failure: Option<Spanned<String>>,
 }
 
 /// One address that moves.
@@ -148,6 +172,16 @@ pub struct RawService {
     pub process: Option<Spanned<Vec<String>>>,
     /// An init script.
     pub lsb: Option<Spanned<String>>,
+    /// What stands before the action of an init script.
+    pub arguments: Option<Spanned<Vec<String>>>,
+    /// An OCF resource agent.
+    pub ocf: Option<Spanned<String>>,
+    /// What the agent is given.
+    pub parameters: Option<Spanned<BTreeMap<Spanned<String>, Spanned<RawParameter>>>>,
+    /// `promoted`.
+    pub role: Option<Spanned<String>>,
+    /// Between two monitors of an agent.
+    pub monitor_interval: Option<Spanned<RawDuration>>,
     /// May it run on both nodes during a move?
     #[serde(default)]
     pub warm: bool,
@@ -248,11 +282,6 @@ pub struct RawHook {
 impl RawConfig {
     /// Reads the text's shape; with the first mistake comes where it is.
     pub fn parse(source: &Source) -> Result<RawConfig, Box<(ConfigError, At)>> {
-        for (path, at) in source.paths() {
-            if let Some(name) = not_built(path) {
-                return Err(Box::new((source.error(at.clone(), Problem::NotBuilt(name)), at)));
-            }
-        }
         toml::from_str(source.text()).map_err(|error| {
             let at = error.span().unwrap_or(0..0);
             let (problem, missing) = explain(error.message());
@@ -263,11 +292,6 @@ impl RawConfig {
             Box::new((error, at))
         })
     }
-}
-
-/// Service kinds that are planned: refused by name rather than as unknown.
-fn not_built(path: &str) -> Option<&'static str> {
-    (path.starts_with("groups[") && path.contains("].services[") && path.ends_with("].ocf")).then_some("ocf")
 }
 
 /// The allowed key, of serde's list of them, that somebody may have meant.

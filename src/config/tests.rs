@@ -148,8 +148,60 @@ fn unknown_and_missing_keys_are_named() {
 }
 
 #[test]
-fn what_is_not_yet_built_is_refused_by_name() {
-    refused(SERVICE, "{ ocf = \"heartbeat:nginx\" }", "groups[0].services[0].ocf", &["`ocf` is not yet built"]);
+fn an_ocf_agent_has_its_place_its_parameters_and_its_role() {
+    let text =
+        "{ ocf = \"ocf:heartbeat:nginx\", parameters = { configfile = \"/etc/nginx/nginx.conf\", port = 80, force = true } }";
+    let kind = |config: &Config| match &config.groups[0].services[0].kind {
+        ServiceKind::Ocf(ocf) => ocf.clone(),
+        other => panic!("{other}"),
+    };
+    let nginx = kind(&accepted(SERVICE, text));
+    assert_eq!(nginx.program, std::path::Path::new("/usr/lib/ocf/resource.d/heartbeat/nginx"));
+    assert_eq!((nginx.provider.as_str(), nginx.agent.as_str(), nginx.promoted), ("heartbeat", "nginx", false));
+    let given: Vec<_> = nginx.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(given, ["configfile=/etc/nginx/nginx.conf", "force=true", "port=80"]);
+    assert_eq!(nginx.monitor_interval, Span::secs(10));
+    let db = kind(&accepted(SERVICE, "{ ocf = \"/opt/x/resource.d/own/db\", role = \"promoted\", monitor_interval = \"2s\" }"));
+    assert_eq!((db.root.to_str(), db.promoted, db.monitor_interval), (Some("/opt/x"), true, Span::secs(2)));
+
+    let one = "groups[0].services[0]";
+    let agent = "ocf = \"ocf:heartbeat:db\"";
+    for (odd, key, what) in [
+        ("{ ocf = \"heartbeat:nginx\" }".to_owned(), "ocf", "ocf:heartbeat:nginx"),
+        (format!("{{ {agent}, lsb = \"b\" }}"), "", "more than one kind"),
+        (format!("{{ {agent}, parameters = {{ port = 0.5 }} }}"), "parameters.port", "a text, a whole number, true or false"),
+        (format!("{{ {agent}, parameters = {{ \"a b\" = 1 }} }}"), "parameters", "a parameter's name"),
+        (format!("{{ {agent}, parameters = {{ CRM_meta_timeout = 1 }} }}"), "parameters", "set by twinbeat itself"),
+        (format!("{{ {agent}, role = \"master\" }}"), "role", "\"promoted\""),
+        (format!("{{ {agent}, role = \"promoted\", warm = true }}"), "role", "two would be promoted at once"),
+        (format!("{{ {agent}, monitor_interval = \"10ms\" }}"), "monitor_interval", "1s"),
+        (format!("{{ {agent}, arguments = [] }}"), "arguments", "only beside `lsb`"),
+        ("{ systemd = \"a\", parameters = { a = 1 } }".to_owned(), "parameters", "only beside `ocf`"),
+        ("{ systemd = \"a\", role = \"promoted\" }".to_owned(), "role", "only beside `ocf`"),
+        ("{ lsb = \"a\", monitor_interval = \"2s\" }".to_owned(), "monitor_interval", "only beside `ocf`"),
+    ] {
+        let Err(error) = load(&changed(SERVICE, &odd)) else { panic!("accepted {odd}") };
+        assert!(error.key.starts_with(one) && error.key.contains(key), "{odd}: {error}");
+        assert!(error.to_string().contains(what), "{odd}: {error}");
+    }
+    // The same agent for two things is two services; the same thing twice is not.
+    let twice = |a: &str, b: &str| {
+        load(&changed(
+            SERVICE,
+            &format!("{{ {agent}, parameters = {{ dir = \"{a}\" }} }}, {{ {agent}, parameters = {{ dir = \"{b}\" }} }}"),
+        ))
+    };
+    assert_eq!(twice("/a", "/b").unwrap().groups[0].services.len(), 2);
+    assert!(twice("/a", "/a").unwrap_err().to_string().contains("ocf:heartbeat:db"));
+}
+
+#[test]
+fn a_changed_parameter_is_said_in_words() {
+    let with = |port: u16| {
+        load(&changed(SERVICE, &format!("{{ ocf = \"ocf:heartbeat:nginx\", parameters = {{ port = {port} }} }}"))).unwrap()
+    };
+    let said: Vec<String> = with(80).differences(&with(81)).iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["groups.web.services.ocf:heartbeat:nginx.parameters.port: 80 -> 81"]);
 }
 
 #[test]
@@ -427,7 +479,14 @@ fn a_group_names_existing_nodes_and_whole_services() {
     assert_eq!(config.groups[0].failback, Failback::After(Span::secs(30)));
     let config = accepted(SERVICE, "{ lsb = \"nginx\", stop_timeout = \"5s\" }");
     let service = &config.groups[0].services[0];
-    assert_eq!(service.kind, ServiceKind::Lsb("/etc/init.d/nginx".into()));
+    let lsb = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        ServiceKind::Lsb(LsbConfig { script: "/etc/init.d/nginx".into(), arguments })
+    };
+    assert_eq!(service.kind, lsb(&[]));
+    let with = accepted(SERVICE, "{ lsb = \"nginx\", arguments = [\"a\", \"b c\"] }");
+    assert_eq!(with.groups[0].services[0].kind, lsb(&["a", "b c"]));
+    assert_ne!(with.digest, config.digest);
     assert_eq!((service.start_timeout, service.stop_timeout), (Span::secs(30), Span::secs(5)));
     assert_eq!(config.settings("master1").unwrap().groups[0].services, settings::Services::Cold);
 }
@@ -627,4 +686,42 @@ proptest::proptest! {
     fn any_text_is_refused_without_a_panic(text in "[a-z=\"'\\[\\]{}#\\\\ \n.,]{0,120}") {
         let _ = Config::load(Path::new("t.toml"), &text);
     }
+}
+
+#[test]
+fn how_a_node_is_turned_off_is_read_and_what_makes_no_sense_is_refused() {
+    let with = |lines: &str| {
+        load(&FAST.replacen("[nodes.master1.links]", &format!("[nodes.master1.fence]\n{lines}\n[nodes.master1.links]"), 1))
+    };
+    let config =
+        with("agent = \"fence_ipmilan\"\nparameters = { ip = \"10.0.0.1\", port = 623, lanplus = true }\ndelay = \"0s\"")
+            .unwrap();
+    let fence = config.nodes[0].fence.as_ref().unwrap();
+    let FenceBy::Agent { agent, parameters } = &fence.by else { panic!("{fence:?}") };
+    let given: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!((agent.as_str(), given), ("fence_ipmilan", vec!["ip=10.0.0.1".into(), "lanplus=true".into(), "port=623".into()]));
+    assert_eq!((fence.timeout, fence.retries), (Span::secs(20), 1));
+    // It is the other node's affair.
+    assert!(config.settings("master1").unwrap().fencing.is_none());
+    assert_eq!(config.settings("master2").unwrap().fencing.unwrap().delay, Span::ZERO);
+    let command = with("command = [\"/usr/local/sbin/off\", \"master1\"]\nretries = 0").unwrap();
+    assert!(matches!(&command.nodes[0].fence.as_ref().unwrap().by, FenceBy::Command(argv) if argv.len() == 2));
+    assert_eq!(command.digest, config.digest, "each node turns the other one off in its own way");
+    for (lines, key, words) in [
+        ("", "nodes.master1.fence", "one of `command` and `agent`"),
+        ("agent = \"a\"\ncommand = [\"b\"]", "nodes.master1.fence", "one of `command` and `agent`"),
+        ("agent = \"\"", "nodes.master1.fence.agent", "an agent's name"),
+        ("agent = \"sbin/a\"", "nodes.master1.fence.agent", "an absolute path"),
+        ("command = []", "nodes.master1.fence.command", "a program"),
+        ("command = [\"a\"]\nparameters = { a = 1 }", "nodes.master1.fence.parameters.a", "no parameters with a command"),
+        ("agent = \"a\"\nparameters = { \"a b\" = 1 }", "nodes.master1.fence.parameters", "letters, digits"),
+        ("agent = \"a\"\nparameters = { a = \"1\\n2\" }", "nodes.master1.fence.parameters.a", "one line"),
+        ("agent = \"a\"\ntimeout = \"0s\"", "nodes.master1.fence.timeout", "1s"),
+        ("agent = \"a\"\nretries = 11", "nodes.master1.fence.retries", "0 to 10"),
+        ("agent = \"a\"\ndelay = \"1h\"", "nodes.master1.fence.delay", "300s"),
+    ] {
+        let error = with(lines).unwrap_err();
+        assert!(error.key.starts_with(key) && error.to_string().contains(words), "{lines}: {}: {error}", error.key);
+    }
+    assert!(with("agnt = \"a\"").unwrap_err().to_string().contains("allowed here: `command`"));
 }

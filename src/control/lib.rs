@@ -11,6 +11,7 @@
 pub mod client;
 pub mod only;
 pub mod protocol;
+pub mod schema;
 pub mod server;
 pub mod shown;
 

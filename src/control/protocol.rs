@@ -30,7 +30,21 @@ pub enum Request {
         /// Which group, by name.
         group: Option<String>,
     },
-    /// End a standby, of one group or of all.
+    /// Leave services and addresses of a group (of all, if none) as they are, on both nodes.
+    Pause {
+        /// Which group, by name.
+        group: Option<String>,
+        /// For how long; none means until `resume`.
+        lasting: Option<Span>,
+        /// The administrator's words.
+        reason: Option<String>,
+    },
+    /// A person has made sure that the peer is off.
+    Fenced {
+        /// The peer, by name.
+        node: String,
+    },
+    /// End a standby and a pause, of one group or of all.
     Resume {
         /// Which group, by name.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -183,6 +183,7 @@ mod tests {
             Request::Resume { group: None },
             Request::Takeover { group: None },
             Request::Standby { group: None, lasting: None, reason: None },
+            Request::Pause { group: None, lasting: None, reason: None },
             Request::Why { last: 5 },
             Request::Reload { plan: true },
             Request::Reload { plan: false },

@@ -232,6 +232,15 @@ clauses! {
     /// A group that moves takes an address with it that the old owner did not have, and that nobody asked for.
     AddedUnprobed = "R6",
 
+    /// A claim goes on although the peer could not be turned off.
+    FenceUnawaited = "R4b",
+    /// What fencing showed once counts although the peer was heard since.
+    FencedForEver = "R4b",
+    /// A life that never heard its peer turns it off where no challenge is possible.
+    FencesUnmet = "R4b",
+    /// A node gives a group to the peer that it is turning off.
+    FencesAnOwner = "R4b",
+
     /// A standby by command forbids a claim.
     HoldForbidsClaim = "R14",
     /// A standby by command is not refused when the peer cannot serve.

@@ -51,6 +51,12 @@ pub enum Open {
     NotEligible,
     /// The peer's file differs in what the claim would rest on.
     FilesDiffer(String),
+    /// The peer is not turned off yet: how that stands, in words.
+    NotFenced(String),
+    /// This node lets the other one turn its peer off first.
+    FenceWaits(Span),
+    /// It has never heard its peer, and turns off nobody.
+    FenceUnmet,
 }
 
 impl fmt::Display for Open {
@@ -70,6 +76,11 @@ impl fmt::Display for Open {
             Open::StillStopping => f.write_str("a service is still being stopped here"),
             Open::NotEligible => f.write_str("the services did not start here"),
             Open::FilesDiffer(what) => f.write_str(what),
+            Open::NotFenced(how) => write!(f, "the peer is not known to be off: {how}"),
+            Open::FenceWaits(left) => write!(f, "the other node goes first in turning its peer off: {left} left"),
+            Open::FenceUnmet => f.write_str(
+                "the peer was never heard since this daemon's start, so it is not turned off: make sure that it is off, then `twinbeat fenced`",
+            ),
         }
     }
 }

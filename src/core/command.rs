@@ -44,6 +44,14 @@ struct Pending {
 enum Want {
     Standby,
     Takeover,
+    Pause,
+}
+
+impl Want {
+    /// It is done when a move is.
+    fn moves(self) -> bool {
+        matches!(self, Want::Standby | Want::Takeover)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,6 +73,10 @@ impl Commands {
         match command {
             Command::Standby { group, lasting, reason } => {
                 let chosen = chosen(group);
+                if let Some(why) = groups.iter().filter(|g| chosen.contains(&g.data.id)).find_map(|g| g.data.pause_words()) {
+                    reply(cx, id, Answer::Refused(why));
+                    return;
+                }
                 // R14: refused when the peer cannot serve.
                 let cannot =
                     groups.iter().filter(|g| chosen.contains(&g.data.id)).find_map(|g| g.data.peer_cannot_serve(cx, now));
@@ -99,13 +111,40 @@ impl Commands {
                 cx.dirty = true;
                 self.pending.push(Pending { id, want: Want::Takeover, groups: chosen, since: now });
             }
+            Command::Pause { group, lasting, reason } => {
+                let chosen = chosen(group);
+                if let Some(p) = self.pending.iter().find(|p| p.want.moves() && p.groups.iter().any(|g| chosen.contains(g))) {
+                    let what = if p.want == Want::Standby { "standby" } else { "takeover" };
+                    reply(cx, id, Answer::Refused(format!("a `{what}` is not finished yet: try again when it is")));
+                    return;
+                }
+                for g in groups.iter_mut().filter(|g| chosen.contains(&g.data.id)) {
+                    g.data.pause(lasting, reason.clone(), cx, now);
+                }
+                self.pending.push(Pending { id, want: Want::Pause, groups: chosen, since: now });
+            }
+            Command::Fenced => match cx.fenced_by_hand(now) {
+                Ok(text) => {
+                    groups.iter_mut().for_each(|g| g.data.forget_stand_down());
+                    reply(cx, id, Answer::Done(text));
+                }
+                Err(why) => reply(cx, id, Answer::Refused(why)),
+            },
             Command::Resume | Command::ResumeGroup { .. } => {
                 let only = if let Command::ResumeGroup { group } = command { Some(group) } else { None };
-                let wanted = groups.iter_mut().filter(|g| only.is_none_or(|only| g.data.id == only));
-                let held = wanted.filter_map(|g| g.data.commanded.hold.take()).count();
+                let (mut held, mut paused) = (false, false);
+                for g in groups.iter_mut().filter(|g| only.is_none_or(|only| g.data.id == only)) {
+                    held |= g.data.commanded.hold.take().is_some();
+                    paused |= g.data.end_pause(cx);
+                }
                 cx.dirty = true;
                 cx.urgent = true;
-                let text = if held == 0 { "no standby was in force" } else { "standby ended" };
+                let text = match (held, paused) {
+                    (false, false) => "no standby and no pause was in force",
+                    (true, false) => "standby ended",
+                    (false, true) => "pause ended",
+                    (true, true) => "standby and pause ended",
+                };
                 reply(cx, id, Answer::Done(text.into()));
             }
             Command::Shutdown => self.begin_shutdown(id, false, cx, now),
@@ -153,6 +192,7 @@ impl Commands {
             let answer = match p.want {
                 Want::Standby => standby_answer(&mine, p, cx, now),
                 Want::Takeover => takeover_answer(&mine, p, cx, now),
+                Want::Pause => pause_answer(&mine, p, cx, now),
             };
             if let Some(answer) = answer {
                 done.push((p.id, p.want, p.groups.clone(), p.since, answer));
@@ -169,7 +209,7 @@ impl Commands {
                         Want::Standby if g.data.agreement.given_back.is_some_and(|at| at >= since) => {
                             g.data.commanded.hold = None
                         }
-                        Want::Standby => {}
+                        Want::Standby | Want::Pause => {}
                     }
                 }
                 cx.dirty = true;
@@ -183,8 +223,8 @@ impl Commands {
     /// What is waited for.
     pub(super) fn deadlines(&self, cx: &Shared, due: &mut Due) {
         let Commands { pending, shutdown, come_back } = self;
-        for Pending { since, id: _, want: _, groups: _ } in pending {
-            due.at(*since + LIMIT, Timer::Command);
+        for Pending { since, want, id: _, groups: _ } in pending {
+            due.at(*since + if *want == Want::Pause { cx.settings.timing.dead * 3 } else { LIMIT }, Timer::Command);
         }
         if let Some(Shutdown { since, id: _, gone: _, gently: _ }) = shutdown {
             due.at(*since + SHUTDOWN_LIMIT, Timer::Shutdown);
@@ -270,6 +310,8 @@ impl Group {
     fn no_takeover(&self, cx: &Shared, now: Mono) -> Option<String> {
         if matches!(self.role, Role::Owner(_) | Role::Opening(_)) {
             None
+        } else if let Some(why) = self.data.pause_words() {
+            Some(why)
         } else if !cx.in_touch(now) {
             Some(format!("{} is not heard; a claim has its own conditions, see status", cx.peer_name()))
         } else if let Some(why) = cx.move_forbidden(&self.data.name) {
@@ -305,6 +347,20 @@ fn standby_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Opt
     }
     (now >= p.since + LIMIT)
         .then(|| Answer::Refused(format!("not finished after {LIMIT}; the standby stays in force. {}", refusals(groups))))
+}
+
+fn pause_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {
+    let peer = cx.peer_name();
+    let what = if groups.iter().all(|g| g.data.peer_knows_pause(cx)) {
+        format!("paused here and on {peer}")
+    } else if !cx.in_touch(now) {
+        format!("paused here; {peer} is not heard, and pauses when it hears of it")
+    } else if now >= p.since + cx.settings.timing.dead * 3 {
+        format!("paused here; {peer} does not say that it knows (is its version an older one?)")
+    } else {
+        return None;
+    };
+    Some(Answer::Done(groups.iter().map(|g| format!("{}: {what}", g.data.name)).collect::<Vec<_>>().join("\n")))
 }
 
 fn takeover_answer(groups: &[&Group], p: &Pending, cx: &Shared, now: Mono) -> Option<Answer> {

@@ -10,6 +10,7 @@ use super::heartbeat::{Grant, Refused};
 use super::hold::Hold;
 use super::id::{Attempt, Epoch, GroupId, Mac, Name};
 use super::io::GroupRecord;
+use super::pause::Pause;
 use super::role::Running;
 use super::shared::Shared;
 use super::time::{Mono, Span};
@@ -68,13 +69,16 @@ impl Epochs {
     }
 }
 
-/// What people ordered (SAFETY R14).
+/// What people ordered (SAFETY R14, R15).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Commanded {
     /// Standby by command.
     pub hold: Option<Hold>,
     /// The highest number of a standby by command that either node has said.
     pub told: u64,
+    /// The newest word about a pause.
+    #[serde(default)]
+    pub pause: Pause,
     /// The standby by command came with a takeover on the peer.
     pub by_move: bool,
     /// A person asked for a takeover here.

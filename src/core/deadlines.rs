@@ -94,6 +94,7 @@ impl Node {
                 due.at(t.pace.begins(&t.own, u64::from(cx.settings.me.0), witness), Timer::Trial);
             }
         }
+        cx.fence.deadlines(due);
         due.at(self.controls_at(), Timer::Control);
         cx.inquiry_deadlines(due);
         due.at(self.writes_again(), Timer::Disk);
@@ -120,8 +121,9 @@ impl Data {
         let Data { commanded, service, fitness, epochs, id: _, name: _, agreement: _, stand_down: _, table: _, people: _ } = self;
         let Epochs { grant_waits, seen: _, durable: _ } = epochs;
         due.at(grant_waits.map(|(_, since)| since + GRANT_WAITS), Timer::Intent);
-        let Commanded { hold, told: _, by_move: _, takeover: _ } = commanded;
+        let Commanded { hold, pause, told: _, by_move: _, takeover: _ } = commanded;
         due.at(hold.as_ref().and_then(|h| h.until), Timer::StandbyEnds);
+        due.at(pause.until.filter(|_| pause.on), Timer::PauseEnds);
         let Service { running, stop_again, failure, attempt: _, away: _, obstacle: _ } = service;
         if matches!(running, Running::Stuck(_)) {
             due.at(*stop_again, Timer::ServiceAgain);

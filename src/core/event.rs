@@ -52,6 +52,8 @@ pub enum Kind {
     Peer,
     /// A challenge or a defence.
     Challenge(GroupId),
+    /// The peer is turned off, or could not be.
+    Fence,
     /// A service or its state.
     Service(GroupId),
     /// A step of a planned move.
@@ -76,6 +78,7 @@ impl Kind {
             Kind::Witness => "witness",
             Kind::Peer => "peer",
             Kind::Challenge(_) => "challenge",
+            Kind::Fence => "fence",
             Kind::Service(_) => "service",
             Kind::Move(_) => "move",
             Kind::Mismatch => "mismatch",

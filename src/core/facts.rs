@@ -13,7 +13,7 @@ use super::io::{AddressOrder, AddressReport, EchoKind, GateOrder, GateReport, Ou
 use super::leaving::Left;
 use super::owner::lifetime;
 use super::role::{Owner, Role, Running, Standby};
-use super::settings::Services;
+use super::settings::{Services, StopFailure};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::turn::{Next, Turn};
@@ -149,7 +149,13 @@ impl Group {
                 cx.note(Level::Error, Some(&data.name), kind, text);
                 data.service.running = Running::Stuck(format!("{service}: {reason}"));
                 data.service.stop_again = Some(now + STOP_AGAIN);
+                if cx.settings.group(data.id).is_some_and(|group| group.stop_failure == StopFailure::Reboot) {
+                    let text = format!("{service} does not stop: this machine reboots, as the file says");
+                    cx.note(Level::Error, Some(&data.name), Kind::Fence, text);
+                    cx.out.push_back(Output::Reboot);
+                }
             }
+            ServiceReport::LeftAlone { service, reason } => data.left_alone(format!("{service}: {reason}"), cx),
             ServiceReport::StartFailed { service, reason } | ServiceReport::Died { service, reason }
                 if !matches!(role, Role::Owner(_) | Role::Opening(_))
                     && matches!(data.service.running, Running::Stopping | Running::Stuck(_)) =>
@@ -221,10 +227,9 @@ impl Group {
         if bite::off(Clause::QuestionEndsNothing) {
             return;
         }
-        let rival = cx.peer.group(&self.data.name).is_some_and(|said| said.role != BeatRole::Owner);
-        let second = rival && !cx.first(self.data.id);
-        let head_start = now + cx.challenge_time() * 2;
-        self.data.stand_down.until = self.data.stand_down.until.filter(|_| second).map(|until| until.min(head_start));
+        let head_start = self.data.head_start(cx);
+        let second = head_start > Span::ZERO;
+        self.data.stand_down.until = self.data.stand_down.until.filter(|_| second).map(|until| until.min(now + head_start));
     }
 
     /// All that was known is void after a gap (SAFETY R10).

@@ -208,6 +208,9 @@ impl Data {
         if !peer_owns || !cx.preferred(self.id) || self.commanded.hold.is_some() {
             return None;
         }
+        if self.paused() {
+            return Some("none while the group is paused".into());
+        }
         let seconds = |span: Span| span.as_millis().div_ceil(1000);
         let Some(stable) = self.stable(cx, now) else {
             return Some(format!("manual: `twinbeat takeover` on {} brings it back", cx.me()));

@@ -9,6 +9,7 @@ use super::hold::Hold;
 use super::id::{Epoch, GroupId};
 use super::io::{GateOrder, GroupRecord, Output, ServiceOrder, StandbyHold};
 use super::node::Node;
+use super::pause::Pause;
 use super::role::{Leaving, Owner, Role, Running, Standby};
 use super::settings::Services;
 use super::shared::Shared;
@@ -60,6 +61,7 @@ impl Group {
             commanded: Commanded {
                 hold: standby.map(|h| Hold { until: h.left.map(|l| now + l), reason: h.reason.clone(), told: h.told }),
                 told: standby.map_or(0, |h| h.told),
+                pause: Pause::of(record.and_then(|r| r.pause.as_ref()), now),
                 ..Commanded::default()
             },
             agreement: Agreement::default(),
@@ -69,6 +71,9 @@ impl Group {
             fitness: Fitness::default(),
             people: ForPeople::of(record, now),
         };
+        if data.paused() {
+            data.tell_pause(cx);
+        }
         let gate = match gate.filter(|until| *until > now) {
             Some(_) if bite::off(Clause::HotRestartSweeps) => None,
             None if bite::off(Clause::RecordBelieved) => {
@@ -119,6 +124,7 @@ impl Group {
                 reason: h.reason.clone(),
                 told: h.told,
             }),
+            pause: self.data.commanded.pause.record(now),
         }
     }
 
@@ -179,6 +185,7 @@ impl Data {
             self.commanded.hold = None;
             cx.dirty = true;
         }
+        self.pause_over(cx, now);
         if let (Running::Stuck(_), Some(at)) = (&self.service.running, self.service.stop_again)
             && now >= at
         {

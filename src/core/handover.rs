@@ -33,6 +33,9 @@ impl Standby {
         // Who could not serve either refuses nobody who would claim alone: what can be served is served.
         let why = if !g.eligible && (!g.claims || data.accepts(cx, now)) {
             Some(WhyRefused::NotFit)
+        } else if cx.fence.is_under_way(now) && !bite::off(Clause::FencesAnOwner) {
+            // What serves would be turned off.
+            Some(WhyRefused::Fencing)
         } else if cx.grant_forbidden(&data.name) {
             Some(WhyRefused::FilesDiffer)
         } else if goes_first && !both {
@@ -83,8 +86,12 @@ impl Owner {
         let fit = g.eligible || (g.could_serve() && self.offer == Some(Offer::PublicLost));
         let why = if !fit || (!beat.reachable && cx.witness.reachable) {
             Some(WhyRefused::NotFit)
+        } else if cx.fence.is_under_way(now) && !bite::off(Clause::FencesAnOwner) {
+            Some(WhyRefused::Fencing)
         } else if cx.grant_forbidden(&data.name) {
             Some(WhyRefused::FilesDiffer)
+        } else if data.paused() && self.offer.is_none() && !intent.commanded {
+            Some(WhyRefused::Paused)
         } else if intent.epoch <= self.epoch.max(data.epochs.seen) && !bite::off(Clause::StaleEpochGranted) {
             Some(WhyRefused::StaleEpoch)
         } else {

@@ -35,6 +35,7 @@ impl Group {
                 return Next::Stay;
             };
             turn.data.yield_hold(said, turn.cx);
+            turn.data.hear_pause(said, turn.cx, turn.now);
             match role {
                 Role::Standby(standby) => standby.hear(said, turn),
                 Role::Opening(opening) => opening.hear(said, turn),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::files::VipSet;
 use super::id::{Attempt, Epoch, Incarnation, Name, NodeId};
 use super::meaning;
+use super::pause::PauseBeat;
 use super::ready::Unfit;
 use super::time::Span;
 use crate::prelude::*;
@@ -123,6 +124,9 @@ pub struct GroupBeat {
     /// The highest number of a standby by command that the sender knows of; with `standby_held` its own one's (SAFETY R14).
     #[serde(rename = "told", skip_serializing_if = "is_zero", default)]
     pub told: u64,
+    /// The newest word about a pause that the sender knows of; none where there never was one (SAFETY R15).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pause: Option<PauseBeat>,
     /// The owner asks the receiver to take over, and why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offer: Option<Offer>,
@@ -253,6 +257,10 @@ pub enum WhyRefused {
     Other,
     /// I hold another group, and the files differ in the VIPs of both.
     FilesDiffer,
+    /// The group is paused, and no person asked for the move.
+    Paused,
+    /// The sender is turning the receiver off: that cannot be called back.
+    Fencing,
 }
 
 impl WhyRefused {
@@ -263,6 +271,8 @@ impl WhyRefused {
             WhyRefused::StaleEpoch => "it knows of a higher epoch",
             WhyRefused::OtherIntent => "its own intent goes first",
             WhyRefused::Other => "for a reason that this version does not know",
+            WhyRefused::Fencing => "it is just turning this node off",
+            WhyRefused::Paused => "the group is paused there",
             WhyRefused::FilesDiffer => "it holds another group whose VIPs differ in the two files",
         }
     }

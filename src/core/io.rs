@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::heartbeat::{Heartbeat, Verified};
-use super::id::{Attempt, Epoch, GroupId, LinkId, Mac, Name, WitnessId};
+use super::id::{Attempt, Epoch, GroupId, LinkId, Mac, WitnessId};
 use super::meaning;
+pub use super::record::{GroupRecord, PauseRecord, Record, StandbyHold};
 use super::time::{Mono, Span};
 use crate::prelude::*;
 
@@ -119,6 +120,13 @@ pub enum Input {
         /// What happened.
         report: ServiceReport,
     },
+    /// The peer was turned off, or not.
+    Fenced {
+        /// The order's attempt.
+        attempt: Attempt,
+        /// Why not; none: it is off.
+        failed: Option<String>,
+    },
     /// A record was written durably.
     Persisted {
         /// The ticket of the order.
@@ -155,60 +163,6 @@ pub struct Start {
     pub addresses: Vec<bool>,
     /// For each group, whether a service of it runs.
     pub running: Vec<bool>,
-}
-
-/// What survives a restart. Written whole, in place. A record of another version is read as far as it is understood:
-/// unknown fields are passed over, and all that a group must have is its name and its epoch.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Record {
-    /// Each group by name.
-    #[serde(default)]
-    pub groups: Vec<GroupRecord>,
-    /// The witnesses that failed the negative control: they prove nothing in the next life either, until they pass it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub no_register: Vec<u8>,
-    /// What the peer said last of its file: where it differs it forbids in the next life too (SAFETY R11).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer_file: Option<super::files::PeerFile>,
-}
-
-/// What survives of one group.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct GroupRecord {
-    /// Its name.
-    pub name: Name,
-    /// The highest epoch seen, used or reserved; nothing up to it is used again.
-    pub epoch: Epoch,
-    /// The epoch of the last ownership of this node, for a hot restart.
-    #[serde(default)]
-    pub owned: Option<Epoch>,
-    /// The longest lease that the peer announced and may still run on.
-    #[serde(default)]
-    pub peer_lease: Span,
-    /// The longest own lease that the peer has echoed; zero when it never did (SAFETY R11).
-    #[serde(default)]
-    pub acked_lease: Span,
-    /// Standby by command.
-    #[serde(default)]
-    pub standby: Option<StandbyHold>,
-    /// The newest change of owner, for people; of this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<super::data::LastChange>,
-    /// The epoch that the peer was heard to serve with, and since when; of this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "meaning::nothing")]
-    pub peer_serves: Option<(Epoch, Mono)>,
-}
-
-/// An administrator's standby.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct StandbyHold {
-    /// How much of it is left; none means until `resume`.
-    pub left: Option<Span>,
-    /// The administrator's words.
-    pub reason: Option<String>,
-    /// Its number: of two nodes in standby the one with the higher number was told last.
-    #[serde(default, skip_serializing_if = "super::heartbeat::is_zero")]
-    pub told: u64,
 }
 
 /// A link's own interface.
@@ -312,6 +266,13 @@ pub enum ServiceReport {
         /// How.
         reason: String,
     },
+    /// One that ran has died, or is not well, and is left as it is in a pause.
+    LeftAlone {
+        /// Its name.
+        service: String,
+        /// How.
+        reason: String,
+    },
 }
 
 /// What a person may ask for.
@@ -331,9 +292,20 @@ pub enum Command {
         /// Which group.
         group: Option<GroupId>,
     },
-    /// End a standby.
+    /// Leave the services of a group (of all, if none) and its addresses as they are, on both nodes.
+    Pause {
+        /// Which group.
+        group: Option<GroupId>,
+        /// For how long.
+        lasting: Option<Span>,
+        /// Why, in the administrator's words.
+        reason: Option<String>,
+    },
+    /// A person has made sure that the peer is off.
+    Fenced,
+    /// End a standby, and a pause.
     Resume,
-    /// End the standby of one group.
+    /// End the standby, and the pause, of one group.
     ResumeGroup {
         /// Which.
         group: GroupId,
@@ -434,6 +406,20 @@ pub enum Output {
         /// The order.
         order: ServiceOrder,
     },
+    /// Do nothing to the group's services without an order, or do as the file says again (SAFETY R15).
+    HandsOff {
+        /// The group.
+        group: GroupId,
+        /// A pause is in force.
+        on: bool,
+    },
+    /// Turn the peer off, off the decision thread (SAFETY R4b).
+    Fence {
+        /// To be named in the report.
+        attempt: Attempt,
+    },
+    /// Reboot this machine at once: a service that must not run twice does not stop here (SAFETY R4b).
+    Reboot,
     /// Write a record durably, off the decision thread.
     Persist {
         /// To be named in the report.
@@ -488,6 +474,8 @@ pub enum ServiceOrder {
     Warm,
     /// Start all, in order; then watch them.
     Start(Epoch),
+    /// Watch what runs, and start nothing: what an earlier life started goes on in a pause.
+    Adopt(Epoch),
     /// Stop all, in reverse order.
     Stop,
     /// Stop all that may not run on a standby.

@@ -14,7 +14,7 @@
 //! let witness = WitnessSettings { link: LinkId(0), targets: 1, arp_only: 0, names: 0, interval, fall: 3, rise: 5, island_hold: false };
 //! let (nodes, links) = (["a".into(), "b".into()], vec![LinkSettings { name: "lan".into(), relay: false }]);
 //! let timing = Timing::SECOND;
-//! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups: Vec::new() };
+//! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups: Vec::new(), fencing: None };
 //!
 //! // Time is the caller's, and never goes back. The first input tells what the disk and the kernel say.
 //! let mut now = Mono(1_000_000_000);
@@ -61,6 +61,7 @@ mod defend;
 mod echoes;
 pub mod event;
 mod facts;
+pub mod fence;
 pub mod files;
 pub mod fitness;
 pub mod grounds;
@@ -78,10 +79,12 @@ pub mod node;
 mod opening;
 mod owner;
 pub mod pace;
+pub mod pause;
 pub mod peer;
 mod prelude;
 pub mod proof;
 pub mod ready;
+pub mod record;
 pub mod report;
 pub mod role;
 mod said;
@@ -95,6 +98,7 @@ pub mod timer;
 mod turn;
 pub mod view;
 mod waits;
+mod way;
 mod wish;
 pub mod witness;
 pub mod words;

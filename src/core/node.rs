@@ -143,10 +143,9 @@ impl Node {
     }
 
     fn start(&mut self, start: Start, now: Mono) {
-        self.started = true;
-        self.cx.incarnation = start.incarnation;
-        self.cx.born = now;
+        (self.started, self.cx.incarnation, self.cx.born) = (true, start.incarnation, now);
         self.cx.peer.floor = now;
+        (self.cx.fence.done, self.cx.fence.left) = (start.record.fenced.filter(|at| *at <= now), start.record.fencing);
         self.cx.peer.file.clone_from(&start.record.peer_file);
         self.cx.peer.durable_file = start.record.peer_file;
         let names: Vec<_> = self.cx.settings.groups.iter().map(|g| g.name.clone()).collect();
@@ -226,6 +225,7 @@ impl Node {
             Input::Address { group, attempt, report } => self.with(group, |g, cx| g.address(attempt, report, cx, now)),
             Input::AddressGone { group } => self.with(group, |g, cx| g.address_gone(cx, now)),
             Input::Services { group, attempt, report } => self.with(group, |g, cx| g.service_report(attempt, report, cx, now)),
+            Input::Fenced { attempt, failed } => cx.fence_report(attempt, failed, now),
             Input::Persisted { ticket } => self.persisted(ticket),
             Input::PersistFailed { ticket, reason } => self.persist_failed(ticket, reason, now),
             Input::Command { id, command } => self.commands.take(id, command, &mut self.groups, &mut self.cx, now),
@@ -273,6 +273,7 @@ impl Node {
         let cx = &mut self.cx;
         let before = (cx.peer.lease, cx.peer.file.clone());
         cx.apart &= by_table;
+        cx.dirty |= cx.fence.heard();
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));
@@ -431,12 +432,16 @@ impl Node {
             peer_lease: cx.peer.lease,
             peer_file: cx.peer.file.clone(),
         });
-        let no_register = (0u8..)
-            .zip(&cx.witness.targets)
-            .filter(|(i, w)| !w.register && cx.settings.witness.is_register(usize::from(*i)))
-            .map(|(i, _)| i)
-            .collect();
-        cx.out.push_back(Output::Persist { ticket, record: Record { groups, no_register, peer_file: cx.peer.file.clone() } });
+        cx.out.push_back(Output::Persist {
+            ticket,
+            record: Record {
+                groups,
+                no_register: cx.struck_off(),
+                peer_file: cx.peer.file.clone(),
+                fenced: cx.fence.done,
+                fencing: cx.fencing_until(),
+            },
+        });
     }
 
     fn beat(&mut self, now: Mono) {

@@ -92,7 +92,8 @@ impl Owner {
         }
         let text = format!("found its gate open for {} more: goes on as the owner of epoch {epoch}", armed.since(*now));
         cx.note(Level::Info, Some(&data.name), Kind::Reaffirmed(data.id, epoch), text);
-        data.services(ServiceOrder::Start(epoch), Running::Starting, cx);
+        let order = if data.paused() { ServiceOrder::Adopt(epoch) } else { ServiceOrder::Start(epoch) };
+        data.services(order, Running::Starting, cx);
         cx.urgent = true;
         cx.ask = true;
         owner
@@ -280,11 +281,13 @@ impl Owner {
     /// Takes in that a majority answered VIP-sourced echoes.
     pub(super) fn path_answered(&mut self, cx: &Shared) {
         let time = |p: &Series| if bite::off(Clause::PathGroundFromReceipt) { p.answered_at } else { p.answered };
+        let fenced = cx.fence.done.is_some();
         let registers = self
             .paths
             .iter()
             .zip(&cx.witness.targets)
-            .map(|(p, w)| if w.register || bite::off(Clause::ControlIgnored) { time(p) } else { None });
+            // Where the peer is off its answers prove the way alone, and nobody else can be the owner (R4b).
+            .map(|(p, w)| if w.register || fenced || bite::off(Clause::ControlIgnored) { time(p) } else { None });
         let majority = if bite::off(Clause::PathWithoutMajority) { 1 } else { cx.settings.witness.register_majority() };
         let at = majority_time(registers, majority).filter(|_| cx.path_counts());
         self.grounds.path = self.grounds.path.max(at);
@@ -314,6 +317,9 @@ impl Owner {
     /// When that is: where the group is not offered, and in any case.
     pub(super) fn starts_again(&self, data: &Data, cx: &Shared) -> Option<[Mono; 2]> {
         let Running::Failed(_, until) = data.service.running else { return None };
+        if data.paused() {
+            return None;
+        }
         let at = until.back(UNFIT) + SERVICE_AGAIN;
         // What nobody has taken up by then nobody will.
         Some([at, at + cx.settings.timing.dead * 4])
@@ -342,11 +348,11 @@ impl Owner {
             Some(Offer::Shutdown)
         } else if self.gives_back(data, cx) {
             Some(Offer::NoReturnPath)
-        } else if data.commanded.hold.is_some() {
+        } else if data.commanded.hold.is_some() && !data.paused() {
             Some(Offer::Standby)
         } else if lost {
             Some(Offer::PublicLost)
-        } else if matches!(data.service.running, Running::Failed(..)) || cx.is_unguarded() {
+        } else if (matches!(data.service.running, Running::Failed(..)) && !data.paused()) || cx.is_unguarded() {
             Some(Offer::ServiceFailed)
         } else if lacking {
             Some(Offer::InterfaceMissing)

@@ -193,7 +193,8 @@ impl Group {
             }
         }
         crash.extend(cx.claim_forbidden(&self.data.name).map(files));
-        if cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
+        crash.extend(cx.fence_problem(now));
+        if cx.settings.fencing.is_none() && cx.witness.targets.iter().all(|t| !t.register) && !cx.witness.targets.is_empty() {
             let text = "no witness can be used as a register: a claim would need fencing";
             crash.push(Sentence::lasting(About::Register, text));
         }

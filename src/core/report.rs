@@ -152,6 +152,7 @@ impl Node {
             problems.extend(g.contested());
             problems.extend(g.unserved());
             problems.extend(g.failing());
+            problems.extend(g.left_as_it_is());
             problems.extend(g.not_ready());
         }
         if !cx.witness.reachable {
@@ -164,6 +165,7 @@ impl Node {
         problems.extend(self.mismatch().map(|words| Sentence::lasting(About::Files, words)));
         let state_trouble = cx.disk_failed.as_ref().map(|r| format!("the state directory cannot be written: {r}"));
         problems.extend(state_trouble.clone().map(|words| Sentence::lasting(About::State, words)));
+        problems.extend(cx.fence_problem(now));
         problems.extend(cx.unguarded.as_ref().map(|(r, _)| Sentence::lasting(About::Gate, format!("{UNGUARDED}: {r}"))));
         View {
             node: cx.me().to_string(),
@@ -177,6 +179,7 @@ impl Node {
             witness,
             peer_state,
             mismatch: self.mismatch().map(str::to_string),
+            fencing: cx.fence_words(now),
             gate: if t.weak_gate || cx.unguarded.is_some() { Guard::Weak } else { Guard::Inet },
             problems,
             state_trouble,
@@ -275,6 +278,7 @@ impl Group {
             (Running::Failed(why, _), _) => ServiceState::Failed(why.clone()),
             (Running::Stuck(why), _) => ServiceState::DoesNotStop(why.clone()),
         };
+        let pause = &self.data.commanded.pause;
         GroupView {
             name: self.data.name.to_string(),
             owner: owner.map(|o| o.to_string()),
@@ -292,6 +296,9 @@ impl Group {
             services_here: Vec::new(),
             standby_held: self.data.commanded.hold.as_ref().map(|h| h.reason.clone().unwrap_or_else(|| "by command".into())),
             standby_left_ms: self.data.commanded.hold.as_ref().and_then(|h| h.until).map(|until| until.since(now).as_millis()),
+            paused: pause.on.then(|| pause.reason.clone().unwrap_or_else(|| "by command".into())),
+            pause_left_ms: pause.until.filter(|_| pause.on).map(|until| until.since(now).as_millis()),
+            left_alone: pause.left_alone.clone(),
             failback: self.data.failback_waits(cx, peer_owns, now),
             last_change: self.data.newest_change(cx, peer_owns).map(|c| Change {
                 ago_ms: now.since(c.at).as_millis(),

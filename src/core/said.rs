@@ -22,6 +22,7 @@ impl Group {
             unproven: self.unproven(cx),
             standby_held: self.data.commanded.hold.is_some(),
             told: self.data.commanded.hold.as_ref().map_or(self.data.commanded.told, |h| h.told),
+            pause: self.data.commanded.pause.beat(now),
             offer: None,
             intent: None,
             granted: None,

@@ -38,6 +38,18 @@ pub struct Settings {
     pub timing: Timing,
     /// What moves between the nodes.
     pub groups: Vec<GroupSettings>,
+    /// This node can turn the peer off (SAFETY R4b).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<FencingSettings>,
+}
+
+/// How this node goes about fencing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FencingSettings {
+    /// Where no challenge is possible the second node waits so much longer, so that two nodes that lost each other do not turn each other off.
+    pub delay: Span,
+    /// An order is carried out, or has failed, after this at the latest.
+    pub takes: Span,
 }
 
 impl Settings {
@@ -207,6 +219,28 @@ pub struct GroupSettings {
     pub vip_links: Vec<LinkId>,
     /// Whether there are services at all, and whether all of them may run on both nodes during a move.
     pub services: Services,
+    /// What becomes of a node on which one does not stop that must not run twice.
+    #[serde(default, skip_serializing_if = "StopFailure::is_block")]
+    pub stop_failure: StopFailure,
+}
+
+/// What becomes of a node on which a service does not stop that must not run twice (SAFETY R4b).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub enum StopFailure {
+    /// It is told to stop again, and nobody serves until it has.
+    #[default]
+    Block,
+    /// The peer turns the node off.
+    Fence,
+    /// The node reboots itself.
+    Reboot,
+}
+
+impl StopFailure {
+    /// Whether nothing comes of it.
+    pub fn is_block(&self) -> bool {
+        *self == StopFailure::Block
+    }
 }
 
 /// What the core must know of a group's services.

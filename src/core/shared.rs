@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::event::{Event, Kind, Level};
+use super::fence::Fence;
 use super::files::VipSet;
 use super::heartbeat::MOST_AGE;
 use super::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Name, NodeId};
@@ -64,6 +65,9 @@ pub struct Shared {
     /// The kernel does not make the gate: why, and when that was last said.
     #[serde(default)]
     pub unguarded: Option<(String, Mono)>,
+    /// Whether the peer was turned off.
+    #[serde(default)]
+    pub fence: Fence,
     /// The longest own lease that the peer has ever echoed; zero when it never did.
     pub acked_lease: Span,
     /// Each group's VIPs in this node's file.
@@ -103,6 +107,7 @@ impl Shared {
             dirty: false,
             disk_failed: None,
             unguarded: None,
+            fence: Fence::default(),
             acked_lease: Span::ZERO,
             vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
             holding: Vec::new(),
@@ -140,6 +145,12 @@ impl Shared {
         let settings = &self.settings.witness;
         let count = (0..).zip(&self.witness.targets).filter(|(i, w)| w.register && settings.is_register(*i)).count();
         count >= settings.register_majority()
+    }
+
+    /// The witnesses that do not count as registers although they would by the file, for the record.
+    pub(super) fn struck_off(&self) -> Vec<u8> {
+        let all = (0u8..).zip(&self.witness.targets);
+        all.filter(|(i, w)| !w.register && self.settings.witness.is_register(usize::from(*i))).map(|(i, _)| i).collect()
     }
 
     /// A witness was found to answer to the sender: it proves nothing.

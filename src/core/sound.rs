@@ -40,6 +40,7 @@ impl Settings {
             Input::Start(_)
             | Input::Tick
             | Input::GateTableGone
+            | Input::Fenced { .. }
             | Input::Persisted { .. }
             | Input::PersistFailed { .. }
             | Input::Command { .. } => Ok(()),

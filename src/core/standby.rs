@@ -5,6 +5,7 @@ use super::claim::{Challenge, Open, Register, Verdict, stand_down};
 use super::data::Data;
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
+use super::heartbeat::BeatRole;
 use super::io::{EchoKind, Output};
 use super::opening::Evidence;
 use super::proof::Proven;
@@ -13,6 +14,7 @@ use super::settings::{PROBE_GAP, PROBES};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::turn::{Next, Turn};
+use super::way::Way;
 use crate::prelude::*;
 
 /// While a challenge runs, one echo in the peer's name goes with so many of its own.
@@ -41,6 +43,9 @@ impl Standby {
         }
         turn.data.agreement.ownerless = None;
         self.gather(since, turn);
+        if let Some(claim) = &self.claim {
+            claim.fence(since, turn.data, turn.cx, now);
+        }
         if !self.open_points(turn.data, turn.cx, now).is_empty() {
             return Next::Stay;
         }
@@ -89,7 +94,7 @@ impl Standby {
         let quiet = claim.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
         let stopping = data.cold_stopping(cx);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
-        let pointless = !cx.registers() && !bite::off(Clause::ControlIgnored);
+        let pointless = claim.unchallengeable(cx);
         if let Some(why) = cx.claim_forbidden(&data.name) {
             if !core::mem::replace(&mut claim.never_took, true) {
                 let text = format!("no claim: {why}");
@@ -103,7 +108,9 @@ impl Standby {
             let seldom = claim.seldom(data, cx, now);
             claim.proof.step(data.id, data.table.owner_mac, seldom, cx, now);
         }
-        if claim.challenge.is_none() && quiet && reach && pointless {
+        if claim.challenge.is_none() && pointless && cx.fences() {
+            // Nothing is written: the peer has to be off.
+        } else if claim.challenge.is_none() && quiet && reach && pointless {
             if !core::mem::replace(&mut claim.never_took, true) {
                 let text = "no claim: no witness's table can be used as a register (each answers to the sender): fencing would be needed";
                 data.people.last_refusal = Some(text.into());
@@ -117,6 +124,12 @@ impl Standby {
                     claim.challenge = Some(Challenge::new(now, &good, cx.challenge_time()));
                     claim.never_took = false;
                     cx.out.push_back(Output::AnswerUnicast { group: data.id, on: !bite::off(Clause::ChallengerSilent) });
+                }
+                Proven::Never if cx.fences() => {
+                    claim.proof.end();
+                    claim.never_took = true;
+                    // What the other way needs is due in this instant.
+                    return self.gather(since, turn);
                 }
                 Proven::Never => {
                     let text = "the witness answers to the sender, or its table goes on naming this node: it shows nothing";
@@ -136,6 +149,13 @@ impl Standby {
                 self.claim.as_mut().map(|c| c.challenge.take());
                 self.stood_down("its entry in the witness's table was taken back: the owner lives".into(), turn);
                 return;
+            }
+            Verdict::NeverTook if cx.fences() => {
+                claim.never_took = true;
+                if let Some(c) = claim.challenge.take() {
+                    data.end_challenge(&c, cx);
+                }
+                return self.gather(since, turn);
             }
             Verdict::NeverTook => {
                 if let Some(c) = self.claim.as_mut() {
@@ -190,7 +210,7 @@ impl Standby {
         cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
         data.table.wrote();
         let (tries, me, first) = (data.stand_down.broken, cx.settings.me.0, cx.first(data.id));
-        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, first);
+        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, first) + data.head_start(cx);
         data.stand_down.broken = tries.saturating_add(1);
         data.stand_down.until = Some(*now + wait);
         let text = format!("no claim: {why}; asks again in {wait}");
@@ -240,6 +260,10 @@ impl Standby {
             open.push(Open::Probing);
             return open;
         };
+        if let Some(more) = claim.open_on_the_way(since, data, cx, now) {
+            open.extend(more);
+            return open;
+        }
         match &claim.challenge {
             None => {
                 if claim.never_took {
@@ -255,17 +279,7 @@ impl Standby {
                 );
                 open.push(Open::NotChallenged);
             }
-            Some(c) => match c.verdict(cx.settings.witness.register_majority()) {
-                Verdict::Stood(at) if at + cx.lease() > now => {
-                    let quiet = claim.probes.unanswered_lately(now)
-                        || bite::off(Clause::ClaimUnprobed)
-                        || (bite::off(Clause::ProbesOfAnyAge) && claim.probes.unanswered(now));
-                    if !quiet {
-                        open.push(Open::Probing);
-                    }
-                }
-                _ => open.push(Open::ChallengeRunning),
-            },
+            Some(_) => open.push(Open::ChallengeRunning),
         }
         open
     }
@@ -273,13 +287,17 @@ impl Standby {
     /// All points hold: the address is ours.
     fn own(&mut self, since: Mono, turn: &mut Turn) -> Next {
         let Turn { cx, data, now } = turn;
-        let challenge = core::mem::take(self).claim.and_then(|c| c.challenge);
-        let stood = challenge.map(|c| c.verdict(cx.settings.witness.register_majority()));
-        let Some(Verdict::Stood(ground)) = stood else { return Next::Stay };
+        let Some(claim) = core::mem::take(self).claim else { return Next::Stay };
+        let (ground, shown) = match claim.way(cx, *now) {
+            Way::Stood(ground) if cx.fences() => (ground, "the challenge stood, and the peer is off"),
+            Way::Stood(ground) => (ground, "the challenge stood"),
+            Way::Fenced => (*now, "the peer is off"),
+            Way::Open => return Next::Stay,
+        };
         cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
         let epoch = cx.next_epoch(data.epochs.seen);
         let words = format!(
-            ": {} silent for {} on all links; the witness answers this node; nobody answers for the address; the challenge stood",
+            ": {} silent for {} on all links; the witness answers this node; nobody answers for the address; {shown}",
             cx.peer_name(),
             now.since(since)
         );
@@ -310,7 +328,7 @@ impl Claim {
     /// Controls are seldom once nothing is to be expected of them for long: somebody keeps answering, or no table can be used.
     fn seldom(&self, data: &Data, cx: &Shared, now: Mono) -> bool {
         let quiet = self.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
-        let pointless = !cx.registers() && !bite::off(Clause::ControlIgnored);
+        let pointless = self.unchallengeable(cx);
         self.hurried_until(data, cx).is_some_and(|until| now >= until) && (!quiet || pointless)
     }
 
@@ -339,6 +357,10 @@ impl Claim {
         let early = !bite::off(Clause::ProbesOfAnyAge);
         let stands = |c: &Challenge| (early && c.stands(majority)) || matches!(c.verdict(majority), Verdict::Stood(_));
         match self.challenge.as_ref().map(stands) {
+            None if self.way(cx, now) == Way::Fenced => {
+                // Until it is off somebody may come to answer; then the last ones have to be new.
+                Some(if cx.fenced_since(since) { PROBE_GAP } else { Span::millis(500) })
+            }
             None if self.probes.unanswered(now) => None,
             None if self.lately((since, warn), now) <= dead * 2 + cx.peer_lease() => Some(PROBE_GAP),
             None => Some(Span::millis(500)),
@@ -374,6 +396,13 @@ impl Data {
             self.table.wrote();
             cx.urgent = true;
         }
+    }
+
+    /// What the second node adds to a wait that both nodes have at the same time, since neither was the owner when it was last heard: the
+    /// time of two challenges, so that the first one's attempt is over (SAFETY R5).
+    pub(super) fn head_start(&self, cx: &Shared) -> Span {
+        let rival = cx.peer.group(&self.name).is_some_and(|said| said.role != BeatRole::Owner);
+        if rival && !cx.first(self.id) { cx.challenge_time() * 2 } else { Span::ZERO }
     }
 
     /// The peer was heard: what it objected to is over, and would be news again.

@@ -57,6 +57,8 @@ pub enum Timer {
     Probe,
     /// A challenge's next echo.
     Challenge,
+    /// The peer is fenced, or tried to be again.
+    Fence,
     /// A stand-down ends.
     StandDown,
     /// Nobody owns: a first claim.
@@ -77,6 +79,8 @@ pub enum Timer {
     FitAgain,
     /// A standby by command ends.
     StandbyEnds,
+    /// A pause by command ends.
+    PauseEnds,
     /// A command is answered with what is missing.
     Command,
     /// The daemon is being stopped.
@@ -123,6 +127,8 @@ impl fmt::Display for Timer {
             Timer::ServiceAgain => "a service is tried again",
             Timer::FitAgain => "a failure no longer counts",
             Timer::StandbyEnds => "the end of a standby by command",
+            Timer::Fence => "fencing",
+            Timer::PauseEnds => "a pause ends",
             Timer::Command => "a command is under way",
             Timer::Shutdown => "the daemon is being stopped",
             Timer::Disk => "the disk is tried again",

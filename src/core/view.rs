@@ -34,6 +34,9 @@ pub struct View {
     pub mismatch: Option<String>,
     /// What guards the VIPs in the kernel.
     pub gate: Guard,
+    /// How it stands with turning the peer off, in words; none where that is not configured and no person has said anything.
+    #[serde(default)]
+    pub fencing: Option<String>,
     /// What is wrong, most important first; empty when all is well.
     #[serde(flatten, with = "sentence::problems")]
     pub problems: Vec<Sentence>,
@@ -84,6 +87,15 @@ pub struct GroupView {
     pub standby_held: Option<String>,
     /// Milliseconds until it ends by itself; none when it does not, or none is in force.
     pub standby_left_ms: Option<u64>,
+    /// A pause by command, with its reason: nothing is done for a service's sake on either node.
+    #[serde(default)]
+    pub paused: Option<String>,
+    /// Milliseconds until it ends by itself; none when it does not, or none is in force.
+    #[serde(default)]
+    pub pause_left_ms: Option<u64>,
+    /// The service that fell here in the pause, and how; it is left as it is.
+    #[serde(default)]
+    pub left_alone: Option<String>,
     /// On the preferred node while the other one owns: when a failback comes, and what it waits for.
     pub failback: Option<String>,
     /// The newest change of owner.
@@ -141,6 +153,13 @@ impl GroupView {
     /// The problem of services that do not run, or do not stop.
     pub fn failing(&self) -> Option<Sentence> {
         self.service.is_bad().then(|| Sentence::lasting(About::Service, format!("{}: service {}", self.name, self.service)))
+    }
+
+    /// The problem of a service that fell in a pause.
+    pub fn left_as_it_is(&self) -> Option<Sentence> {
+        let what = self.left_alone.as_ref()?;
+        let text = format!("{}: {what}; left alone in the pause, until `twinbeat resume`", self.name);
+        Some(Sentence::lasting(About::Service, text))
     }
 
     /// The problem of a group without an owner.

@@ -88,6 +88,7 @@ impl Claim {
             return;
         }
         due.at(since + dead, Timer::PeerDead);
+        due.at(self.fence_at(since, data, cx), Timer::Fence);
         due.at((since + dead).back(PROBES + PROBE_GAP), Timer::Probe);
         if cx.witness.carrier {
             due.at(self.probe_gap(data, cx, due.last).map(|gap| probes.next(gap)), Timer::Probe);

@@ -44,6 +44,12 @@ impl Standby {
             let pause = turn.cx.settings.timing.heartbeat * 10;
             return self.withdraw(why, pause, turn);
         }
+        // What nobody was told of yet is not begun in a pause.
+        if turn.data.paused() && self.wish.as_ref().is_some_and(|w| w.why == Why::Failback && w.stage != Stage::Ask) {
+            let text = format!("no failback: {}", turn.data.pause_words().unwrap_or_default());
+            return self.withdraw(text, turn.cx.settings.timing.heartbeat * 10, turn);
+        }
+        turn.cx.turn_off_stuck(turn.data, &g, now);
         if !turn.cx.in_touch(now) {
             return Next::Stay;
         }
@@ -249,7 +255,7 @@ impl Data {
         match g.role {
             BeatRole::Leaving => {}
             BeatRole::Owner => {
-                let wanted = g.offer.is_none() && !self.commanded.takeover && cx.preferred(self.id);
+                let wanted = g.offer.is_none() && !self.commanded.takeover && cx.preferred(self.id) && !self.paused();
                 if wanted && self.commanded.hold.is_none() && g.gate_open {
                     let due_at = |stable| self.fitness.since.map(|fit| self.failback_due(fit, stable));
                     due.at(self.stable(cx, now).and_then(due_at), Timer::Failback);
@@ -302,7 +308,7 @@ impl Data {
                     return Some(Why::Takeover);
                 }
                 let stable = self.stable(cx, now)?;
-                if !cx.preferred(self.id) || self.commanded.hold.is_some() || !g.gate_open {
+                if !cx.preferred(self.id) || self.commanded.hold.is_some() || self.paused() || !g.gate_open {
                     return None;
                 }
                 let due = self.failback_due(self.fitness.since?, stable);

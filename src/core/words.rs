@@ -159,6 +159,8 @@ words! {
         Target = "target",
         /// No witness can be used as a register.
         Register = "register",
+        /// The peer could not be turned off.
+        Fence = "fence",
         /// A node is not fit for a group.
         Fitness = "fitness",
         /// A link.

@@ -32,8 +32,8 @@ use twinbeat_host::interfaces::Told;
 use twinbeat_host::public::{PublicEvent, PublicSide, SendError};
 use twinbeat_journal::Recorded;
 use twinbeat_say::log_line::REFUSED;
-use twinbeat_service::ServiceManager;
 use twinbeat_service::hook::Hooks;
+use twinbeat_service::{Fencer, ServiceManager};
 use twinbeat_wire::{MOST_IN_ECHO, MTU, Path};
 
 /// How a link is sent on.
@@ -68,6 +68,8 @@ pub struct Actuators {
     pub vips: AddressOrders,
     /// Each group's services; none where there are none.
     pub services: Vec<Option<ServiceManager>>,
+    /// What turns the peer off; none where nothing is configured.
+    pub fencer: Option<Fencer>,
     /// The record's queue.
     pub state: Sender<(u64, Record)>,
     /// Heartbeats that were too long for an echo.
@@ -212,6 +214,19 @@ impl Actuators {
                     let _ = self.events.send(Event::Input(Input::Services { group, attempt, report }));
                 }
             },
+            Output::Fence { attempt } => match &self.fencer {
+                Some(fencer) => fencer.order(attempt),
+                None => {
+                    let failed = Some("no way to turn it off is configured".into());
+                    let _ = self.events.send(Event::Input(Input::Fenced { attempt, failed }));
+                }
+            },
+            Output::Reboot => super::reboot::soon(),
+            Output::HandsOff { group, on } => {
+                if let Some(Some(manager)) = self.services.get(usize::from(group.0)) {
+                    manager.hands_off(on);
+                }
+            }
             Output::Persist { ticket, record } => {
                 if self.state.send((ticket, record)).is_err() {
                     let reason = "the state thread is gone".into();

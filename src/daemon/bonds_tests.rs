@@ -49,6 +49,7 @@ fn view(state: LinkCondition) -> View {
         mismatch: None,
         gate: Guard::Inet,
         notices: vec![],
+        fencing: None,
         problems: vec![],
         state_trouble: None,
         recorder_trouble: None,

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use twinbeat_config::{Config, RELAY};
 use twinbeat_core::event::{Event, Kind};
-use twinbeat_core::id::WitnessId;
+use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::id::{Incarnation, WitnessId};
 use twinbeat_core::io::{EchoKind, GateOrder, Input, Output};
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
@@ -18,6 +19,11 @@ pub struct Meters {
     heartbeat: Span,
     /// When each link was last heard.
     heard: Vec<Option<Mono>>,
+    /// This node's heartbeats of late, oldest first, and whose life's they are.
+    sent: VecDeque<(u64, Mono)>,
+    life: Incarnation,
+    /// Of each link the newest of them that the peer has echoed.
+    echoed: Vec<u64>,
     /// Until when each group's gate was last ordered to be open.
     open: Vec<Option<Mono>>,
     /// Echoes on their way, oldest first.
@@ -33,9 +39,11 @@ impl Meters {
     pub fn new(config: &Config) -> Meters {
         let names = config.nodes[0].links.iter().map(|link| link.name.to_string());
         let names = names.chain(config.relay_link().map(|_| RELAY.to_owned()));
-        let links: Vec<_> = names.map(|name| LinkMeasured { name, lateness: Histogram::new(&LONG) }).collect();
+        let links: Vec<_> =
+            names.map(|name| LinkMeasured { name, lateness: Histogram::new(&LONG), round_trips: Histogram::new(&LAN) }).collect();
         let group = |name: String| GroupMeasured { name, renewals: Histogram::new(&LONG), gaps: Histogram::new(&LONG) };
         let groups: Vec<_> = config.groups.iter().map(|g| group(g.name.to_string())).collect();
+        let (sent, life, echoed) = (VecDeque::with_capacity(MOST_SENT), Incarnation::default(), vec![0; links.len()]);
         let (heard, open, counted) = (vec![None; links.len()], vec![None; groups.len()], vec![None; groups.len()]);
         let measured = Measured {
             beats_sent: 0,
@@ -52,13 +60,14 @@ impl Meters {
             loop_turns: Histogram::new(&SHORT),
         };
         let echoes = VecDeque::with_capacity(MOST_ECHOES);
-        Meters { measured, heartbeat: config.timing.heartbeat, heard, open, echoes, moved: None, counted }
+        Meters { measured, heartbeat: config.timing.heartbeat, heard, sent, life, echoed, open, echoes, moved: None, counted }
     }
 
     /// A fact, on its way to the decision.
     pub fn came(&mut self, now: Mono, input: &Input) {
         match input {
-            Input::Heard { link, .. } => {
+            Input::Heard { link, beat } => {
+                self.echoed(now, beat.get());
                 let place = usize::from(link.0);
                 if let (Some(last), Some(measured)) = (self.heard.get_mut(place), self.measured.links.get_mut(place))
                     && let Some(before) = last.replace(now)
@@ -79,10 +88,35 @@ impl Meters {
         }
     }
 
+    /// The round trip of each link over which something new of this node's came to the peer. A copy of a heartbeat, or one that was played back,
+    /// echoes nothing new.
+    fn echoed(&mut self, now: Mono, beat: &Heartbeat) {
+        if beat.echo_of.is_none_or(|of| of.incarnation != self.life) {
+            return;
+        }
+        for echo in &beat.echoes {
+            let mut links = self.measured.links.iter_mut().zip(&mut self.echoed);
+            let Some((link, newest)) = links.find(|(link, _)| link.name == *echo.link) else { continue };
+            if echo.number > *newest
+                && let Some((_, at)) = self.sent.iter().rev().find(|(number, _)| *number == echo.number)
+            {
+                *newest = echo.number;
+                link.round_trips.observe(now.since(*at).less(echo.held).0);
+            }
+        }
+    }
+
     /// What the decision wants, on its way out.
     pub fn goes(&mut self, now: Mono, output: &Output) {
         match output {
-            Output::Send { .. } => self.measured.beats_sent = self.measured.beats_sent.saturating_add(1),
+            Output::Send { beat, .. } => {
+                self.measured.beats_sent = self.measured.beats_sent.saturating_add(1);
+                if self.sent.len() == MOST_SENT {
+                    self.sent.pop_front();
+                }
+                self.sent.push_back((beat.number, now));
+                self.life = beat.incarnation;
+            }
             Output::Echo { witness, kind: kind @ (EchoKind::Own | EchoKind::Vip(_) | EchoKind::Challenge(_)), number } => {
                 if self.echoes.len() == MOST_ECHOES {
                     self.echoes.pop_front();
@@ -175,10 +209,14 @@ const EVENTS: [&str; 13] = [
 ];
 /// The most echoes that are waited for; a second of them at the fastest rate that a witness is asked at.
 const MOST_ECHOES: usize = 512;
+/// The most heartbeats of this node whose echo is waited for; a second of them where each is asked to be answered at once.
+const MOST_SENT: usize = 256;
 /// So long after a move its gap is known, but where services take longer, which is told by another event.
 const LATER: Span = Span::secs(1);
 /// Of what takes microseconds to milliseconds, in seconds.
 const SHORT: [f64; 12] = [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
+/// Of round trips in a network of one site, in seconds.
+const LAN: [f64; 14] = [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// Of what is beside heartbeats and leases, in seconds.
 const LONG: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.7, 1.0, 3.0, 10.0, 30.0];
 

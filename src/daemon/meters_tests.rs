@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use twinbeat_core::event::Level;
+use twinbeat_core::heartbeat::{EchoOf, LinkEcho};
 use twinbeat_core::id::{Epoch, GroupId, Incarnation, LinkId};
 use twinbeat_core::io::{Record, Start};
 use twinbeat_core::node::Node;
@@ -58,6 +59,66 @@ fn an_echo_is_timed_once_and_by_what_it_was_sent_from() {
         meters.goes(at(number), &Output::Echo { witness, kind: EchoKind::Own, number });
     }
     assert_eq!(meters.echoes.len(), MOST_ECHOES);
+}
+
+/// This node's heartbeat of that number and life, as the daemon sends it.
+fn sent(number: u64, life: u64) -> Output {
+    thread_local!(static BEAT: Heartbeat = beat());
+    let mut beat = BEAT.with(Clone::clone);
+    (beat.number, beat.incarnation) = (number, Incarnation(life));
+    Output::Send { beat: beat.into(), links: vec![LinkId(0)] }
+}
+
+/// The peer's, with what it has heard: a link, a number, how long ago in milliseconds.
+fn heard(life: u64, echoes: &[(&str, u64, u64)]) -> Heartbeat {
+    let mut beat = beat();
+    beat.echo_of = Some(EchoOf { incarnation: Incarnation(life), lease: Span::ZERO, witnesses: 0 });
+    let echo =
+        |(link, number, held): &(&str, u64, u64)| LinkEcho { link: (*link).into(), number: *number, held: Span::millis(*held) };
+    beat.echoes = echoes.iter().map(echo).collect();
+    beat
+}
+
+fn beat() -> Heartbeat {
+    let config = config();
+    let name = &config.nodes[0].name;
+    let mut node = Node::new(config.settings(name).unwrap(), at(0));
+    let (gates, addresses, running) = (vec![None], vec![false], vec![false]);
+    node.handle(at(0), Input::Start(Start { incarnation: Incarnation(1), record: Record::default(), gates, addresses, running }));
+    let sent = std::iter::from_fn(|| node.poll()).find_map(|output| match output {
+        Output::Send { beat, .. } => Some((*beat).clone()),
+        _ => None,
+    });
+    sent.unwrap()
+}
+
+#[test]
+fn a_round_trip_is_timed_once_on_each_link_without_the_time_at_the_peer() {
+    let config = config();
+    let names: Vec<String> = config.nodes[0].links.iter().map(|link| link.name.to_string()).collect();
+    let (one, two) = (names[0].as_str(), names[1].as_str());
+    let mut meters = Meters::new(&config);
+    meters.goes(at(100), &sent(1, 5));
+    meters.goes(at(200), &sent(2, 5));
+    // Sent at 100, 30 ms at the peer, back at 150: 20 ms. What is of another life, or was never sent, is nobody's.
+    meters.echoed(at(150), &heard(5, &[(one, 1, 30), ("elsewhere", 1, 0), (two, 77, 0)]));
+    meters.echoed(at(160), &heard(4, &[(one, 2, 0)]));
+    // A copy over another link, and one that is played back.
+    meters.echoed(at(155), &heard(5, &[(one, 1, 30)]));
+    meters.echoed(at(210), &heard(5, &[(one, 2, 0), (two, 2, 4)]));
+    meters.echoed(at(900), &heard(5, &[(one, 1, 0), (two, 1, 0)]));
+    // The peer's clock says more than there was.
+    meters.goes(at(1_000), &sent(3, 5));
+    meters.echoed(at(1_001), &heard(5, &[(two, 3, 5_000)]));
+    let measured = of(&meters);
+    let trips = |place: usize| (measured.links[place].round_trips.count(), measured.links[place].round_trips.sum());
+    assert_eq!(trips(0).0, 2);
+    assert!((trips(0).1 - 0.030).abs() < 1e-9, "{}", trips(0).1);
+    assert_eq!(trips(1).0, 2);
+    assert!((trips(1).1 - 0.006).abs() < 1e-9, "{}", trips(1).1);
+    // What is never echoed does not pile up.
+    (4..10_000).for_each(|number| meters.goes(at(number), &sent(number, 5)));
+    assert_eq!(meters.sent.len(), MOST_SENT);
 }
 
 #[test]

@@ -6,10 +6,12 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::Event;
 use super::options::Options;
-use twinbeat_config::{CheckConfig, CheckKind, Config, GroupConfig, ServiceConfig, ServiceKind};
+use twinbeat_config::{CheckConfig, CheckKind, Config, GroupConfig, OcfConfig, ServiceConfig, ServiceKind};
 use twinbeat_core::id::GroupId;
 use twinbeat_core::io::Input;
-use twinbeat_service::{CheckSpec, GroupServices, HttpProbe, Kind, Probe, ServiceManager, ServiceSpec, Tools};
+use twinbeat_service::{
+    AgentSpec, CheckSpec, GroupServices, HttpProbe, Kind, OcfSpec, Probe, ServiceManager, ServiceSpec, Tools,
+};
 
 /// A manager for each group that has any, and what carries their words into the loop.
 ///
@@ -70,13 +72,28 @@ fn check(c: &CheckConfig) -> CheckSpec {
     }
 }
 
+/// An agent, as the room of services has it.
+pub fn agent(ocf: &OcfConfig) -> AgentSpec {
+    AgentSpec {
+        root: ocf.root.clone(),
+        program: ocf.program.clone(),
+        provider: ocf.provider.clone(),
+        agent: ocf.agent.clone(),
+        parameters: ocf.parameters.clone(),
+        promoted: ocf.promoted,
+    }
+}
+
 /// The services of a group, as their manager takes them.
 pub fn specs(group: &GroupConfig) -> Vec<ServiceSpec> {
     let spec = |s: &ServiceConfig| ServiceSpec {
         kind: match &s.kind {
             ServiceKind::Systemd(unit) => Kind::Systemd(unit.to_string()),
             ServiceKind::Process(argv) => Kind::Process(argv.clone()),
-            ServiceKind::Lsb(path) => Kind::Lsb(path.clone()),
+            ServiceKind::Lsb(lsb) => Kind::Lsb { script: lsb.script.clone(), arguments: lsb.arguments.clone() },
+            ServiceKind::Ocf(ocf) => {
+                Kind::Ocf(OcfSpec { agent: agent(ocf), monitor_interval: Duration::from_nanos(ocf.monitor_interval.0) })
+            }
         },
         warm: s.warm,
         start_timeout: Duration::from_nanos(s.start_timeout.0),

@@ -17,6 +17,7 @@ use super::cards::Cards;
 use super::earlier::{record_here, remove_old_tables};
 use super::event::Event;
 use super::fault::Fault;
+use super::fence;
 use super::meters::Meters;
 use super::names::which_node;
 use super::next::still_free;
@@ -172,7 +173,7 @@ pub async fn all(
     let echoes = echoes(config, me, &events);
     let cards = cards(config, me, watcher, &links);
     let recorded = std::path::absolute(options.state_dir.join(journal::DIR)).context("the state directory")?;
-    serve_control(lock, config, recorded.clone(), &events)?;
+    serve_control(lock, config, me, recorded.clone(), &events)?;
 
     let now = clock::now();
     let node = Node::new(settings, now);
@@ -195,6 +196,7 @@ pub async fn all(
         gate_thread: Some(thread),
         vips,
         services,
+        fencer: fence::start(config, me, &events)?,
         state,
         asked: BTreeMap::new(),
         left_out: LeftOut::default(),
@@ -215,7 +217,7 @@ pub async fn all(
     };
     node.handle(clock::now(), Input::Start(start));
     act.carry_out(&mut node);
-    if let Some(web) = web::begin(config, &act.events) {
+    if let Some(web) = web::begin(config, &options.state_dir, &act.events) {
         act.keep.push(Box::new(web));
     }
     for own in &node_config.links {
@@ -260,6 +262,7 @@ fn log_settings(config: &Config) -> log::LogSettings {
 fn serve_control(
     lock: control::server::RunLock,
     config: &Config,
+    me: NodeId,
     journal: std::path::PathBuf,
     events: &UnboundedSender<Event>,
 ) -> anyhow::Result<()> {
@@ -267,6 +270,7 @@ fn serve_control(
     let (calls, mut inbox) = tokio::sync::mpsc::channel::<control::server::Call>(control::protocol::CLIENTS);
     tokio::task::spawn_local(server.serve(calls));
     let names: Vec<Name> = config.groups.iter().map(|g| g.name.clone()).collect();
+    let peer = config.nodes[me.other().index()].name.clone();
     let events = events.clone();
     tokio::task::spawn_local(async move {
         while let Some(call) = inbox.recv().await {
@@ -282,7 +286,7 @@ fn serve_control(
                 }
                 _ => {}
             }
-            let command = command(call.request, &names);
+            let command = command(call.request, &names, &peer);
             tokio::task::spawn_local(async move {
                 let response = match command {
                     Err(refusal) => Response::Refused(refusal),
@@ -309,11 +313,11 @@ fn serve_control(
     Ok(())
 }
 
-/// The longest reason for a standby, in characters: each group's record holds one.
+/// The longest reason for a standby or a pause, in characters: each group's record holds one.
 const MOST_WORDS: usize = 200;
 
 /// The core's command for a request; none for a look.
-fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> {
+fn command(request: Request, names: &[Name], peer: &str) -> Result<Option<Command>, String> {
     let group = |name: Option<String>| -> Result<Option<GroupId>, String> {
         let Some(name) = name else { return Ok(None) };
         let place = names.iter().position(|n| **n == *name);
@@ -322,10 +326,15 @@ fn command(request: Request, names: &[Name]) -> Result<Option<Command>, String> 
     };
     match request {
         Request::Status {} => Ok(None),
-        Request::Standby { reason: Some(words), .. } if words.chars().count() > MOST_WORDS => {
+        Request::Standby { reason: Some(words), .. } | Request::Pause { reason: Some(words), .. }
+            if words.chars().count() > MOST_WORDS =>
+        {
             Err(format!("the reason has {} characters; allowed: at most {MOST_WORDS}", words.chars().count()))
         }
         Request::Standby { group: name, lasting, reason } => Ok(Some(Command::Standby { group: group(name)?, lasting, reason })),
+        Request::Pause { group: name, lasting, reason } => Ok(Some(Command::Pause { group: group(name)?, lasting, reason })),
+        Request::Fenced { node } if *node != *peer => Err(format!("{node} is not the peer's name, which is {peer}")),
+        Request::Fenced { .. } => Ok(Some(Command::Fenced)),
         Request::Takeover { group: name } => Ok(Some(Command::Takeover { group: group(name)? })),
         Request::Resume { group: name } => Ok(Some(group(name)?.map_or(Command::Resume, |group| Command::ResumeGroup { group }))),
         Request::Why { .. } | Request::Reload { .. } => Err("no command of the decision's".into()),

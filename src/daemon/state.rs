@@ -201,8 +201,9 @@ impl StateFile {
         let mut bytes = self.stored.bytes()?;
         if bytes.len() > SIZE {
             // A person's words must not make a node unfit: they go first.
-            for standby in self.stored.record.groups.iter_mut().filter_map(|group| group.standby.as_mut()) {
-                standby.reason = None;
+            for group in &mut self.stored.record.groups {
+                group.standby.iter_mut().for_each(|standby| standby.reason = None);
+                group.pause.iter_mut().for_each(|pause| pause.reason = None);
             }
             forget_times(&mut self.stored.record);
             bytes = self.stored.bytes()?;
@@ -228,6 +229,7 @@ fn forget_times(record: &mut Record) {
         group.last = None;
         group.peer_serves = None;
     }
+    (record.fenced, record.fencing) = (None, None);
 }
 
 /// proc_sys_kernel(5), boot_id; empty where it cannot be read.
@@ -276,7 +278,7 @@ pub fn fuzzed(dir: &Path) -> io::Result<Record> {
 mod tests {
     use super::*;
     use twinbeat_core::id::Epoch;
-    use twinbeat_core::io::{GroupRecord, StandbyHold};
+    use twinbeat_core::io::{GroupRecord, PauseRecord, StandbyHold};
     use twinbeat_core::time::Span;
 
     fn record() -> Record {
@@ -289,6 +291,7 @@ mod tests {
             peer_lease: Span::millis(320),
             acked_lease: Span::ZERO,
             standby: None,
+            pause: None,
         };
         Record { groups: vec![group], ..Record::default() }
     }
@@ -326,10 +329,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut long = record();
         long.groups[0].standby = Some(StandbyHold { left: None, reason: Some("\u{1}".repeat(SIZE)), told: 3 });
+        let reason = Some("\u{1}".repeat(SIZE));
+        long.groups[0].pause = Some(PauseRecord { told: 4, on: true, left: None, reason });
         StateFile::open(dir.path(), 100, false).unwrap().write(long).unwrap();
         let read = StateFile::open(dir.path(), 100, false).unwrap();
         let standby = read.record().groups[0].standby.as_ref().unwrap();
         assert_eq!((standby.told, standby.reason.as_deref()), (3, None));
+        let pause = read.record().groups[0].pause.as_ref().unwrap();
+        assert_eq!((pause.told, pause.on, pause.reason.as_deref()), (4, true, None));
     }
 
     /// Power may go at any byte of any write: of the first one, of one over an earlier record of the same place, and of the first

@@ -16,7 +16,7 @@ pub fn of_gate(group: GroupId, generation: u64, report: GateReport) -> Option<In
 pub fn of_services(order: ServiceOrder) -> ServiceReport {
     match order {
         ServiceOrder::Warm => ServiceReport::Warmed,
-        ServiceOrder::Start(_) => ServiceReport::Started,
+        ServiceOrder::Start(_) | ServiceOrder::Adopt(_) => ServiceReport::Started,
         ServiceOrder::Stop | ServiceOrder::StopCold => ServiceReport::Stopped,
     }
 }

@@ -30,6 +30,12 @@ pub trait Handler {
     fn address(&mut self, at: usize, group: GroupId, attempt: Attempt, order: AddressOrder);
     /// [`Output::Services`].
     fn services(&mut self, at: usize, group: GroupId, attempt: Attempt, order: ServiceOrder);
+    /// [`Output::HandsOff`].
+    fn hands_off(&mut self, at: usize, group: GroupId, on: bool);
+    /// [`Output::Fence`].
+    fn fence(&mut self, at: usize, attempt: Attempt);
+    /// [`Output::Reboot`].
+    fn reboot(&mut self, at: usize);
     /// [`Output::Persist`].
     fn persist(&mut self, at: usize, ticket: u64, record: Record);
     /// [`Output::Reply`].
@@ -52,6 +58,9 @@ pub trait Handler {
             Output::Gate { group, generation, order } => self.gate(at, group, generation, order),
             Output::Address { group, attempt, order } => self.address(at, group, attempt, order),
             Output::Services { group, attempt, order } => self.services(at, group, attempt, order),
+            Output::HandsOff { group, on } => self.hands_off(at, group, on),
+            Output::Fence { attempt } => self.fence(at, attempt),
+            Output::Reboot => self.reboot(at),
             Output::Persist { ticket, record } => self.persist(at, ticket, record),
             Output::Reply { id, answer } => self.reply(at, id, answer),
             Output::Exit { stays } => self.exit(at, stays),

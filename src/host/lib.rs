@@ -20,6 +20,7 @@ pub mod packet;
 pub mod public;
 pub mod raw_echo;
 pub mod realtime;
+pub mod reboot;
 pub mod session;
 pub mod sockets;
 pub mod vip;

@@ -73,6 +73,14 @@ pub fn take_up(scheduling: &Scheduling, lock: bool) {
 /// The CPUs before the first thread was put on others.
 static BEFORE: OnceLock<CpuSet> = OnceLock::new();
 
+/// Lets the calling thread, and those that it makes later, run when nobody else wants to (the least nice value, setpriority(2)).
+///
+/// # Errors
+/// None that is known: to be nicer is always allowed.
+pub fn behind_others() -> io::Result<()> {
+    rustix::process::setpriority_process(None, 19).map_err(io::Error::from)
+}
+
 /// Keeps in memory what was once touched (mlockall(2), MCL_ONFAULT): a page-in from a busy disk takes seconds.
 ///
 /// # Errors

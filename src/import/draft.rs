@@ -73,9 +73,11 @@ pub(crate) struct Vip {
 /// A service.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    /// `lsb` or `systemd`.
+    /// `lsb`, `systemd` or `ocf`.
     pub kind: &'static str,
     pub name: String,
+    /// Further keys with their values, as they stand in the file.
+    pub more: Vec<(&'static str, String)>,
     pub from: String,
 }
 

@@ -194,7 +194,7 @@ fn group(nodes: [&Facts; 2], answers: &Answers, draft: &Draft, common: &[(Own, O
         }
         Some((place?, "--preferred".to_owned()))
     });
-    let service = |unit: &String| Service { kind: "systemd", name: unit.clone(), from: "--service".to_owned() };
+    let service = |unit: &String| Service { kind: "systemd", name: unit.clone(), more: Vec::new(), from: "--service".to_owned() };
     let mut notes = Vec::new();
     if answers.services.is_empty() {
         notes.push("No service moves with it: --service UNIT, or docs/SERVICES.md.".to_owned());

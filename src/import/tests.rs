@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use twinbeat_config::{Config, ServiceKind};
+use twinbeat_config::{Config, LsbConfig, ServiceKind};
 
 use super::*;
 

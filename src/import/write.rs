@@ -167,7 +167,8 @@ impl Page<'_> {
         if !group.services.is_empty() {
             self.say("services = [");
             for service in &group.services {
-                self.set(format!("    {{ {} = {} }},", service.kind, quoted(&service.name)), &service.from);
+                let more: String = service.more.iter().map(|(key, value)| format!(", {key} = {value}")).collect();
+                self.set(format!("    {{ {} = {}{more} }},", service.kind, quoted(&service.name)), &service.from);
             }
             self.say("]");
         }

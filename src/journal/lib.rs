@@ -7,7 +7,7 @@
 //! counted and never waited for; recording goes on with a new file, so that no replay runs across the hole.
 //!
 //! From the files: [`replay`] gives the same outputs byte for byte or names the first that differ, [`why`] tells what each
-//! decision rested on; the room `whatif` gives the same world to a node with other settings.
+//! decision rested on, [`past`] draws the last hour as [`lanes`]; the room `whatif` gives the same world to a node with other settings.
 //!
 //! Refused here: keys, services' environments, anything that the core does not see. A journal holds what [`Settings`], the
 //! inputs and the outputs hold, and nothing else; its files are readable by their owner alone.
@@ -20,8 +20,10 @@
 
 pub mod file;
 mod glance;
+pub mod lanes;
 pub mod line;
 mod orders;
+pub mod past;
 pub mod queue;
 pub mod recorded;
 pub mod replay;

@@ -376,6 +376,7 @@ mod any {
                     unproven: false,
                     standby_held: b[2],
                     told: n,
+                    pause: b[2].then_some(twinbeat_core::pause::PauseBeat { told: n, on: b[1], left: None }),
                     offer: b[3].then_some(Offer::PublicLost),
                     intent: (n == 1).then_some(Intent { epoch: Epoch(epoch + 1), attempt: Attempt(n), commanded: b[0] }),
                     granted: (n == 2).then_some(grant),
@@ -438,6 +439,7 @@ mod any {
             Just(ServiceReport::Stopped),
             (".*", ".*").prop_map(|(service, reason)| ServiceReport::StartFailed { service, reason }),
             (".*", ".*").prop_map(|(service, reason)| ServiceReport::Died { service, reason }),
+            (".*", ".*").prop_map(|(service, reason)| ServiceReport::LeftAlone { service, reason }),
         ];
         let state = prop_oneof![
             Just(InterfaceState::Up),
@@ -452,6 +454,7 @@ mod any {
                 lasting,
                 reason
             }),
+            proptest::option::of(span()).prop_map(|lasting| Command::Pause { group: None, lasting, reason: None }),
             Just(Command::Takeover { group: None }),
             Just(Command::Resume),
             Just(Command::Shutdown),

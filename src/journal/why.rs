@@ -71,7 +71,7 @@ pub fn explain(paths: &[PathBuf], last: usize) -> Result<Story, Trouble> {
         }
         for told in explainer.told.into_iter().rev() {
             if found.len() < last {
-                found.push_front(told);
+                found.push_front(told.text);
             }
         }
     }
@@ -80,7 +80,7 @@ pub fn explain(paths: &[PathBuf], last: usize) -> Result<Story, Trouble> {
 }
 
 /// When a file's decisions were made, found by a quick look.
-fn decisive(file: &File) -> Vec<Mono> {
+pub(super) fn decisive(file: &File) -> Vec<Mono> {
     let (mut found, mut last) = (Vec::new(), Mono::ZERO);
     for (_, line) in file.lines() {
         match Glance::of(line) {
@@ -104,7 +104,7 @@ fn is_decisive(output: &Output) -> bool {
 /// What is told in a paragraph of its own.
 fn is_decision(event: &Event) -> bool {
     match event.kind {
-        Kind::Owner(..) | Kind::Reaffirmed(..) | Kind::Left(..) | Kind::Refused(_) | Kind::Stall => true,
+        Kind::Owner(..) | Kind::Reaffirmed(..) | Kind::Left(..) | Kind::Refused(_) | Kind::Stall | Kind::Fence => true,
         Kind::Challenge(_) => event.level >= Level::Warn,
         Kind::Link(_) | Kind::Witness | Kind::Peer | Kind::Service(_) | Kind::Move(_) | Kind::Mismatch | Kind::Host => false,
     }
@@ -126,8 +126,19 @@ struct Path {
     steps: VecDeque<(Mono, Step)>,
 }
 
-struct Explainer<'a> {
-    head: &'a Head,
+/// A decision with its evidence.
+pub(super) struct Told {
+    /// When.
+    pub at: Mono,
+    /// The log's line, or the command that was refused.
+    pub headline: String,
+    /// The paragraph.
+    pub text: String,
+}
+
+/// Explains decisions while their file is played.
+pub(super) struct Explainer<'a> {
+    pub head: &'a Head,
     times: VecDeque<Mono>,
     /// What the node knew just before the present input.
     seen: Option<View>,
@@ -139,12 +150,13 @@ struct Explainer<'a> {
     notes: VecDeque<(Mono, Step)>,
     commands: BTreeMap<u64, String>,
     orders: Orders,
-    told: Vec<String>,
+    pub told: Vec<Told>,
     last: Mono,
 }
 
 impl<'a> Explainer<'a> {
-    fn new(head: &'a Head, times: Vec<Mono>) -> Explainer<'a> {
+    /// Of a file with this head, and decisions at these times.
+    pub fn new(head: &'a Head, times: Vec<Mono>) -> Explainer<'a> {
         Explainer {
             head,
             times: times.into(),
@@ -208,14 +220,15 @@ impl<'a> Explainer<'a> {
     fn finish(&mut self, at: Mono, headline: &str) {
         let clock = self.clock(at);
         match self.told.last_mut() {
-            Some(text) => row(text, "then", &format!("{clock}  {headline}")),
+            Some(told) => row(&mut told.text, "then", &format!("{clock}  {headline}")),
             None => self.tell(at, None, headline),
         }
     }
 
     fn tell(&mut self, at: Mono, group: Option<&str>, headline: &str) {
         let Some(view) = &self.seen else {
-            self.told.push(format!("{}  {headline}\n    (the node had just begun)\n", self.head.wall(at)));
+            let text = format!("{}  {headline}\n    (the node had just begun)\n", self.head.wall(at));
+            self.told.push(Told { at, headline: headline.to_owned(), text });
             return;
         };
         let mut text = format!("{}  {headline}\n", self.head.wall(at));
@@ -245,7 +258,7 @@ impl<'a> Explainer<'a> {
         if let Some(words) = held_up {
             row(&mut text, "gate", &words);
         }
-        self.told.push(text);
+        self.told.push(Told { at, headline: headline.to_owned(), text });
     }
 }
 
@@ -352,6 +365,9 @@ fn known(text: &mut String, view: &View, group: Option<&GroupView>) {
         if let Some(held) = &group.standby_held {
             let _ = write!(own, "; standby by command: {held}");
         }
+        if let Some(paused) = &group.paused {
+            let _ = write!(own, "; paused: {paused}");
+        }
         row(text, "", &own);
         if group.role == GroupRole::Claiming {
             row(text, "missing", "nothing: it may own; gate and address were being made");
@@ -403,6 +419,8 @@ fn said(command: &Command) -> &'static str {
     match command {
         Command::Standby { .. } => "`standby`",
         Command::Takeover { .. } => "`takeover`",
+        Command::Pause { .. } => "`pause`",
+        Command::Fenced => "`fenced`",
         Command::Resume | Command::ResumeGroup { .. } => "`resume`",
         Command::Shutdown => "the stop",
         Command::HandOver => "the restart with a file that cannot be used",

@@ -4,8 +4,9 @@ use std::fs;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::TryStreamExt;
 use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
@@ -127,7 +128,24 @@ pub fn add_addresses(ns: &Namespace, name: &str, addresses: &[Address]) -> Resul
             add.with_context(|| format!("address {ip}/{prefix} on {name}"))?;
         }
         Ok(())
-    })
+    })?;
+    for ip in addresses.iter().filter_map(|(ip, _)| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }) {
+        found(ns, name, ip)?;
+    }
+    Ok(())
+}
+
+/// Waits until neighbours find an IPv6 address: the kernel joins the group in which they ask for it (RFC 4291 2.7.1) behind the address, on a queue
+/// that waits for whatever holds the network's lock, the end of another namespace for one.
+fn found(ns: &Namespace, name: &str, ip: Ipv6Addr) -> Result<()> {
+    let [.., a, b, c] = ip.octets();
+    let group = format!("ff0200000000000000000001ff{a:02x}{b:02x}{c:02x}");
+    let until = Instant::now() + Duration::from_secs(10);
+    while !ns.run(|| Ok(std::fs::read_to_string("/proc/thread-self/net/igmp6")?.contains(&group)))? {
+        ensure!(Instant::now() < until, "nobody would find {ip} on {name}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// Deletes every address that `doomed` picks, on every interface; returns how many. Link-local and loopback ones are not asked about.

@@ -55,6 +55,11 @@ pub fn rewrite(text: &str, keys: &[(String, String)], here: &Path, nginx: bool, 
     let nodes = table.get_mut("nodes").and_then(Value::as_table_mut).context("no [nodes]")?;
     for (name, key) in keys {
         let node = nodes.get_mut(name).and_then(Value::as_table_mut).with_context(|| format!("no [nodes.{name}]"))?;
+        let foreign: Vec<String> = node.keys().filter(|key| !KEPT_OF_NODES.contains(&key.as_str())).cloned().collect();
+        for key in foreign {
+            node.remove(&key);
+            said.push(format!("{key} of node {name} is left out"));
+        }
         node.insert("public_key".into(), Value::String(key.clone()));
     }
     let mut services = Vec::new();
@@ -148,7 +153,9 @@ fn quoted(word: &str) -> String {
 
 /// The tables that stay.
 const KEPT: [&str; 6] = ["cluster", "port", "nodes", "witness", "timing", "groups"];
-/// What stays of a group.
+/// What stays of a node: no second key, and nothing that turns a real machine off.
+const KEPT_OF_NODES: [&str; 2] = ["public_key", "links"];
+/// What stays of a group: nothing that reboots a real machine.
 const KEPT_OF_GROUPS: [&str; 5] = ["name", "preferred", "failback", "vips", "services"];
 
 #[cfg(test)]
@@ -159,6 +166,7 @@ mod tests {
 cluster = "c"
 [nodes.a]
 public_key = "old"
+fence = { command = ["plug", "off"] }
 [nodes.b]
 public_key = "old"
 [witness]
@@ -168,8 +176,9 @@ owner = "/usr/local/bin/tell-the-world"
 [[groups]]
 name = "web"
 fencing = { command = ["power-off"] }
+stop_failure = "reboot"
 vips = []
-services = [{ systemd = "nginx", warm = true }, { lsb = "postfix" }]
+services = [{ systemd = "nginx", warm = true }, { lsb = "postfix", arguments = ["a"] }, { ocf = "ocf:heartbeat:pgsql", parameters = { secret = "x" }, role = "promoted", monitor_interval = "2s" }]
 "#;
 
     fn keys() -> [(String, String); 2] {
@@ -179,10 +188,34 @@ services = [{ systemd = "nginx", warm = true }, { lsb = "postfix" }]
     #[test]
     fn nothing_that_reaches_outside_survives_and_each_thing_is_said() {
         let done = rewrite(TEXT, &keys(), Path::new("/tmp/x/here"), true, &BTreeSet::new()).unwrap();
-        for gone in ["hooks", "tell-the-world", "fencing", "power-off", "systemd", "postfix", "old"] {
+        for gone in [
+            "hooks",
+            "tell-the-world",
+            "fencing",
+            "power-off",
+            "fence",
+            "plug",
+            "reboot",
+            "systemd",
+            "postfix",
+            "old",
+            "ocf",
+            "parameters",
+            "role",
+            "interval",
+            "arguments",
+        ] {
             assert!(!done.text.contains(gone), "{gone}: {}", done.text);
         }
-        for said in ["[hooks]", "fencing of group web", "systemd nginx", "lsb postfix"] {
+        for said in [
+            "[hooks]",
+            "fencing of group web",
+            "stop_failure of group web",
+            "fence of node a",
+            "systemd nginx",
+            "lsb postfix",
+            "ocf ocf:heartbeat:pgsql",
+        ] {
             assert!(done.said.iter().any(|line| line.contains(said)), "{said}: {:?}", done.said);
         }
         let table: Table = done.text.parse().unwrap();

@@ -94,6 +94,14 @@ pub fn impossible(story: &Story) -> Vec<String> {
         found
             .push("expect: epochs; machines that do not boot at one instant may use up others than virtual time does".to_owned());
     }
+    if story.pair.settings.iter().any(|settings| settings.fencing.is_some()) {
+        found.push(format!("fence: {NO_DEVICE}"));
+    }
+    let reboots =
+        |settings: &twinbeat_core::settings::Settings| settings.groups.iter().any(|group| !group.stop_failure.is_block());
+    if story.pair.settings.iter().any(reboots) {
+        found.push("stop_failure: the lab turns no machine off and reboots none".to_owned());
+    }
     for (_, text, acts) in &story.acts {
         for why in acts.iter().filter_map(|act| not_here(act, story)) {
             let line = format!("{text}: {why}");
@@ -105,6 +113,9 @@ pub fn impossible(story: &Story) -> Vec<String> {
     found
 }
 
+/// Why fencing is not played (it is tried by `netns-tests/fence.rs`).
+const NO_DEVICE: &str = "the lab has no device that turns a machine off";
+
 fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     let relay = |link: usize| story.pair.settings[0].links.get(link).is_some_and(|l| l.relay);
     match act {
@@ -112,6 +123,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
         Act::Stall(_) => Some("a process cannot be stopped between two given system calls from outside"),
         Act::Interface(..) => Some("the lab's interfaces stay; a cable can be unplugged"),
+        Act::FenceFails(..) | Act::Command(_, Command::Fenced) => Some(NO_DEVICE),
         Act::Obstacle(..) => Some("the lab's services have no test of their files"),
         Act::GateRefused(..) => Some("a namespace's kernel makes every gate"),
         Act::Configure(_, file) if file.nodes != story.pair.files[0].nodes => Some("the lab's machines keep their names"),
@@ -332,6 +344,9 @@ impl Stage {
         let request = match command {
             Command::Standby { group, lasting, reason } => {
                 Request::Standby { group: name(group), lasting: *lasting, reason: reason.clone() }
+            }
+            Command::Pause { group, lasting, reason } => {
+                Request::Pause { group: name(group), lasting: *lasting, reason: reason.clone() }
             }
             Command::Takeover { group } => Request::Takeover { group: name(group) },
             Command::Resume => Request::Resume { group: None },

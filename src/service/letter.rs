@@ -12,4 +12,6 @@ pub(super) enum Letter {
     Order(Attempt, ServiceOrder),
     State(oneshot::Sender<Vec<NamedState>>),
     Ending(bool),
+    /// A pause begins or ends.
+    HandsOff(bool),
 }

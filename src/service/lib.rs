@@ -14,6 +14,8 @@
 
 mod attempt;
 mod check;
+mod fence;
+mod hands_off;
 pub mod hook;
 mod http;
 mod inherited;
@@ -21,6 +23,7 @@ mod letter;
 mod lsb;
 mod manager;
 mod monitor;
+pub mod ocf;
 mod output;
 mod process;
 mod record;
@@ -33,6 +36,10 @@ mod unit;
 #[cfg(test)]
 mod check_tests;
 #[cfg(test)]
+mod fence_tests;
+#[cfg(test)]
+mod hands_off_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -42,8 +49,10 @@ use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
 
 pub use check::{CheckSpec, HttpProbe, Probe};
+pub use fence::{FenceHow, FenceSpec, Fencer};
 pub use inherited::reap as reap_inherited;
 pub use manager::ServiceManager;
+pub use ocf::{AgentSpec, OcfSpec};
 #[cfg(fuzzing)]
 pub use record::fuzzed as fuzzed_record;
 
@@ -52,8 +61,15 @@ pub use record::fuzzed as fuzzed_record;
 pub enum Kind {
     /// A systemd unit, through `systemctl`.
     Systemd(String),
-    /// An init script with LSB exit codes: a name in `/etc/init.d`, or an absolute path.
-    Lsb(PathBuf),
+    /// An init script with LSB exit codes.
+    Lsb {
+        /// A name in `/etc/init.d`, or an absolute path.
+        script: PathBuf,
+        /// What stands before the action.
+        arguments: Vec<String>,
+    },
+    /// An OCF resource agent.
+    Ocf(OcfSpec),
     /// A program that stays in the foreground, with its arguments; supervised here.
     Process(Vec<String>),
 }
@@ -89,11 +105,12 @@ impl ServiceSpec {
     /// When one is forgotten, when the configuration does not say.
     pub const RESTART_WINDOW: Duration = Duration::from_secs(60);
 
-    /// What it is called in logs and reports: the unit, the script's file name, the program's file name.
+    /// What it is called in logs and reports: the unit, the script's file name, the program's file name, the agent's type.
     pub fn name(&self) -> String {
         let path = match &self.kind {
             Kind::Systemd(unit) => return unit.clone(),
-            Kind::Lsb(path) => path.clone(),
+            Kind::Lsb { script, .. } => script.clone(),
+            Kind::Ocf(ocf) => return ocf.agent.agent.clone(),
             Kind::Process(argv) => PathBuf::from(argv.first().map_or("process", String::as_str)),
         };
         path.file_name().map_or_else(|| "service".into(), |name| name.to_string_lossy().into_owned())

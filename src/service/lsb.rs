@@ -15,6 +15,8 @@ use super::runner::{Cancel, Ended, Speech, run};
 #[derive(Debug)]
 pub(super) struct Lsb {
     pub script: PathBuf,
+    /// Before the action, as heartbeat 1 gave them.
+    pub arguments: Vec<String>,
     pub output: Writer,
 }
 
@@ -76,7 +78,7 @@ impl Lsb {
 
     fn action(&self, action: &str, env: &Env) -> Command {
         let mut command = Command::new(&self.script);
-        command.arg(action).envs(env.pairs());
+        command.args(&self.arguments).arg(action).envs(env.pairs());
         command
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::attempt::{Env, Failure};
 use super::letter::Letter;
 use super::monitor::{Fallen, Monitor};
+use super::ocf::Watched;
 use super::runner::Cancel;
 use super::startable::Startable;
 use super::unit::Unit;
@@ -50,7 +51,19 @@ impl ServiceManager {
                     |(index, unit): (usize, &Unit)| Watch::new(Monitor::new(index, unit.spec.checks.clone(), tell.clone()));
                 let watched = units.iter().enumerate().map(watch).collect();
                 let inbox = Inbox { letters: inbox, waiting: VecDeque::new() };
-                Manager { group: group.group, units, watched, env, inbox, reports, attempt: Attempt(0), fallen }.live().await;
+                Manager {
+                    group: group.group,
+                    units,
+                    watched,
+                    env,
+                    hands_off: false,
+                    inbox,
+                    reports,
+                    attempt: Attempt(0),
+                    fallen,
+                }
+                .live()
+                .await;
             });
             runtime.shutdown_background();
         })?;
@@ -65,6 +78,11 @@ impl ServiceManager {
     /// The daemon is being stopped, or goes on after all; for the orders that come behind this.
     pub fn ending(&self, ending: bool) {
         let _ = self.letters.send(Letter::Ending(ending));
+    }
+
+    /// A pause begins or ends (SAFETY R15); for the orders that come behind this.
+    pub fn hands_off(&self, on: bool) {
+        let _ = self.letters.send(Letter::HandsOff(on));
     }
 
     /// Asks for the state of each service now; it is told behind the orders that were given before.
@@ -99,7 +117,7 @@ impl ServiceManager {
 }
 
 /// The manager is gone: the daemon dropped its handle.
-struct Gone;
+pub(super) struct Gone;
 
 /// What has arrived and is not done.
 struct Inbox {
@@ -113,11 +131,19 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes letters in until one of them is an order.
+    async fn order(&mut self) -> Result<(), Gone> {
+        while self.newest().is_none() {
+            self.arrive().await?;
+        }
+        Ok(())
+    }
+
     /// The newest order that waits.
     fn newest(&self) -> Option<ServiceOrder> {
         self.waiting.iter().rev().find_map(|letter| match letter {
             Letter::Order(_, order) => Some(*order),
-            Letter::State(_) | Letter::Ending(_) => None,
+            Letter::State(_) | Letter::Ending(_) | Letter::HandsOff(_) => None,
         })
     }
 
@@ -140,28 +166,32 @@ impl Inbox {
 
 /// Whether a service is watched, and its restarts on the spot.
 #[derive(Debug)]
-struct Watch {
-    on: bool,
+pub(super) struct Watch {
+    pub on: bool,
     /// It could not be stopped: its end is news, and no reason to start it again.
     stuck: bool,
     /// It runs, and its checks say that it is not well: the next start begins with a stop.
-    ailing: bool,
+    pub ailing: bool,
+    /// How it fell in a pause; it is left as it is.
+    pub left_alone: Option<String>,
     /// The restarts that count, the newest last.
     restarted: Vec<Instant>,
-    monitor: Monitor,
+    pub monitor: Monitor,
 }
 
 impl Watch {
     fn new(monitor: Monitor) -> Watch {
-        Watch { on: false, stuck: false, ailing: false, restarted: Vec::new(), monitor }
+        Watch { on: false, stuck: false, ailing: false, left_alone: None, restarted: Vec::new(), monitor }
     }
 }
 
-struct Manager {
+pub(super) struct Manager {
     group: GroupId,
-    units: Vec<Unit>,
-    watched: Vec<Watch>,
-    env: Env,
+    pub units: Vec<Unit>,
+    pub watched: Vec<Watch>,
+    pub env: Env,
+    /// A pause is in force.
+    pub hands_off: bool,
     inbox: Inbox,
     reports: mpsc::UnboundedSender<Report>,
     attempt: Attempt,
@@ -171,7 +201,7 @@ struct Manager {
 /// Something that nobody ordered.
 enum Event {
     Letter,
-    Died(usize, String),
+    Died(usize, Watched),
     Fell(Fallen),
 }
 
@@ -197,6 +227,7 @@ impl Manager {
         }
         match self.inbox.waiting.pop_front() {
             Some(Letter::State(answer)) => self.tell(answer).await,
+            Some(Letter::HandsOff(on)) => self.set_hands_off(on).await,
             Some(Letter::Ending(ending)) => {
                 self.env.ending = ending;
                 Ok(())
@@ -209,12 +240,24 @@ impl Manager {
     }
 
     async fn tell(&mut self, answer: oneshot::Sender<Vec<NamedState>>) -> Result<(), Gone> {
-        let mut states = Vec::new();
-        for (unit, watch) in self.units.iter_mut().zip(&self.watched) {
-            let state = unit.state(&self.env).await;
-            let check = watch.monitor.words();
-            states.push(NamedState { name: unit.name.clone(), warm: unit.spec.warm, state, watched: watch.on, check });
-        }
+        let Manager { units, watched, env, inbox, .. } = self;
+        let asked = async {
+            let mut states = Vec::new();
+            for (unit, watch) in units.iter_mut().zip(&*watched) {
+                let state = unit.glance(env).await;
+                let check = watch.monitor.words();
+                states.push(NamedState { name: unit.name.clone(), warm: unit.spec.warm, state, watched: watch.on, check });
+            }
+            states
+        };
+        // An order does not wait for the answer of somebody who only looks.
+        let states = tokio::select! {
+            states = asked => states,
+            gone = inbox.order() => {
+                gone?;
+                Vec::new()
+            }
+        };
         let _ = answer.send(states);
         Ok(())
     }
@@ -226,6 +269,11 @@ impl Manager {
             ServiceOrder::Start(epoch) => {
                 self.env.epoch = Some(epoch.0);
                 self.start(order).await?.map(|()| ServiceReport::Started)
+            }
+            ServiceOrder::Adopt(epoch) => {
+                self.env.epoch = Some(epoch.0);
+                self.adopt().await?;
+                Ok(ServiceReport::Started)
             }
             ServiceOrder::Stop | ServiceOrder::StopCold => self.stop(order).await?.map(|()| ServiceReport::Stopped),
         };
@@ -263,9 +311,10 @@ impl Manager {
         Ok(if self.inbox.newest().is_some() { Err(None) } else { Ok(()) })
     }
 
-    fn watch(&mut self, index: usize, on: bool) {
+    pub(super) fn watch(&mut self, index: usize, on: bool) {
         let watch = &mut self.watched[index];
         watch.on = on;
+        watch.left_alone = None;
         if on { watch.monitor.begin(&self.env) } else { watch.monitor.rest() }
     }
 
@@ -308,6 +357,7 @@ impl Manager {
         for (unit, watch) in self.units.iter().zip(&mut self.watched) {
             if wish(order, unit.spec.warm) == Wish::Rest {
                 watch.on = false;
+                watch.left_alone = None;
                 watch.ailing = false;
                 watch.monitor.rest();
             }
@@ -343,25 +393,41 @@ impl Manager {
     }
 
     /// A service that should run has died. One that could not be stopped has ended: told at once.
-    async fn mourn(&mut self, index: usize, how: String) -> Result<(), Gone> {
+    async fn mourn(&mut self, index: usize, end: Watched) -> Result<(), Gone> {
+        let how = match end {
+            Watched::Gone(how) => how,
+            // Its end is waited for, and this is none.
+            Watched::Ill(_) if self.watched[index].stuck => return Ok(()),
+            Watched::Ill(why) => {
+                self.watched[index].ailing = true;
+                return self.again(index, format!("is not well: {why}"), why).await;
+            }
+        };
         if std::mem::take(&mut self.watched[index].stuck) {
             self.report(ServiceReport::Died { service: self.units[index].name.clone(), reason: how });
             return Ok(());
+        }
+        if self.hands_off {
+            return self.leave_alone(index, format!("died: {how}"), how);
         }
         self.again(index, format!("died: {how}"), how).await
     }
 
     /// A service that runs is not well.
     async fn ail(&mut self, fallen: Fallen) -> Result<(), Gone> {
-        let Some(watch) = self.watched.get_mut(fallen.index).filter(|watch| watch.on && watch.monitor.is_of_now(&fallen)) else {
+        let counts = |watch: &&mut Watch| (watch.on || watch.left_alone.is_some()) && watch.monitor.is_of_now(&fallen);
+        let Some(watch) = self.watched.get_mut(fallen.index).filter(counts) else {
             return Ok(());
         };
+        if self.hands_off {
+            return self.leave_alone(fallen.index, format!("is not well: {}", fallen.why), fallen.why);
+        }
         watch.ailing = true;
         self.again(fallen.index, format!("is not well: {}", fallen.why), fallen.why).await
     }
 
     /// Started again on the spot, as often as the file says; then the core decides.
-    async fn again(&mut self, index: usize, what: String, how: String) -> Result<(), Gone> {
+    pub(super) async fn again(&mut self, index: usize, what: String, how: String) -> Result<(), Gone> {
         let (group, name, spec) = (self.env.group.clone(), self.units[index].name.clone(), self.units[index].spec.clone());
         let watch = &mut self.watched[index];
         watch.monitor.rest();
@@ -391,7 +457,7 @@ impl Manager {
         Ok(())
     }
 
-    fn report(&self, report: ServiceReport) {
+    pub(super) fn report(&self, report: ServiceReport) {
         let _ = self.reports.send(Report::Done { group: self.group, attempt: self.attempt, report });
     }
 }
@@ -406,15 +472,15 @@ enum Wish {
 
 fn wish(order: ServiceOrder, warm: bool) -> Wish {
     match (order, warm) {
-        (ServiceOrder::Start(_), _) | (ServiceOrder::Warm, true) => Wish::Run,
+        (ServiceOrder::Start(_) | ServiceOrder::Adopt(_), _) | (ServiceOrder::Warm, true) => Wish::Run,
         (ServiceOrder::Stop, _) | (ServiceOrder::StopCold, false) => Wish::Rest,
         (ServiceOrder::Warm, false) | (ServiceOrder::StopCold, true) => Wish::AsItIs,
     }
 }
 
 /// The next watched service that dies, and how; never, when none is watched.
-async fn next_death(units: &mut [Unit], watched: &[Watch], env: &Env) -> (usize, String) {
-    type Death<'a> = Pin<Box<dyn Future<Output = (usize, String)> + Send + 'a>>;
+async fn next_death(units: &mut [Unit], watched: &[Watch], env: &Env) -> (usize, Watched) {
+    type Death<'a> = Pin<Box<dyn Future<Output = (usize, Watched)> + Send + 'a>>;
     let watches: Vec<Death<'_>> = units
         .iter_mut()
         .zip(watched)

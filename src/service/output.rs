@@ -36,6 +36,23 @@ impl Writer {
             }
         }
     }
+
+    /// How long the file is now.
+    pub fn mark(&self) -> u64 {
+        fs::metadata(&self.0).map(|meta| meta.len()).unwrap_or_default()
+    }
+
+    /// The newest line with `word` in it that was written behind `mark`; none where there is none, or where the file was emptied since.
+    pub fn since(&self, mark: u64, word: &str) -> Option<String> {
+        let mut file = File::open(&self.0).ok()?;
+        let begin = mark.max(file.metadata().ok()?.len().saturating_sub(CHUNK));
+        file.seek(SeekFrom::Start(begin)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(CHUNK).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.lines().rev().find(|line| line.contains(word))?;
+        Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect())
+    }
 }
 
 /// Follows a service's output file.

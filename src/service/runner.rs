@@ -104,9 +104,25 @@ pub(super) async fn run(mut command: Command, speech: Speech<'_>, limit: Duratio
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     let ended = {
         let whole = async {
-            let (status, out, err) = tokio::join!(child.wait(), first_words(out), first_words(err));
-            let said = [err, out].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-            outcome(status, said)
+            let (mut out_words, mut err_words) = (Vec::new(), Vec::new());
+            let status = {
+                let words = async { tokio::join!(first_words(out, &mut out_words), first_words(err, &mut err_words)) };
+                let mut words = std::pin::pin!(words);
+                let mut whole = false;
+                let status = loop {
+                    tokio::select! {
+                        status = child.wait() => break status,
+                        _ = &mut words, if !whole => whole = true,
+                    }
+                };
+                // Somebody whom it left behind may hold its output open for ever.
+                if !whole {
+                    let _ = timeout(LAST_WORDS, words).await;
+                }
+                status
+            };
+            let said = [err_words, out_words].iter().map(|words| on_one_line(words)).find(|text| !text.is_empty());
+            outcome(status, said.unwrap_or_default())
         };
         tokio::select! {
             ended = whole => return ended,
@@ -143,17 +159,22 @@ pub(super) fn outcome(status: io::Result<ExitStatus>, said: String) -> Ended {
     }
 }
 
-/// The first 4 KiB of what a command says, on one line; the rest is read and thrown away.
-async fn first_words(from: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut from) = from else { return String::new() };
-    let (mut kept, mut buffer) = (Vec::new(), [0; 1024]);
+/// The first 4 KiB of what a command says; the rest is read and thrown away.
+async fn first_words(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let room = KEPT.saturating_sub(kept.len());
         kept.extend(buffer.iter().take(count.min(room)));
     }
-    let text = String::from_utf8_lossy(&kept);
+}
+
+fn on_one_line(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" / ")
 }
 
+/// How long what a command said is waited for when it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How much of a command's words is kept.
 const KEPT: usize = 4096;

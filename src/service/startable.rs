@@ -1,5 +1,5 @@
 //! Whether the services could start here, asked without a start, on both nodes: a command of the file (`nginx -t`), and for a warm one that
-//! runs although nobody ordered it here, its checks. Beside the manager: a command that hangs keeps no order.
+//! runs although nobody ordered it here, its checks; an OCF agent's own `validate-all` where the file has no command. Beside the manager: a command that hangs keeps no order.
 
 use std::time::Duration;
 
@@ -10,14 +10,40 @@ use tokio::time::sleep;
 use super::attempt::Env;
 use super::check::{CheckSpec, command};
 use super::letter::Letter;
-use super::{GroupServices, NamedState, Report, State};
+use super::unit::instance;
+use super::{AgentSpec, GroupServices, Kind, NamedState, Report, ServiceSpec, State, ocf};
 use twinbeat_core::id::GroupId;
 
 /// What is asked of one service.
 struct Question {
-    validate: Option<Vec<String>>,
+    validate: Option<Validate>,
     /// Of a warm one; those of an address that moves are not among them.
     checks: Vec<CheckSpec>,
+}
+
+/// What says whether it could start.
+enum Validate {
+    /// A program of the file.
+    Program(Vec<String>),
+    /// The agent's own validate-all.
+    Agent(AgentSpec),
+}
+
+impl Validate {
+    fn of(service: &ServiceSpec) -> Option<Validate> {
+        match (&service.validate, &service.kind) {
+            (Some(argv), _) => Some(Validate::Program(argv.clone())),
+            (None, Kind::Ocf(ocf)) => Some(Validate::Agent(ocf.agent.clone())),
+            (None, _) => None,
+        }
+    }
+
+    async fn ask(&self, name: &str, env: &Env) -> Result<(), String> {
+        match self {
+            Validate::Program(argv) => command(argv, LIMIT, env).await.map(|_| ()),
+            Validate::Agent(agent) => ocf::validate(agent, &instance(&env.group, name), LIMIT, env).await,
+        }
+    }
 }
 
 /// Asks for as long as the manager lives.
@@ -42,7 +68,7 @@ impl Startable {
             .services
             .iter()
             .map(|service| Question {
-                validate: service.validate.clone(),
+                validate: Validate::of(service),
                 checks: service.checks.iter().filter(|check| service.warm && !check.of_the_owner).cloned().collect(),
             })
             .collect();
@@ -79,8 +105,8 @@ impl Startable {
     /// The first obstacle.
     async fn look(&self, states: &[NamedState]) -> Option<String> {
         for (question, named) in self.questions.iter().zip(states) {
-            if let Some(argv) = &question.validate
-                && let Err(why) = command(argv, LIMIT, &self.env).await
+            if let Some(validate) = &question.validate
+                && let Err(why) = validate.ask(&named.name, &self.env).await
             {
                 return Some(format!("{}: {why}", named.name));
             }

@@ -30,7 +30,7 @@ impl Bench {
         Bench::within(dir, services)
     }
 
-    fn within(dir: TempDir, services: Vec<ServiceSpec>) -> Bench {
+    pub(super) fn within(dir: TempDir, services: Vec<ServiceSpec>) -> Bench {
         let tools = Tools { systemctl: dir.path().join("systemctl"), init_dir: dir.path().to_owned() };
         let state_dir = dir.path().to_owned();
         let group = GroupServices { group: GroupId(0), name: "web".into(), node: "master1".into(), state_dir, services, tools };
@@ -52,11 +52,17 @@ impl Bench {
     }
 
     /// A new daemon's manager over the same directory.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.manager = None;
         let (sender, reports) = unbounded_channel();
         self.reports = reports;
         self.manager = Some(ServiceManager::spawn(self.group.clone(), sender).unwrap());
+    }
+
+    /// A new daemon's manager over the same directory, with another file.
+    pub(super) fn restart_with(&mut self, services: Vec<ServiceSpec>) {
+        self.group.services = services;
+        self.restart();
     }
 
     pub(super) fn record(&self, name: &str) -> Option<Record> {
@@ -85,7 +91,7 @@ impl Drop for Bench {
     }
 }
 
-fn spec(kind: Kind) -> ServiceSpec {
+pub(super) fn spec(kind: Kind) -> ServiceSpec {
     ServiceSpec {
         kind,
         warm: false,
@@ -98,11 +104,15 @@ fn spec(kind: Kind) -> ServiceSpec {
     }
 }
 
+pub(super) fn lsb(script: &str) -> Kind {
+    Kind::Lsb { script: script.into(), arguments: Vec::new() }
+}
+
 pub(super) fn process(argv: &[&str]) -> ServiceSpec {
     spec(Kind::Process(argv.iter().map(|word| (*word).to_owned()).collect()))
 }
 
-fn script(dir: &Path, name: &str, body: &str) {
+pub(super) fn script(dir: &Path, name: &str, body: &str) {
     let path = dir.join(name);
     fs::write(&path, format!("#!/bin/sh\ncd {}\n{body}", dir.display())).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -219,7 +229,7 @@ fn init_script(dir: &Path, slow_start: &str, slow_stop: &str) {
 
 #[tokio::test]
 async fn an_init_script_is_started_watched_restarted_and_stopped() {
-    let mut bench = Bench::new(vec![spec(Kind::Lsb("web".into()))]);
+    let mut bench = Bench::new(vec![spec(lsb("web"))]);
     init_script(bench.dir.path(), "", "");
     bench.order(1, Start(Epoch(2)));
     assert_eq!(bench.report().await, (1, ServiceReport::Started));
@@ -236,8 +246,22 @@ async fn an_init_script_is_started_watched_restarted_and_stopped() {
 }
 
 #[tokio::test]
+async fn an_init_scripts_arguments_stand_before_its_action() {
+    let arguments = vec!["r0".to_owned(), "a b".to_owned()];
+    let mut bench = Bench::new(vec![spec(Kind::Lsb { script: "web".into(), arguments })]);
+    let body = "[ $# = 3 ] && [ \"$1-$2\" = 'r0-a b' ] || exit 2\ncase $3 in start) touch up ;; stop) rm -f up ;; status) [ -e up ] || exit 3 ;; esac";
+    script(bench.dir.path(), "web", body);
+    bench.order(1, Start(Epoch(2)));
+    assert_eq!(bench.report().await, (1, ServiceReport::Started));
+    assert!(bench.path("up").exists());
+    bench.order(2, Stop);
+    assert_eq!(bench.report().await, (2, ServiceReport::Stopped));
+    assert!(!bench.path("up").exists());
+}
+
+#[tokio::test]
 async fn a_start_that_hangs_is_killed_at_its_limit() {
-    let mut slow = spec(Kind::Lsb("web".into()));
+    let mut slow = spec(lsb("web"));
     slow.start_timeout = Duration::from_millis(300);
     let mut bench = Bench::new(vec![slow]);
     init_script(bench.dir.path(), "sleep 1000", "");
@@ -249,7 +273,7 @@ async fn a_start_that_hangs_is_killed_at_its_limit() {
 
 #[tokio::test]
 async fn a_stop_breaks_off_a_running_start_and_no_old_start_overtakes_it() {
-    let mut bench = Bench::new(vec![spec(Kind::Lsb("web".into()))]);
+    let mut bench = Bench::new(vec![spec(lsb("web"))]);
     init_script(bench.dir.path(), "touch begun; sleep 4", "");
     bench.order(1, Start(Epoch(2)));
     let begun = bench.path("begun");
@@ -265,7 +289,7 @@ async fn a_stop_breaks_off_a_running_start_and_no_old_start_overtakes_it() {
 
 #[tokio::test]
 async fn a_start_waits_for_the_stop_that_runs() {
-    let mut bench = Bench::new(vec![spec(Kind::Lsb("web".into()))]);
+    let mut bench = Bench::new(vec![spec(lsb("web"))]);
     init_script(bench.dir.path(), "", "touch stopping; sleep 1");
     bench.order(1, Start(Epoch(2)));
     assert_eq!(bench.report().await, (1, ServiceReport::Started));
@@ -280,7 +304,7 @@ async fn a_start_waits_for_the_stop_that_runs() {
 
 #[tokio::test]
 async fn an_init_script_that_does_not_stop_is_reported_and_the_others_are_stopped() {
-    let mut bench = Bench::new(vec![process(&["sleep", "1000"]), spec(Kind::Lsb("web".into()))]);
+    let mut bench = Bench::new(vec![process(&["sleep", "1000"]), spec(lsb("web"))]);
     script(bench.dir.path(), "web", "case $1 in stop) exit 1;; esac; exit 0");
     bench.order(1, Start(Epoch(2)));
     assert_eq!(bench.report().await, (1, ServiceReport::Started));
@@ -293,7 +317,7 @@ async fn an_init_script_that_does_not_stop_is_reported_and_the_others_are_stoppe
 
 #[tokio::test]
 async fn a_service_that_could_not_be_stopped_is_watched_to_its_end() {
-    let mut bench = Bench::new(vec![spec(Kind::Lsb("web".into()))]);
+    let mut bench = Bench::new(vec![spec(lsb("web"))]);
     let up = bench.path("up");
     fs::write(&up, "").unwrap();
     script(
@@ -310,7 +334,7 @@ async fn a_service_that_could_not_be_stopped_is_watched_to_its_end() {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_found_out_is_not_stopped() {
-    let mut bench = Bench::new(vec![spec(Kind::Lsb("missing".into()))]);
+    let mut bench = Bench::new(vec![spec(lsb("missing"))]);
     assert!(bench.running().await);
     bench.order(1, Stop);
     let (1, ServiceReport::StopFailed { reason, .. }) = bench.report().await else { panic!("stopped") };

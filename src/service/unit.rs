@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::attempt::{Env, Failure};
 use super::lsb::Lsb;
+use super::ocf::{Ocf, Watched, sort_records};
 use super::output::{Follower, Writer};
 use super::process::Process;
 use super::record::Record;
@@ -20,11 +21,14 @@ pub(super) struct Unit {
     /// As configured.
     pub spec: ServiceSpec,
     body: Body,
+    /// When one that somebody else runs is looked at again: each letter to the manager calls who waits away, and the time must not begin anew.
+    due: Option<tokio::time::Instant>,
 }
 
 #[derive(Debug)]
 enum Body {
     Lsb(Lsb),
+    Ocf(Ocf),
     Systemd(Systemd),
     Process(Process),
 }
@@ -33,6 +37,7 @@ impl Unit {
     /// The units of a group, each with a name of its own, and what follows their output.
     pub fn all(group: &GroupServices, dir: &Path) -> Vec<(Unit, Follower)> {
         let mut units: Vec<(Unit, Follower)> = Vec::new();
+        let mut agents = Vec::new();
         for spec in &group.services {
             let plain = spec.name();
             let taken = units.iter().filter(|(unit, _)| unit.spec.name() == plain).count();
@@ -43,12 +48,27 @@ impl Unit {
             take_over(&append(&former, "json"), &append(&stem, "json"), &spec.kind);
             let output = append(&stem, "log");
             let body = match &spec.kind {
-                Kind::Lsb(path) => Body::Lsb(Lsb { script: group.tools.init_dir.join(path), output: Writer::new(&output) }),
+                Kind::Lsb { script, arguments } => Body::Lsb(Lsb {
+                    script: group.tools.init_dir.join(script),
+                    arguments: arguments.clone(),
+                    output: Writer::new(&output),
+                }),
+                Kind::Ocf(ocf) => {
+                    agents.push((append(&stem, "ocf"), ocf.agent.clone()));
+                    Body::Ocf(Ocf::new(
+                        ocf.clone(),
+                        name.clone(),
+                        instance(&group.name, &name),
+                        append(&stem, "ocf"),
+                        Writer::new(&output),
+                    ))
+                }
                 Kind::Systemd(unit) => Body::Systemd(Systemd { systemctl: group.tools.systemctl.clone(), unit: unit.clone() }),
                 Kind::Process(argv) => Body::Process(Process::new(argv.clone(), append(&stem, "json"), Writer::new(&output))),
             };
-            units.push((Unit { name, spec: spec.clone(), body }, Follower::new(&output)));
+            units.push((Unit { name, spec: spec.clone(), body, due: None }, Follower::new(&output)));
         }
+        sort_records(&agents);
         units
     }
 
@@ -56,8 +76,17 @@ impl Unit {
     pub async fn state(&mut self, env: &Env) -> State {
         match &mut self.body {
             Body::Lsb(lsb) => lsb.state(env).await,
+            Body::Ocf(ocf) => ocf.state(env).await,
             Body::Systemd(systemd) => systemd.state().await,
             Body::Process(process) => process.state(),
+        }
+    }
+
+    /// The same for somebody who only looks: where asking is dear, what was found out a moment ago.
+    pub async fn glance(&mut self, env: &Env) -> State {
+        match &mut self.body {
+            Body::Ocf(ocf) => ocf.glance(env).await,
+            _ => self.state(env).await,
         }
     }
 
@@ -66,6 +95,7 @@ impl Unit {
         let limit = self.spec.start_timeout;
         match &mut self.body {
             Body::Process(process) => process.start(env, self.spec.stop_timeout, cancel).await,
+            Body::Ocf(ocf) => ocf.start(env, limit, self.spec.stop_timeout, cancel).await,
             Body::Lsb(lsb) if lsb.state(env).await != State::Running => lsb.start(env, limit, cancel).await,
             Body::Systemd(systemd) if systemd.state().await != State::Running => systemd.start(limit, cancel).await,
             Body::Lsb(_) | Body::Systemd(_) => Ok(()),
@@ -79,21 +109,26 @@ impl Unit {
             Body::Lsb(lsb) if lsb.state(env).await != State::Stopped => lsb.stop(env, limit).await,
             Body::Systemd(systemd) if systemd.state().await != State::Stopped => systemd.stop(limit, env.ending).await,
             Body::Process(process) => process.stop(limit).await,
+            Body::Ocf(ocf) => ocf.stop(env, limit).await,
             Body::Lsb(_) | Body::Systemd(_) => Ok(()),
         }
     }
 
-    /// Waits until it has died and says how. Dropping the future gives the watch up.
-    pub async fn died(&mut self, env: &Env) -> String {
-        if let Body::Process(process) = &mut self.body {
-            return process.died().await;
+    /// Waits until it has died, or its kind says that it is not well. Dropping the future gives the watch up.
+    pub async fn died(&mut self, env: &Env) -> Watched {
+        match &mut self.body {
+            Body::Process(process) => return Watched::Gone(process.died().await),
+            Body::Ocf(ocf) => return ocf.watch(env).await,
+            Body::Lsb(_) | Body::Systemd(_) => {}
         }
         let mut silent = 0_u32;
         loop {
-            tokio::time::sleep(WATCH).await;
-            match self.state(env).await {
+            tokio::time::sleep_until(*self.due.get_or_insert_with(|| tokio::time::Instant::now() + WATCH)).await;
+            let state = self.state(env).await;
+            self.due = None;
+            match state {
                 State::Running => silent = 0,
-                State::Stopped => return "its status says that it no longer runs".into(),
+                State::Stopped => return Watched::Gone("its status says that it no longer runs".into()),
                 State::Unknown(why) => {
                     // an init system that does not answer is no proof that the service died
                     if silent % 60 == 2 {
@@ -115,6 +150,11 @@ fn take_over(former: &Path, record: &Path, kind: &Kind) {
     if let Err(error) = std::fs::rename(former, record) {
         tracing::warn!(target: "service", "{}: {error}", former.display());
     }
+}
+
+/// What an agent's instance is called: names of files, and of processes' arguments, are made of it.
+pub(super) fn instance(group: &str, name: &str) -> String {
+    format!("{}.{}", file_name(group), file_name(name))
 }
 
 /// `stem` with one more ending; names with dots keep theirs.

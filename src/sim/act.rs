@@ -60,6 +60,8 @@ pub enum Act {
     StartFails(usize, usize, bool),
     /// It is found that a service could not start, or could again.
     Obstacle(usize, usize, bool),
+    /// A node's device cannot turn the other one off, or can again.
+    FenceFails(usize, bool),
     /// Stopping a service fails.
     StopFails(usize, usize, bool),
     /// How long services take at the most.

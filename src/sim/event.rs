@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clock::Moment;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Attempt, GroupId, LinkId, Mac};
 use twinbeat_core::io::{AddressOrder, EchoKind, GateOrder, Input, Record};
@@ -65,6 +66,8 @@ pub enum Event {
     Expire(usize, usize),
     /// A service order is finished: node, boot, group, token.
     ServiceDone(usize, u32, usize, u32),
+    /// A node's device has turned its peer off, or tried to; and when it was told to.
+    Fenced(usize, Attempt, Moment),
     /// A frame reaches a witness: which, from whom.
     AtWitness(usize, usize, Frame),
     /// An ARP probe reaches a node: asker, node, group.
@@ -73,6 +76,8 @@ pub enum Event {
     AskedBy(usize, usize, usize, bool),
     /// A timer of a witness's table: witness, group, number.
     TableTimer(usize, usize, u32),
+    /// A machine that rebooted is up again.
+    Boot(usize),
     /// A supervisor starts the daemon.
     Start(usize),
     /// The checks look.

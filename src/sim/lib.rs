@@ -16,6 +16,7 @@ mod apply;
 pub mod called;
 pub mod calm;
 mod calm_files;
+mod calm_people;
 pub mod check;
 mod client;
 pub mod clock;

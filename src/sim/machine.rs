@@ -232,6 +232,7 @@ impl Machine {
             peer_lease: Span::ZERO,
             acked_lease: Span::ZERO,
             standby: None,
+            pause: None,
         });
         self.disk.record.groups = groups.collect();
     }
@@ -297,6 +298,7 @@ impl Machine {
         self.in_force.clone_from(&self.settings);
         for (service, group) in self.services.iter_mut().zip(&self.in_force.groups) {
             service.becomes(group.services);
+            service.new_daemon();
         }
         let called = Called::by(&self.in_force);
         if self.called.last().is_some_and(|before| !before.same_table(&called)) {
@@ -382,6 +384,8 @@ impl Machine {
         if self.power == Power::Off {
             self.power = Power::On;
             self.boot += 1;
+            // Instants of another boot say nothing (src/daemon/state.rs).
+            (self.disk.record.fenced, self.disk.record.fencing) = (None, None);
             self.clock = Clock::new(now, Mono(Span::secs(20).0), self.clock.ppm());
             self.busy_until = now;
         }

@@ -88,6 +88,7 @@ impl Need {
             let moves = match command {
                 Command::Standby { group, .. } | Command::Takeover { group } => about(group, place),
                 Command::Resume => self.commanded[place].is_some(),
+                Command::ResumeGroup { group } => usize::from(group.0) == place && self.commanded[place].is_some(),
                 _ => false,
             };
             if moves {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
-use twinbeat_core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use twinbeat_core::settings::{
+    Failback, FencingSettings, GroupSettings, LinkSettings, Services, Settings, StopFailure, Timing, WitnessSettings,
+};
 use twinbeat_core::time::Span;
 
 /// Both nodes' settings.
@@ -176,6 +178,8 @@ pub struct Builder {
     pub other: bool,
     /// Island.
     pub island_hold: bool,
+    /// Each node can turn the other one off.
+    pub fenced: bool,
 }
 
 /// Which group has the additional address.
@@ -205,6 +209,7 @@ impl Default for Builder {
             second: false,
             other: false,
             island_hold: false,
+            fenced: false,
         }
     }
 }
@@ -258,6 +263,7 @@ impl Builder {
                 vips: self.vips(n).iter().map(|vip| name(vip)).collect(),
                 vip_links: (0..self.vips(n).len()).map(|vip| if vip > 0 && self.second { LinkId(0) } else { public }).collect(),
                 services: self.services,
+                stop_failure: StopFailure::Block,
             })
             .collect();
         let of = |me: u8| Settings {
@@ -278,6 +284,7 @@ impl Builder {
             },
             timing: self.timing,
             groups: Vec::clone(&groups),
+            fencing: self.fenced.then_some(FencingSettings { delay: Span::secs(5), takes: Span::secs(5) }),
         };
         Pair::new([of(0), of(1)], machines.map(|machine| [machine; 32]))
     }
@@ -320,6 +327,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "second" => (builder.added, builder.second) = (Some(Added::First), true),
             "other" => builder.other = true,
             "hold" => builder.island_hold = true,
+            "fenced" => builder.fenced = true,
             "shop" => builder.cluster = "shop",
             "alpha" => builder.nodes[0] = "alpha",
             "omega" => builder.nodes[0] = "omega",
@@ -334,7 +342,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, fenced, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }

@@ -19,6 +19,7 @@ pub fn draw_pair(seed: u64) -> String {
         // Many groups cost as much more time: seldom.
         pick(7, &["", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "eight-long"]),
         pick(8, &["", "", "", "", "", "", "", "second"]),
+        pick(9, &["", "", "", "", "", "", "", "fenced"]),
     ];
     let name: String = words.iter().filter(|word| !word.is_empty()).map(|word| format!("-{word}")).collect();
     format!("pairs/recipe{name}.toml")
@@ -51,17 +52,26 @@ pub fn text(reference: &str) -> Result<String, String> {
     let relay = if builder.relay { "" } else { "relay = false\n" };
     let groups: String = (0..builder.groups).map(|n| group(&builder, n)).collect();
     let [one, two] = builder.nodes;
+    let fence = |node: &str| {
+        if builder.fenced {
+            format!("[nodes.{node}.fence]\ncommand = [\"/usr/local/sbin/off\", \"{node}\"]\ntimeout = \"1s\"\nretries = 0\n")
+        } else {
+            String::new()
+        }
+    };
     Ok(format!(
         "# A pair that `twinbeat explore` drew. The keys are for scenarios only: nobody has their private halves.\n\n\
          cluster = \"{}\"\nport = 694\n\n\
-         [nodes.{one}]\npublic_key = \"{}\"\n[nodes.{one}.links]\n{}\n\
-         [nodes.{two}]\npublic_key = \"{}\"\n[nodes.{two}.links]\n{}\n\
+         [nodes.{one}]\npublic_key = \"{}\"\n{}[nodes.{one}.links]\n{}\n\
+         [nodes.{two}]\npublic_key = \"{}\"\n{}[nodes.{two}.links]\n{}\n\
          [witness]\nlink = \"lan\"\ntargets = [{}]\n{relay}\n\
          [timing]\n{timing}{groups}",
         builder.cluster,
         KEYS[0],
+        fence(one),
         links(1),
         KEYS[1],
+        fence(two),
         links(2),
         targets.join(", "),
     ))

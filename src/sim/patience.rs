@@ -14,6 +14,8 @@ const LOCAL: Span = Span::millis(500);
 const ASK: Span = Span::millis(500);
 /// A node that met a third machine with the address asks again after this.
 const STRANGER: Span = Span::secs(6);
+/// A fence that failed just before its device was mended, and the next one.
+const FENCE: Span = Span::secs(35);
 /// The longest stand-down after a broken challenge.
 const STAND_DOWN: Span = Span::secs(60);
 
@@ -34,6 +36,7 @@ impl World {
             && !machine.kernel.refuses
             && machine.disk_latency <= LOCAL
             && !machine.services[group].start_fails
+            && !self.cannot_fence(node)
             // Where a service must not run twice, the other node's has to have stopped.
             && !self.machines.iter().any(|machine| {
                 let service = &machine.services[group];
@@ -43,6 +46,11 @@ impl World {
             && !machine.brain.as_ref().is_some_and(|brain| brain.file_forbids(group))
             && self.estranged[group].is_none_or(|at| self.now.since(at) > STRANGER)
             && good >= majority
+    }
+
+    /// It would have to turn its peer off, and cannot.
+    fn cannot_fence(&self, node: usize) -> bool {
+        self.machines[node].in_force.fencing.is_some() && self.no_fence[node]
     }
 
     /// A witness that runs and does as a plain gateway does, and the way there and back.
@@ -96,8 +104,11 @@ impl World {
         let claim = silence.max(reach) + PROBES + PROBE_GAP * 2 + challenge + t.delivery * 2 + t.echo_period() * 2;
         let agree = t.warn + t.dead + t.dead * 2 + reach + ASK.max(t.heartbeat * 3) + t.heartbeat * 10 + PROBES + PROBE_GAP * 2;
         let tries = self.check.stood_down[node].iter().copied().max().unwrap_or(0);
-        let wait = if tries == 0 { Span::ZERO } else { (challenge * (1 << tries.min(10))).min(STAND_DOWN) + challenge };
-        claim.max(agree) + wait + LOCAL * 2
+        // The longest stand-down, what the second node adds to it, and the challenge after it.
+        let wait = if tries == 0 { Span::ZERO } else { (challenge * (1 << tries.min(10))).min(STAND_DOWN) + challenge * 3 };
+        // A try that failed is made again after half a minute.
+        let fence = settings.fencing.map_or(Span::ZERO, |fencing| fencing.delay + FENCE);
+        claim.max(agree) + wait + fence + LOCAL * 2
     }
 
     /// How long a healthy owner may be overlooked by the gateway: its echoes stay away, it announces; or the gateway, without an

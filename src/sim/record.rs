@@ -214,6 +214,7 @@ impl Recorder {
             Kind::Witness => "witness",
             Kind::Peer => "peer",
             Kind::Challenge(..) => "challenge",
+            Kind::Fence => "fence",
             Kind::Service(..) => "service",
             Kind::Move(..) => "move",
             Kind::Mismatch => "mismatch",

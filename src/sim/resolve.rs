@@ -88,6 +88,8 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
         Step::ServiceStopFails(on) => r.each_group(on, |n, g| Act::StopFails(n, g, on.on.unwrap_or(true))),
         Step::ServiceStartFails(on) => r.each_group(on, |n, g| Act::StartFails(n, g, on.on.unwrap_or(true))),
         Step::ServiceObstacle(on) => r.each_group(on, |n, g| Act::Obstacle(n, g, on.on.unwrap_or(true))),
+        Step::FenceFails(on) => r.one(on, |n| Act::FenceFails(n, on.on.unwrap_or(true))),
+        Step::Fenced(on) => r.one(on, |n| Act::Command(n, Command::Fenced)),
         Step::ServiceTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::ServiceTime(n, t))),
         Step::DiskTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::DiskTime(n, t))),
         Step::DiskFails(on) => r.one(on, |n| Act::DiskFails(n, on.on.unwrap_or(true))),
@@ -104,7 +106,14 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
             let group = r.group(on)?;
             r.one(on, |n| Act::Command(n, Command::Takeover { group }))
         }
-        Step::Resume(on) => r.one(on, |n| Act::Command(n, Command::Resume)),
+        Step::PauseGroup(on) => {
+            let (group, lasting) = (r.group(on)?, on.r#for.map(|Dur(span)| span));
+            r.one(on, |n| Act::Command(n, Command::Pause { group, lasting, reason: on.reason.clone() }))
+        }
+        Step::Resume(on) => {
+            let command = r.group(on)?.map_or(Command::Resume, |group| Command::ResumeGroup { group });
+            r.one(on, |n| Act::Command(n, command.clone()))
+        }
         Step::Restart(on) => r.one(on, |n| Act::Restart(n, on.takes.map_or(Span::millis(50), |Dur(span)| span))),
         Step::LoseState(on) => r.one(on, Act::LoseState),
         // The story knows these: one does not exist yet, the other reads a file.

@@ -29,7 +29,7 @@ kinds! {
     ServiceDies = 21, StartFails = 22, StopFails = 23, DeleteVip = 24, Flush = 25, Forge = 26, PlayBack = 27, Disk = 28,
     Corrupt = 29, Reorder = 30, Flap = 31, Pins = 32, LastHop = 33, Stranger = 34, DiskFails = 35, ServiceTakes = 36, Restart = 37,
     SomeWays = 38, Lease = 39, Commands = 40, GateRefused = 41,
-    Names = 42, Obstacle = 43,
+    Names = 42, Obstacle = 43, Maintenance = 44,
 }
 
 /// Drawn only where it is asked for: a fault that is known and not mended yet shows at once, and would hide the others.
@@ -95,7 +95,7 @@ pub fn draw_with(seed: u64, without: &[String], fixed: Option<&(String, Pair)>) 
     for kind in KINDS.iter().filter(|kind| exists(kind)) {
         let stream = STREAMS + *kind as u64;
         let rng = match kind {
-            Kind::Names | Kind::Obstacle => seldom(seed, stream),
+            Kind::Names | Kind::Obstacle | Kind::Maintenance => seldom(seed, stream),
             _ => {
                 let mut rng = Rng::stream(seed, stream);
                 (rng.below(100) < share).then_some(rng)
@@ -276,6 +276,15 @@ impl Drawer<'_> {
                 self.other_file(at, On { config, ..on }, name)
             }
             Kind::Obstacle => (Step::ServiceObstacle(on), Some(Step::ServiceObstacle(off))),
+            Kind::Maintenance => {
+                let lasting = (self.rng.below(3) == 0).then(|| round(self.span(self.pair.timing().dead * 8)));
+                if self.rng.below(2) == 0 {
+                    let then = at + self.span(self.pair.timing().dead * 4);
+                    self.add(then, Step::ServiceDies(on.clone()));
+                }
+                let place = self.node();
+                (Step::PauseGroup(On { r#for: lasting, ..on }), Some(Step::Resume(self.on(place))))
+            }
             Kind::Commands => {
                 // People give a second command, here or there, before the first one's end or long after it, and end none.
                 let mut then = at;

@@ -23,6 +23,10 @@ pub struct ServiceModel {
     pub stop_fails: bool,
     /// When it last failed to start or to stop, or died.
     pub failed: Option<Moment>,
+    /// A pause: nothing is done without an order.
+    hands_off: bool,
+    /// It died in the pause, and nobody has done anything about it.
+    left_alone: bool,
     /// How long starting and stopping take at the most; a third of it at the least.
     pub latency: Span,
     /// The newest order and who is to be told.
@@ -47,6 +51,8 @@ impl ServiceModel {
             obstacle: false,
             stop_fails: false,
             failed: None,
+            hands_off: false,
+            left_alone: false,
             latency: Span::millis(30),
             order: None,
             takes: Span::ZERO,
@@ -79,6 +85,7 @@ impl ServiceModel {
         let idle = match order {
             ServiceOrder::Warm => self.running || self.kind != Services::Warm,
             ServiceOrder::Start(_) => self.running,
+            ServiceOrder::Adopt(_) => true,
             ServiceOrder::Stop => !self.running,
             ServiceOrder::StopCold => !self.running || self.kind != Services::Cold,
         };
@@ -104,6 +111,8 @@ impl ServiceModel {
             ServiceOrder::Warm if self.kind != Services::Warm => ServiceReport::Warmed,
             ServiceOrder::Warm => self.start(ServiceReport::Warmed),
             ServiceOrder::Start(_) => self.start(ServiceReport::Started),
+            ServiceOrder::Adopt(_) if self.running => ServiceReport::Started,
+            ServiceOrder::Adopt(_) => self.falls("it does not run"),
             ServiceOrder::StopCold if self.kind != Services::Cold => ServiceReport::Stopped,
             ServiceOrder::Stop | ServiceOrder::StopCold => self.stop(),
         };
@@ -115,11 +124,30 @@ impl ServiceModel {
         std::mem::replace(&mut self.running, false)
     }
 
+    /// What is said of one that fell.
+    pub fn falls(&mut self, how: &str) -> ServiceReport {
+        let (service, reason) = (NAME.into(), how.into());
+        self.left_alone = self.hands_off;
+        if self.hands_off { ServiceReport::LeftAlone { service, reason } } else { ServiceReport::Died { service, reason } }
+    }
+
+    /// A pause begins or ends; what is said of one that fell in it.
+    pub fn hands_off(&mut self, on: bool) -> Option<ServiceReport> {
+        self.hands_off = on;
+        let fell = !on && std::mem::take(&mut self.left_alone) && !self.running;
+        fell.then(|| self.falls("it fell in the pause"))
+    }
+
+    /// A new daemon knows of no pause before it says so.
+    pub fn new_daemon(&mut self) {
+        (self.hands_off, self.left_alone) = (false, false);
+    }
+
     fn start(&mut self, done: ServiceReport) -> ServiceReport {
         if !self.running && self.start_fails {
             return ServiceReport::StartFailed { service: NAME.into(), reason: "it exited with status 1".into() };
         }
-        self.running = true;
+        (self.running, self.left_alone) = (true, false);
         done
     }
 
@@ -127,7 +155,7 @@ impl ServiceModel {
         if self.running && self.stop_fails {
             return ServiceReport::StopFailed { service: NAME.into(), reason: "it still runs after the time limit".into() };
         }
-        self.running = false;
+        (self.running, self.left_alone) = (false, false);
         ServiceReport::Stopped
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::act::Act;
 use super::cue::Does;
 use super::event::{Beat, Event, Frame, Order, STRANGER, mac};
 use super::gateway::FOREIGN;
@@ -270,6 +271,9 @@ impl World {
     }
 }
 
+/// How long a reboot takes.
+const BOOT: Span = Span::secs(20);
+
 impl Handler for World {
     fn send(&mut self, node: usize, beat: Arc<Heartbeat>, links: Vec<LinkId>) {
         self.send_beat(node, &beat, &links);
@@ -343,6 +347,26 @@ impl Handler for World {
         let service = &mut machine.services[usize::from(group.0)];
         let (time, token) = service.take(attempt, order, &mut self.kernel_rng);
         self.queue.push(self.now + time, Event::ServiceDone(node, machine.boot, usize::from(group.0), token));
+    }
+
+    fn hands_off(&mut self, node: usize, group: GroupId, on: bool) {
+        let service = &mut self.machines[node].services[usize::from(group.0)];
+        if let Some(report) = service.hands_off(on) {
+            service.failed = Some(self.now);
+            let input = Input::Services { group, attempt: service.attempt, report };
+            self.queue.push(self.now + Span::millis(3), Event::Deliver(node, None, input));
+        }
+    }
+
+    fn reboot(&mut self, node: usize) {
+        self.record.note(self.now, node, "world", || "reboots itself".into());
+        self.apply(&Act::PowerOff(node));
+        self.queue.push(self.now + BOOT, Event::Boot(node));
+    }
+
+    fn fence(&mut self, node: usize, attempt: Attempt) {
+        let takes = Span::millis(self.kernel_rng.between(300, 2_000));
+        self.queue.push(self.now + takes, Event::Fenced(node, attempt, self.now));
     }
 
     fn persist(&mut self, node: usize, ticket: u64, record: Record) {

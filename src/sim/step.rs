@@ -228,6 +228,10 @@ steps! {
     ServiceStartFails(On) = "service_start_fails" ["node group? on?"],
     /// The service's own test of its files fails from now on: it could not start.
     ServiceObstacle(On) = "service_obstacle" ["node group? on?"],
+    /// The device with which the node turns the other one off does not work from now on.
+    FenceFails(On) = "fence_fails" ["node on?"],
+    /// The command `twinbeat fenced`: a person says that the other node is off.
+    Fenced(On) = "fenced" ["node"],
     /// Starting and stopping services takes up to so long.
     ServiceTakes(On) = "service_takes" ["node takes"],
     /// A write to the state directory takes up to so long.
@@ -240,8 +244,10 @@ steps! {
     Standby(On) = "standby" ["node group? for? reason?"],
     /// The command `twinbeat takeover`.
     Takeover(On) = "takeover" ["node group?"],
+    /// The command `twinbeat pause`: services and addresses stay as they are, on both nodes. (`pause` is a machine that stands still.)
+    PauseGroup(On) = "pause_group" ["node group? for? reason?"],
     /// The command `twinbeat resume`.
-    Resume(On) = "resume" ["node"],
+    Resume(On) = "resume" ["node group?"],
     /// The command `twinbeat reload`.
     Reload(On) = "reload" ["node"],
     /// Somebody else deletes the addresses.

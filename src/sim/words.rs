@@ -51,6 +51,8 @@ impl Step {
             Step::ServiceStopFails(on) => format!("service{} on {} {} be stopped", of_group(on), node(on), can(on)),
             Step::ServiceStartFails(on) => format!("service{} on {} {} start", of_group(on), node(on), can(on)),
             Step::ServiceObstacle(on) => format!("service{} on {} {} start, says its test", of_group(on), node(on), can(on)),
+            Step::FenceFails(on) => format!("{} {} turn its peer off", node(on), can(on)),
+            Step::Fenced(on) => format!("`fenced` on {}", node(on)),
             Step::ServiceTakes(on) => format!("services on {} take {}", node(on), on.takes.unwrap_or_default()),
             Step::DiskTakes(on) => format!("disk of {} takes {}", node(on), on.takes.unwrap_or_default()),
             Step::DiskFails(on) if on.on == Some(false) => format!("disk of {} works again", node(on)),
@@ -60,7 +62,10 @@ impl Step {
                 format!("`standby` on {}{}", node(on), on.r#for.map(|d| format!(" --for {d}")).unwrap_or_default())
             }
             Step::Takeover(on) => format!("`takeover` on {}", node(on)),
-            Step::Resume(on) => format!("`resume` on {}", node(on)),
+            Step::PauseGroup(on) => {
+                format!("`pause`{} on {}{}", of_group(on), node(on), on.r#for.map(|d| format!(" --for {d}")).unwrap_or_default())
+            }
+            Step::Resume(on) => format!("`resume`{} on {}", of_group(on), node(on)),
             Step::Reload(on) => format!("`reload` on {}", node(on)),
             Step::ForeignDeleteVip(on) => format!("a foreign hand deletes the VIP on {}", node(on)),
             Step::ForeignFlushRuleset(on) => format!("a foreign hand flushes the rules on {}", node(on)),
@@ -76,9 +81,14 @@ impl Step {
     /// What sort of thing it is.
     pub fn kind(&self) -> MarkKind {
         match self {
-            Step::Start(_) | Step::Stop(_) | Step::Standby(_) | Step::Takeover(_) | Step::Resume(_) | Step::Reload(_) => {
-                MarkKind::Command
-            }
+            Step::Start(_)
+            | Step::Stop(_)
+            | Step::Standby(_)
+            | Step::Takeover(_)
+            | Step::PauseGroup(_)
+            | Step::Fenced(_)
+            | Step::Resume(_)
+            | Step::Reload(_) => MarkKind::Command,
             Step::PowerOn(_)
             | Step::Wake(_)
             | Step::Unpause(_)
@@ -97,6 +107,7 @@ impl Step {
             | Step::ServiceStopFails(on)
             | Step::ServiceStartFails(on)
             | Step::ServiceObstacle(on)
+            | Step::FenceFails(on)
             | Step::DiskFails(on)
             | Step::GateRefused(on)
                 if on.on == Some(false) =>

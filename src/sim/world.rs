@@ -39,6 +39,8 @@ pub struct World {
     pub witnesses: Vec<Witness>,
     /// A third machine answers for the group's VIP.
     pub stranger: Vec<bool>,
+    /// Each node's device that turns the other one off does not work.
+    pub(super) no_fence: [bool; 2],
     /// For each group when a third machine was seen to have the address last.
     pub(super) estranged: Vec<Option<Moment>>,
     /// What happened.
@@ -93,6 +95,7 @@ impl World {
             network: Network::new(links, targets, seed),
             witnesses: (0..targets).map(|n| Witness::new(groups, n == 0)).collect(),
             stranger: vec![false; groups],
+            no_fence: [false; 2],
             estranged: vec![None; groups],
             record: Recorder::new(&pair),
             check: Checker::new(&pair),
@@ -167,10 +170,12 @@ impl World {
             Event::Execute(node, life, order) => self.execute(node, life, order),
             Event::Expire(node, group) => self.expire(node, group),
             Event::ServiceDone(node, boot, group, token) => self.service_done(node, boot, group, token),
+            Event::Fenced(node, attempt, ordered) => self.fenced(node, attempt, ordered),
             Event::AtWitness(witness, from, frame) => self.at_witness(witness, from, frame),
             Event::ProbeAt(asker, node, group) => self.probed(asker, node, group),
             Event::AskedBy(witness, node, group, broadcast) => self.asked_by(witness, node, group, broadcast),
             Event::TableTimer(witness, group, timer) => self.table_timer(witness, group, timer),
+            Event::Boot(node) => self.apply(&Act::PowerOn(node)),
             Event::Start(node) => self.apply(&Act::Start(node)),
             Event::Audit => {
                 self.audit();

@@ -12,12 +12,21 @@ use prometheus_client::encoding::{prometheus_text, text};
 use twinbeat_control::shown;
 
 use super::ask::{Asker, Depth};
+use super::history::History;
 use super::{health, registry};
+
+/// Where answers come from.
+pub(super) struct Sources {
+    /// The daemon.
+    pub asker: Asker,
+    /// The flight recorder.
+    pub history: History,
+}
 
 type Answer = Response<Full<Bytes>>;
 
 /// What is answered to a request.
-pub(super) async fn to(request: &Request<Incoming>, asker: &Asker) -> Answer {
+pub(super) async fn to(request: &Request<Incoming>, sources: &Sources) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = words(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: nothing can be changed here\n");
         refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -26,8 +35,10 @@ pub(super) async fn to(request: &Request<Incoming>, asker: &Asker) -> Answer {
     if !request.body().is_end_stream() {
         return words(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body\n");
     }
+    let asker = &sources.asker;
     match request.uri().path() {
         "/" => page(),
+        "/history.json" => history(&sources.history).await,
         "/status.json" => status(asker).await,
         "/metrics" => scrape(request, asker).await,
         "/health" => ready(None, asker).await,
@@ -35,7 +46,7 @@ pub(super) async fn to(request: &Request<Incoming>, asker: &Asker) -> Answer {
             Some(group) => ready(Some(group), asker).await,
             None => words(
                 StatusCode::NOT_FOUND,
-                "not here; there are: / (a page), /status.json, /metrics, /health and /health/GROUP\n",
+                "not here; there are: / (a page), /status.json, /history.json, /metrics, /health and /health/GROUP\n",
             ),
         },
     }
@@ -52,6 +63,13 @@ async fn status(asker: &Asker) -> Answer {
     match asker.look(Depth::Whole).await {
         Ok(dated) => of(StatusCode::OK, "application/json", shown::json(&dated.seen.view)),
         Err(why) => words(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+async fn history(history: &History) -> Answer {
+    match history.told().await {
+        Ok(told) => of(StatusCode::OK, "application/json", told),
+        Err(why) => words(StatusCode::SERVICE_UNAVAILABLE, format!("the flight recorder cannot be read: {why}\n")),
     }
 }
 

@@ -64,6 +64,9 @@ fn group(name: &str, role: GroupRole) -> GroupView {
         }],
         standby_held: Some("a \"quoted\" word,\nand a \\ line".into()),
         standby_left_ms: Some(1_800_000),
+        paused: Some("new <disk>".into()),
+        pause_left_ms: Some(60_000),
+        left_alone: Some("nginx: ended with signal: 9 (SIGKILL)".into()),
         failback: Some("in 30 s".into()),
         last_change: Some(Change {
             ago_ms: 1_000,
@@ -103,6 +106,7 @@ pub fn view() -> View {
         peer_state: PeerState::Heard,
         mismatch: None,
         gate: Guard::Inet,
+        fencing: None,
         problems: vec![Sentence::lasting(About::Link, "link bond: late")],
         state_trouble: None,
         recorder_trouble: None,
@@ -123,7 +127,9 @@ pub fn seen() -> Seen {
         verifications: 11,
         refused: vec![("tag", 3), ("replayed", 0)],
         events: vec![("owner", 1), ("stall", 0)],
-        links: ["heartbeat", "bond", "relay"].map(|name| LinkMeasured { name: name.into(), lateness: times.clone() }).into(),
+        links: ["heartbeat", "bond", "relay"]
+            .map(|name| LinkMeasured { name: name.into(), lateness: times.clone(), round_trips: times.clone() })
+            .into(),
         groups: ["web", "mail"]
             .map(|name| GroupMeasured { name: name.into(), renewals: times.clone(), gaps: Histogram::new(&[0.1]) })
             .into(),

@@ -2,7 +2,8 @@
 //!
 //! [`start`] makes a thread with a runtime of its own; nothing here runs on the thread that decides. That one is asked for a [`Seen`], the
 //! view of `status` with what the daemon has counted ([`Measured`]), as a message that it answers when it comes to it: what was asked for a moment
-//! ago is shared, so that no flood of requests has it make views without end. Nothing can be changed from here: GET and HEAD, no body, a
+//! ago is shared, so that no flood of requests has it make views without end. What was before is read from the
+//! flight recorder by a process of its own (`history`). Nothing can be changed from here: GET and HEAD, no body, a
 //! bounded number of connections with a bounded time for each.
 
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ mod answer;
 mod ask;
 mod families;
 mod health;
+mod history;
 mod listen;
 mod measured;
 mod metrics;

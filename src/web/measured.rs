@@ -50,6 +50,8 @@ pub struct LinkMeasured {
     pub name: String,
     /// By how much each of the peer's heartbeats came later than one `heartbeat` behind the one before it on this link.
     pub lateness: Histogram,
+    /// Round trips of this node's heartbeats: out over this link, and back in whichever of the peer's came first.
+    pub round_trips: Histogram,
 }
 
 /// What was measured of one group.

@@ -238,6 +238,7 @@ fn what_status_shows_is_told_in_base_units_and_one_series_a_state() {
         ("twinbeat_events_total", &[("kind", "stall")], 0.0),
         ("twinbeat_link_heartbeat_lateness_seconds_bucket", &[("link", "bond"), ("le", "0.01")], 3.0),
         ("twinbeat_link_heartbeat_lateness_seconds_count", &[("link", "bond")], 6.0),
+        ("twinbeat_link_round_trips_seconds_count", &[("link", "bond")], 6.0),
         ("twinbeat_loop_turn_seconds_sum", &[], 1.056),
     ] {
         let found = value(sample, labels);

@@ -1,6 +1,7 @@
 //! The thread, and a connection from its first byte to its last: one request each.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use twinbeat_config::Listen;
 
-use super::answer;
+use super::answer::{self, Sources};
 use super::ask::{Asker, Question};
+use super::history::History;
 use super::listen::{Listener, Stream};
 use super::seats::{Asked, Seats};
 
@@ -37,13 +39,14 @@ impl Drop for Web {
     }
 }
 
-/// Starts it, on a thread of its own. `ask` takes a question to the daemon and returns at once; `told` hears the words of a problem while
+/// Starts it, on a thread of its own. The command `history` prints the last hour of the flight recorder as JSON. `ask` takes a question to the daemon and returns at once; `told` hears the words of a problem while
 /// nobody can connect, and none when it is over: an address that cannot be bound is tried again every second.
 ///
 /// # Errors
 /// No thread.
 pub fn start(
     at: Listen,
+    history: Vec<OsString>,
     ask: impl Fn(Question) + Send + Sync + 'static,
     told: impl Fn(Option<String>) + Send + 'static,
 ) -> io::Result<Web> {
@@ -51,12 +54,12 @@ pub fn start(
         Listen::Unix(path) => Some(path.clone()),
         Listen::Tcp(_) => None,
     };
-    let asker = Arc::new(Asker::new(ask));
+    let sources = Arc::new(Sources { asker: Asker::new(ask), history: History::new(history) });
     let bound = Arc::new(AtomicBool::new(false));
     let binds = Arc::clone(&bound);
     std::thread::Builder::new().name("web".into()).spawn(move || {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(keep_serving(&at, &asker, &binds, told)),
+            Ok(runtime) => runtime.block_on(keep_serving(&at, &sources, &binds, told)),
             Err(error) => told(Some(problem(&at, &error))),
         }
     })?;
@@ -67,7 +70,7 @@ fn problem(at: &Listen, error: &io::Error) -> String {
     format!("[metrics] listen = \"{at}\": {error}; nobody can ask for metrics and health there until it is mended")
 }
 
-async fn keep_serving(at: &Listen, asker: &Arc<Asker>, bound: &AtomicBool, told: impl Fn(Option<String>)) {
+async fn keep_serving(at: &Listen, sources: &Arc<Sources>, bound: &AtomicBool, told: impl Fn(Option<String>)) {
     let mut said = None;
     let listener = loop {
         match Listener::bind(at).await {
@@ -88,17 +91,17 @@ async fn keep_serving(at: &Listen, asker: &Arc<Asker>, bound: &AtomicBool, told:
     if said.is_some() {
         told(None);
     }
-    serve(listener, asker).await;
+    serve(listener, sources).await;
 }
 
 /// Takes clients for ever.
-pub(super) async fn serve(listener: Listener, asker: &Arc<Asker>) {
+pub(super) async fn serve(listener: Listener, sources: &Arc<Sources>) {
     let mut seats = Seats::default();
     loop {
         match listener.accept().await {
             Ok(stream) if seats.room() => {
                 let asked = Asked::default();
-                seats.take(asked.clone(), tokio::spawn(attend(stream, Arc::clone(asker), asked)));
+                seats.take(asked.clone(), tokio::spawn(attend(stream, Arc::clone(sources), asked)));
             }
             Ok(_) => {}
             Err(error) => {
@@ -110,11 +113,11 @@ pub(super) async fn serve(listener: Listener, asker: &Arc<Asker>) {
 }
 
 /// One client. Whatever it does or does not do, it is over within [`WHOLE`].
-async fn attend(stream: Box<dyn Stream>, asker: Arc<Asker>, asked: Asked) {
+async fn attend(stream: Box<dyn Stream>, sources: Arc<Sources>, asked: Asked) {
     let service = service_fn(|request: Request<Incoming>| {
         asked.note();
-        let asker = Arc::clone(&asker);
-        async move { Ok::<_, Infallible>(answer::to(&request, &asker).await) }
+        let sources = Arc::clone(&sources);
+        async move { Ok::<_, Infallible>(answer::to(&request, &sources).await) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)

@@ -13,11 +13,16 @@ use twinbeat_config::Listen;
 use twinbeat_core::view::View;
 use twinbeat_core::words::GroupRole;
 
+use crate::answer::Sources;
 use crate::ask::{Asker, Depth, Question};
 use crate::crafted::{seen, view};
+use crate::history::History;
 use crate::listen::Listener;
 use crate::seats::MOST;
 use crate::server::{self, serve};
+
+#[path = "../../netns-tests/common/schema.rs"]
+mod json_schema;
 
 /// A server at a port of its own, whose daemon answers with this view; and how often that one was asked, quick and whole.
 async fn served(view: View) -> (std::net::SocketAddr, Arc<[AtomicUsize; 2]>) {
@@ -35,8 +40,8 @@ async fn served(view: View) -> (std::net::SocketAddr, Arc<[AtomicUsize; 2]>) {
 async fn listen(ask: impl Fn(Question) + Send + Sync + 'static) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asker = Arc::new(Asker::new(ask));
-    tokio::spawn(async move { serve(Listener::Tcp(listener), &asker).await });
+    let sources = Arc::new(Sources { asker: Asker::new(ask), history: History::new(["echo", "{}"].map(Into::into).into()) });
+    tokio::spawn(async move { serve(Listener::Tcp(listener), &sources).await });
     address
 }
 
@@ -156,7 +161,12 @@ async fn each_path_has_its_kind_of_answer_and_a_head_has_no_body() {
     assert!(code == 200 && head.contains("content-type: application/json"), "{head}");
     let status: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status["health"], "degraded");
+    let schema = twinbeat_control::schema::schema();
+    json_schema::status(&schema, &status).unwrap_or_else(|wrong| panic!("{wrong}\n{body}"));
     assert_eq!(status["groups"][0]["standby_held"], "a \"quoted\" word,\nand a \\ line");
+
+    let (code, head, body) = get(address, "/history.json").await;
+    assert!(code == 200 && head.contains("content-type: application/json") && body == "{}\n", "{head}{body}");
 
     let (code, head, body) = get(address, "/?x=1").await;
     assert!(code == 200 && head.contains("text/html") && head.contains("content-security-policy: default-src 'none'"), "{head}");
@@ -166,7 +176,7 @@ async fn each_path_has_its_kind_of_answer_and_a_head_has_no_body() {
     }
     assert!(body.ends_with("</html>\n"));
 
-    for path in ["/", "/metrics", "/status.json", "/health/web", "/nowhere"] {
+    for path in ["/", "/metrics", "/status.json", "/history.json", "/health/web", "/nowhere"] {
         let answer = say(address, &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         let (_, head, body) = split(&answer);
         assert!(body.is_empty() && !head.contains("content-length: 0"), "{path}: {answer}");
@@ -349,7 +359,7 @@ async fn an_address_that_cannot_be_bound_is_a_problem_until_it_can() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let (tell, words) = std::sync::mpsc::channel();
-    let _web = server::start(Listen::Tcp(address), unanswered(), move |problem| drop(tell.send(problem))).unwrap();
+    let _web = server::start(Listen::Tcp(address), vec![], unanswered(), move |problem| drop(tell.send(problem))).unwrap();
     let problem = hear(&words).expect("a problem");
     assert!(problem.contains(&format!("[metrics] listen = \"{address}\": ")) && problem.contains("in use"), "{problem}");
     drop(taken);
@@ -363,7 +373,7 @@ async fn a_unix_socket_is_not_everybodys_and_a_stale_one_is_replaced() {
     let path = dir.path().join("metrics.sock");
     // What a daemon that was killed leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let web = server::start(Listen::Unix(path.clone()), unanswered(), |problem| panic!("{problem:?}")).unwrap();
+    let web = server::start(Listen::Unix(path.clone()), vec![], unanswered(), |problem| panic!("{problem:?}")).unwrap();
     let until = Instant::now() + Duration::from_secs(10);
     let mut stream = loop {
         match UnixStream::connect(&path).await {
@@ -388,7 +398,8 @@ async fn a_unix_socket_is_not_everybodys_and_a_stale_one_is_replaced() {
             std::fs::write(&path, "dear").unwrap();
         }
         let (tell, words) = std::sync::mpsc::channel();
-        let web = server::start(Listen::Unix(path.clone()), unanswered(), move |problem| drop(tell.send(problem))).unwrap();
+        let web =
+            server::start(Listen::Unix(path.clone()), vec![], unanswered(), move |problem| drop(tell.send(problem))).unwrap();
         assert!(hear(&words).expect("a problem").contains("in use"));
         drop(web);
         assert!(path.exists());

@@ -186,7 +186,7 @@ impl<'a> World<'a> {
             return; // of a link, group or witness that is not there: the node passes it over as well
         }
         match input {
-            Input::Tick | Input::EchoReply { .. } | Input::Gate { .. } | Input::Address { .. } => {}
+            Input::Tick | Input::EchoReply { .. } | Input::Fenced { .. } | Input::Gate { .. } | Input::Address { .. } => {}
             Input::Persisted { .. } => self.disk.fails = None,
             Input::PersistFailed { .. } => self.disk.fails = Some("as recorded"),
             Input::Heard { link, beat } => {
@@ -203,6 +203,13 @@ impl<'a> World<'a> {
                 if service.die() {
                     let attempt = service.attempt;
                     self.give(Input::Services { group: *group, attempt, report: report.clone() });
+                }
+            }
+            Input::Services { group, report: ServiceReport::LeftAlone { reason, .. }, .. } => {
+                let Some(service) = self.services.get_mut(usize::from(group.0)) else { return };
+                if service.die() {
+                    let (attempt, report) = (service.attempt, service.falls(reason));
+                    self.give(Input::Services { group: *group, attempt, report });
                 }
             }
             Input::Services { .. } => {}
@@ -384,6 +391,27 @@ impl Handler for World<'_> {
         let (time, token) = service.take(attempt, order, &mut self.rng);
         let recorded = self.stretch.orders.get(&group.0).and_then(|orders| took(orders, self.now));
         self.later(recorded.unwrap_or(time), What::ServiceDone(g, token));
+    }
+
+    fn fence(&mut self, _: usize, attempt: Attempt) {
+        // What the device said next it would have said here; one that was not asked says nothing.
+        let said = |(at, input): &(Mono, Input)| match input {
+            Input::Fenced { failed, .. } if *at >= self.now => Some((*at, failed.clone())),
+            _ => None,
+        };
+        if let Some((at, failed)) = self.stretch.inputs.iter().find_map(said) {
+            self.later(at.since(self.now), What::Input(Input::Fenced { attempt, failed }));
+        }
+    }
+
+    fn reboot(&mut self, _: usize) {}
+
+    fn hands_off(&mut self, _: usize, group: GroupId, on: bool) {
+        let Some(service) = self.services.get_mut(usize::from(group.0)) else { return };
+        if let Some(report) = service.hands_off(on) {
+            let attempt = service.attempt;
+            self.later(KERNEL, What::Input(Input::Services { group, attempt, report }));
+        }
     }
 
     fn persist(&mut self, _: usize, ticket: u64, record: Record) {

@@ -6,13 +6,16 @@
 
 use minicbor::Decoder;
 
-use super::encode::{ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, REACHABLE, REASONS, UNPROVEN, group_key, key};
+use super::encode::{
+    ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, MOST_PAUSE, REACHABLE, REASONS, UNPROVEN, group_key, key,
+};
 use super::names::Names;
 use twinbeat_core::files::VipSet;
 use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
+use twinbeat_core::pause::PauseBeat;
 use twinbeat_core::ready::{Unfit, WhyUnfit};
 use twinbeat_core::time::Span;
 
@@ -154,6 +157,7 @@ impl Reader<'_> {
             unproven: flags & UNPROVEN != 0,
             standby_held: flags & HELD != 0,
             told: self.lax(said.number(group_key::TOLD))?.unwrap_or_default(),
+            pause: self.lax(said.field(group_key::PAUSE, pause))?,
             offer: self.lax(said.field(group_key::OFFER, offer))?,
             intent: self.lax(said.field(group_key::INTENT, intent))?,
             granted: self.lax(said.field(group_key::GRANTED, grant))?,
@@ -175,6 +179,8 @@ impl Reader<'_> {
             Some(2) => WhyRefused::OtherIntent,
             Some(3) => WhyRefused::Other,
             Some(4) => WhyRefused::FilesDiffer,
+            Some(5) => WhyRefused::Paused,
+            Some(6) => WhyRefused::Fencing,
             _ if self.strict => return None,
             _ => WhyRefused::Other,
         };
@@ -230,6 +236,18 @@ fn echo_of(value: &[u8]) -> Option<EchoOf> {
 fn vips(value: &[u8]) -> Option<VipSet> {
     let [guard, all] = first(list(value)?)?;
     Some(VipSet { guard: short(guard)?, all: short(all)? })
+}
+
+/// The number of the word; then, while a pause is in force, its rest.
+fn pause(value: &[u8]) -> Option<PauseBeat> {
+    let parts = list(value)?;
+    let told = number(parts.first()?)?;
+    let left = match parts.get(1) {
+        Some(left) => Some(number(left)?),
+        None => None,
+    };
+    let seconds = left.and_then(|left| left.checked_sub(1));
+    Some(PauseBeat { told, on: left.is_some(), left: seconds.map(|seconds| Span::secs(seconds.min(MOST_PAUSE))) })
 }
 
 fn intent(value: &[u8]) -> Option<Intent> {

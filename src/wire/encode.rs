@@ -9,6 +9,7 @@ use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, Name, NodeId};
+use twinbeat_core::pause::PauseBeat;
 use twinbeat_core::ready::{Unfit, WhyUnfit};
 use twinbeat_core::time::Span;
 
@@ -50,6 +51,7 @@ pub(super) mod group_key {
     pub const CHALLENGE_ACK: u64 = 12;
     pub const VIPS: u64 = 13;
     pub const UNFIT: u64 = 14;
+    pub const PAUSE: u64 = 15;
 }
 
 /// Bits of a heartbeat's flags.
@@ -62,6 +64,8 @@ pub(super) const ELIGIBLE: u64 = 2;
 pub(super) const HELD: u64 = 4;
 pub(super) const CLAIMS: u64 = 8;
 pub(super) const UNPROVEN: u64 = 16;
+/// The longest rest of a pause that is told, in seconds: a year. It goes with one added; zero is a pause that ends by command alone, or later.
+pub(super) const MOST_PAUSE: u64 = 366 * 24 * 3600;
 /// Reasons for not being fit in one number: the reason, then the seconds that are left.
 pub(super) const REASONS: u64 = 16;
 /// The longest that is told, in seconds: what is longer is told as this long.
@@ -73,11 +77,11 @@ pub fn frame_len(beat: &Heartbeat) -> usize {
 }
 
 /// The longest frame of a node with so many links (the relay is one) and groups, in bytes: every link heard, every group with all that
-/// it can say at once, each number as wide as the life of a machine makes it (below 2^32; spans as wide as they come).
+/// it can say at once, each number as wide as the life of a machine makes it (below 2^32; the count of people's commands below 2^16; spans as wide as they come).
 ///
 /// A number may grow beyond that in decades, and a peer may say anything: what does not fit then is not sent in an echo, and said so.
 pub fn longest_frame(links: usize, groups: usize) -> usize {
-    let wide = u64::from(u32::MAX);
+    let (wide, commands) = (u64::from(u32::MAX), u64::from(u16::MAX));
     let grant = Grant { epoch: Epoch(wide), attempt: Attempt(wide), incarnation: Incarnation(wide) };
     let group = GroupBeat {
         name: Name::from("g"),
@@ -90,7 +94,8 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span(u64::MAX) }),
         unproven: true,
         standby_held: true,
-        told: wide,
+        told: commands,
+        pause: Some(PauseBeat { told: commands, on: true, left: Some(Span::secs(MOST_PAUSE)) }),
         // Who offers has no intent, which is the longer of the two.
         offer: None,
         intent: Some(Intent { epoch: Epoch(wide), attempt: Attempt(wide), commanded: true }),
@@ -190,6 +195,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
         unproven,
         standby_held,
         told,
+        pause,
         offer,
         intent,
         granted,
@@ -202,6 +208,7 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
     let optional = [
         unfit.is_some(),
         *told > 0,
+        pause.is_some(),
         offer.is_some(),
         intent.is_some(),
         granted.is_some(),
@@ -229,6 +236,14 @@ fn group(to: &mut Out, beat: &GroupBeat, mine: Option<Incarnation>) -> Done {
     }
     if *told > 0 {
         to.u64(group_key::TOLD)?.u64(*told)?;
+    }
+    if let Some(pause) = pause {
+        // The number alone says that it is over.
+        to.u64(group_key::PAUSE)?.array(if pause.on { 2 } else { 1 })?.u64(pause.told)?;
+        if pause.on {
+            let left = pause.left.map(|left| left.0.div_ceil(SECOND)).filter(|left| *left <= MOST_PAUSE);
+            to.u64(left.map_or(0, |left| left.saturating_add(1)))?;
+        }
     }
     if let Some(offer) = offer {
         to.u64(group_key::OFFER)?.u8(offer_number(*offer))?;
@@ -325,5 +340,7 @@ fn why_number(why: WhyRefused) -> u8 {
         WhyRefused::OtherIntent => 2,
         WhyRefused::Other => 3,
         WhyRefused::FilesDiffer => 4,
+        WhyRefused::Paused => 5,
+        WhyRefused::Fencing => 6,
     }
 }

@@ -12,6 +12,7 @@ use twinbeat_core::heartbeat::{
     BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
+use twinbeat_core::pause::PauseBeat;
 use twinbeat_core::ready::{Unfit, WhyUnfit};
 use twinbeat_core::time::{Mono, Span};
 
@@ -54,6 +55,7 @@ pub(super) fn full_beat(number: u64) -> Heartbeat {
         unproven: false,
         standby_held: true,
         told: 2,
+        pause: Some(PauseBeat { told: 7, on: true, left: Some(Span::secs(90)) }),
         offer: Some(Offer::PublicLost),
         intent: Some(Intent { epoch: Epoch(8), attempt: Attempt(4), commanded: true }),
         granted: Some(grant),
@@ -87,6 +89,7 @@ pub(super) fn plain_beat(number: u64) -> Heartbeat {
         unproven: false,
         standby_held: false,
         told: 0,
+        pause: None,
         offer: None,
         intent: None,
         granted: None,
@@ -331,7 +334,7 @@ fn a_peer_of_the_json_release_and_one_of_a_later_format_are_told_apart_by_name()
 /// What the loader lets through fits into an echo, as long as the numbers are those of a machine's life.
 #[test]
 fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
-    let wide = u64::from(u32::MAX);
+    let (wide, commands) = (u64::from(u32::MAX), u64::from(u16::MAX));
     let mut beat = full_beat(wide);
     beat.incarnation = Incarnation(wide);
     beat.digest = u64::MAX;
@@ -345,7 +348,8 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
         unproven: true,
         epoch: Epoch(wide),
         unfit: Some(Unfit { why: WhyUnfit::Interface, left: Span::secs(24 * 3600) }),
-        told: wide,
+        told: commands,
+        pause: Some(PauseBeat { told: commands, on: true, left: Some(Span::secs(366 * 24 * 3600)) }),
         offer: None,
         intent: Some(Intent { epoch: Epoch(wide), attempt: Attempt(wide), commanded: true }),
         granted: None,

@@ -10,6 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// A file of the program alone; it uses the standard library only.
 #[allow(dead_code)]
@@ -29,6 +30,8 @@ use twinbeat::import::heartbeat::{self, Dir};
 use twinbeat::import::{Import, Options, Source, Wrong, keepalived};
 use twinbeat::journal::replay::{Nobody, play};
 use twinbeat::journal::why::explain;
+use twinbeat::service::AgentSpec;
+use twinbeat::service::ocf::{MetaData, Times, judge as compare};
 use twinbeat::sim::files::Files;
 use twinbeat::sim::script::Story;
 use twinbeat::whatif::what_if;
@@ -36,7 +39,8 @@ use twinbeat::wire::{self, Opener, Pair};
 
 type Take = fn(&[u8]);
 
-static TARGETS: [(&str, Take); 14] = [
+static TARGETS: [(&str, Take); 15] = [
+    ("agent", agent),
     ("body", body),
     ("config", config),
     ("control", control),
@@ -109,6 +113,20 @@ fn body(data: &[u8]) {
         now = now + Span::millis(u64::from(*link));
         node.handle(now, Input::Tick);
         while node.poll().is_some() {}
+    }
+}
+
+/// What an OCF agent says of itself, against a configuration of it.
+fn agent(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match MetaData::read(text) {
+        Ok(meta) => {
+            let (root, program) = ("/usr/lib/ocf".into(), "/usr/lib/ocf/resource.d/heartbeat/db".into());
+            let parameters = [("dir", "/srv"), ("prot", "1"), ("port", "x")].map(|(name, value)| (name.into(), value.into())).into();
+            let spec = AgentSpec { root, program, provider: "heartbeat".into(), agent: "db".into(), parameters, promoted: true };
+            let _ = (compare(&spec, Times { start: Duration::ZERO, stop: Duration::MAX }, &meta), meta.action("monitor", true));
+        }
+        Err(why) => assert!(!why.is_empty()),
     }
 }
 

@@ -8,17 +8,22 @@ use std::time::{Duration, Instant};
 
 use super::finding::{Finding, Level};
 use super::nginx;
+use super::ocf;
 use super::ports::{self, Protocol};
 use twinbeat_config::{CheckKind, Config, HookConfig, ServiceConfig, ServiceKind};
 
-pub(super) fn all(config: &Config) -> Vec<Finding> {
+pub(super) fn all(config: &Config, me: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for (group, service) in config.groups.iter().flat_map(|group| group.services.iter().map(move |service| (group, service))) {
         let missing = match &service.kind {
             ServiceKind::Systemd(unit) => systemd_missing(unit),
             ServiceKind::Process(argv) => argv.first().and_then(|program| program_missing(program)),
-            ServiceKind::Lsb(script) if !executable(script) => Some("no executable init script of that name here".to_owned()),
+            ServiceKind::Lsb(lsb) if !executable(&lsb.script) => Some("no executable init script of that name here".to_owned()),
             ServiceKind::Lsb(_) => None,
+            ServiceKind::Ocf(agent) => {
+                found.extend(ocf::all(&group.name, me, service, agent));
+                None
+            }
         };
         if let Some(why) = missing {
             found.push(Finding::new(Level::Warn, "service", format!("group `{}`: {}: {why}", group.name, service.kind)));
@@ -113,7 +118,7 @@ fn nginx_would_start(service: &ServiceConfig) -> Vec<Finding> {
     let plain = |program: &str| vec![program.to_owned()];
     let argv = match &service.kind {
         ServiceKind::Systemd(unit) if unit.starts_with("nginx") => plain("nginx"),
-        ServiceKind::Lsb(script) if script.ends_with("nginx") => plain("nginx"),
+        ServiceKind::Lsb(lsb) if lsb.script.ends_with("nginx") => plain("nginx"),
         ServiceKind::Process(argv) if argv.first().is_some_and(|program| program.ends_with("nginx")) => argv.clone(),
         _ => return Vec::new(),
     };
@@ -144,7 +149,7 @@ pub(super) fn nginx_needs_the_vip(config: &Config, service: &ServiceConfig) -> V
     let file = match &service.kind {
         ServiceKind::Systemd(unit) if unit.starts_with("nginx") => nginx::file_of(&[]),
         ServiceKind::Process(argv) if argv.first().is_some_and(|program| program.ends_with("nginx")) => nginx::file_of(argv),
-        ServiceKind::Lsb(script) if script.ends_with("nginx") => nginx::file_of(&[]),
+        ServiceKind::Lsb(lsb) if lsb.script.ends_with("nginx") => nginx::file_of(&[]),
         _ => return Vec::new(),
     };
     let listens = match nginx::listens(&file) {
@@ -206,7 +211,7 @@ pub(super) fn program_missing(program: &str) -> Option<String> {
     (!found).then(|| "not found in PATH".to_owned())
 }
 
-fn executable(path: &Path) -> bool {
+pub(super) fn executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

@@ -139,3 +139,39 @@ fn a_hook_that_cannot_be_run_or_that_others_may_change_is_named() {
     }
     assert!(has(&found, Level::Fail, &format!("everybody may change {open}, which runs as the daemon's user")), "{found:?}");
 }
+
+#[test]
+fn what_turns_the_peer_off_is_asked_whether_it_works_and_nothing_is_turned_off() {
+    use std::os::unix::fs::PermissionsExt;
+    let (dir, args) = pair();
+    let whole = std::fs::read_to_string(&args.config).unwrap();
+    let agent = dir.path().join("fence_board");
+    let with = |lines: &str, code: u8| {
+        let text = whole.replacen("[nodes.master2.links]", &format!("[nodes.master2.fence]\n{lines}\n[nodes.master2.links]"), 1);
+        std::fs::write(&args.config, text).unwrap();
+        let said = dir.path().join("said");
+        std::fs::write(&agent, format!("#!/bin/sh\ncat > {}\necho 'no board there' >&2\nexit {code}\n", said.display())).unwrap();
+        std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&args.config, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let config = Config::read(&args.config).unwrap();
+        (fence::all(&config, &args.config, NodeId(0), false), std::fs::read_to_string(said).unwrap_or_default())
+    };
+    let own = format!("agent = \"{}\"\nparameters = {{ ip = \"10.0.0.2\", password = \"secret\" }}", agent.display());
+    let (found, said) = with(&own, 0);
+    assert!(has(&found, Level::Ok, "turns master2 off, and its device answers"), "{found:?}");
+    assert!(said.contains("action=monitor\n") && !said.contains("action=off"), "{said}");
+    assert!(
+        has(&found, Level::Warn, "everybody may read") && has(&found, Level::Warn, "master1 cannot be turned off by master2"),
+        "{found:?}"
+    );
+    let (found, _) = with(&own, 1);
+    assert!(has(&found, Level::Fail, "monitor: exit code 1: no board there: master2 could not be turned off"), "{found:?}");
+    let (found, _) = with("agent = \"fence_nobody_has\"", 0);
+    assert!(has(&found, Level::Fail, "(package fence-agents?): master2 could not be turned off"), "{found:?}");
+    let (found, said) = with(&format!("command = [\"{}\"]", agent.display()), 0);
+    assert!(has(&found, Level::Ok, "a command cannot be asked beforehand") && said.contains("monitor"), "not run: {found:?}");
+    // What turns this node off is the other one's affair.
+    let config = Config::read(&args.config).unwrap();
+    let found = fence::all(&config, &args.config, NodeId(1), false);
+    assert!(found.len() == 1 && has(&found, Level::Warn, "master1 cannot be turned off"), "{found:?}");
+}

@@ -160,6 +160,12 @@ fn an_owners_kernel_answers_a_probe() {
         b.call(|side| side.probe(G)).unwrap();
         assert_eq!(b.drain(100), vec![], "{}: nobody has it", family.name);
         lan.ip("a", &format!("addr add {}/{} dev eth0{}", family.vip, if family.length == 24 { 32 } else { 128 }, nodad(family)));
+        // An IPv6 address is found as soon as the kernel has joined the group in which neighbours ask for it, on a queue of its own.
+        let joined = || family.length == 24 || lan.sh("a", "cat /proc/net/igmp6").contains("ff0200000000000000000001ff000100");
+        let until = Instant::now() + Duration::from_secs(10);
+        while !joined() {
+            assert!(Instant::now() < until, "{}: never joined", family.name);
+        }
         b.call(|side| side.probe(G)).unwrap();
         let answered = PublicEvent::Answered { group: G, by: A };
         assert!(b.expect(500, |event| *event == answered).is_some(), "{}", family.name);

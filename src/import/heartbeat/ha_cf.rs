@@ -192,8 +192,8 @@ const LEFT_OUT: [(&[&str], &str); 14] = [
     ),
     (
         &["stonith", "stonith_host"],
-        "fencing is not built: nobody switches the other node off. The gate in the kernel closes by itself instead, and the \
-        address has one owner; a disk that both can write to is not protected by that",
+        "how a node is turned off is not guessed: by hand, [nodes.NAME.fence] with a fence agent or a command (docs/SERVICES.md, \"Fencing\"). The \
+        address needs none, its gate closes by itself; a disk that both can write to does",
     ),
     (&["watchdog"], "the gate closes by itself when the daemon hangs, without a reboot"),
     (&["deadping"], "twinbeat asks a target each heartbeat and counts it as lost after three (witness.fall)"),

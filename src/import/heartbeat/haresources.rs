@@ -19,6 +19,10 @@ pub(crate) enum Resource {
     Address(Address),
     /// A script that takes no arguments.
     Script(String),
+    /// A script of `/etc/ha.d/resource.d`, with what stands before its action.
+    WithArguments(String, Vec<String>),
+    /// A script of heartbeat that calls an OCF agent: the agent, and the parameter that the argument is.
+    Agent(String, &'static str, String),
     /// Without a counterpart, as written, and why.
     Other(String, &'static str),
 }
@@ -96,11 +100,19 @@ fn resource(word: &str) -> Result<Resource, String> {
     if name.contains('.') && name.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'/') {
         return address(name).map(Resource::Address);
     }
+    if let (Some((_, parameter)), [value]) = (AGENTS.iter().find(|(agent, _)| *agent == name), arguments.as_slice()) {
+        return Ok(Resource::Agent(name.to_owned(), parameter, (*value).to_owned()));
+    }
     let left = LEFT_OUT.iter().find(|(names, _)| names.contains(&name)).map(|(_, why)| *why);
     match left {
         Some(why) => Ok(Resource::Other(word.to_owned(), why)),
-        None if !arguments.is_empty() => Ok(Resource::Other(word.to_owned(), WITH_ARGUMENTS)),
         None if name.is_empty() => Err("no resource".to_owned()),
+        None if !arguments.is_empty() && (name.contains('/') || name.starts_with(['.', '-'])) => {
+            Err("not the name of a script of resource.d".to_owned())
+        }
+        None if !arguments.is_empty() => {
+            Ok(Resource::WithArguments(name.to_owned(), arguments.iter().map(|word| (*word).to_owned()).collect()))
+        }
         None => Ok(Resource::Script(name.to_owned())),
     }
 }
@@ -132,19 +144,19 @@ fn address(text: &str) -> Result<Address, String> {
     Ok(found)
 }
 
-const WITH_ARGUMENTS: &str =
-    "a script with arguments: twinbeat's services take none; write a systemd unit that calls it, and put that into `services`";
+/// Scripts of heartbeat's that call the OCF agent of their own name, and the parameter that their one argument is (resource.d/NAME).
+const AGENTS: [(&str, &str); 4] = [("apache", "configfile"), ("Xinetd", "service"), ("db2", "instance"), ("WAS", "config")];
 
 /// Resource scripts that come with heartbeat and are no services.
 const LEFT_OUT: [(&[&str], &str); 8] = [
     (
         &["drbddisk", "drbdupper"],
-        "promotes a DRBD device: not without fencing, which twinbeat has not. The address has one owner, but a node that hangs may still write",
+        "promotes a DRBD device, which must not happen on both nodes: by hand, with { ocf = \"ocf:linbit:drbd\", role = \"promoted\", … } and how each node is turned off (docs/SERVICES.md, \"Fencing\")",
     ),
     (
         &["Filesystem", "LVM", "Raid1", "ServeRAID", "LinuxSCSI", "ids", "ICP"],
-        "a disk that moves: not without fencing, which twinbeat has not. Where two mounts at once do no harm, a mount unit in `services` does it \
-         ({ systemd = \"srv-data.mount\" })",
+        "a disk that moves: by hand, with { ocf = \"ocf:heartbeat:Filesystem\", parameters = { … } } and how each node is turned off (docs/SERVICES.md, \
+         \"Fencing\"). Where two mounts at once do no harm, a mount unit in `services` does it ({ systemd = \"srv-data.mount\" })",
     ),
     (
         &["MailTo", "AudibleAlarm", "WinPopup"],
@@ -159,6 +171,6 @@ const LEFT_OUT: [(&[&str], &str); 8] = [
     (&["Delay"], "no waiting between services: a unit's own start says when it is ready"),
     (
         &["OCF", "Xinetd", "WAS", "WAS6", "db2", "hto-mapfuncs"],
-        "OCF agents are not built: write a systemd unit, and put it into `services`",
+        "an OCF agent, whose parameters are not in haresources: { ocf = \"ocf:heartbeat:NAME\", parameters = { … } } in `services` (docs/SERVICES.md)",
     ),
 ];

@@ -10,7 +10,7 @@ use crate::Options;
 use crate::draft::{Draft, End, Group, Link, Service, Set, Value, Vip};
 use crate::finding::{Findings, Kind};
 use crate::network;
-use crate::text::{Place, Wrong, is_name, quoted, shown};
+use crate::text::{Place, Wrong, clean, is_name, quoted, shown};
 use crate::timing::{lease, written};
 use twinbeat_core::time::Span;
 
@@ -223,7 +223,7 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
             }
             Resource::Script(name) => {
                 let kind = if options.systemd { "systemd" } else { "lsb" };
-                services.push(Service { kind, name: name.clone(), from: from.clone() });
+                services.push(Service { kind, name: name.clone(), more: Vec::new(), from: from.clone() });
                 let words = if options.systemd {
                     format!("{name}: twinbeat starts it: systemctl disable {name}, on both nodes")
                 } else {
@@ -235,12 +235,33 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
                 };
                 draft.findings.add(Kind::ByHand, line.place.clone(), words);
             }
+            Resource::WithArguments(name, arguments) => {
+                let script = format!("{RESOURCE_D}/{name}");
+                let list = arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+                let words = format!(
+                    "{name}: called as heartbeat does, `{script} {0} start`. heartbeat reads what its `status` prints (\"running\", \"OK\"), twinbeat \
+                     its exit code: 0 where it runs, 3 where it does not. Which this script gives is not in these files: try `{script} {0} status; \
+                     echo $?` in both states, and mend it where it is 0 either way",
+                    clean(&arguments.join(" "))
+                );
+                draft.findings.add(Kind::ByHand, line.place.clone(), words);
+                let more = vec![("arguments", format!("[{list}]"))];
+                services.push(Service { kind: "lsb", name: script, more, from: from.clone() });
+            }
+            Resource::Agent(agent, parameter, value) => {
+                let words = format!(
+                    "{agent}: heartbeat's script called the OCF agent of the package resource-agents, and so does twinbeat"
+                );
+                draft.findings.add(Kind::Assumed, line.place.clone(), words);
+                let more = vec![("parameters", format!("{{ {parameter} = {} }}", quoted(value)))];
+                services.push(Service { kind: "ocf", name: format!("ocf:heartbeat:{agent}"), more, from: from.clone() });
+            }
             Resource::Other(word, why) => {
                 draft.findings.add(Kind::LeftOut, line.place.clone(), format!("{}: {why}", shown(word)));
             }
         }
     }
-    let wish = services.first().map_or("service", |service| service.name.as_str());
+    let wish = services.first().and_then(|service| service.name.rsplit(['/', ':']).next()).unwrap_or("service");
     let name = draft.free_group_name(wish);
     let preferred = node.map(|node| (node, from.clone()));
     if preferred.is_none() {
@@ -253,7 +274,7 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
 fn words_of(resource: &Resource) -> &str {
     match resource {
         Resource::Address(_) => "an address",
-        Resource::Script(name) => name,
+        Resource::Script(name) | Resource::WithArguments(name, _) | Resource::Agent(name, ..) => name,
         Resource::Other(word, _) => word,
     }
 }
@@ -381,3 +402,6 @@ fn said(draft: &mut Draft, read: &[Read]) {
         }
     }
 }
+
+/// Where heartbeat looks for a script first.
+const RESOURCE_D: &str = "/etc/ha.d/resource.d";

@@ -55,7 +55,7 @@ fn the_recipe_lacks_only_keys_and_public_addresses() {
     assert_eq!(config.port, 694);
     let group = &config.groups[0];
     assert_eq!((group.vips[0].to_string().as_str(), group.vips[0].label.as_deref()), ("192.168.42.14/25", Some("0")));
-    assert_eq!(group.services[0].kind, ServiceKind::Lsb("/etc/init.d/nginx".into()));
+    assert_eq!(group.services[0].kind, lsb("/etc/init.d/nginx", &[]));
     assert_eq!(&*config.nodes[group.preferred.unwrap().index()].name, "master1");
     assert_eq!(group.failback, Failback::Auto);
     assert_eq!(config.log.syslog, Some("local0"));
@@ -106,9 +106,9 @@ fn two_groups_crosswise_by_broadcast() {
 #[test]
 fn what_needs_fencing_is_left_out_and_said_so() {
     let import = made(&[dir("storage")], &Options::default());
-    tells(&import, Kind::LeftOut, "drbddisk::r0: promotes a DRBD device: not without fencing");
+    tells(&import, Kind::LeftOut, "drbddisk::r0: promotes a DRBD device, which must not happen on both nodes");
     tells(&import, Kind::LeftOut, "Filesystem::/dev/drbd0::/srv/nfs::ext3: a disk that moves");
-    tells(&import, Kind::LeftOut, "ha.cf:12: stonith_host: fencing is not built");
+    tells(&import, Kind::LeftOut, "ha.cf:12: stonith_host: how a node is turned off is not guessed");
     tells(&import, Kind::LeftOut, "ha.cf:2: serial");
     assert!(!import.text.contains("topsecret"));
     // Both ends in one file: which is whose nobody knows.
@@ -131,16 +131,46 @@ fn figures_that_twinbeat_refuses_come_with_the_least_that_it_takes() {
     tells(&import, Kind::LeftOut, "mcast: the multicast group");
 }
 
+fn lsb(script: &str, arguments: &[&str]) -> ServiceKind {
+    let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+    ServiceKind::Lsb(LsbConfig { script: script.into(), arguments })
+}
+
+#[test]
+fn a_script_that_calls_an_agent_becomes_the_agent_and_arguments_stay_as_they_are() {
+    let mut small = dir("small");
+    let text = "left 10.0.0.50/24/eth0 apache::/etc/apache2/own.conf rsync::a\"b::c db2::db2inst1 OCF::db::one ../x::y\n";
+    small.haresources = Some(Source::of_bytes("haresources", text.as_bytes()).unwrap());
+    assert!(refused(&[small.clone()], &Options::default()).iter().any(|why| why.contains("not the name of a script")));
+    small.haresources = Some(Source::of_bytes("haresources", text.replace(" ../x::y", "").as_bytes()).unwrap());
+    let import = made(&[small], &Options::default());
+    has_line(
+        &import,
+        "    { ocf = \"ocf:heartbeat:apache\", parameters = { configfile = \"/etc/apache2/own.conf\" } },    # haresources:1",
+    );
+    has_line(&import, "    { ocf = \"ocf:heartbeat:db2\", parameters = { instance = \"db2inst1\" } },    # haresources:1");
+    tells(&import, Kind::LeftOut, "OCF::db::one: an OCF agent, whose parameters are not in haresources");
+    let config = Config::load(Path::new("f"), &import.filled).unwrap();
+    assert_eq!(config.groups[0].services[1].kind, lsb("/etc/ha.d/resource.d/rsync", &["a\"b", "c"]));
+    assert_eq!(&*config.groups[0].name, "apache");
+}
+
 #[test]
 fn what_is_missing_is_open_and_what_has_no_address_is_told() {
     let import = made(&[dir("small")], &Options::default());
     tells(&import, Kind::LeftOut, "haresources:2: tomcat: moves without an address");
-    tells(&import, Kind::LeftOut, "vsftpd::extra: a script with arguments");
+    has_line(
+        &import,
+        "    { lsb = \"/etc/ha.d/resource.d/vsftpd\", arguments = [\"extra\"] },    # heartbeat/small/haresources:1",
+    );
+    tells(&import, Kind::ByHand, "try `/etc/ha.d/resource.d/vsftpd extra status; echo $?` in both states");
     assert!(import.text.contains("FILL IN: the gateway's address"), "{}", import.text);
     assert!(import.text.contains("10.0.0.50/FILL IN the network's prefix"), "{}", import.text);
     has_line(&import, "init_dead = \"32s\"    # heartbeat's own default");
     let config = Config::load(Path::new("f"), &import.filled).unwrap();
-    assert_eq!(config.groups[0].services[0].kind, ServiceKind::Lsb("/etc/init.d/lighttpd".into()));
+    let kinds: Vec<_> = config.groups[0].services.iter().map(|service| service.kind.clone()).collect();
+    assert_eq!(kinds, [lsb("/etc/ha.d/resource.d/vsftpd", &["extra"]), lsb("/etc/init.d/lighttpd", &[])]);
+    assert_eq!(&*config.groups[0].name, "vsftpd");
     assert_eq!(config.timing.lease, Span::secs(7));
 }
 
@@ -246,6 +276,6 @@ fn the_samples_of_debians_package() {
         resources.lines().filter(|line| !line.starts_with("node-name")).map(|line| format!("{line}\n")).collect();
     let import = made(&[text(&cf, &resources)], &Options::default());
     tells(&import, Kind::LeftOut, "serial: no heartbeats over serial lines");
-    tells(&import, Kind::LeftOut, "stonith: fencing is not built");
+    tells(&import, Kind::LeftOut, "stonith: how a node is turned off is not guessed");
     assert!(import.text.contains("preferred = \"ken3\"") && !import.text.contains("mysecretpassword"), "{}", import.text);
 }

@@ -446,6 +446,12 @@ impl Handler for Small {
         self.ready.push(Item::Report(at, life, Input::Services { group: GROUP, attempt, report }));
     }
 
+    fn hands_off(&mut self, _: usize, _: GroupId, _: bool) {}
+
+    fn fence(&mut self, _: usize, _: Attempt) {}
+
+    fn reboot(&mut self, _: usize) {}
+
     fn persist(&mut self, at: usize, ticket: u64, record: Record) {
         self.give(at, ticket);
         self.order(at, Do::Persist(ticket, record));

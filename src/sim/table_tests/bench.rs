@@ -144,6 +144,7 @@ impl Bench {
             unproven: false,
             standby_held: false,
             told: 0,
+            pause: None,
             offer: None,
             intent: None,
             granted: None,
@@ -241,6 +242,12 @@ impl Handler for Bench {
     fn services(&mut self, _: usize, group: GroupId, attempt: Attempt, order: ServiceOrder) {
         self.told.push_back(Input::Services { group, attempt, report: completion::of_services(order) });
     }
+
+    fn hands_off(&mut self, _: usize, _: GroupId, _: bool) {}
+
+    fn fence(&mut self, _: usize, _: Attempt) {}
+
+    fn reboot(&mut self, _: usize) {}
 
     fn persist(&mut self, _: usize, ticket: u64, record: Record) {
         let written = self.disk.write(ticket, record);

@@ -106,6 +106,7 @@ fn inputs(b: &Bench) -> Vec<(&'static str, Bench, Input)> {
         ("services: start failed", ServiceReport::StartFailed { service: service(), reason: reason() }),
         ("services: stop failed", ServiceReport::StopFailed { service: service(), reason: reason() }),
         ("services: died", ServiceReport::Died { service: service(), reason: reason() }),
+        ("services: left alone", ServiceReport::LeftAlone { service: service(), reason: reason() }),
     ] {
         add(name, Input::Services { group: GROUP, attempt: b.newest.services, report });
     }
@@ -114,6 +115,8 @@ fn inputs(b: &Bench) -> Vec<(&'static str, Bench, Input)> {
     for (name, command) in [
         ("command: standby", Command::Standby { group: None, lasting: None, reason: None }),
         ("command: takeover", Command::Takeover { group: None }),
+        ("command: pause", Command::Pause { group: None, lasting: None, reason: None }),
+        ("command: fenced", Command::Fenced),
         ("command: resume", Command::Resume),
         ("command: shutdown", Command::Shutdown),
         ("command: come back", Command::ComeBack),
@@ -164,9 +167,14 @@ fn words(outputs: &[Output]) -> Vec<&'static str> {
         Output::Services { order, .. } => Some(match order {
             ServiceOrder::Warm => "warms services",
             ServiceOrder::Start(_) => "starts services",
+            ServiceOrder::Adopt(_) => "takes up services",
             ServiceOrder::Stop => "stops services",
             ServiceOrder::StopCold => "stops cold services",
         }),
+        Output::HandsOff { on: true, .. } => Some("leaves services alone"),
+        Output::HandsOff { on: false, .. } => Some("cares for services again"),
+        Output::Fence { .. } => Some("turns the peer off"),
+        Output::Reboot => Some("reboots"),
         Output::Persist { .. } => Some("writes the record"),
         Output::Reply { answer: Answer::Done(_), .. } => Some("answers done"),
         Output::Reply { answer: Answer::Refused(_), .. } => Some("refuses"),

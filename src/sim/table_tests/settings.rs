@@ -1,7 +1,7 @@
 //! The settings of the node that the table is about: two links, one witness, one group, the profile "fast".
 
 use twinbeat_core::id::{LinkId, NodeId};
-use twinbeat_core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, Timing, WitnessSettings};
+use twinbeat_core::settings::{Failback, GroupSettings, LinkSettings, Services, Settings, StopFailure, Timing, WitnessSettings};
 use twinbeat_core::time::Span;
 
 /// The dedicated cable.
@@ -49,6 +49,8 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
             vips: vec!["192.0.2.10".into(), "198.51.100.10".into()],
             vip_links: vec![LinkId(LAN as u8), LinkId(CABLE as u8)],
             services: Services::Warm,
+            stop_failure: StopFailure::Block,
         }],
+        fencing: None,
     }
 }

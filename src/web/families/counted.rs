@@ -35,11 +35,20 @@ pub(super) fn write(measured: &Measured, out: &mut Families) -> fmt::Result {
     out.totals("signatures_verified", "Signatures that were verified, good or bad.", one(*verifications))?;
     out.totals("frames_refused", "Frames that were refused (docs/PROTOCOL.md has the reasons).", each("reason", refused))?;
     out.totals("events", "What the log says of decisions and of what they rest on, by kind.", each("kind", events))?;
-    let lateness = links.iter().map(|LinkMeasured { name, lateness }| (label("link", name), lateness)).collect();
+    let (mut lateness, mut round_trips) = (Vec::new(), Vec::new());
+    for LinkMeasured { name, lateness: late, round_trips: trips } in links {
+        lateness.push((label("link", name), late));
+        round_trips.push((label("link", name), trips));
+    }
     out.times(
         "link_heartbeat_lateness",
         "By how much each of the peer's heartbeats came later than one heartbeat's time behind the one before it on the link.",
         lateness,
+    )?;
+    out.times(
+        "link_round_trips",
+        "Round trips of heartbeats: out over the link, and back in whichever of the peer's came first.",
+        round_trips,
     )?;
     let (mut renewals, mut gaps) = (Vec::new(), Vec::new());
     for GroupMeasured { name, renewals: left, gaps: seen } in groups {

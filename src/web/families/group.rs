@@ -30,6 +30,9 @@ struct Rows {
     checks: Vec<(Labels, i64)>,
     held: Vec<(Labels, i64)>,
     held_left: Vec<(Labels, f64)>,
+    paused: Vec<(Labels, i64)>,
+    pause_left: Vec<(Labels, f64)>,
+    left_alone: Vec<(Labels, i64)>,
     failback: Vec<(Labels, i64)>,
     change_age: Vec<(Labels, f64)>,
     change_gap: Vec<(Labels, f64)>,
@@ -62,6 +65,9 @@ impl Rows {
             services_here,
             standby_held,
             standby_left_ms,
+            paused,
+            pause_left_ms,
+            left_alone,
             failback,
             last_change,
             claim_open,
@@ -99,6 +105,9 @@ impl Rows {
         }
         self.held.push(is(standby_held.is_some()));
         self.held_left.extend(standby_left_ms.map(|ms| (of(), seconds(ms))));
+        self.paused.push(is(paused.is_some()));
+        self.pause_left.extend(pause_left_ms.map(|ms| (of(), seconds(ms))));
+        self.left_alone.push(is(left_alone.is_some()));
         self.failback.push(is(failback.is_some()));
         if let Some(Change { ago_ms, text: _, gap_us, gap_told: _ }) = last_change {
             self.change_age.push((of(), seconds(*ago_ms)));
@@ -167,6 +176,9 @@ impl Rows {
         out.counts("service_check", "The checks of the service that run here: 1 while all are well.", self.checks)?;
         out.counts("group_standby_held", "This node stands by by command.", self.held)?;
         out.seconds("group_standby_left", "Until the standby by command ends by itself.", self.held_left)?;
+        out.counts("group_paused", "The group is paused: nothing is restarted or moved for a service's sake.", self.paused)?;
+        out.seconds("group_pause_left", "Until the pause ends by itself.", self.pause_left)?;
+        out.counts("group_left_alone", "A service of the group fell here in the pause, and is left as it is.", self.left_alone)?;
         out.counts("group_failback_pending", "This node is the preferred one and waits for a failback.", self.failback)?;
         out.seconds("group_last_change_age", "Since the newest change of owner.", self.change_age)?;
         out.seconds(

@@ -23,6 +23,7 @@ pub(super) fn write(view: &View, out: &mut Families) -> fmt::Result {
         peer_state,
         mismatch,
         gate,
+        fencing: _,
         problems,
         state_trouble,
         recorder_trouble,

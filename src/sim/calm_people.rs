@@ -1,0 +1,23 @@
+//! People who work on a service in a calm story.
+
+use super::calm::Teller;
+use super::step::{Dur, On, Step};
+use twinbeat_core::time::Span;
+
+impl Teller<'_> {
+    /// They pause, work on the service, and end it here or there, or let it end by itself.
+    pub(super) fn maintenance(&mut self, node: usize) {
+        let most = self.pair.timing().dead.as_millis() * 8;
+        let lasting = (self.rng.below(3) == 0).then(|| Dur(Span::millis(self.rng.between(1, most))));
+        self.then(Step::PauseGroup(On { r#for: lasting, ..self.on(node) }));
+        self.pause();
+        if self.rng.below(2) == 0 {
+            self.now(Step::ServiceDies(self.on(node)));
+            self.pause();
+        }
+        if self.rng.below(3) > 0 {
+            let end = self.node();
+            self.now(Step::Resume(self.on(end)));
+        }
+    }
+}
