@@ -134,6 +134,8 @@ clauses! {
     NoDefence = "R5",
     /// An owner defends although it has no ground or its gate is closed.
     DefenceWithoutGate = "R5",
+    /// Two owners that hear each other by no way win the entry back from each other for ever.
+    EntrySharedForEver = "R5 †",
     /// A defence is used up for good after its first announcements.
     DefenceUsedUp = "R5",
     /// An owner that is overwritten again and again stays.
@@ -238,6 +240,12 @@ clauses! {
     FencedForEver = "R4b",
     /// A life that never heard its peer turns it off where no challenge is possible.
     FencesUnmet = "R4b",
+    /// A node does not tell its peer that it turns it off, and begins in the same instant.
+    FencesUntold = "R4b",
+    /// A peer that defends one group is turned off for another one's sake.
+    FencesForAnother = "R4b †",
+    /// That no table took a write counts for the next order as well.
+    NeverTookForEver = "R4b",
     /// A node gives a group to the peer that it is turning off.
     FencesAnOwner = "R4b",
 

@@ -55,6 +55,8 @@ pub enum Open {
     NotFenced(String),
     /// This node lets the other one turn its peer off first.
     FenceWaits(Span),
+    /// A challenge of another group met the peer.
+    PeerServes,
     /// It has never heard its peer, and turns off nobody.
     FenceUnmet,
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Open {
             Open::FilesDiffer(what) => f.write_str(what),
             Open::NotFenced(how) => write!(f, "the peer is not known to be off: {how}"),
             Open::FenceWaits(left) => write!(f, "the other node goes first in turning its peer off: {left} left"),
+            Open::PeerServes => f.write_str("the peer lives and serves another group: it is not turned off for this one"),
             Open::FenceUnmet => f.write_str(
                 "the peer was never heard since this daemon's start, so it is not turned off: make sure that it is off, then `twinbeat fenced`",
             ),

@@ -107,6 +107,9 @@ pub struct StandDown {
     pub until: Option<Mono>,
     /// Broken challenges in a row.
     pub broken: u32,
+    /// When the last one met an owner, or its heartbeats.
+    #[serde(default)]
+    pub met: Option<Mono>,
 }
 
 /// What may be in the witnesses' tables (SAFETY R2, R5).

@@ -94,7 +94,7 @@ impl Node {
                 due.at(t.pace.begins(&t.own, u64::from(cx.settings.me.0), witness), Timer::Trial);
             }
         }
-        cx.fence.deadlines(due);
+        cx.fence.deadlines(&cx.settings.timing, due);
         due.at(self.controls_at(), Timer::Control);
         cx.inquiry_deadlines(due);
         due.at(self.writes_again(), Timer::Disk);

@@ -30,17 +30,22 @@ impl Owner {
         }
         let taken = self.paths.iter().zip(&turn.cx.witness.targets).filter_map(|(p, w)| {
             let proven = p.missed_against(&w.own);
-            (proven > 0).then_some((proven, p.missed))
+            (proven > 0).then_some((proven, p.missed, p.missed_since.unwrap_or(now)))
         });
         match taken.max() {
-            Some((proven, missed)) => {
-                let defend = self.defence.missing(now, missed, proven, &t);
+            Some((proven, missed, since)) => {
+                let defend = self.defence.missing(now, (since, missed, proven), &t);
                 return self.defend(defend, turn);
             }
-            None if !self.path_missing() => self.defence.whole(),
-            None => {}
+            None if self.path_missing() => None,
+            None => {
+                let witness = &turn.cx.settings.witness;
+                let pause = witness.interval * 4 + (t.delivery + t.echo_period()) * 4;
+                let lossy = turn.cx.witness.targets.iter().any(|w| w.own.missed > 0);
+                let shared = self.defence.whole(now, lossy, pause, turn.cx.first(turn.data.id), &t);
+                self.defend(shared, turn)
+            }
         }
-        None
     }
 
     /// Another machine announced itself as the address's.
@@ -96,7 +101,12 @@ impl Owner {
             // Nobody but the peer could be another owner.
             Defend::Leave if self.stood_by(turn.cx, turn.now) && !bite::off(Clause::WireBelieved) => None,
             Defend::Leave => {
-                let text = "the witness's entry was overwritten three times within one lease: somebody else serves".to_string();
+                let how = if self.defence.is_shared() {
+                    "taken and won back again and again"
+                } else {
+                    "overwritten three times within one lease"
+                };
+                let text = format!("the witness's entry was {how}: somebody else serves");
                 let next = turn.leave(self.epoch, Left::Driven(text));
                 // Who drove this node out may do so again: the next claim waits, ever longer.
                 let Turn { cx, data, now } = turn;

@@ -8,12 +8,12 @@ use super::bite::{self, Clause};
 use super::data::Data;
 use super::deadlines::Due;
 use super::event::{Kind, Level};
-use super::heartbeat::{BeatRole, GroupBeat};
+use super::heartbeat::{BeatRole, GroupBeat, Heartbeat};
 use super::id::{Attempt, Name};
 use super::io::Output;
 use super::ready::WhyUnfit;
 use super::sentence::Sentence;
-use super::settings::StopFailure;
+use super::settings::{StopFailure, Timing};
 use super::shared::Shared;
 use super::time::{Mono, Span};
 use super::timer::Timer;
@@ -23,11 +23,24 @@ use crate::prelude::*;
 /// A fence that failed is tried again after this; within it the agent's own retries are over.
 const AGAIN: Span = Span::secs(30);
 
+/// An order is said to the peer for so many echoes and their delivery before it is given.
+const TOLD_ECHOES: u64 = 3;
+/// What was said and not done within so many times of that is over, and said anew.
+const TOLD_AT_MOST: u64 = 4;
+
+/// How long that is.
+fn told_for(timing: &Timing) -> Span {
+    timing.delivery + timing.echo_period() * TOLD_ECHOES
+}
+
 /// What is known of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fence {
     /// The order under way, and when it was given.
     pub running: Option<(Attempt, Mono)>,
+    /// When the peer began to be told of an order that is to be given.
+    #[serde(default)]
+    pub told: Option<Mono>,
     /// Until when an order that an earlier life of this node gave may still be carried out.
     #[serde(default)]
     pub left: Option<Mono>,
@@ -38,6 +51,9 @@ pub struct Fence {
     /// The order under way was given at the peer's own wish, which is heard until it is off.
     #[serde(default)]
     pub wished: bool,
+    /// A challenge of some group met the peer: it lives, and serves.
+    #[serde(default)]
+    pub met: bool,
     /// The newest of failures in a row: when it was told, and why.
     pub failed: Option<(Mono, String)>,
 }
@@ -58,14 +74,22 @@ impl Fence {
         self.running.is_some() || self.left.is_some_and(|until| now < until)
     }
 
+    /// Whether the peer is told that it is being turned off, or is about to be.
+    pub(super) fn is_told(&self, timing: &Timing, now: Mono) -> bool {
+        let told = self.told.is_some_and(|at| now.since(at) < told_for(timing) * TOLD_AT_MOST);
+        (told || self.is_under_way(now)) && !bite::off(Clause::FencesUntold)
+    }
+
     /// When a failed one is tried again.
     fn again(&self) -> Option<Mono> {
         self.failed.as_ref().map(|(at, _)| *at + AGAIN)
     }
 
-    pub(super) fn deadlines(&self, due: &mut Due) {
+    pub(super) fn deadlines(&self, timing: &Timing, due: &mut Due) {
         // What an order says is waited for, and that is an input.
-        let Fence { running: _, left, done: _, by_hand: _, wished: _, failed: _ } = self;
+        let Fence { running: _, told, left, done: _, by_hand: _, wished: _, met: _, failed: _ } = self;
+        due.at(told.map(|at| at + told_for(timing)), Timer::Fence);
+        due.at(told.map(|at| at + told_for(timing) * TOLD_AT_MOST), Timer::Fence);
         due.at(*left, Timer::Fence);
         due.at(self.again(), Timer::Fence);
     }
@@ -83,12 +107,34 @@ impl Shared {
             || (bite::off(Clause::FenceUnawaited) && self.fence.failed.is_some())
     }
 
-    /// Orders it for a group, unless it is done, under way, or failed a moment ago.
-    pub(super) fn turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
+    /// Whether it is done, under way, or failed a moment ago.
+    fn no_order(&self, now: Mono) -> bool {
         let waits = self.fence.again().is_some_and(|at| now < at);
-        if self.settings.fencing.is_none() || self.fence.done.is_some() || self.fence.running.is_some() || waits {
+        self.settings.fencing.is_none() || self.fence.done.is_some() || self.fence.running.is_some() || waits
+    }
+
+    /// Orders it for a group, unless it is done, under way, or failed a moment ago, once the peer was told for long enough.
+    pub(super) fn tell_and_turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
+        if self.no_order(now) {
             return;
         }
+        let told_for = told_for(&self.settings.timing);
+        let told = self.fence.told.filter(|at| now.since(*at) < told_for * TOLD_AT_MOST);
+        if told.is_some_and(|at| now >= at + told_for) || bite::off(Clause::FencesUntold) {
+            self.turn_peer_off(group, why, now);
+        } else if told.is_none() {
+            // A peer that is at the same hears it by the table that it writes, if by no other way.
+            self.fence.told = Some(now);
+            self.urgent = true;
+        }
+    }
+
+    /// Orders it at once.
+    fn turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
+        if self.no_order(now) {
+            return;
+        }
+        self.fence.told = None;
         let attempt = self.attempt();
         (self.fence.running, self.fence.wished) = (Some((attempt, now)), false);
         // The next life has to know.
@@ -96,6 +142,25 @@ impl Shared {
         self.out.push_back(Output::Fence { attempt });
         let text = format!("{} is being fenced: {why}", self.peer_name());
         self.note(Level::Warn, Some(group), Kind::Fence, text);
+    }
+
+    /// The peer said whether it is about to turn this node off. One that was first at it goes on, and the first one of two that begin
+    /// at the same time.
+    pub(super) fn hear_fencing(&mut self, said: bool, now: Mono) {
+        if said && !self.goes_on(now) {
+            self.fence.told = None;
+        }
+    }
+
+    /// Whether this node goes on with turning its peer off although that one says the same.
+    fn goes_on(&self, now: Mono) -> bool {
+        let told = self.fence.is_told(&self.settings.timing, now);
+        self.fence.is_under_way(now) || (told && self.settings.me.0 == 0)
+    }
+
+    /// Whether the peer, which says that it turns this node off, is to be let: a challenge of this node's ends.
+    pub(super) fn lets_itself_be_fenced(&self, beat: &Heartbeat, now: Mono) -> bool {
+        beat.fencing && !self.goes_on(now)
     }
 
     /// A peer that is heard, and on which a service does not stop, is turned off where both files say so.
@@ -167,7 +232,7 @@ impl Shared {
     /// How it stands, in words; none where nothing is to be said.
     pub fn fence_words(&self, now: Mono) -> Option<String> {
         let peer = self.peer_name();
-        let Fence { running, left: _, done, by_hand, wished: _, failed } = &self.fence;
+        let Fence { running, told: _, left: _, done, by_hand, wished: _, met: _, failed } = &self.fence;
         let ago = |at: Mono| now.since(at).as_millis().div_euclid(1000);
         Some(match (running, done, failed) {
             (Some((_, at)), ..) => format!("{peer} is being fenced, for {} s", ago(*at)),

@@ -71,6 +71,10 @@ const DEFEND_AFTER: u32 = 2;
 /// The same that count as overwritten: as for a challenge, fewer would be found by mere loss.
 const BROKEN_AFTER: u32 = 8;
 
+/// An entry that was taken and won back this often in a row has met another owner as well, one that defends itself like this node: two
+/// that hear each other by no way, not even the table, would share it for ever (R5 †). A challenger writes once, and waits ever longer.
+const WON_BACK: u32 = 4;
+
 /// The same machine that speaks for the address is named again after this,
 const TELL_AGAIN: Span = Span::secs(60);
 /// another one after this: an attacker invents as many as it likes.
@@ -87,6 +91,12 @@ pub struct Defence {
     counted: bool,
     /// When announced last.
     last: Option<Mono>,
+    /// The entry is taken at present: when the first echo left that stayed away.
+    #[serde(default)]
+    taken: Option<Mono>,
+    /// How often in a row it was won back, and when the last time.
+    #[serde(default)]
+    won_back: Option<(u32, Mono)>,
     /// Another machine spoke for the address, and the table was asked before this node answered.
     #[serde(default)]
     spoken: Option<Spoken>,
@@ -123,6 +133,8 @@ impl Defence {
             overwritten: VecDeque::new(),
             counted: false,
             last: None,
+            taken: None,
+            won_back: None,
             spoken: None,
             told: None,
         }
@@ -193,11 +205,15 @@ impl Defence {
         news
     }
 
-    /// VIP echoes to some witness have been missing, `missed` in a row, `proven` of them while an own echo passed.
-    pub fn missing(&mut self, now: Mono, missed: u32, proven: u32, timing: &Timing) -> Defend {
+    /// VIP echoes to some witness have been missing, `missed` in a row, the first of them sent at `since`, `proven` of them while an own
+    /// echo passed.
+    pub fn missing(&mut self, now: Mono, (since, missed, proven): (Mono, u32, u32), timing: &Timing) -> Defend {
         if proven >= BROKEN_AFTER && !self.counted {
             self.counted = true;
             return self.count(now, timing);
+        }
+        if missed >= DEFEND_AFTER && proven >= DEFEND_AFTER {
+            self.taken.get_or_insert(since);
         }
         if missed < DEFEND_AFTER || self.last.is_some_and(|at| now.since(at) < timing.echo_period()) {
             return Defend::Rest;
@@ -205,9 +221,27 @@ impl Defence {
         self.spend(now)
     }
 
-    /// The return path is whole.
-    pub fn whole(&mut self) {
+    /// The return path is whole; `lossy` when own echoes stay away at times. Another owner needs its delivery to find out that this
+    /// node has won the entry back, and `pause` at the most; a challenger that writes before its first echo has come back takes it again
+    /// at once. The node that goes `first` wins it back once more, so that not both leave.
+    pub fn whole(&mut self, now: Mono, lossy: bool, pause: Span, first: bool, timing: &Timing) -> Defend {
         self.counted = false;
+        if lossy {
+            (self.taken, self.won_back) = (None, None);
+        }
+        let Some(taken) = self.taken.take() else { return Defend::Rest };
+        let times = match self.won_back {
+            Some((times, won)) if taken.since(won) < timing.delivery => times,
+            Some((times, won)) if taken.since(won) <= pause => times.saturating_add(1),
+            _ => 1,
+        };
+        self.won_back = Some((times, now));
+        if times >= WON_BACK + u32::from(first) && !bite::off(Clause::EntrySharedForEver) { Defend::Leave } else { Defend::Rest }
+    }
+
+    /// Whether the entry changes hands again and again.
+    pub fn is_shared(&self) -> bool {
+        self.won_back.is_some_and(|(times, _)| times >= WON_BACK)
     }
 
     fn count(&mut self, now: Mono, timing: &Timing) -> Defend {
@@ -253,6 +287,27 @@ mod tests {
         assert_eq!(d.announced(at(0), &timing()), Defend::Announce);
         assert_eq!(d.announced(at(100), &timing()), Defend::Announce);
         assert_eq!(d.announced(at(200), &timing()), Defend::Leave);
+    }
+
+    /// An owner whose entry is taken, won back and taken again, each time so long after.
+    fn shares(taken_after: u64, first: bool, lossy_at: Option<u32>) -> Option<u32> {
+        let (t, pause) = (timing(), Span::millis(1_000));
+        let mut d = Defence::new(Mono::ZERO);
+        let mut now = 0;
+        (1..=20_u32).find(|n| {
+            let since = Mono::ZERO + Span::millis(now + taken_after);
+            now += taken_after + 100;
+            d.missing(Mono::ZERO + Span::millis(now), (since, 2, 2), &t);
+            d.whole(Mono::ZERO + Span::millis(now + 10), lossy_at == Some(*n), pause, first, &t) == Defend::Leave
+        })
+    }
+
+    #[test]
+    fn an_entry_that_is_won_back_again_and_again_is_another_owners_as_well() {
+        assert_eq!((shares(200, false, None), shares(200, true, None)), (Some(4), Some(5)));
+        assert_eq!(shares(200, false, Some(3)), Some(7), "own echoes that stay away prove nothing of what was before");
+        assert_eq!(shares(20, false, None), None, "taken within delivery: a challenger that writes on");
+        assert_eq!(shares(2_000, false, None), None, "now and then");
     }
 
     #[test]

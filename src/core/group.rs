@@ -28,6 +28,15 @@ pub struct Group {
 impl Node {
     /// Each group, one after the other.
     pub(super) fn step_groups(&mut self, now: Mono) {
+        self.step_each(now);
+        let met = self.groups.iter().any(|group| group.meets(&self.cx, now)) && !bite::off(Clause::FencesForAnother);
+        if met != self.cx.fence.met {
+            self.cx.fence.met = met;
+            self.step_each(now);
+        }
+    }
+
+    fn step_each(&mut self, now: Mono) {
         for place in 0..self.groups.len() {
             self.cx.note_holding(&self.groups);
             if let Some(group) = self.groups.get_mut(place) {

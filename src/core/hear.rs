@@ -25,7 +25,7 @@ impl Group {
         }
         self.take(cx, now, |role, turn| {
             if let (true, Role::Standby(standby)) = (by_table, &mut *role) {
-                standby.heard_by_table(said, counts, turn);
+                standby.heard_by_table(said, counts, beat, turn);
             }
             let Some(said) = said else {
                 // R11: an unknown group still proves that the peer lives, and does not own it.
@@ -69,12 +69,20 @@ impl Standby {
     }
 
     /// Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
-    fn heard_by_table(&mut self, said: Option<&GroupBeat>, counts: bool, turn: &mut Turn) {
+    fn heard_by_table(&mut self, said: Option<&GroupBeat>, counts: bool, beat: &Heartbeat, turn: &mut Turn) {
+        // An order cannot be called back: the echoes go on, so that the peer is told in its turn.
+        if turn.cx.fence.is_under_way(turn.now) && !bite::off(Clause::FencesUntold) {
+            return;
+        }
         let written = self.claim.as_ref().and_then(|c| c.challenge.as_ref()).is_some_and(|c| c.written());
         // Not by the echoes of a deaf standby that has begun a challenge of its own: it objects to nothing.
         let objects =
             said.is_none_or(|g| g.role != BeatRole::Standby || g.gate_open) || counts || bite::off(Clause::DeafStandbyObjects);
-        if written && objects {
+        if written && turn.cx.lets_itself_be_fenced(beat, turn.now) {
+            let why = format!("{} says through the witness's table that it turns this node off", turn.cx.peer_name());
+            self.stood_down(why, turn);
+        } else if written && objects {
+            turn.data.stand_down.met = Some(turn.now);
             let why = format!("{} was heard through the witness's table: it lives", turn.cx.peer_name());
             self.stood_down(why, turn);
         }

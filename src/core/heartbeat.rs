@@ -58,6 +58,9 @@ pub struct Heartbeat {
     /// The sender's public carrier is up.
     #[serde(rename = "car")]
     pub carrier: bool,
+    /// The sender's device turns the receiver off, or is about to (SAFETY R4b).
+    #[serde(rename = "off", skip_serializing_if = "core::ops::Not::not", default)]
+    pub fencing: bool,
     /// Each group.
     #[serde(rename = "g")]
     pub groups: Vec<GroupBeat>,

@@ -88,6 +88,7 @@ pub mod record;
 pub mod report;
 pub mod role;
 mod said;
+mod send;
 pub mod sentence;
 pub mod settings;
 pub mod shared;

@@ -9,7 +9,7 @@ use super::command::Commands;
 use super::event::{Kind, Level};
 use super::files::PeerFile;
 use super::group::Group;
-use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION, Verified};
+use super::heartbeat::{Heartbeat, VERSION, Verified};
 use super::id::{Epoch, GroupId, LinkId};
 use super::io::{EchoKind, GroupRecord, Input, Output, Record, Start};
 use super::link::{LinkState, link_words};
@@ -274,6 +274,7 @@ impl Node {
         let before = (cx.peer.lease, cx.peer.file.clone());
         cx.apart &= by_table;
         cx.dirty |= cx.fence.heard();
+        cx.hear_fencing(beat.get().fencing, now);
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));
@@ -442,59 +443,5 @@ impl Node {
                 fencing: cx.fencing_until(),
             },
         });
-    }
-
-    fn beat(&mut self, now: Mono) {
-        let timing = self.cx.settings.timing;
-        let answer_due = self.answers_at().is_some_and(|at| now >= at);
-        let due = now >= self.next_beat;
-        if !(due || self.cx.urgent || answer_due) {
-            return;
-        }
-        let owner = self.groups.iter().any(Group::owns);
-        // Where each node owns a group, an answer that asks for one as well would be answered for ever.
-        let merely = !due && !self.cx.urgent;
-        let asked = self.asked.is_some_and(|at| now.since(at) < timing.heartbeat / 2);
-        let asks = self.cx.ask || (owner && !(merely && asked));
-        if asks {
-            self.asked = Some(now);
-        }
-        let number = self.cx.sent.next(now);
-        let cx = &mut self.cx;
-        // A challenge lasts for the own file's lease at least: no longer one needs the record.
-        let durable = if bite::off(Clause::LeaseEchoedEarly) { cx.peer.lease } else { cx.peer.durable_lease.max(timing.lease) };
-        let lease = cx.peer.said().map_or(Span::ZERO, |b| b.lease).min(durable);
-        let known = cx.peer.durable_file.as_ref().map_or(0, |file| file.witnesses);
-        let echo_of = cx.peer.incarnation.map(|incarnation| EchoOf { incarnation, lease, witnesses: known });
-        let newest = cx.links.iter().filter(|l| l.number > 0);
-        let echoes = newest
-            .filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?).min(MOST_AGE) }))
-            .collect();
-        let beat = Heartbeat {
-            version: VERSION,
-            from: cx.settings.me,
-            incarnation: cx.incarnation,
-            number,
-            digest: cx.settings.digest,
-            lease: if bite::off(Clause::LeaseUnderstated) { timing.lease / 2 } else { timing.lease },
-            witnesses: cx.settings.witness.names,
-            echo_of,
-            echoes,
-            answer: asks,
-            reachable: cx.witness.reachable,
-            answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at).min(MOST_AGE)),
-            carrier: cx.witness.carrier,
-            groups: self.groups.iter().map(|g| g.beat(cx, now)).collect(),
-        };
-        let links = cx.usable_links();
-        // First of all: nothing that is ordered in the same step may delay it.
-        cx.out.push_front(Output::Send { beat: Arc::new(beat), links });
-        // Who answers an owner's heartbeats waits a little longer for the next one, so that one beat a period goes each way.
-        let pause = if answer_due && !owner { timing.heartbeat + timing.heartbeat / 8 } else { timing.heartbeat };
-        self.next_beat = now + pause;
-        self.last_beat = Some(now);
-        self.answer = false;
-        cx.urgent = false;
-        cx.ask = false;
     }
 }

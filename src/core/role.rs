@@ -50,6 +50,9 @@ pub struct Claim {
     pub challenge: Option<Challenge>,
     /// No witness took the last challenge's write.
     pub never_took: bool,
+    /// When that was found, where fencing comes in its place.
+    #[serde(default)]
+    pub never_took_at: Option<Mono>,
 }
 
 /// Why a node wants to own by agreement.

@@ -2,7 +2,7 @@
 
 use super::bite::{self, Clause};
 use super::claim::{Challenge, Open, Register, Verdict, stand_down};
-use super::data::Data;
+use super::data::{Data, StandDown};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
 use super::heartbeat::BeatRole;
@@ -31,10 +31,18 @@ impl Standby {
         }
         let (since, warn, _) = turn.data.silence(turn.cx);
         if now < since + warn {
-            if !bite::off(Clause::HeartbeatEndsNothing) {
+            let fencing = turn.cx.fence.is_under_way(now) && !bite::off(Clause::FencesUntold);
+            if fencing && self.challenges() {
+                // The peer is told that it is being turned off, where it hears nothing else.
+                self.gather(since, turn);
+            } else if !bite::off(Clause::HeartbeatEndsNothing) {
                 self.end_claim(turn);
             }
-            return self.agree(turn);
+            let next = self.agree(turn);
+            if !matches!(next, Next::Stay) {
+                self.end_claim(turn);
+            }
+            return next;
         }
         if let Some(w) = self.wish.take() {
             // A withdrawn epoch is never used again.
@@ -52,6 +60,10 @@ impl Standby {
         self.own(since, turn)
     }
 
+    fn challenges(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.challenge.is_some())
+    }
+
     /// A heartbeat arrived: the evidence is void, and the challenge, if any, is owned up to.
     fn end_claim(&mut self, turn: &mut Turn) {
         if let Some(c) = self.claim.take().and_then(|claim| claim.challenge) {
@@ -65,6 +77,10 @@ impl Standby {
         let t = cx.settings.timing;
         let claim = self.claim.get_or_insert_with(Claim::default);
         claim.begun.get_or_insert(now);
+        if claim.trial_is_old(cx, now) {
+            // Asked anew before the next order.
+            (claim.never_took, claim.never_took_at, claim.proof) = Default::default();
+        }
         if let Some(until) = data.stand_down.until {
             if now < until && !bite::off(Clause::NoStandDown) {
                 return;
@@ -127,7 +143,7 @@ impl Standby {
                 }
                 Proven::Never if cx.fences() => {
                     claim.proof.end();
-                    claim.never_took = true;
+                    (claim.never_took, claim.never_took_at) = (true, Some(now));
                     // What the other way needs is due in this instant.
                     return self.gather(since, turn);
                 }
@@ -138,6 +154,7 @@ impl Standby {
                 }
             }
         }
+        let fencing = cx.fence.is_under_way(now) && !bite::off(Clause::FencesUntold);
         let Some(c) = claim.challenge.as_mut() else { return };
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
             r.review(now, &w.own, w.inquiries.newest(), &t);
@@ -145,13 +162,21 @@ impl Standby {
             r.never_took |= !w.register && !bite::off(Clause::ControlIgnored);
         }
         match c.verdict(cx.settings.witness.register_majority()) {
+            // While the peer is being turned off the echoes tell it so, whoever the table names.
+            Verdict::Broken if fencing => {}
+            // By that same peer, which is off.
+            Verdict::Broken if cx.fences() && cx.fenced_since(since) => {
+                (claim.challenge, claim.proof, claim.probes) = Default::default();
+                return self.gather(since, turn);
+            }
             Verdict::Broken => {
+                data.stand_down.met = Some(now);
                 self.claim.as_mut().map(|c| c.challenge.take());
                 self.stood_down("its entry in the witness's table was taken back: the owner lives".into(), turn);
                 return;
             }
             Verdict::NeverTook if cx.fences() => {
-                claim.never_took = true;
+                (claim.never_took, claim.never_took_at) = (true, Some(now));
                 if let Some(c) = claim.challenge.take() {
                     data.end_challenge(&c, cx);
                 }
@@ -171,7 +196,8 @@ impl Standby {
                 self.stood_down("the challenge came to no end".into(), turn);
                 return;
             }
-            Verdict::Running | Verdict::Stood(_) => {}
+            Verdict::Running => {}
+            Verdict::Stood(_) => data.stand_down.met = None,
         }
         if now >= c.next {
             c.next = now + cx.dithered(EchoKind::Challenge(data.id), now, t.echo_period());
@@ -183,7 +209,7 @@ impl Standby {
             let asked = |target: u8, r: &Register| {
                 let bears =
                     targets.get(usize::from(target)).is_some_and(|t| t.pace.bears(r.echoes.before(now, t0), now, t0, settings));
-                settings.is_register(usize::from(target)) && !r.broken && bears
+                settings.is_register(usize::from(target)) && (!r.broken || fencing) && bears
             };
             for (target, r) in (0u8..).zip(c.registers.iter_mut()).filter(|(target, r)| asked(*target, r)) {
                 let witness = super::id::WitnessId(target);
@@ -301,7 +327,7 @@ impl Standby {
             cx.peer_name(),
             now.since(since)
         );
-        data.stand_down.broken = 0;
+        (data.stand_down.broken, data.stand_down.met) = (0, None);
         let grounds = Grounds { path: Some(ground), ..Grounds::default() };
         Opening::begin(epoch, Evidence { why: Why::Claimed, grounds, closed_for: None, words }, turn)
     }
@@ -407,8 +433,7 @@ impl Data {
 
     /// The peer was heard: what it objected to is over, and would be news again.
     pub(super) fn forget_stand_down(&mut self) {
-        self.stand_down.until = None;
-        self.stand_down.broken = 0;
+        self.stand_down = StandDown::default();
         self.people.refusal_told = None;
     }
 }

@@ -2,11 +2,18 @@
 
 use super::bite::{self, Clause};
 use super::claim::{Open, Verdict};
-use super::data::Data;
-use super::role::Claim;
+use super::data::{Data, StandDown};
+use super::group::Group;
+use super::role::{Claim, Role};
 use super::shared::Shared;
-use super::time::Mono;
+use super::time::{Mono, Span};
 use crate::prelude::*;
+
+/// Beyond the delay of the second node, for what else an order waits for.
+const TRIAL_LASTS: Span = Span::secs(10);
+
+/// Twice the longest stand-down.
+const MET_LASTS: Span = Span::secs(120);
 
 /// The way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +24,23 @@ pub(super) enum Way {
     Fenced,
     /// Not known yet.
     Open,
+}
+
+impl Group {
+    /// † Its challenge met the peer lately, or may yet: it lives and serves, and is not turned off for another group's sake.
+    pub(super) fn meets(&self, cx: &Shared, now: Mono) -> bool {
+        let Role::Standby(standby) = &self.role else { return false };
+        let asks = standby.claim.as_ref().and_then(|claim| claim.challenge.as_ref());
+        let open = asks.is_some_and(|c| c.verdict(cx.settings.witness.register_majority()) == Verdict::Running);
+        open || self.data.stand_down.met_until().is_some_and(|until| now < until)
+    }
+}
+
+impl StandDown {
+    /// Until when that counts: longer than the longest wait and the challenge after it.
+    pub(super) fn met_until(&self) -> Option<Mono> {
+        self.met.map(|at| at + MET_LASTS)
+    }
 }
 
 impl Claim {
@@ -34,13 +58,26 @@ impl Claim {
 
     /// No witness's table can carry a challenge.
     pub(super) fn unchallengeable(&self, cx: &Shared) -> bool {
-        (!cx.registers() && !bite::off(Clause::ControlIgnored)) || (self.never_took && cx.fences())
+        (!cx.registers() && !bite::off(Clause::ControlIgnored)) || (self.never_took_at.is_some() && cx.fences())
+    }
+
+    /// Until when it counts that no table took a write: a gateway may have pinned its entries for a moment alone, and the next order
+    /// may be minutes away.
+    pub(super) fn never_took_until(&self, cx: &Shared) -> Option<Mono> {
+        let fencing = cx.settings.fencing.filter(|_| !bite::off(Clause::NeverTookForEver))?;
+        self.never_took_at
+            .filter(|_| cx.fence.running.is_none() && cx.fence.done.is_none())
+            .map(|at| at + fencing.delay + TRIAL_LASTS)
+    }
+
+    pub(super) fn trial_is_old(&self, cx: &Shared, now: Mono) -> bool {
+        self.never_took_until(cx).is_some_and(|until| now >= until)
     }
 
     /// Turns the peer off where everything else holds that a claim needs.
     pub(super) fn fence(&self, since: Mono, data: &Data, cx: &mut Shared, now: Mono) {
         let why = match self.way(cx, now) {
-            _ if cx.settings.fencing.is_none() => return,
+            _ if cx.settings.fencing.is_none() || cx.fence.met => return,
             Way::Stood(_) => "the challenge stood",
             // † Who has never heard its peer is as likely the one that is cut off: two that boot apart would turn each other off in turn.
             Way::Fenced if cx.peer.heard.is_none() && !bite::off(Clause::FencesUnmet) => return,
@@ -54,7 +91,7 @@ impl Claim {
         let fit = data.eligible(cx, now) && !data.cold_stopping(cx) && cx.claim_forbidden(&data.name).is_none();
         if now >= since + dead && reach && quiet && fit {
             let text = format!("silent for {}; the witness answers this node; {why}", now.since(since));
-            cx.turn_peer_off(&data.name, &text, now);
+            cx.tell_and_turn_peer_off(&data.name, &text, now);
         }
     }
 
@@ -82,11 +119,54 @@ impl Claim {
         if cx.fences() && !cx.fenced_since(since) {
             let waits = self.fence_at(since, data, cx).filter(|at| way == Way::Fenced && now < *at);
             open.push(match waits {
+                _ if cx.fence.met => Open::PeerServes,
                 Some(at) if cx.peer.heard.is_some() => Open::FenceWaits(at.since(now)),
                 _ if way == Way::Fenced && cx.peer.heard.is_none() && cx.fence.running.is_none() => Open::FenceUnmet,
                 _ => Open::NotFenced(cx.fence_words(now).unwrap_or_default()),
             });
         }
         Some(open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::{LinkId, NodeId};
+    use super::super::settings::{FencingSettings, LinkSettings, Settings, Timing, WitnessSettings};
+    use super::*;
+
+    #[test]
+    fn what_the_files_forbid_is_no_reason_to_turn_the_peer_off() {
+        let interval = Span::millis(200);
+        let witness = WitnessSettings {
+            link: LinkId(0),
+            targets: 1,
+            arp_only: 0,
+            names: 0,
+            interval,
+            fall: 3,
+            rise: 5,
+            island_hold: false,
+        };
+        let settings = Settings {
+            cluster: "web".into(),
+            me: NodeId(0),
+            nodes: ["a".into(), "b".into()],
+            digest: 1,
+            links: vec![LinkSettings { name: "lan".into(), relay: false }],
+            witness,
+            timing: Timing::SECOND,
+            groups: Vec::new(),
+            fencing: Some(FencingSettings { delay: Span::secs(5), takes: Span::secs(5) }),
+        };
+        let mut cx = Shared::new(settings, Mono::ZERO);
+        let told = Claim { never_took: true, ..Claim::default() };
+        assert!(!told.unchallengeable(&cx), "no challenge was asked: that the claim is forbidden was merely told");
+        let tried = Claim { never_took_at: Some(Mono::ZERO), ..told };
+        assert!(tried.unchallengeable(&cx));
+        let until = tried.never_took_until(&cx).unwrap();
+        assert!(!tried.trial_is_old(&cx, until.back(Span(1))) && tried.trial_is_old(&cx, until));
+        cx.settings.fencing = None;
+        assert!(!tried.unchallengeable(&cx), "nothing would come in the challenge's place");
     }
 }

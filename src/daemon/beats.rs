@@ -257,6 +257,7 @@ mod tests {
             reachable: true,
             answered: None,
             carrier: true,
+            fencing: false,
             groups: Vec::new(),
         }
     }

@@ -264,6 +264,7 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         reachable,
         answered: _,
         carrier,
+        fencing,
         groups,
     } = beat;
     let head = (
@@ -276,7 +277,8 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         last.echo_of,
         last.reachable,
         last.carrier,
-    ) == (*version, *from, *incarnation, *digest, *lease, *witnesses, *echo_of, *reachable, *carrier);
+        last.fencing,
+    ) == (*version, *from, *incarnation, *digest, *lease, *witnesses, *echo_of, *reachable, *carrier, *fencing);
     let links = last.echoes.iter().map(|e| &e.link).eq(echoes.iter().map(|e| &e.link));
     head && links && last.groups == *groups
 }

@@ -406,6 +406,7 @@ mod any {
                     reachable: b[2],
                     answered,
                     carrier: b[3],
+                    fencing: b[2],
                     groups,
                 }))
             })

@@ -123,7 +123,7 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
         Act::Stall(_) => Some("a process cannot be stopped between two given system calls from outside"),
         Act::Interface(..) => Some("the lab's interfaces stay; a cable can be unplugged"),
-        Act::FenceFails(..) | Act::Command(_, Command::Fenced) => Some(NO_DEVICE),
+        Act::FenceFails(..) | Act::FenceTime(..) | Act::Command(_, Command::Fenced) => Some(NO_DEVICE),
         Act::Obstacle(..) => Some("the lab's services have no test of their files"),
         Act::GateRefused(..) => Some("a namespace's kernel makes every gate"),
         Act::Configure(_, file) if file.nodes != story.pair.files[0].nodes => Some("the lab's machines keep their names"),

@@ -62,6 +62,8 @@ pub enum Act {
     Obstacle(usize, usize, bool),
     /// A node's device cannot turn the other one off, or can again.
     FenceFails(usize, bool),
+    /// How long it takes.
+    FenceTime(usize, Span),
     /// Stopping a service fails.
     StopFails(usize, usize, bool),
     /// How long services take at the most.

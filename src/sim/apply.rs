@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::act::Act;
 use super::clock::Moment;
+use super::device::Device;
 use super::event::{Event, Frame};
 use super::gateway::FOREIGN;
 use super::machine::{DISK_LATENCY, Power, Process};
-use super::promise::Promise;
 use super::quality::change;
 use super::record::Lane;
 use super::world::World;
 use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
-use twinbeat_core::id::{Attempt, Epoch, Mac};
+use twinbeat_core::id::{Epoch, Mac};
 use twinbeat_core::io::{Command, GateReport, Input, Record};
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::Span;
@@ -25,6 +25,10 @@ impl World {
     /// Does one thing.
     pub fn apply(&mut self, act: &Act) {
         self.check.disturbed();
+        // A node that boots keeps nobody from hearing what it is told.
+        if !matches!(act, Act::Start(_) | Act::PowerOn(_)) {
+            self.disturbed = self.now;
+        }
         let now = self.now;
         self.check.need.act(now, act);
         match act {
@@ -87,12 +91,12 @@ impl World {
             Act::WitnessUp(witness, up) => self.witness_up(*witness, *up),
             Act::Pins(witness, on) => {
                 self.witnesses[*witness].pins = *on;
-                self.witnesses[*witness].odd |= *on;
+                self.witnesses[*witness].turns(*on, self.now);
                 self.wake_table(*witness);
             }
             Act::LastHop(witness, on) => {
                 self.witnesses[*witness].last_hop = *on;
-                self.witnesses[*witness].odd |= *on;
+                self.witnesses[*witness].turns(*on, self.now);
                 if *on && self.network.relay_blocked {
                     self.network.turned_unseen = Some(self.now);
                 }
@@ -113,7 +117,8 @@ impl World {
                 let input = self.machines[*node].services[*group].startable(super::pair::group_id(*group));
                 self.queue.push(self.now + Span::millis(1), Event::Deliver(*node, None, input));
             }
-            Act::FenceFails(node, on) => self.no_fence[*node] = *on,
+            Act::FenceFails(node, on) => self.fences[*node].fails = *on,
+            Act::FenceTime(node, time) => self.fences[*node].takes = Some(*time),
             Act::StopFails(node, group, on) => self.machines[*node].services[*group].stop_fails = *on,
             Act::ServiceTime(node, time) => {
                 self.machines[*node].services.iter_mut().for_each(|service| service.latency = *time);
@@ -342,29 +347,6 @@ impl World {
         }
     }
 
-    /// The device does its work whatever became of the daemon that ran it; a life that did not order it is told nothing.
-    pub(super) fn fenced(&mut self, node: usize, attempt: Attempt, ordered: Moment) {
-        let failed = self.no_fence[node].then(|| "fence_sim: exit code 1: no answer from the device".to_string());
-        if failed.is_none() {
-            self.record.note(self.now, 1 - node, "world", || "is turned off by its peer's device".into());
-            // One that stood still, clock included, when the device was told to, and goes on meanwhile, cannot be spared.
-            let awake = self.machines[1 - node].unpaused.is_none_or(|at| at < ordered);
-            let healthy = |group: &usize| {
-                awake
-                    && self.machines[1 - node].answers(self.now, *group)
-                    && (0..2).all(|node| self.could_serve(node, *group))
-                    && self.served(*group).is_some()
-            };
-            if let Some(group) = (0..self.stranger.len()).find(healthy) {
-                let (name, who) = (&self.pair.settings[0].groups[group].name, self.pair.node_name(1 - node));
-                let text = format!("{who} was turned off though it served {name} and was healthy and reachable");
-                self.check.report(self.now, Promise::NoNeedlessMove, text);
-            }
-            self.apply(&Act::PowerOff(1 - node));
-        }
-        self.queue.push(self.now + Span::millis(1), Event::Deliver(node, None, Input::Fenced { attempt, failed }));
-    }
-
     fn service_dies(&mut self, node: usize, group: usize) {
         let service = &mut self.machines[node].services[group];
         if service.die() {
@@ -426,10 +408,13 @@ impl World {
         for witness in 0..self.witnesses.len() {
             self.apply(&Act::WitnessUp(witness, true));
             let table = &mut self.witnesses[witness];
+            if table.pins || table.last_hop {
+                table.turns(false, self.now);
+            }
             (table.pins, table.last_hop, table.limit) = (false, false, 0);
             self.wake_table(witness);
         }
-        self.no_fence = [false; 2];
+        self.fences.iter_mut().for_each(Device::mended);
         self.stranger.iter_mut().for_each(|there| *there = false);
     }
 }

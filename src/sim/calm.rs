@@ -29,11 +29,11 @@ acts! {
     Power = 6, Kill = 2, Hang = 4, Stall = 1, Pause = 1, Restart = 2, Stop = 2, Unplug = 2, Interface = 2, Groups = 3, Vips = 2, Witnesses = 1, Deaf = 4, Filter = 2, Isolate = 2, Separate = 4,
     Gateway = 2, Forgets = 1, LastHop = 2, Pins = 1, Limits = 1, Stranger = 1, SlowDisk = 3, FullDisk = 3, LoseState = 1, Commands = 4,
     Lease = 5, File = 2, Ghosts = 2, Forge = 1, ServiceDies = 1, StartFails = 1, StopFails = 1, Clock = 1, DeleteVip = 1, Flush = 1, Relay = 1, Guard = 1,
-    Names = 0, Obstacle = 0, Maintenance = 0,
+    Names = 0, Obstacle = 0, Maintenance = 0, Devices = 0,
 }
 
 /// What came later, and is told in a few stories among the rest: each with the stream that says in which, and how.
-const SELDOM: [(Act, u64); 3] = [(Act::Names, 5001), (Act::Obstacle, 5002), (Act::Maintenance, 5003)];
+const SELDOM: [(Act, u64); 4] = [(Act::Names, 5001), (Act::Obstacle, 5002), (Act::Maintenance, 5003), (Act::Devices, 5004)];
 
 /// The names of what can happen, for those who want to leave some out.
 pub fn kinds() -> Vec<String> {
@@ -384,6 +384,7 @@ impl Teller<'_> {
                 self.over(Step::ServiceObstacle(off));
             }
             Act::Maintenance => self.maintenance(node),
+            Act::Devices => self.devices(node),
             Act::Forge => self.then(Step::Forge(On::default())),
             Act::ServiceDies => self.then(Step::ServiceDies(on)),
             Act::StartFails => {

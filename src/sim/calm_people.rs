@@ -5,6 +5,22 @@ use super::step::{Dur, On, Step};
 use twinbeat_core::time::Span;
 
 impl Teller<'_> {
+    /// The devices that turn a node off are slow, or do not work.
+    pub(super) fn devices(&mut self, node: usize) {
+        if self.pair.settings[0].fencing.is_none() {
+            return;
+        }
+        if self.rng.below(3) == 0 {
+            self.then(Step::FenceFails(self.on(node)));
+            self.over(Step::FenceFails(On { on: Some(false), ..self.on(node) }));
+            return;
+        }
+        for node in 0..2 {
+            let takes = Some(Dur(Span::millis(self.rng.between(1_000, 30_000))));
+            self.now(Step::FenceTakes(On { takes, ..self.on(node) }));
+        }
+    }
+
     /// They pause, work on the service, and end it here or there, or let it end by itself.
     pub(super) fn maintenance(&mut self, node: usize) {
         let most = self.pair.timing().dead.as_millis() * 8;

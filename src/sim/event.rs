@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::clock::Moment;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Attempt, GroupId, LinkId, Mac};
 use twinbeat_core::io::{AddressOrder, EchoKind, GateOrder, Input, Record};
@@ -67,7 +66,7 @@ pub enum Event {
     /// A service order is finished: node, boot, group, token.
     ServiceDone(usize, u32, usize, u32),
     /// A node's device has turned its peer off, or tried to; and when it was told to.
-    Fenced(usize, Attempt, Moment),
+    Fenced(usize, Attempt),
     /// A frame reaches a witness: which, from whom.
     AtWitness(usize, usize, Frame),
     /// An ARP probe reaches a node: asker, node, group.

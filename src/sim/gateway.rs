@@ -60,8 +60,8 @@ pub struct Witness {
     pub pins: bool,
     /// It answers to the sender's MAC instead of its table.
     pub last_hop: bool,
-    /// It did one of these at some time.
-    pub odd: bool,
+    /// When it last began or ended one of these.
+    pub turned: Option<Moment>,
     /// Echoes that it answers each second, evenly spread; 0: all.
     pub limit: u32,
     /// From when on it answers again.
@@ -77,13 +77,25 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// Its entries begin, or no longer go on, to be what no challenge could be read from.
+    pub fn turns(&mut self, on: bool, now: Moment) {
+        if on || self.turned.is_some() {
+            self.turned = Some(now);
+        }
+    }
+
+    /// It did so within this time.
+    pub fn turned_within(&self, time: Span, now: Moment) -> bool {
+        self.pins || self.last_hop || self.turned.is_some_and(|at| now.since(at) <= time)
+    }
+
     /// A witness that has heard nothing yet.
     pub fn new(groups: usize, clients: bool) -> Witness {
         Witness {
             up: true,
             pins: false,
             last_hop: false,
-            odd: false,
+            turned: None,
             limit: 0,
             free: Moment::ZERO,
             clients,

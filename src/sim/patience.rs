@@ -50,7 +50,7 @@ impl World {
 
     /// It would have to turn its peer off, and cannot.
     fn cannot_fence(&self, node: usize) -> bool {
-        self.machines[node].in_force.fencing.is_some() && self.no_fence[node]
+        self.machines[node].in_force.fencing.is_some() && self.fences[node].fails
     }
 
     /// A witness that runs and does as a plain gateway does, and the way there and back.
@@ -63,7 +63,7 @@ impl World {
             .iter()
             .all(|way| way.loss <= 10_000 && way.corrupt <= 10_000 && way.reorder == 0 && way.delay + way.jitter < patience);
         // One that pinned its entries or answered the sender a while ago is not counted again before enough negative controls stayed away.
-        let counts = self.machines[node].brain.as_ref().is_none_or(|brain| brain.counts(witness)) || !gateway.odd;
+        let counts = self.machines[node].brain.as_ref().is_none_or(|brain| brain.counts(witness)) || gateway.turned.is_none();
         gateway.up && !gateway.pins && !gateway.last_hop && counts && self.reaches(node, witness) && whole
     }
 
@@ -107,7 +107,7 @@ impl World {
         // The longest stand-down, what the second node adds to it, and the challenge after it.
         let wait = if tries == 0 { Span::ZERO } else { (challenge * (1 << tries.min(10))).min(STAND_DOWN) + challenge * 3 };
         // A try that failed is made again after half a minute.
-        let fence = settings.fencing.map_or(Span::ZERO, |fencing| fencing.delay + FENCE);
+        let fence = settings.fencing.map_or(Span::ZERO, |fencing| fencing.delay + FENCE + self.fences[node].most());
         claim.max(agree) + wait + fence + LOCAL * 2
     }
 

@@ -89,6 +89,7 @@ pub fn resolve(step: &Step, pair: &Pair, lan: bool) -> Acts {
         Step::ServiceStartFails(on) => r.each_group(on, |n, g| Act::StartFails(n, g, on.on.unwrap_or(true))),
         Step::ServiceObstacle(on) => r.each_group(on, |n, g| Act::Obstacle(n, g, on.on.unwrap_or(true))),
         Step::FenceFails(on) => r.one(on, |n| Act::FenceFails(n, on.on.unwrap_or(true))),
+        Step::FenceTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::FenceTime(n, t))),
         Step::Fenced(on) => r.one(on, |n| Act::Command(n, Command::Fenced)),
         Step::ServiceTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::ServiceTime(n, t))),
         Step::DiskTakes(on) => takes(on).and_then(|t| r.one(on, |n| Act::DiskTime(n, t))),

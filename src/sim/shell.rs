@@ -358,15 +358,14 @@ impl Handler for World {
         }
     }
 
+    fn fence(&mut self, node: usize, attempt: Attempt) {
+        self.order_fence(node, attempt);
+    }
+
     fn reboot(&mut self, node: usize) {
         self.record.note(self.now, node, "world", || "reboots itself".into());
         self.apply(&Act::PowerOff(node));
         self.queue.push(self.now + BOOT, Event::Boot(node));
-    }
-
-    fn fence(&mut self, node: usize, attempt: Attempt) {
-        let takes = Span::millis(self.kernel_rng.between(300, 2_000));
-        self.queue.push(self.now + takes, Event::Fenced(node, attempt, self.now));
     }
 
     fn persist(&mut self, node: usize, ticket: u64, record: Record) {

@@ -230,6 +230,8 @@ steps! {
     ServiceObstacle(On) = "service_obstacle" ["node group? on?"],
     /// The device with which the node turns the other one off does not work from now on.
     FenceFails(On) = "fence_fails" ["node on?"],
+    /// From now on it takes so long.
+    FenceTakes(On) = "fence_takes" ["node takes"],
     /// The command `twinbeat fenced`: a person says that the other node is off.
     Fenced(On) = "fenced" ["node"],
     /// Starting and stopping services takes up to so long.

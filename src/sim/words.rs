@@ -52,6 +52,7 @@ impl Step {
             Step::ServiceStartFails(on) => format!("service{} on {} {} start", of_group(on), node(on), can(on)),
             Step::ServiceObstacle(on) => format!("service{} on {} {} start, says its test", of_group(on), node(on), can(on)),
             Step::FenceFails(on) => format!("{} {} turn its peer off", node(on), can(on)),
+            Step::FenceTakes(on) => format!("{} takes {} to turn its peer off", node(on), on.takes.unwrap_or_default()),
             Step::Fenced(on) => format!("`fenced` on {}", node(on)),
             Step::ServiceTakes(on) => format!("services on {} take {}", node(on), on.takes.unwrap_or_default()),
             Step::DiskTakes(on) => format!("disk of {} takes {}", node(on), on.takes.unwrap_or_default()),

@@ -6,6 +6,7 @@ use super::act::Act;
 use super::check::Checker;
 use super::clock::{Clock, Moment};
 use super::cue::{Awaited, Told};
+use super::device::Device;
 use super::event::{Beat, Event};
 use super::gateway::{DELAY, Due, FOREIGN, REACHABLE, RETRY, Witness};
 use super::machine::{Machine, Maker, Power, Process};
@@ -39,8 +40,10 @@ pub struct World {
     pub witnesses: Vec<Witness>,
     /// A third machine answers for the group's VIP.
     pub stranger: Vec<bool>,
-    /// Each node's device that turns the other one off does not work.
-    pub(super) no_fence: [bool; 2],
+    /// Each node's device that turns the other one off.
+    pub(super) fences: [Device; 2],
+    /// When something last happened that no node did.
+    pub(super) disturbed: Moment,
     /// For each group when a third machine was seen to have the address last.
     pub(super) estranged: Vec<Option<Moment>>,
     /// What happened.
@@ -95,7 +98,8 @@ impl World {
             network: Network::new(links, targets, seed),
             witnesses: (0..targets).map(|n| Witness::new(groups, n == 0)).collect(),
             stranger: vec![false; groups],
-            no_fence: [false; 2],
+            fences: Default::default(),
+            disturbed: Moment::ZERO,
             estranged: vec![None; groups],
             record: Recorder::new(&pair),
             check: Checker::new(&pair),
@@ -170,7 +174,7 @@ impl World {
             Event::Execute(node, life, order) => self.execute(node, life, order),
             Event::Expire(node, group) => self.expire(node, group),
             Event::ServiceDone(node, boot, group, token) => self.service_done(node, boot, group, token),
-            Event::Fenced(node, attempt, ordered) => self.fenced(node, attempt, ordered),
+            Event::Fenced(node, attempt) => self.fenced(node, attempt),
             Event::AtWitness(witness, from, frame) => self.at_witness(witness, from, frame),
             Event::ProbeAt(asker, node, group) => self.probed(asker, node, group),
             Event::AskedBy(witness, node, group, broadcast) => self.asked_by(witness, node, group, broadcast),

@@ -7,7 +7,7 @@
 use minicbor::Decoder;
 
 use super::encode::{
-    ANSWER, CARRIER, CLAIMS, ELIGIBLE, GATE_OPEN, HELD, MOST_PAUSE, REACHABLE, REASONS, UNPROVEN, group_key, key,
+    ANSWER, CARRIER, CLAIMS, ELIGIBLE, FENCING, GATE_OPEN, HELD, MOST_PAUSE, REACHABLE, REASONS, UNPROVEN, group_key, key,
 };
 use super::names::Names;
 use twinbeat_core::files::VipSet;
@@ -122,6 +122,7 @@ impl Reader<'_> {
             reachable: flag(REACHABLE, true),
             answered: self.lax(said.field(key::ANSWERED, span))?,
             carrier: flag(CARRIER, true),
+            fencing: flag(FENCING, false),
             groups,
         })
     }

@@ -58,6 +58,7 @@ pub(super) mod group_key {
 pub(super) const ANSWER: u64 = 1;
 pub(super) const REACHABLE: u64 = 2;
 pub(super) const CARRIER: u64 = 4;
+pub(super) const FENCING: u64 = 8;
 /// Bits of a group's flags.
 pub(super) const GATE_OPEN: u64 = 1;
 pub(super) const ELIGIBLE: u64 = 2;
@@ -122,6 +123,7 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         reachable: true,
         answered: Some(Span(u64::MAX)),
         carrier: true,
+        fencing: true,
         groups: vec![group; groups],
     })
 }
@@ -152,6 +154,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
         reachable,
         answered,
         carrier,
+        fencing,
         groups,
     } = beat;
     let optional = [echo_of.is_some(), !echoes.is_empty(), answered.is_some()];
@@ -165,7 +168,7 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
     let mine = echo_of.map(|of| of.incarnation);
     groups.iter().try_for_each(|beat| group(to, beat, mine))?;
     to.u64(key::DIGEST)?.u64(*digest)?;
-    to.u64(key::FLAGS)?.u64(bits(&[(*answer, ANSWER), (*reachable, REACHABLE), (*carrier, CARRIER)]))?;
+    to.u64(key::FLAGS)?.u64(bits(&[(*answer, ANSWER), (*reachable, REACHABLE), (*carrier, CARRIER), (*fencing, FENCING)]))?;
     to.u64(key::WITNESSES)?.u32(*witnesses)?;
     if let Some(EchoOf { incarnation, lease, witnesses }) = echo_of {
         to.u64(key::OF)?.array(3)?.u64(incarnation.0)?.u64(lease.0)?.u32(*witnesses)?;

@@ -113,6 +113,7 @@ pub(super) fn plain_beat(number: u64) -> Heartbeat {
         reachable: true,
         answered: None,
         carrier: true,
+        fencing: false,
         groups: vec![group("web"), group("db")],
     }
 }

@@ -179,7 +179,11 @@ async fn one_that_ends_is_started_again_and_then_told_of() {
     bench.order(1, Start(Epoch(2)));
     assert_eq!(bench.report().await, (1, ServiceReport::Started));
     unset(&bench, "state");
+    // The start itself ends with a monitor of its own: then come those of a service that runs.
     until("started again", || bench.path("state").exists()).await;
+    let monitors = || fs::read_to_string(bench.path("monitors")).unwrap_or_default().lines().count();
+    let before = monitors();
+    until("watched again", || monitors() >= before + 3).await;
     unset(&bench, "state");
     let (attempt, report) = bench.report().await;
     assert!(attempt == 1 && failed(&report).contains("no longer runs; again"), "{report:?}");

@@ -170,6 +170,7 @@ impl Bench {
             reachable: true,
             answered: Some(Span::ZERO),
             carrier: true,
+            fencing: false,
             groups: vec![group],
         };
         Input::Heard { link: LinkId(CABLE as u8), beat: Arc::new(Verified::vouch(beat)) }
