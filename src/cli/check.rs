@@ -1,7 +1,7 @@
 //! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
 //! Here is what the file and this machine's disk answer; `machine` looks at the kernel and the interfaces, `witness` asks the
-//! network, `service` at what the services need (`ocf` where that is an agent), `here` at what is out of place; `nginx` reads what an nginx listens on.
+//! network, `service` at what the services need (`ocf` where that is an agent), `here` at what is out of place; `nginx` reads what an nginx listens on, `routes` at the groups' routes.
 
 mod answers;
 mod bonds;
@@ -13,6 +13,7 @@ mod machine;
 mod nginx;
 mod ocf;
 mod ports;
+mod routes;
 mod service;
 mod witness;
 
@@ -25,7 +26,7 @@ use self::finding::OwnAddress;
 pub use self::finding::{Finding, Level};
 use super::Daemon;
 use super::render::Paint;
-use twinbeat_config::{Config, DEFAULT_FILE, keys, timing_margin};
+use twinbeat_config::{Config, DEFAULT_FILE, VipConfig, keys, timing_margin};
 use twinbeat_control::client::{Unreachable, ask_blocking};
 use twinbeat_control::protocol::{PATIENCE, Request, Response};
 use twinbeat_core::id::NodeId;
@@ -106,6 +107,7 @@ pub fn findings(args: &Args) -> Vec<Finding> {
     found.extend(fence::all(&config, &args.config, me, args.offline));
     found.extend(service::hooks(&config));
     found.extend(here::all(&config, me, &own_addresses(), daemon.view(), &args.state_dir));
+    found.extend(routes::all(&config, me));
     found.push(daemon.finding());
     found
 }
@@ -321,11 +323,25 @@ fn addresses(config: &Config, me: NodeId, own: &[OwnAddress]) -> Vec<Finding> {
         let Some(link) = config.link(me, vip.link) else { continue };
         let near = |(interface, ip): &&OwnAddress| *interface == *link.interface && *ip != vip.address && vip.network_holds(*ip);
         if own.iter().find(near).is_none() {
-            let text = format!("group `{}`: {} has no address of its own in the network of {vip}", group.name, link.interface);
-            found.push(Finding::new(Level::Warn, "vip", text));
+            found.push(Finding::new(Level::Warn, "vip", no_network(config, &group.name, &link.interface, vip)));
         }
     }
     found
+}
+
+/// Where it is meant, others need to know the way.
+fn no_network(config: &Config, group: &str, interface: &str, vip: &VipConfig) -> String {
+    let mut text = format!("group `{group}`: {interface} has no address of its own in the network of {vip}");
+    let own = config.nodes.iter().filter_map(|node| node.links.get(usize::from(vip.link.0)));
+    if !own.into_iter().any(|own| vip.network_holds(own.address)) {
+        let bits = if vip.address.is_ipv4() { 32 } else { 128 };
+        text += &format!(
+            "; if that is meant, the gateway and each witness need a way to it on the link itself, not by way of a node: there `ip route add \
+             {}/{bits} dev THE INTERFACE`; without it no witness can prove an ownership (`check --probe-witness` tries it while nobody serves)",
+            vip.address
+        );
+    }
+    text
 }
 
 /// The width of `WARN`.

@@ -10,11 +10,11 @@ use toml::Spanned;
 
 use super::checked::Config;
 use super::error::{ConfigError, Found, Problem};
-use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, WitnessConfig};
+use super::parts::{GroupConfig, Island, JournalConfig, LinkConfig, LogConfig, NodeConfig, RELAY, VipConfig, WitnessConfig};
 use super::place::At;
 use super::raw::{RawConfig, RawJournal, RawLink, RawLog, RawNode, RawWitness};
 use super::source::Source;
-use super::value::{address, duration, family, link_id, name, parse_address, whole};
+use super::value::{address, duration, family, interface, link_id, name, parse_address, whole};
 use super::{fence, groups, hooks, keys, metrics, realtime, size, timing};
 use twinbeat_core::id::Name;
 use twinbeat_core::settings::Timing;
@@ -45,7 +45,7 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     if let (Some(nodes), Some(witness)) = (&nodes, &witness) {
         found.keep(room_in_a_heartbeat(&source, nodes, witness, raw.groups.len()));
         if let Some(groups) = &groups {
-            found.keep(targets_against_vips(&source, &raw.witness, witness, groups));
+            found.keep(targets_against_vips(&source, &raw.witness, witness, (nodes, groups)));
             found.keep(names_in_a_heartbeat(&source, nodes, groups));
         }
     }
@@ -196,13 +196,10 @@ fn link(source: &Source, key: &Spanned<String>, raw: &RawLink) -> Result<LinkCon
     if name.as_deref() == Some(RELAY) {
         found.add(source.error(key.span(), Problem::ReservedLink));
     }
-    let interface = raw.interface.get_ref();
-    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
-    if interface.is_empty() || interface.len() > 15 || interface.contains(odd) || matches!(interface.as_str(), "." | "..") {
-        found.add(source.error(raw.interface.span(), Problem::BadInterface));
-    }
+    let interface = found.keep(interface(source, &raw.interface));
     let address = found.keep(address(source, &raw.address));
-    let link = name.zip(address).map(|(name, address)| LinkConfig { name, interface: interface.as_str().into(), address });
+    let whole = || Some(LinkConfig { name: name?, interface: interface?, address: address? });
+    let link = whole();
     found.done(link)
 }
 
@@ -315,8 +312,11 @@ fn targets_against_vips(
     source: &Source,
     raw: &Spanned<RawWitness>,
     witness: &WitnessConfig,
-    groups: &[GroupConfig],
+    (nodes, groups): (&[NodeConfig; 2], &[GroupConfig]),
 ) -> Result<(), ConfigError> {
+    // Where the nodes have no address in the VIP's network, the file does not say which one they share with the witness.
+    let homed =
+        |guard: &VipConfig| nodes[0].links.get(usize::from(guard.link.0)).is_some_and(|own| guard.network_holds(own.address));
     for (target, text) in witness.targets.iter().zip(raw.get_ref().targets.get_ref()) {
         for group in groups {
             if let Some(vip) = group.vips.iter().find(|vip| vip.address == *target) {
@@ -325,7 +325,7 @@ fn targets_against_vips(
             }
             // A router's link-local address is on every one of its links.
             let everywhere = matches!(target, IpAddr::V6(v6) if v6.is_unicast_link_local());
-            if let Some(guard) = group.vips.first().filter(|guard| !everywhere && !guard.network_holds(*target)) {
+            if let Some(guard) = group.vips.first().filter(|guard| !everywhere && homed(guard) && !guard.network_holds(*target)) {
                 return Err(source.error(text.span(), Problem::TargetOffLink { vip: guard.to_string() }));
             }
         }

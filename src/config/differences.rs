@@ -97,7 +97,7 @@ fn named(list: &[Value]) -> bool {
     !list.is_empty() && names.len() == list.len()
 }
 
-/// What people call it: a group's name, an address, a service's unit or program, a hook's program.
+/// What people call it: a group's name, an address, a service's unit or program, a hook's program, where a route leads.
 fn name(value: &Value) -> Option<String> {
     let table = value.as_table()?;
     NAMES.into_iter().find_map(|key| match table.get(key)? {
@@ -112,7 +112,7 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// The keys by which the elements of the file's lists are known.
-const NAMES: [&str; 7] = ["name", "address", "systemd", "process", "lsb", "ocf", "run"];
+const NAMES: [&str; 9] = ["name", "address", "systemd", "process", "lsb", "ocf", "run", "to", "from"];
 
 /// What is in the name of a parameter whose value is nobody's affair.
 const SECRET: [&str; 4] = ["passw", "secret", "token", "community"];

@@ -284,10 +284,13 @@ pub enum Problem {
     /// Not a VIP.
     #[error("not a VIP ({0}); allowed: a unicast address with its prefix, as in \"192.168.42.14/25\"")]
     BadVip(&'static str),
-    /// A VIP whose network does not hold the node's own address.
+    /// Not a route or a rule of a group.
+    #[error("not a route or rule that can be set ({0})")]
+    BadRoute(String),
+    /// A VIP whose network holds the address of one node and not that of the other.
     #[error(
-        "the network {network} does not hold {address}, the address of {node} on link `{link}`; allowed: a VIP in that \
-         address's network, with that network's prefix"
+        "the network {network} does not hold {address}, the address of {node} on link `{link}`, and that of the other node; \
+         allowed: a network of both, or of none of them"
     )]
     VipOutside {
         /// The VIP's network as written.
@@ -385,7 +388,7 @@ impl Problem {
         match self {
             Self::Unreadable(_) | Self::Syntax(_) | Self::UnknownKey { .. } | Self::Type { .. } | Self::Allowed(_) => true,
             Self::BadName { .. } | Self::BadPublicKey(_) | Self::ReservedLink | Self::BadInterface | Self::BadAddress(_) => true,
-            Self::BadVip(_) | Self::BadLabel(_) | Self::BadDuration | Self::OutOfRange { .. } => true,
+            Self::BadVip(_) | Self::BadRoute(_) | Self::BadLabel(_) | Self::BadDuration | Self::OutOfRange { .. } => true,
             // Two that are both there.
             Self::SameKey(_) | Self::NamesAlike { .. } | Self::SharedInterface { .. } | Self::DuplicateAddress { .. } => true,
             Self::Duplicate { .. } | Self::TargetIsOurs(_) | Self::TooMany { .. } => true,

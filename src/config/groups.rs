@@ -8,10 +8,12 @@ use toml::Spanned;
 use super::error::{ConfigError, Found, Problem};
 use super::network::{mask_v4, network, same_network};
 use super::ocf;
-use super::parts::{GroupConfig, LsbConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
+use super::parts::{GroupConfig, LinkConfig, LsbConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
 use super::place::At;
 use super::raw::{RawFailback, RawGroup, RawService, RawVip};
 use super::raw_duration::RawDuration;
+use super::route::{Place, RuleConfig};
+use super::routes::{self, Around};
 use super::source::Source;
 use super::value::{duration, duration_or, family, link_id, name, program, unicast, whole};
 use twinbeat_core::id::{Name, NodeId};
@@ -40,6 +42,8 @@ struct Taken {
     names: Vec<(Name, At)>,
     vips: Vec<(IpAddr, At)>,
     services: Vec<(ServiceKind, At)>,
+    routes: Vec<(Place, At)>,
+    rules: Vec<(RuleConfig, At)>,
 }
 
 /// All groups. Where nodes or witness are not known, what depends on them is not judged, and no group comes of it.
@@ -54,11 +58,7 @@ pub(super) fn convert(
     }
     let (mut taken, mut found) = (Taken::default(), Found::default());
     // What is wrong with one is said where it stands.
-    let vips = raw
-        .iter()
-        .flat_map(|group| &group.get_ref().vips)
-        .filter_map(|vip| vip.get_ref().address.get_ref().split_once('/')?.0.parse().ok());
-    let vips: Vec<IpAddr> = vips.collect();
+    let vips: Vec<IpAddr> = raw.iter().flat_map(|group| addresses(group.get_ref())).collect();
     let groups: Vec<_> =
         raw.iter().filter_map(|raw| found.keep(group(source, raw.get_ref(), nodes, witness, (&mut taken, &vips)))?).collect();
     found.done(Some(groups))
@@ -77,7 +77,9 @@ fn group(
     if let Some(name) = &name {
         found.keep(take(source, &mut taken.names, name.clone(), at.clone(), || format!("group `{name}`")));
     }
-    for (what, number) in [("vips", raw.vips.len()), ("services", raw.services.len())] {
+    for (what, number) in
+        [("vips", raw.vips.len()), ("services", raw.services.len()), ("routes", raw.routes.len()), ("rules", raw.rules.len())]
+    {
         if number > MOST_EACH {
             found.add(source.error(at.clone(), Problem::TooMany { what, found: number, most: MOST_EACH }));
             return found.done(None);
@@ -96,6 +98,26 @@ fn group(
         }
         vips.push(vip);
     }
+    let own = addresses(raw);
+    let around = Around { source, addresses: &own, vips: &vips, nodes };
+    let routes = routes::each(
+        source,
+        &raw.routes,
+        &mut found,
+        &mut taken.routes,
+        |raw| around.route(raw),
+        |route| route.place(),
+        |route| format!("the route to {} (table {}, metric {})", route.to, route.table, route.metric),
+    );
+    let rules = routes::each(
+        source,
+        &raw.rules,
+        &mut found,
+        &mut taken.rules,
+        |raw| around.rule(raw).map(Some),
+        RuleConfig::clone,
+        |rule| format!("the rule of priority {}", rule.priority),
+    );
     let mut services = Vec::new();
     for raw in &raw.services {
         let Some(service) = found.keep(service(source, raw, all_vips)) else { continue };
@@ -108,10 +130,16 @@ fn group(
     let failback = found.keep(failback(source, raw.failback.as_ref()));
     let stop_failure = found.keep(stop_failure(source, raw, nodes));
     let whole = || {
-        Some(GroupConfig { name: name?, preferred: preferred?, failback: failback?, vips, services, stop_failure: stop_failure? })
+        let (name, preferred, failback, stop_failure) = (name?, preferred?, failback?, stop_failure?);
+        Some(GroupConfig { name, preferred, failback, vips, routes, rules, services, stop_failure })
     };
     let group = whole();
     found.done(Some(group))
+}
+
+/// A group's VIPs by the text alone.
+fn addresses(raw: &RawGroup) -> Vec<IpAddr> {
+    raw.vips.iter().filter_map(|vip| vip.get_ref().address.get_ref().split_once('/')?.0.parse().ok()).collect()
 }
 
 /// Notes something that may stand in the file once, or says where it stands already.
@@ -172,8 +200,8 @@ fn failback(source: &Source, raw: Option<&Spanned<RawFailback>>) -> Result<Failb
     }
 }
 
-/// A VIP's prefix is always written, so its network is known. In the link's own family the network must hold the address of both
-/// nodes there; in the other family the file knows no address of theirs, and the written prefix is taken. `None` while the nodes are not known.
+/// A VIP's prefix is always written, so its network is known. In the link's own family the network holds the address of both nodes there, or of
+/// neither; in the other family the file knows no address of theirs, and the written prefix is taken. `None` while the nodes are not known.
 fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result<Option<VipConfig>, ConfigError> {
     let at = raw.address.span();
     let bad = |why| source.error(at.clone(), Problem::BadVip(why));
@@ -190,22 +218,22 @@ fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result
         prefix.ok_or_else(|| bad(if most == 32 { "the prefix is not 1 to 32" } else { "the prefix is not 1 to 128" }))?;
     let Some(nodes) = nodes else { return Ok(None) };
     let link = link_id(source, &raw.link, nodes)?;
-    for node in nodes {
-        for own in &node.links {
-            if own.address == address {
-                return Err(bad("a node's own address, which cannot move"));
-            }
-        }
-        let Some(own) = node.links.get(usize::from(link.0)) else { continue };
-        if own.address.is_ipv4() == address.is_ipv4() && !same_network(address, own.address, prefix) {
-            let problem = Problem::VipOutside {
-                network: network(address, prefix),
-                address: own.address.to_string(),
-                node: node.name.to_string(),
-                link: own.name.to_string(),
-            };
-            return Err(source.error(at.clone(), problem));
-        }
+    if nodes.iter().flat_map(|node| &node.links).any(|own| own.address == address) {
+        return Err(bad("a node's own address, which cannot move"));
+    }
+    // A network of neither node is somebody's intention; one that holds half of the pair is a slip.
+    let ends: Vec<_> = nodes.iter().filter_map(|node| Some((node, node.links.get(usize::from(link.0))?))).collect();
+    let outside = |own: &LinkConfig| own.address.is_ipv4() == address.is_ipv4() && !same_network(address, own.address, prefix);
+    if let Some((node, own)) = ends.iter().find(|(_, own)| outside(own))
+        && !ends.iter().all(|(_, own)| outside(own))
+    {
+        let problem = Problem::VipOutside {
+            network: network(address, prefix),
+            address: own.address.to_string(),
+            node: node.name.to_string(),
+            link: own.name.to_string(),
+        };
+        return Err(source.error(at.clone(), problem));
     }
     if let IpAddr::V4(v4) = address {
         let host = u32::from(v4) & !mask_v4(prefix);

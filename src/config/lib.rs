@@ -29,7 +29,10 @@ mod raw;
 mod raw_check;
 mod raw_duration;
 mod raw_parameter;
+mod raw_route;
 mod realtime;
+mod route;
+mod routes;
 mod scheduling;
 mod size;
 mod source;
@@ -40,6 +43,8 @@ mod value;
 
 #[cfg(test)]
 mod check_tests;
+#[cfg(test)]
+mod routes_tests;
 #[cfg(test)]
 mod tests;
 
@@ -54,5 +59,6 @@ pub use parts::{
     LsbConfig, NodeConfig, OCF_ROOT, OcfConfig, RELAY, ServiceConfig, ServiceKind, VipConfig, WitnessConfig,
 };
 pub use realtime::RealtimeConfig;
+pub use route::{Network, RouteConfig, RouteDevice, RuleConfig};
 pub use scheduling::{MOST_CPU, Policy, Scheduling};
 pub use timing::margin as timing_margin;

@@ -8,6 +8,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::Serialize;
 
 use super::network::same_network;
+use super::route::{RouteConfig, RuleConfig};
 use twinbeat_core::id::{LinkId, Name, NodeId};
 use twinbeat_core::settings::{Failback, FencingSettings, GroupSettings, Services, StopFailure};
 use twinbeat_core::time::Span;
@@ -140,6 +141,12 @@ pub struct GroupConfig {
     pub failback: Failback,
     /// Its addresses, the guard VIP first; never empty.
     pub vips: Vec<VipConfig>,
+    /// The routes that come and go with them, in the order in which they come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteConfig>,
+    /// The rules that do, behind the routes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleConfig>,
     /// Its services, in the order in which they start; they stop in the opposite one.
     pub services: Vec<ServiceConfig>,
     /// What becomes of a node on which one does not stop that must not run twice.

@@ -6,6 +6,7 @@ use std::fmt;
 use super::raw_check::RawChecks;
 use super::raw_duration::RawDuration;
 use super::raw_parameter::RawParameter;
+use super::raw_route::{RawRoute, RawRule};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -143,6 +144,12 @@ pub struct RawGroup {
     /// The addresses.
     #[serde(default)]
     pub vips: Vec<Spanned<RawVip>>,
+    /// Routes that come and go with them.
+    #[serde(default)]
+    pub routes: Vec<Spanned<RawRoute>>,
+    /// Rules that do.
+    #[serde(default)]
+    pub rules: Vec<Spanned<RawRule>>,
     /// What runs with them.
     #[serde(default)]
     pub services: Vec<Spanned<RawService>>,

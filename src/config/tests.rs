@@ -287,10 +287,18 @@ fn no_address_is_written_twice_and_families_agree() {
 }
 
 #[test]
-fn a_vip_lies_in_the_network_of_both_nodes() {
+fn a_vip_lies_in_the_network_of_both_nodes_or_of_none_of_them() {
     let key = "groups[0].vips[0].address";
-    refused(VIP, &VIP.replace("42.14/25", "42.200/25"), key, &["192.168.42.128/25 does not hold 192.168.42.12", "master1"]);
-    refused(VIP, &VIP.replace("42.14/25", "42.14/32"), key, &["192.168.42.14/32 does not hold"]);
+    refused(
+        LAN2,
+        &LAN2.replace("42.13", "42.130"),
+        key,
+        &["192.168.42.0/25 does not hold 192.168.42.130", "master2", "or of none"],
+    );
+    for elsewhere in ["192.168.42.14/32", "192.168.42.200/25", "10.20.0.14/24", "10.20.0.14/32"] {
+        let config = accepted(VIP, &VIP.replace("192.168.42.14/25", elsewhere));
+        assert_eq!(config.groups[0].vips[0].to_string(), elsewhere);
+    }
     refused(VIP, &VIP.replace("42.14/25", "42.14"), key, &["it has no prefix"]);
     refused(VIP, &VIP.replace("42.14/25", "42.14/33"), key, &["the prefix is not 1 to 32"]);
     refused(VIP, &VIP.replace("42.14/25", "42.127/25"), key, &["broadcast address"]);
@@ -581,7 +589,7 @@ fn the_errors_in_the_documentation_are_the_real_ones() {
         ("heartbeat = \"100ms\"", "heartbeat = 100"),
         ("dead = \"1s\"", "dead = \"900ms\""),
         ("port = 694", "prot = 694"),
-        (VIP, "{ address = \"192.168.42.200/25\", link = \"lan\", label = \"0\" }"),
+        (VIP, "{ address = \"192.168.42.14/33\", link = \"lan\", label = \"0\" }"),
     ] {
         let error = load(&changed(from, to)).unwrap_err().to_string();
         if !documented.contains(&error) {

@@ -63,6 +63,16 @@ pub(super) fn program(source: &Source, argv: &Spanned<Vec<String>>) -> Result<Ve
     Err(source.error(argv.span(), Problem::Allowed(allowed.to_owned())))
 }
 
+/// An interface's name, as the kernel takes one.
+pub(super) fn interface(source: &Source, text: &Spanned<String>) -> Result<Name, ConfigError> {
+    let name = text.get_ref().as_str();
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
+    if name.is_empty() || name.len() > 15 || name.contains(odd) || matches!(name, "." | "..") {
+        return Err(source.error(text.span(), Problem::BadInterface));
+    }
+    Ok(name.into())
+}
+
 /// A link by its name.
 pub(super) fn link_id(source: &Source, text: &Spanned<String>, nodes: &[NodeConfig; 2]) -> Result<LinkId, ConfigError> {
     let links = &nodes[0].links;

@@ -15,12 +15,13 @@ use super::changes::Changes;
 use super::event::Event;
 use super::meters::Meters;
 use super::next::Next;
+use super::routes::Routes;
 use super::said::Said;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::{LinkId, Name};
-use twinbeat_core::io::{Answer, EchoKind, Input, Output, Record, ServiceReport};
+use twinbeat_core::io::{AddressOrder, Answer, EchoKind, Input, Output, Record, ServiceReport};
 use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
@@ -66,6 +67,8 @@ pub struct Actuators {
     pub gate_thread: Option<GateThread>,
     /// The addresses' queue.
     pub vips: AddressOrders,
+    /// The groups' routes and rules.
+    pub routes: Routes,
     /// Each group's services; none where there are none.
     pub services: Vec<Option<ServiceManager>>,
     /// What turns the peer off; none where nothing is configured.
@@ -206,7 +209,12 @@ impl Actuators {
             Output::AnswerUnicast { group, on } => self.public.answer_unicast(group, on),
             Output::Announce { group } => quietly("announcement", self.public.announce(group)),
             Output::Gate { group, generation, order } => self.gate.order(group, generation, order),
-            Output::Address { group, attempt, order } => self.vips.order(group, attempt, order),
+            Output::Address { group, attempt, order } => {
+                if order == AddressOrder::Remove {
+                    self.routes.teller().here(group, false);
+                }
+                self.vips.order(group, attempt, order);
+            }
             Output::Services { group, attempt, order } => match self.services.get(usize::from(group.0)) {
                 Some(Some(manager)) => manager.order(attempt, order),
                 _ => {
@@ -303,6 +311,7 @@ impl Actuators {
             Told::Seen(seen) => {
                 self.public.renew(&seen);
                 self.echoes.renew(&seen);
+                self.routes.look();
                 self.cards.seen(&seen)
             }
         }
@@ -348,6 +357,7 @@ impl Actuators {
     /// The very end. The gate's table goes too: no address is left.
     pub fn finish(&mut self) {
         self.keep.clear();
+        self.routes.end(LAST_ROUTES);
         if let Some(thread) = self.gate_thread.take() {
             thread.stop(true);
         }
@@ -368,6 +378,9 @@ fn quietly<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) {
 
 /// The shortest time between two lines about heartbeats that are too long; `status` names them for as long.
 const LEFT_OUT_EVERY: Span = Span::secs(60);
+
+/// How long the very end waits for routes and rules to go.
+const LAST_ROUTES: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long the very end waits for hooks: the peer serves already.
 const LAST_HOOKS: std::time::Duration = std::time::Duration::from_secs(2);

@@ -28,6 +28,7 @@ mod plan;
 mod public;
 mod reboot;
 mod reload;
+pub mod routes;
 mod said;
 mod serve;
 mod services;

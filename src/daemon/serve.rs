@@ -196,6 +196,7 @@ fn shown(node: &Recorded, act: &Actuators, successor: &Successor, reload: &Reloa
     view.problems.extend(act.left_out.problem(now));
     view.problems.extend(successor.problem().or(reload.problem()).map(|text| Sentence::lasting(About::Restart, text)));
     view.problems.extend(act.cards.problems(now));
+    view.problems.extend(act.routes.problems());
     view.problems.extend(act.unheard.clone().map(|text| Sentence::lasting(About::Metrics, text)));
     view.recorder_trouble = node.trouble();
     // How many lines are lost goes on.

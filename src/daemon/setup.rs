@@ -24,6 +24,7 @@ use super::next::still_free;
 use super::options::Options;
 use super::public::{public_link, public_side};
 use super::reload::Reload;
+use super::routes::{self, Routes};
 use super::said::Said;
 use super::services::{services, specs};
 use super::state::{self, StateFile};
@@ -135,9 +136,11 @@ pub async fn all(
             None => false,
         });
     }
-    let vip_groups = vip_groups(config, node_config);
-    let vip_events = events.clone();
-    let vips = AddressOrders::start(vip_groups.clone(), scheduling, move |event| {
+    let here = gates.iter().map(Option::is_some).collect();
+    let routes = Routes::start(routes::wanted(config, me), here).context("no netlink socket for routes")?;
+    let (vip_events, teller) = (events.clone(), routes.teller());
+    let vips = AddressOrders::start(vip_groups(config, node_config), scheduling, move |event| {
+        teller.hear(&event);
         let _ = vip_events.send(Event::Input(event));
     })
     .context("no netlink socket for the addresses")?;
@@ -195,6 +198,7 @@ pub async fn all(
         gate: orders,
         gate_thread: Some(thread),
         vips,
+        routes,
         services,
         fencer: fence::start(config, me, &events)?,
         state,

@@ -21,6 +21,7 @@ pub mod public;
 pub mod raw_echo;
 pub mod realtime;
 pub mod reboot;
+pub mod routes;
 pub mod session;
 pub mod sockets;
 pub mod vip;

@@ -79,6 +79,11 @@ impl Channel {
         Ok(channel)
     }
 
+    /// Has dumps answered with what their question names alone (NETLINK_GET_STRICT_CHK, Linux 4.20); an older kernel answers with all.
+    pub fn filter_dumps(&self) {
+        let _ = self.socket.set_netlink_get_strict_chk(true);
+    }
+
     /// Lets datagrams of up to so many bytes be sent (CAP_NET_ADMIN); without the right to, the kernel's default stays.
     pub fn send_up_to(&self, bytes: usize) {
         let _ = nix::sys::socket::setsockopt(self, nix::sys::socket::sockopt::SndBufForce, &bytes);

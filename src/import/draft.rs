@@ -81,6 +81,13 @@ pub(crate) struct Service {
     pub from: String,
 }
 
+/// A route or a rule: its keys with their values, as they stand in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    pub keys: Vec<(&'static str, String)>,
+    pub from: String,
+}
+
 /// What moves together.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
@@ -91,6 +98,8 @@ pub(crate) struct Group {
     /// As it stands in the file, and where that is said.
     pub failback: (String, String),
     pub vips: Vec<Vip>,
+    pub routes: Vec<Table>,
+    pub rules: Vec<Table>,
     pub services: Vec<Service>,
     /// Comments at its end.
     pub notes: Vec<String>,

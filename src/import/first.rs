@@ -207,6 +207,8 @@ fn group(nodes: [&Facts; 2], answers: &Answers, draft: &Draft, common: &[(Own, O
         preferred,
         failback: ("\"auto\"".to_owned(), "where a preferred node is named".to_owned()),
         vips,
+        routes: Vec::new(),
+        rules: Vec::new(),
         services: answers.services.iter().map(service).collect(),
         notes,
     }

@@ -164,6 +164,17 @@ impl Page<'_> {
             self.set(format!("    {{ address = {address}, link = {}{label} }},", quoted(&link)), &vip.from);
         }
         self.say("]");
+        for (name, tables) in [("routes", &group.routes), ("rules", &group.rules)] {
+            if tables.is_empty() {
+                continue;
+            }
+            self.say(format!("{name} = ["));
+            for table in tables {
+                let keys: Vec<String> = table.keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+                self.set(format!("    {{ {} }},", keys.join(", ")), &table.from);
+            }
+            self.say("]");
+        }
         if !group.services.is_empty() {
             self.say("services = [");
             for service in &group.services {

@@ -191,6 +191,8 @@ fn groups(draft: &mut Draft, read: &[Read], options: &Options, wrong: &mut Vec<W
             preferred: None,
             failback: failback(first.map(|read| &read.cf)),
             vips: vec![vip],
+            routes: Vec::new(),
+            rules: Vec::new(),
             services: Vec::new(),
             notes: Vec::new(),
         });
@@ -268,7 +270,8 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
         let words = format!("`{}` is preferred there; ha.cf does not name both nodes", shown(&line.node));
         draft.findings.add(Kind::ByHand, line.place.clone(), words);
     }
-    draft.groups.push(Group { name, from, preferred, failback: failback(cf), vips, services, notes: Vec::new() });
+    let (failback, routes, rules, notes) = (failback(cf), Vec::new(), Vec::new(), Vec::new());
+    draft.groups.push(Group { name, from, preferred, failback, vips, routes, rules, services, notes });
 }
 
 fn words_of(resource: &Resource) -> &str {

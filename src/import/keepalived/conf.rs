@@ -41,6 +41,10 @@ pub(super) struct Instance {
     pub source: Option<(IpAddr, Place)>,
     pub peers: Vec<(IpAddr, Place)>,
     pub vips: Vec<Vip>,
+    /// The lines of `virtual_routes`.
+    pub routes: Vec<Block>,
+    /// Those of `virtual_rules`.
+    pub rules: Vec<Block>,
     /// The checks that it follows.
     pub tracks: Vec<(String, Place)>,
 }
@@ -89,7 +93,10 @@ pub(super) fn read(source: &Source, blocks: &[Block], wrong: &mut Vec<Wrong>) ->
         let words = "no vrrp_instance: nothing in this file moves between two nodes, so there is nothing to import";
         wrong.push(Wrong::new(Place::file(&source.name), words));
     }
-    let instances = conf.instances.iter().map(|one| one.vips.len().max(one.peers.len()).max(one.tracks.len()));
+    let instances = conf.instances.iter().map(|one| {
+        let lines = one.routes.len().max(one.rules.len());
+        one.vips.len().max(one.peers.len()).max(one.tracks.len()).max(lines)
+    });
     let syncs = conf.syncs.iter().map(|sync| sync.members.len());
     let most = instances.chain(syncs).max().unwrap_or_default().max(conf.instances.len()).max(conf.syncs.len());
     if most > MOST_OF_A_KIND {
@@ -173,6 +180,8 @@ fn instance(name: &str, block: &Block, findings: &mut Findings, wrong: &mut Vec<
         source: None,
         peers: Vec::new(),
         vips: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         tracks: Vec::new(),
     };
     for line in block.inner() {
@@ -231,6 +240,8 @@ fn setting(found: &mut Instance, line: &Block, findings: &mut Findings, wrong: &
             let excluded = word.ends_with("excluded");
             found.vips.extend(line.inner().iter().filter_map(|inner| address::parse(inner, excluded, wrong)));
         }
+        "virtual_routes" => found.routes.extend_from_slice(line.inner()),
+        "virtual_rules" => found.rules.extend_from_slice(line.inner()),
         "track_script" | "track_process" => {
             found.tracks.extend(line.inner().iter().map(|inner| (inner.word().to_owned(), inner.place.clone())));
         }

@@ -98,9 +98,6 @@ pub(super) fn in_instance(name: &str, block: &Block, findings: &mut Findings) {
              and its loss moves nothing"
         }
         "track_file" | "track_bfd" | "weight" => "no priority that checks change",
-        "virtual_routes" | "virtual_rules" => {
-            "no routes that move: a systemd unit in `services` of the group can set and remove them"
-        }
         "smtp_alert" => "no mail by itself: [[hooks]] with dist/hooks/mail sends one at each change",
         "use_vmac" | "use_ipvlan" | "vmac_xmit_base" | "vmac_addr" => {
             "the address keeps no MAC address of its own: each move is announced, and the gateway is asked whether it follows"

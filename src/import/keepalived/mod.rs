@@ -1,13 +1,14 @@
 //! keepalived.conf, of one node or of both.
 //!
 //! `lines` makes statements of a text (conditions, definitions, includes), `tree` makes blocks of them, `conf` takes what is VRRP's out of the
-//! blocks, `pair` puts the two nodes together. What is not VRRP's (virtual servers, checkers) stays keepalived's.
+//! blocks, `routes` reads what moves beside addresses, `pair` puts the two nodes together. What is not VRRP's (virtual servers, checkers) stays keepalived's.
 
 mod address;
 mod conf;
 mod left_out;
 mod lines;
 mod pair;
+mod routes;
 mod tree;
 mod watched;
 

@@ -2,6 +2,7 @@
 
 use super::address;
 use super::conf::{Conf, Instance};
+use super::routes;
 use super::watched;
 use crate::Options;
 use crate::draft::{Draft, End, Group, Link, Set, Value, Vip};
@@ -202,6 +203,7 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
     let mut notes = Vec::new();
     let mut ways: Vec<Option<usize>> = Vec::new();
     let mut preferred = None;
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
     for instance in members {
         let theirs = other(read, instance);
         if read.len() == 2 && theirs.is_none() {
@@ -223,6 +225,7 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
         for vip in &instance.vips {
             self::vip(draft, &mut vips, instance, vip);
         }
+        routes::take(draft, instance, theirs, &mut routes, &mut rules);
         let way = which(draft, instance, theirs);
         ways.push(way.as_ref().map(|(node, _)| *node));
         preferred = preferred.or(way);
@@ -241,7 +244,17 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
     }
     let free = draft.free_group_name(&as_name(name, "group"));
     let failback = failback(read, members);
-    draft.groups.push(Group { name: free, from: place.to_string(), preferred, failback, vips, services: Vec::new(), notes });
+    draft.groups.push(Group {
+        name: free,
+        from: place.to_string(),
+        preferred,
+        failback,
+        vips,
+        routes,
+        rules,
+        services: Vec::new(),
+        notes,
+    });
 }
 
 fn vip(draft: &mut Draft, vips: &mut Vec<Vip>, instance: &Instance, vip: &address::Vip) {

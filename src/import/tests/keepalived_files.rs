@@ -78,7 +78,7 @@ fn both_nodes_with_unicast_lack_only_keys_and_a_gateway() {
         &import,
         "preferred = \"lb1\"    # priority 150 (keepalived/unicast1.conf:18) and 100 (keepalived/unicast2.conf:18)",
     );
-    tells(&import, Kind::LeftOut, "unicast1.conf:27: outside: virtual_routes: no routes that move");
+    has_line(&import, "    { to = \"0.0.0.0/0\", via = \"198.51.100.14\", link = \"eth0\" },    # keepalived/unicast1.conf:28");
     tells(&import, Kind::LeftOut, "10.9.0.1: brd 10.9.0.255");
     tells(&import, Kind::ByHand, "group lb: notify /usr/local/bin/changed.sh");
     let config = Config::load(Path::new("f"), &import.filled).unwrap();
@@ -119,9 +119,8 @@ fn one_file_for_both_nodes_told_apart_by_the_configuration_id() {
 #[test]
 fn what_twinbeat_refuses_of_it_is_told_with_its_line() {
     let import = made(&[conf("two-masters")], &[]);
-    // A second network on an interface, and a group of the other family alone.
-    tells(&import, Kind::Refused, "the network 192.168.2.0/24 does not hold");
-    tells(&import, Kind::Refused, "keepalived/two-masters.conf:10");
+    // A group of the other family alone; a second network on an interface is none of it.
+    tells(&import, Kind::Refused, "keepalived/two-masters.conf:26");
     tells(&import, Kind::Refused, "the first VIP of a group is its guard");
     tells(&import, Kind::Assumed, "B: state BACKUP: node 2 taken as the preferred one");
     tells(&import, Kind::Assumed, "advert_int 12s and 1s");
@@ -258,4 +257,46 @@ fn the_samples_of_debians_package() {
     if let Some(source) = foreign(&format!("{samples}/keepalived.conf.HTTP_GET.port")) {
         assert!(refused(&[source])[0].contains("nothing in this file moves"));
     }
+}
+
+#[test]
+fn routes_and_rules_that_move_are_taken_over_each_with_its_line_and_what_cannot_be_is_named() {
+    let import = made(
+        &[text(
+            "vrrp_instance V {\ninterface eth0\nvirtual_ipaddress {\n192.168.200.9/24\n}\n\
+             virtual_routes {\n\
+             src 192.168.200.9 to 192.168.109.0/24 via 192.168.200.254 dev eth0\n\
+             192.168.110.0/24 via 192.168.200.254 dev eth7 table 5 metric 10 onlink\n\
+             default via inet 192.168.200.254 scope global no_track\n\
+             blackhole 192.168.112.0/24\n\
+             192.168.113.0/24 via 192.168.200.254 table small\n\
+             192.168.114.0/24 nexthop via 192.168.200.1 nexthop via 192.168.200.2\n\
+             via 192.168.200.254\n}\n\
+             virtual_rules {\n\
+             from 192.168.200.9 lookup 5 prio 1000\n\
+             from all to 192.168.29.0/24 fwmark 0x10/0xff table main\n\
+             from 192.168.200.9 iif eth0 table 5\n\
+             from 192.168.200.9 blackhole\n}\n}\n",
+        )],
+        &[],
+    );
+    for line in [
+        "    { source = \"192.168.200.9\", to = \"192.168.109.0/24\", via = \"192.168.200.254\", link = \"eth0\" },    # k.conf:7",
+        "    { to = \"192.168.110.0/24\", via = \"192.168.200.254\", table = 5, metric = 10, onlink = true, interface = \"eth7\" },    # k.conf:8",
+        "    { to = \"default\", via = \"192.168.200.254\", link = \"eth0\" },    # k.conf:9",
+        "    { from = \"192.168.200.9\", table = 5, priority = 1000 },    # k.conf:16",
+        "    { to = \"192.168.29.0/24\", fwmark = 16, fwmask = 255, table = 254, priority = 32764 },    # k.conf:17",
+    ] {
+        has_line(&import, line);
+    }
+    tells(&import, Kind::Assumed, "k.conf:9: a route without `dev`");
+    tells(&import, Kind::Assumed, "k.conf:17: a rule without a priority: 32764 taken");
+    tells(&import, Kind::ByHand, "k.conf:10: virtual_routes: blackhole 192.168.112.0/24: not taken over: `blackhole`");
+    tells(&import, Kind::ByHand, "`table small`, which is a name of /etc/iproute2/rt_tables");
+    tells(&import, Kind::ByHand, "k.conf:12");
+    tells(&import, Kind::ByHand, "it leads nowhere");
+    tells(&import, Kind::ByHand, "k.conf:18: virtual_rules: from 192.168.200.9 iif eth0 table 5: not taken over: `iif`");
+    tells(&import, Kind::ByHand, "k.conf:19");
+    let config = Config::load(Path::new("f"), &import.filled).unwrap();
+    assert_eq!((config.groups[0].routes.len(), config.groups[0].rules.len()), (3, 2));
 }
