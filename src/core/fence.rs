@@ -107,21 +107,22 @@ impl Shared {
             || (bite::off(Clause::FenceUnawaited) && self.fence.failed.is_some())
     }
 
-    /// Whether it is done, under way, or failed a moment ago.
-    fn no_order(&self, now: Mono) -> bool {
+    /// Whether it is done in this silence, under way, or failed a moment ago. What an earlier life did, or what was done before a gap of
+    /// this one's own, is a ground alone: a claim needs an order of its own.
+    fn no_order(&self, since: Mono, now: Mono) -> bool {
         let waits = self.fence.again().is_some_and(|at| now < at);
-        self.settings.fencing.is_none() || self.fence.done.is_some() || self.fence.running.is_some() || waits
+        self.settings.fencing.is_none() || self.fenced_since(since) || self.fence.running.is_some() || waits
     }
 
     /// Orders it for a group, unless it is done, under way, or failed a moment ago, once the peer was told for long enough.
-    pub(super) fn tell_and_turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
-        if self.no_order(now) {
+    pub(super) fn tell_and_turn_peer_off(&mut self, group: &Name, since: Mono, why: &str, now: Mono) {
+        if self.no_order(since, now) {
             return;
         }
         let told_for = told_for(&self.settings.timing);
         let told = self.fence.told.filter(|at| now.since(*at) < told_for * TOLD_AT_MOST);
         if told.is_some_and(|at| now >= at + told_for) || bite::off(Clause::FencesUntold) {
-            self.turn_peer_off(group, why, now);
+            self.turn_peer_off(group, since, why, now);
         } else if told.is_none() {
             // A peer that is at the same hears it by the table that it writes, if by no other way.
             self.fence.told = Some(now);
@@ -130,8 +131,8 @@ impl Shared {
     }
 
     /// Orders it at once.
-    fn turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
-        if self.no_order(now) {
+    fn turn_peer_off(&mut self, group: &Name, since: Mono, why: &str, now: Mono) {
+        if self.no_order(since, now) {
             return;
         }
         self.fence.told = None;
@@ -169,7 +170,7 @@ impl Shared {
         let stuck = g.role != BeatRole::Owner && g.unfit.is_some_and(|unfit| unfit.why == WhyUnfit::DoesNotStop);
         if fence && stuck && self.witness.reachable && data.eligible(self, now) {
             let running = self.fence.running;
-            self.turn_peer_off(&data.name, "a service that must not run twice does not stop there", now);
+            self.turn_peer_off(&data.name, Mono::ZERO, "a service that must not run twice does not stop there", now);
             self.fence.wished |= self.fence.running != running;
         }
     }

@@ -77,7 +77,7 @@ impl Standby {
         let t = cx.settings.timing;
         let claim = self.claim.get_or_insert_with(Claim::default);
         claim.begun.get_or_insert(now);
-        if claim.trial_is_old(cx, now) {
+        if claim.trial_is_old(since, cx, now) {
             // Asked anew before the next order.
             (claim.never_took, claim.never_took_at, claim.proof) = Default::default();
         }

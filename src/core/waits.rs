@@ -83,7 +83,7 @@ impl Claim {
         let Claim { probes, proof, challenge, begun: _, never_took: _, never_took_at: _ } = self;
         let (since, _, dead) = data.silence(cx);
         due.at(self.hurried_until(data, cx), Timer::PeerSuspected);
-        due.at(self.never_took_until(cx), Timer::Fence);
+        due.at(self.never_took_until(since, cx), Timer::Fence);
         due.at(data.stand_down.met_until(), Timer::Fence);
         if let Some(until) = data.stand_down.until.filter(|until| due.last < *until && !bite::off(Clause::NoStandDown)) {
             due.at(until, Timer::StandDown);

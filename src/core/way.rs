@@ -9,8 +9,8 @@ use super::shared::Shared;
 use super::time::{Mono, Span};
 use crate::prelude::*;
 
-/// Beyond the delay of the second node, for what else an order waits for.
-const TRIAL_LASTS: Span = Span::secs(10);
+/// Long enough for the order to be told and given, where nothing else is waited for.
+const TRIAL_LASTS: Span = Span::secs(2);
 
 /// Twice the longest stand-down.
 const MET_LASTS: Span = Span::secs(120);
@@ -61,17 +61,15 @@ impl Claim {
         (!cx.registers() && !bite::off(Clause::ControlIgnored)) || (self.never_took_at.is_some() && cx.fences())
     }
 
-    /// Until when it counts that no table took a write: a gateway may have pinned its entries for a moment alone, and the next order
-    /// may be minutes away.
-    pub(super) fn never_took_until(&self, cx: &Shared) -> Option<Mono> {
-        let fencing = cx.settings.fencing.filter(|_| !bite::off(Clause::NeverTookForEver))?;
-        self.never_took_at
-            .filter(|_| cx.fence.running.is_none() && cx.fence.done.is_none())
-            .map(|at| at + fencing.delay + TRIAL_LASTS)
+    /// Until when it counts that no table took a write: a gateway may have pinned its entries, or a switch held back this node's frames,
+    /// for a moment alone, and the order may be seconds or minutes away.
+    pub(super) fn never_took_until(&self, since: Mono, cx: &Shared) -> Option<Mono> {
+        let counts = cx.settings.fencing.is_some() && cx.fence.running.is_none() && !cx.fenced_since(since);
+        self.never_took_at.filter(|_| counts && !bite::off(Clause::NeverTookForEver)).map(|at| at + TRIAL_LASTS)
     }
 
-    pub(super) fn trial_is_old(&self, cx: &Shared, now: Mono) -> bool {
-        self.never_took_until(cx).is_some_and(|until| now >= until)
+    pub(super) fn trial_is_old(&self, since: Mono, cx: &Shared, now: Mono) -> bool {
+        self.never_took_until(since, cx).is_some_and(|until| now >= until)
     }
 
     /// Turns the peer off where everything else holds that a claim needs.
@@ -91,7 +89,7 @@ impl Claim {
         let fit = data.eligible(cx, now) && !data.cold_stopping(cx) && cx.claim_forbidden(&data.name).is_none();
         if now >= since + dead && reach && quiet && fit {
             let text = format!("silent for {}; the witness answers this node; {why}", now.since(since));
-            cx.tell_and_turn_peer_off(&data.name, &text, now);
+            cx.tell_and_turn_peer_off(&data.name, since, &text, now);
         }
     }
 
@@ -164,8 +162,8 @@ mod tests {
         assert!(!told.unchallengeable(&cx), "no challenge was asked: that the claim is forbidden was merely told");
         let tried = Claim { never_took_at: Some(Mono::ZERO), ..told };
         assert!(tried.unchallengeable(&cx));
-        let until = tried.never_took_until(&cx).unwrap();
-        assert!(!tried.trial_is_old(&cx, until.back(Span(1))) && tried.trial_is_old(&cx, until));
+        let until = tried.never_took_until(Mono::ZERO, &cx).unwrap();
+        assert!(!tried.trial_is_old(Mono::ZERO, &cx, until.back(Span(1))) && tried.trial_is_old(Mono::ZERO, &cx, until));
         cx.settings.fencing = None;
         assert!(!tried.unchallengeable(&cx), "nothing would come in the challenge's place");
     }
