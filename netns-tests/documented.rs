@@ -2,18 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+#[path = "common/documents.rs"]
+mod documents;
+
+use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
-fn documents() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let in_folder = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let all = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into_iter();
-    let mut all: Vec<PathBuf> = all.chain(in_folder("docs")).chain(in_folder("dist")).filter(|path| path.is_file()).collect();
-    all.sort();
-    all.into_iter().filter_map(|path| Some((path.clone(), std::fs::read_to_string(path).ok()?))).collect()
-}
+use documents::{commands, documents};
 
 fn twinbeat(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_twinbeat")).args(words).output().unwrap()
@@ -21,17 +16,6 @@ fn twinbeat(words: &[&str]) -> Output {
 
 fn printed(words: &[&str]) -> String {
     String::from_utf8(twinbeat(words).stdout).unwrap()
-}
-
-/// What begins with `twinbeat` in a text: code within a line, and lines of blocks up to a comment or an explanation in the next column.
-fn commands(text: &str) -> BTreeSet<String> {
-    let spans = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(|span| span.starts_with("twinbeat "));
-    let lines = text.lines().map(str::trim).filter(|line| line.starts_with("twinbeat ") && !line.contains('`'));
-    let short = |line: &str| {
-        let end = ["  ", " #", " && ", " | ", "; ", " > ", " …"].into_iter().filter_map(|end| line.find(end)).min();
-        line.get(..end.unwrap_or(line.len())).unwrap_or(line).trim().to_owned()
-    };
-    spans.chain(lines).map(short).collect()
 }
 
 /// As somebody types it: what stands for a value has one.

@@ -6,12 +6,15 @@
 #[path = "common/bench.rs"]
 mod bench;
 mod common;
+#[path = "reload/manager.rs"]
+mod manager;
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bench::{A, B, Bench};
+use manager::Manager;
 use nix::sys::signal::Signal;
 use twinbeat::config::keys;
 use twinbeat::core::id::NodeId;
@@ -263,6 +266,92 @@ fn keys_are_rolled_while_both_nodes_hear_each_other() {
     }
     bench.unmoved(from);
     bench.one_owner("keys");
+}
+
+#[test]
+fn a_service_manager_is_told_when_a_reload_was_taken_and_when_it_is_over_however_it_ends() {
+    let manager = Manager::new(BOTH.map(node_name));
+    let Some(mut bench) = Bench::of(&manager.program()) else { return };
+    bench.pair();
+    let from = bench.probe.now();
+    let a = A.index();
+    let has = |all: &[Vec<String>], word: &str| all.iter().flatten().any(|line| line.starts_with(word));
+    // A start ends as a reload does: nothing is left under way.
+    let start = manager.rest(a);
+    let last = start.iter().rev().find(|said| has(&[said.to_vec()], "READY") || has(&[said.to_vec()], "RELOADING"));
+    assert!(last.is_some_and(|said| said.contains(&"READY=1".to_owned())), "{start:?}");
+    let life = |bench: &Bench| bench.view(A)["incarnation"].as_u64().unwrap();
+    let hang_up = |bench: &mut Bench| {
+        let asked = Manager::now();
+        assert!(bench.daemons[A.index()].as_mut().unwrap().signal(Signal::SIGHUP));
+        asked
+    };
+
+    // A plan is no reload.
+    let text = std::fs::read_to_string(bench.site.config(A)).unwrap();
+    std::fs::write(bench.site.config(A), format!("{text}\n[journal]\nkeep = \"8MiB\"\n")).unwrap();
+    assert_eq!(bench.reload(A, &["--plan"]).0, 0);
+    let said = manager.rest(a);
+    assert!(!has(&said, "RELOADING") && !has(&said, "READY"), "{said:?}");
+
+    // By the signal: when it is over, the changed file is in force.
+    let before = life(&bench);
+    let asked = hang_up(&mut bench);
+    manager.over(a, asked);
+    assert!(life(&bench) > before);
+    // Nothing differs; by the signal and by the command.
+    let asked = hang_up(&mut bench);
+    let said = manager.over(a, asked);
+    assert!(!has(&said, "STATUS=the reload was refused"), "{said:?}");
+    let asked = Manager::now();
+    assert_eq!(bench.reload(A, &[]).0, 0);
+    manager.over(a, asked);
+    // By the command, taken up.
+    bench.rewrite(A, "\"8MiB\"", "\"9MiB\"");
+    let asked = Manager::now();
+    bench.taken_up(A);
+    manager.over(a, asked);
+
+    // A file that cannot be used, and one that cannot be taken up in place: over all the same, and why is said.
+    let whole = std::fs::read_to_string(bench.site.config(A)).unwrap();
+    for (wrong, word) in
+        [(whole.replace("dead = ", "deed = "), "deed"), (whole.replace("\"drill\"", "\"other\""), "the cluster's name")]
+    {
+        std::fs::write(bench.site.config(A), wrong).unwrap();
+        let before = life(&bench);
+        let asked = hang_up(&mut bench);
+        let said = manager.over(a, asked);
+        let status = said.iter().flatten().find_map(|line| line.strip_prefix("STATUS=the reload was refused: "));
+        assert!(status.is_some_and(|status| status.contains(word)), "{said:?}");
+        assert!(bench.view(A)["problems"].to_string().contains(word), "{}", bench.view(A)["problems"]);
+        let asked = Manager::now();
+        assert_ne!(bench.reload(A, &[]).0, 0);
+        manager.over(a, asked);
+        assert_eq!(life(&bench), before);
+    }
+    std::fs::write(bench.site.config(A), &whole).unwrap();
+
+    // Changed once more while a reload is under way, and asked again: what was written last is in force when the last one is over; also where what was
+    // written before it is refused.
+    for round in 0..6 {
+        let mut asked = 0;
+        for keep in [20 + round, 30 + round, 40 + round] {
+            let text = whole.replace("\"9MiB\"", &format!("\"{keep}MiB\""));
+            let text = if round % 2 == 1 && keep < 40 { text.replace("\"drill\"", "\"other\"") } else { text };
+            std::fs::write(bench.site.config(A), text).unwrap();
+            asked = hang_up(&mut bench);
+            thread::sleep(Duration::from_millis(3 * round));
+        }
+        manager.over(a, asked);
+        let (code, said) = bench.reload(A, &["--plan"]);
+        assert!(code == 0 && said.contains("nothing differs"), "round {round}: {code}: {said}\n{}", bench.logs());
+        manager.rest(a);
+    }
+    std::fs::copy(bench.site.config(A), bench.site.config(B)).unwrap();
+    bench.taken_up(B);
+    bench.healthy();
+    bench.unmoved(from);
+    bench.one_owner("reloads that a manager waits for");
 }
 
 /// What a client of that address is answered.

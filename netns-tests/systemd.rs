@@ -159,6 +159,50 @@ fn reload(pair: &Pair) {
     assert_eq!(BOTH.map(pid), pids, "{}", pair.logs());
 }
 
+/// `Type=notify-reload` by the drop-in, where this systemd knows it: `systemctl reload` is over when the changed file is in force, and also where it is
+/// refused. Older ones keep the unit as it is, which the reloads above have gone through.
+fn notify_reload(pair: &Pair) {
+    let version = pair.on(A).must("systemctl --version").unwrap();
+    let number: u32 = version.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a version");
+    if number < 253 {
+        println!("systemd {number} does not know Type=notify-reload");
+        return;
+    }
+    let conf = fs::read_to_string("dist/notify-reload.conf").unwrap();
+    let line = conf.lines().find_map(|line| line.strip_prefix("#   ")).unwrap();
+    for node in [B, A] {
+        fs::write(pair.on(node).root().join("root/dist/notify-reload.conf"), &conf).unwrap();
+        pair.on(node).must(line).unwrap();
+        assert_eq!(pair.on(node).must("systemctl show -p Type --value twinbeat").unwrap().trim(), "notify-reload");
+    }
+    let from = pair.probe.now();
+    let file = pair.on(A).root().join("etc/twinbeat/twinbeat.toml");
+    // A moment after a reload it is degraded: exit code 10.
+    let life = || {
+        let said = pair.on(A).run("twinbeat status --json").unwrap().stdout;
+        serde_json::from_slice::<serde_json::Value>(&said).unwrap()["incarnation"].as_u64().expect("a daemon that answers")
+    };
+    let whole = fs::read_to_string(&file).unwrap();
+    let (before, began) = (life(), Instant::now());
+    fs::write(&file, format!("{whole}\n[journal]\nkeep = \"8MiB\"\n")).unwrap();
+    pair.on(A).must("systemctl reload twinbeat").unwrap();
+    assert!(life() > before);
+    println!("systemd {number}: a reload by notify-reload took {:?}", began.elapsed());
+    for (text, word) in [(whole.replace("[witness]", "[witness"), "the reload was refused"), (whole.clone(), "")] {
+        fs::write(&file, text).unwrap();
+        let began = Instant::now();
+        let done = pair.on(A).run("systemctl reload twinbeat").unwrap();
+        println!("{:?}", done.status);
+        // Not at the end of its patience, 90 s.
+        assert!(began.elapsed() < Duration::from_secs(30), "{done:?}\n{}", pair.logs());
+        let shown = pair.on(A).must("systemctl show -p ActiveState,StatusText twinbeat").unwrap();
+        assert!(shown.contains("ActiveState=active") && shown.contains(word), "{shown}");
+    }
+    pair.healthy();
+    let seen = pair.seen("reloads by notify-reload", from);
+    assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
+}
+
 /// A service that must not run twice and does not stop, with `stop_failure = "reboot"`: its machine reboots itself, and the peer serves.
 fn stuck(pair: &mut Pair) {
     let script = "#!/bin/sh\ncase $1 in\nstart) touch /run/stuck ;;\nstop) [ -e /etc/will-not ] && exit 1; rm -f /run/stuck ;;\nstatus) [ -e /run/stuck ] || exit 3 ;;\nesac\n";
@@ -302,6 +346,7 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     assert!(seen.moves() == 0 && seen.gap < PLANNED && seen.page_gap < PLANNED, "{seen:#?}\n{}", pair.logs());
 
     reload(&pair);
+    notify_reload(&pair);
     sandbox(&pair);
 
     // Whatever manages the network beside it.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part of it")]
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,9 +34,15 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Option<Bench> {
+        Bench::of(Path::new(env!("CARGO_BIN_EXE_twinbeat")))
+    }
+
+    /// Of that program's daemons.
+    pub fn of(program: &Path) -> Option<Bench> {
         common::ready().then(|| {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-            let (lab, site) = common::files();
+            let lab = Lab::build().unwrap();
+            let site = Site::prepare(&lab, program, "\"auto\"").unwrap();
             let probe = Probe::start(&lab, VIP).unwrap();
             Bench { daemons: [None, None], probe, site, lab, _alone }
         })

@@ -74,10 +74,20 @@ fn the_metadata_names_only_what_is_there_and_both_kinds_of_package_have_the_same
         }
         let of = |assets: &[Asset]| assets.iter().filter_map(alike).collect::<BTreeSet<_>>();
         assert_eq!(of(&deb), of(&rpm), "{name}");
-        assert!(
-            deb.iter().any(|(source, ..)| source.contains("copyright"))
-                && rpm.iter().any(|(source, ..)| source.contains("LICENSE"))
-        );
+        assert!(deb.iter().any(|(source, ..)| source.contains("copyright")));
+        // Both licences word for word, and whom to write to.
+        for (assets, licences) in [(&deb, format!("/usr/share/doc/{name}/")), (&rpm, format!("/usr/share/licenses/{name}/"))] {
+            let has = |source: &str, to: &str| assets.iter().any(|asset| asset.0 == source && asset.1 == to);
+            assert!(has("LICENSE-*", &licences), "{name}: {assets:#?}");
+            assert!(has("SECURITY.md", &format!("/usr/share/doc/{name}/")), "{name}: {assets:#?}");
+        }
+    }
+    let copyright = fs::read_to_string(root().join("dist/packages/copyright")).unwrap();
+    let contact = copyright.lines().find(|line| line.starts_with("Upstream-Contact: ")).expect("whom to write to");
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    assert!(contact.contains("SECURITY.md") && security.contains("## How to report"), "{contact}");
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        assert!(fs::read_to_string(root().join(licence)).unwrap().len() > 1000, "{licence}");
     }
     let unit = fs::read_to_string(root().join("dist/twinbeat.service")).unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/twinbeat run\n"), "where the package puts the program");

@@ -20,7 +20,7 @@ use twinbeat::lab::ns::Namespace;
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,nftables,nginx-light,hostname,procps,\
                         libpam-systemd,ifupdown,network-manager,openssh-server,openssh-client";
 
-/// The base of all roots; `None` with a line that says why there is none.
+/// The base of all roots, of the Debian that `TWINBEAT_SUITE` names (`trixie`; else `bookworm`); `None` with a line that says why there is none.
 pub fn base() -> Option<PathBuf> {
     let skipped = |why: &str| {
         println!("SKIPPED: two machines with real systemd: {why}");
@@ -35,14 +35,15 @@ pub fn base() -> Option<PathBuf> {
         }
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("systemd");
-    let (base, made) = (target.join("base"), target.join("base.whole"));
+    let suite = std::env::var("TWINBEAT_SUITE").unwrap_or_else(|_| "bookworm".to_owned());
+    let (base, made) = (target.join(format!("base-{suite}")), target.join(format!("base-{suite}.whole")));
     if fs::read_to_string(&made).ok().as_deref() != Some(PACKAGES) {
         let _ = fs::remove_dir_all(&base);
         if let Err(error) = fs::create_dir_all(&target) {
             return skipped(&error.to_string());
         }
         let mut command = Command::new("debootstrap");
-        command.args(["--variant=minbase", "--include", PACKAGES, "bookworm"]).arg(&base).arg("http://deb.debian.org/debian");
+        command.args(["--variant=minbase", "--include", PACKAGES, &suite]).arg(&base).arg("http://deb.debian.org/debian");
         match command.stdin(Stdio::null()).output() {
             Ok(done) if done.status.success() => {}
             Ok(done) => {

@@ -8,6 +8,7 @@
 
 mod actuators;
 mod addresses;
+mod announce;
 mod asking;
 mod beats;
 mod bonds;

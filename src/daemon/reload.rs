@@ -2,6 +2,8 @@
 //! the same process and goes on from the open gate as after a restart (SAFETY R10).
 //!
 //! Nothing is given up for it: where the file cannot be used, or not in place, this life goes on with what it has read before.
+//!
+//! One is under way at a time. A signal that comes meanwhile is not lost: the file may have been changed since it was read, so it is read once more.
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::actuators::Actuators;
+use super::announce;
 use super::asking::{self, Free};
 use super::event::Event;
 use super::next::Next;
@@ -32,7 +35,12 @@ pub struct Reload {
     /// What this life has read.
     config: Config,
     key: [u8; 32],
+    events: UnboundedSender<Event>,
     busy: bool,
+    /// A signal asked while one was under way.
+    again: bool,
+    /// systemd was told that one is under way.
+    announced: bool,
     /// What the next life is told; set as soon as this one only takes its last evidence.
     next: Option<Next>,
     /// The problem's words while the changed file was refused.
@@ -41,8 +49,19 @@ pub struct Reload {
 
 impl Reload {
     /// For a daemon that has read this file and this key.
-    pub fn new(options: &Options, me: NodeId, config: &Config, key: [u8; 32]) -> Reload {
-        Reload { options: options.clone(), me, config: config.clone(), key, busy: false, next: None, trouble: None }
+    pub fn new(options: &Options, me: NodeId, config: &Config, key: [u8; 32], events: UnboundedSender<Event>) -> Reload {
+        Reload {
+            options: options.clone(),
+            me,
+            config: config.clone(),
+            key,
+            events,
+            busy: false,
+            again: false,
+            announced: false,
+            next: None,
+            trouble: None,
+        }
     }
 
     /// What becomes of the process once the core has finished: a next life, or its end.
@@ -53,7 +72,8 @@ impl Reload {
     /// A restart, or an end, goes before a reload.
     pub fn give_way(&mut self) {
         self.next = None;
-        self.busy = false;
+        self.again = false;
+        self.over(None);
     }
 
     /// The problem's words, where a signal asked for a file that was refused.
@@ -65,7 +85,13 @@ impl Reload {
     pub fn step(&mut self, step: Step, node: &mut Recorded, act: &mut Actuators) {
         match step {
             Step::Ask { plan, asker } => {
+                // Also of one that has to wait: systemd goes by when its own signal was taken.
+                if !plan && (!self.busy || asker.is_none()) {
+                    announce::reloading();
+                    self.announced = true;
+                }
                 if self.busy {
+                    self.again |= asker.is_none();
                     tell(asker, Response::Refused("a reload is under way already".into()));
                     return;
                 }
@@ -81,8 +107,9 @@ impl Reload {
             Step::Asked { asker, read, free } => self.begin(asker, &read, free, node, act),
             Step::Go => self.go(node, act),
             Step::Refused(why) => {
-                self.give_way();
                 tracing::warn!("reload: {why}");
+                self.next = None;
+                self.over(Some(&why));
             }
         }
     }
@@ -110,10 +137,10 @@ impl Reload {
     fn judge(&mut self, plan_only: bool, asker: Asker, read: Box<Read>, node: &Recorded, act: &Actuators) {
         let (answer, plan) = self.plan(&read, node, act);
         if answer.differences.is_empty() || plan_only {
-            self.busy = false;
             if answer.differences.is_empty() {
                 self.trouble = None;
             }
+            self.over(None);
             tell(asker, Response::Reload(answer));
             return;
         }
@@ -201,8 +228,19 @@ impl Reload {
         node.handle(clock::now(), io::Input::Command { id, command: Command::ComeBack });
     }
 
-    fn refuse(&mut self, asker: Asker, why: String) {
+    /// This life goes on; systemd is told, unless the file is read once more.
+    fn over(&mut self, refused: Option<&str>) {
         self.busy = false;
+        if std::mem::take(&mut self.again) && self.events.send(Event::Reload(Step::Ask { plan: false, asker: None })).is_ok() {
+            return;
+        }
+        if std::mem::take(&mut self.announced) {
+            announce::goes_on(refused);
+        }
+    }
+
+    fn refuse(&mut self, asker: Asker, why: String) {
+        self.over(Some(&why));
         if asker.is_none() {
             self.complain(why.clone());
         }
@@ -210,9 +248,10 @@ impl Reload {
     }
 
     fn hindered(&mut self, asker: Asker, answer: Answer) {
-        self.busy = false;
+        let why = answer.hindrances.join("; ");
+        self.over(Some(&why));
         if asker.is_none() {
-            self.complain(answer.hindrances.join("; "));
+            self.complain(why);
         }
         tell(asker, Response::Reload(answer));
     }

@@ -11,7 +11,7 @@ use super::reload::Reload;
 use super::starts::{self, Starts};
 use super::successor::{Successor, follow};
 use super::watchdog::Watchdog;
-use super::{next, setup, trial};
+use super::{announce, next, setup, trial};
 use twinbeat_config::Config;
 use twinbeat_control::protocol::Response;
 use twinbeat_core::io::{Command, Input};
@@ -32,6 +32,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     // Until there are handlers they would kill: somebody may rotate the log just now.
     next::held_back().thread_block().context("signals cannot be held back")?;
     let starts = Starts::count(&options.run_dir);
+    announce::reloading();
     let config = trial::read(&options.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let local = tokio::task::LocalSet::new();

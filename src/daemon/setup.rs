@@ -236,7 +236,7 @@ pub async fn all(
     }
     let (version, took) = (env!("CARGO_PKG_VERSION"), clock::now().since(began));
     tracing::info!("twinbeat {version} begins as {name} of cluster {}; first heartbeat {took} after its start", config.cluster);
-    let reload = Reload::new(options, me, config, key.verifying_key().to_bytes());
+    let reload = Reload::new(options, me, config, key.verifying_key().to_bytes(), act.events.clone());
     Ok((node, act, reload))
 }
 
