@@ -35,7 +35,7 @@ impl Owner {
         match taken.max() {
             Some((proven, missed, since)) => {
                 let defend = self.defence.missing(now, (since, missed, proven), &t);
-                return self.defend(defend, turn);
+                self.defend(defend, turn)
             }
             None if self.path_missing() => None,
             None => {

@@ -236,7 +236,11 @@ impl Defence {
             _ => 1,
         };
         self.won_back = Some((times, now));
-        if times >= WON_BACK + u32::from(first) && !bite::off(Clause::EntrySharedForEver) { Defend::Leave } else { Defend::Rest }
+        if times >= WON_BACK.saturating_add(u32::from(first)) && !bite::off(Clause::EntrySharedForEver) {
+            Defend::Leave
+        } else {
+            Defend::Rest
+        }
     }
 
     /// Whether the entry changes hands again and again.
