@@ -393,6 +393,9 @@ fn keys(story: &mut Story) {
 
 /// What the nodes tell of themselves.
 fn told(story: &mut Story) {
+    // What the pair's file asks for, and this one has neither routes nor rules.
+    assert_eq!(story.must(A, "ip route show table all proto 117"), "");
+    assert!(!story.must(A, "ip rule show").contains("proto 117"));
     let said = story.must(A, "twinbeat why");
     assert!(said.contains("stays the owner") && said.contains("known ") && said.contains("next "), "{said}");
     let hour: Value = serde_json::from_str(&story.must(A, "twinbeat why --json")).unwrap();

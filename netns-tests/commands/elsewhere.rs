@@ -7,7 +7,7 @@ const fn by(command: &'static str, test: &'static str, words: &'static str) -> E
 }
 
 /// The command, the test (or what runs tests), and what stands there for it.
-pub const ELSEWHERE: [Elsewhere; 47] = [
+pub const ELSEWHERE: [Elsewhere; 48] = [
     by("cargo run --release -- drill", "netns-tests/drills.rs", "drill"),
     by("twinbeat drill", "netns-tests/drills.rs", ".arg(\"drill\")"),
     by("./netns-tests/run.sh", ".ci/run", "exec netns-tests/run.sh"),
@@ -62,6 +62,7 @@ pub const ELSEWHERE: [Elsewhere; 47] = [
     by("cargo test --test checks -- --nocapture", "netns-tests/run.sh", "checks"),
     by("cargo test --test ocf", "netns-tests/run.sh", "ocf"),
     by("systemctl disable nginx", "netns-tests/systemd.rs", "systemctl disable nginx.service"),
+    by("ip route add 10.20.0.14/32 dev eth1", "netns-tests/routes.rs", "route add 10.20.0.14/32 dev eth0"),
     by("systemctl disable --now twinbeat", "netns-tests/commands.rs", "The whole pair off"),
 ];
 
