@@ -16,7 +16,7 @@ impl Teller<'_> {
             return;
         }
         for node in 0..2 {
-            let takes = Some(Dur(Span::millis(self.rng.between(1_000, 30_000))));
+            let takes = Some(Dur(Span::millis(self.rng.between(1_000, 6_000))));
             self.now(Step::FenceTakes(On { takes, ..self.on(node) }));
         }
     }

@@ -13,6 +13,8 @@ pub(super) struct Device {
     pub(super) fails: bool,
     /// How long it takes; none: 0.3 to 2 s.
     pub(super) takes: Option<Span>,
+    /// The order that it is at is not done within the limit.
+    pub(super) late: bool,
     /// When the order was given that it is at.
     pub(super) ordered: Option<Moment>,
 }

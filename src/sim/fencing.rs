@@ -19,7 +19,10 @@ impl World {
     /// A node's daemon orders it.
     pub(super) fn order_fence(&mut self, node: usize, attempt: Attempt) {
         let drawn = Span::millis(self.kernel_rng.between(TAKES.0, TAKES.1));
-        let takes = self.fences[node].takes.unwrap_or(drawn);
+        // What takes longer than the file allows is ended by the daemon, and has failed.
+        let limit = self.machines[node].in_force.fencing.map_or(drawn, |fencing| fencing.takes);
+        let wanted = self.fences[node].takes.unwrap_or(drawn);
+        let takes = wanted.min(limit);
         if let Some(since) = self.fences[1 - node].ordered.filter(|since| *since > self.disturbed)
             && self.sound_pair(0).or(self.sound_pair(1)).is_some()
             && since < self.now
@@ -32,13 +35,18 @@ impl World {
                 format!("{} is turned off though it serves {name} and is healthy and reachable", self.pair.node_name(1 - node));
             self.check.report(self.now, Promise::NoNeedlessMove, text);
         }
-        self.fences[node].ordered = Some(self.now);
+        (self.fences[node].ordered, self.fences[node].late) = (Some(self.now), wanted > limit);
         self.queue.push(self.now + takes, Event::Fenced(node, attempt));
     }
 
     /// The device does its work whatever became of the daemon that ran it; a life that did not order it is told nothing.
     pub(super) fn fenced(&mut self, node: usize, attempt: Attempt) {
-        let failed = self.fences[node].fails.then(|| "fence_sim: exit code 1: no answer from the device".to_string());
+        let why = match &self.fences[node] {
+            device if device.fails => Some("fence_sim: exit code 1: no answer from the device"),
+            device if device.late => Some("fence_sim: not done in time"),
+            _ => None,
+        };
+        let failed = why.map(str::to_string);
         let ordered = self.fences[node].ordered.take();
         if failed.is_none() {
             self.record.note(self.now, 1 - node, "world", || "is turned off by its peer's device".into());

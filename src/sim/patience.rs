@@ -50,7 +50,10 @@ impl World {
 
     /// It would have to turn its peer off, and cannot.
     fn cannot_fence(&self, node: usize) -> bool {
-        self.machines[node].in_force.fencing.is_some() && self.fences[node].fails
+        self.machines[node]
+            .in_force
+            .fencing
+            .is_some_and(|fencing| self.fences[node].fails || self.fences[node].most() > fencing.takes)
     }
 
     /// A witness that runs and does as a plain gateway does, and the way there and back.
