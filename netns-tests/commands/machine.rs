@@ -17,10 +17,12 @@ use twinbeat::lab::ns::Namespace;
 const KEEPER: &str = r#"
 hostname "$1"
 mount -t tmpfs tmpfs /mnt
+cd /mnt
 for dir in etc var/lib; do
-    mkdir -p "/mnt/upper/$dir" "/mnt/work/$dir"
-    mount -t overlay overlay -o "lowerdir=/$dir,upperdir=/mnt/upper/$dir,workdir=/mnt/work/$dir" "/$dir"
+    mkdir -p "upper/$dir" "work/$dir"
+    mount -t overlay overlay -o "lowerdir=/$dir,upperdir=upper/$dir,workdir=work/$dir" "/$dir"
 done
+cd /
 mkdir /mnt/bin
 for program in "$2"/*; do
     touch "/mnt/bin/${program##*/}"

@@ -74,10 +74,19 @@ impl Fence {
         self.running.is_some() || self.left.is_some_and(|until| now < until)
     }
 
+    /// Since when the peer has been told of an order that is to be given.
+    fn told(&self, timing: &Timing, now: Mono) -> Option<Mono> {
+        self.told.filter(|at| now.since(*at) < told_for(timing) * TOLD_AT_MOST)
+    }
+
+    /// An order is under way, and the peer is told so by whatever goes out.
+    pub(super) fn tells(&self, now: Mono) -> bool {
+        self.is_under_way(now) && !bite::off(Clause::FencesUntold)
+    }
+
     /// Whether the peer is told that it is being turned off, or is about to be.
     pub(super) fn is_told(&self, timing: &Timing, now: Mono) -> bool {
-        let told = self.told.is_some_and(|at| now.since(at) < told_for(timing) * TOLD_AT_MOST);
-        (told || self.is_under_way(now)) && !bite::off(Clause::FencesUntold)
+        self.tells(now) || (self.told(timing, now).is_some() && !bite::off(Clause::FencesUntold))
     }
 
     /// When a failed one is tried again.
@@ -119,10 +128,10 @@ impl Shared {
         if self.no_order(since, now) {
             return;
         }
-        let told_for = told_for(&self.settings.timing);
-        let told = self.fence.told.filter(|at| now.since(*at) < told_for * TOLD_AT_MOST);
-        if told.is_some_and(|at| now >= at + told_for) || bite::off(Clause::FencesUntold) {
-            self.turn_peer_off(group, since, why, now);
+        let timing = &self.settings.timing;
+        let told = self.fence.told(timing, now);
+        if told.is_some_and(|at| now >= at + told_for(timing)) || bite::off(Clause::FencesUntold) {
+            self.turn_peer_off(group, why, now);
         } else if told.is_none() {
             // A peer that is at the same hears it by the table that it writes, if by no other way.
             self.fence.told = Some(now);
@@ -131,10 +140,7 @@ impl Shared {
     }
 
     /// Orders it at once.
-    fn turn_peer_off(&mut self, group: &Name, since: Mono, why: &str, now: Mono) {
-        if self.no_order(since, now) {
-            return;
-        }
+    fn turn_peer_off(&mut self, group: &Name, why: &str, now: Mono) {
         self.fence.told = None;
         let attempt = self.attempt();
         (self.fence.running, self.fence.wished) = (Some((attempt, now)), false);
@@ -147,8 +153,8 @@ impl Shared {
 
     /// The peer said whether it is about to turn this node off. One that was first at it goes on, and the first one of two that begin
     /// at the same time.
-    pub(super) fn hear_fencing(&mut self, said: bool, now: Mono) {
-        if said && !self.goes_on(now) {
+    pub(super) fn hear_fencing(&mut self, beat: &Heartbeat, now: Mono) {
+        if self.lets_itself_be_fenced(beat, now) {
             self.fence.told = None;
         }
     }
@@ -168,10 +174,9 @@ impl Shared {
     pub(super) fn turn_off_stuck(&mut self, data: &Data, g: &GroupBeat, now: Mono) {
         let fence = self.settings.group(data.id).is_some_and(|group| group.stop_failure == StopFailure::Fence);
         let stuck = g.role != BeatRole::Owner && g.unfit.is_some_and(|unfit| unfit.why == WhyUnfit::DoesNotStop);
-        if fence && stuck && self.witness.reachable && data.eligible(self, now) {
-            let running = self.fence.running;
-            self.turn_peer_off(&data.name, Mono::ZERO, "a service that must not run twice does not stop there", now);
-            self.fence.wished |= self.fence.running != running;
+        if fence && stuck && self.witness.reachable && data.eligible(self, now) && !self.no_order(Mono::ZERO, now) {
+            self.turn_peer_off(&data.name, "a service that must not run twice does not stop there", now);
+            self.fence.wished = true;
         }
     }
 

@@ -71,7 +71,7 @@ impl Standby {
     /// Heard through the table that this node wrote: the challenge met somebody, and is as broken as by a defence.
     fn heard_by_table(&mut self, said: Option<&GroupBeat>, counts: bool, beat: &Heartbeat, turn: &mut Turn) {
         // An order cannot be called back: the echoes go on, so that the peer is told in its turn.
-        if turn.cx.fence.is_under_way(turn.now) && !bite::off(Clause::FencesUntold) {
+        if turn.cx.fence.tells(turn.now) {
             return;
         }
         let written = self.claim.as_ref().and_then(|c| c.challenge.as_ref()).is_some_and(|c| c.written());

@@ -274,7 +274,7 @@ impl Node {
         let before = (cx.peer.lease, cx.peer.file.clone());
         cx.apart &= by_table;
         cx.dirty |= cx.fence.heard();
-        cx.hear_fencing(beat.get().fencing, now);
+        cx.hear_fencing(beat.get(), now);
         let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));

@@ -48,9 +48,9 @@ pub struct Claim {
     pub proof: Proof,
     /// R4.4.
     pub challenge: Option<Challenge>,
-    /// No witness took the last challenge's write.
+    /// It was told that no challenge is to be had: no witness took the last one's write, none is a register, or the files forbid it.
     pub never_took: bool,
-    /// When that was found, where fencing comes in its place.
+    /// When a trial found that no table takes a write, where fencing comes in its place.
     #[serde(default)]
     pub never_took_at: Option<Mono>,
 }

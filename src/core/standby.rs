@@ -31,8 +31,7 @@ impl Standby {
         }
         let (since, warn, _) = turn.data.silence(turn.cx);
         if now < since + warn {
-            let fencing = turn.cx.fence.is_under_way(now) && !bite::off(Clause::FencesUntold);
-            if fencing && self.challenges() {
+            if turn.cx.fence.tells(now) && self.challenges() {
                 // The peer is told that it is being turned off, where it hears nothing else.
                 self.gather(since, turn);
             } else if !bite::off(Clause::HeartbeatEndsNothing) {
@@ -154,7 +153,7 @@ impl Standby {
                 }
             }
         }
-        let fencing = cx.fence.is_under_way(now) && !bite::off(Clause::FencesUntold);
+        let fencing = cx.fence.tells(now);
         let Some(c) = claim.challenge.as_mut() else { return };
         for (r, w) in c.registers.iter_mut().zip(&cx.witness.targets) {
             r.review(now, &w.own, w.inquiries.newest(), &t);

@@ -106,6 +106,20 @@ impl Channel {
         self.port
     }
 
+    /// Sends all orders in one datagram, each with these flags, and collects what the kernel says to them; the last one is acknowledged.
+    pub fn order<I>(&mut self, orders: &[I], flags: u16) -> io::Result<Replies<I>>
+    where
+        I: NetlinkSerializable + NetlinkDeserializable + Clone,
+        NetlinkMessage<I>: From<I>,
+    {
+        let message = |order: &I| {
+            let mut message = NetlinkMessage::from(order.clone());
+            message.header.flags = flags;
+            message
+        };
+        self.exchange(orders.iter().map(message).collect(), orders.len().saturating_sub(1))
+    }
+
     /// Sends all messages in one datagram and collects what the kernel says to them. `acknowledge` is the place of the
     /// one to be acknowledged: the last, or in a batch the one before its end. Errors come for any of them.
     pub fn exchange<I>(&mut self, mut messages: Vec<NetlinkMessage<I>>, acknowledge: usize) -> io::Result<Replies<I>>

@@ -183,16 +183,7 @@ impl Vips {
     /// In parts, so that the answers fit the socket; an error that is the wanted state is none.
     fn send(&mut self, orders: Vec<RouteNetlinkMessage>, flags: u16, accepted: &[i32]) -> io::Result<()> {
         for part in orders.chunks(PER_DATAGRAM) {
-            let messages: Vec<_> = part
-                .iter()
-                .map(|order| {
-                    let mut message = NetlinkMessage::from(order.clone());
-                    message.header.flags = flags;
-                    message
-                })
-                .collect();
-            let last = messages.len().saturating_sub(1);
-            let replies = self.channel.exchange(messages, last)?;
+            let replies = self.channel.order(part, flags)?;
             if let Some((_, errno)) = replies.errors.iter().find(|(_, errno)| !accepted.contains(errno)) {
                 return Err(io::Error::from_raw_os_error(*errno));
             }

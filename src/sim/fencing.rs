@@ -24,7 +24,7 @@ impl World {
         let wanted = self.fences[node].takes.unwrap_or(drawn);
         let takes = wanted.min(limit);
         if let Some(since) = self.fences[1 - node].ordered.filter(|since| *since > self.disturbed)
-            && self.sound_pair(0).or(self.sound_pair(1)).is_some()
+            && self.groups().any(|group| self.sound_pair(group))
             && since < self.now
         {
             let text = "both nodes turn each other off, though each could have told the other".to_string();
@@ -60,8 +60,12 @@ impl World {
         self.queue.push(self.now + Span::millis(1), Event::Deliver(node, None, Input::Fenced { attempt, failed }));
     }
 
-    /// A group that both nodes could serve, and whose witnesses can be asked.
-    fn sound_pair(&self, group: usize) -> Option<usize> {
+    fn groups(&self) -> std::ops::Range<usize> {
+        0..self.stranger.len()
+    }
+
+    /// Whether it is a group that both nodes could serve, and whose witnesses can be asked.
+    fn sound_pair(&self, group: usize) -> bool {
         let asked = !self.witnesses.iter().any(|witness| witness.turned_within(TURNED, self.now));
         let awake = |node: usize| {
             let machine = &self.machines[node];
@@ -70,15 +74,15 @@ impl World {
         };
         let could = |node: usize| awake(node) && self.could_serve(node, group);
         let told = self.machines[0].knows(&self.machines[1]) && self.machines[1].knows(&self.machines[0]);
-        (asked && told && group < self.stranger.len() && could(0) && could(1)).then_some(group)
+        asked && told && could(0) && could(1)
     }
 
     /// The name of a group that a healthy node serves.
     fn healthy_owner(&self, node: usize) -> Option<String> {
         let serves = |group: &usize| {
-            self.machines[node].answers(self.now, *group) && self.served(*group).is_some() && self.sound_pair(*group).is_some()
+            self.machines[node].answers(self.now, *group) && self.served(*group).is_some() && self.sound_pair(*group)
         };
-        let group = (0..self.stranger.len()).find(serves)?;
+        let group = self.groups().find(serves)?;
         Some(self.pair.settings[0].groups[group].name.to_string())
     }
 }

@@ -127,16 +127,7 @@ impl Routing {
     fn send(&mut self, orders: Vec<RouteNetlinkMessage>, flags: u16) -> io::Result<Vec<Option<i32>>> {
         let mut said = Vec::new();
         for part in orders.chunks(PER_DATAGRAM) {
-            let messages: Vec<_> = part
-                .iter()
-                .map(|order| {
-                    let mut message = NetlinkMessage::from(order.clone());
-                    message.header.flags = flags;
-                    message
-                })
-                .collect();
-            let last = messages.len().saturating_sub(1);
-            let replies = self.channel.exchange(messages, last)?;
+            let replies = self.channel.order(part, flags)?;
             let of = |place: usize| replies.errors.iter().find(|(at, _)| *at == place).map(|(_, errno)| *errno);
             said.extend((0..part.len()).map(of));
         }
