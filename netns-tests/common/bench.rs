@@ -21,7 +21,11 @@ use super::common;
 pub const A: NodeId = NodeId(0);
 pub const B: NodeId = NodeId(1);
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// One pair at a time: what is timed is the daemons' doing.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A lab with both nodes' files.
 pub struct Bench {
@@ -40,7 +44,7 @@ impl Bench {
     /// Of that program's daemons.
     pub fn of(program: &Path) -> Option<Bench> {
         common::ready().then(|| {
-            let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = alone();
             let lab = Lab::build().unwrap();
             let site = Site::prepare(&lab, program, "\"auto\"").unwrap();
             let probe = Probe::start(&lab, VIP).unwrap();

@@ -160,7 +160,7 @@ impl Proof {
             let lasts: Vec<Option<Mono>> = self.asked.iter().map(|a| a.away.last).collect();
             let (number, asked) = cx.echo_all(
                 EchoKind::Control(group),
-                |target| Before { last: lasts.get(target).copied().flatten(), overdue: false },
+                |target| Before { last: lasts.get(target).copied().flatten(), ..Before::default() },
                 now,
             );
             for (_, a) in self.asked.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {
@@ -312,7 +312,7 @@ impl Node {
             let lasts: Vec<Option<Mono>> = cx.witness.targets.iter().map(|t| t.inquiries.last).collect();
             let (number, asked) = cx.echo_all(
                 EchoKind::Inquiry,
-                |target| Before { last: lasts.get(target).copied().flatten(), overdue: false },
+                |target| Before { last: lasts.get(target).copied().flatten(), ..Before::default() },
                 now,
             );
             for (_, t) in cx.witness.targets.iter_mut().enumerate().filter(|(target, _)| asked.contains(target)) {

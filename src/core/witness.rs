@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::meaning;
-use super::pace::{Before, OVERDUE, Pace};
+use super::pace::{Before, NEEDED, OVERDUE, Pace};
 use super::proof::Away;
 use super::settings::WitnessSettings;
 use super::time::{Mono, Span};
@@ -68,7 +68,8 @@ impl Series {
     /// The last one, as of now; `period` is that of the fast rate.
     pub fn before(&self, now: Mono, period: Span) -> Before {
         let overdue = self.missed > 0 || self.pending.front().is_some_and(|(_, sent)| now >= *sent + period * OVERDUE);
-        Before { last: self.last, overdue }
+        let needed = self.answered.is_some_and(|at| now.since(at) >= period * NEEDED);
+        Before { last: self.last, overdue, needed }
     }
 
     /// How many came back in time, how many stayed away, and how often one came back after some had stayed away, in all.

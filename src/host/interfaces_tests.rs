@@ -67,6 +67,8 @@ fn an_interface_made_anew_between_two_looks_is_told_by_its_index() {
 fn what_changes_nothing_is_not_told_and_a_question_is_answered() {
     let Some((netns, _peer)) = pair(1) else { return };
     let (watcher, told, _) = watch(&netns);
+    // The kernel itself adds the link-local address, and tells of carrier, up to a second behind a link that comes up (net/core/link_watch.c).
+    while told.recv_timeout(Duration::from_millis(1500)).is_ok() {}
     for _ in 0..20 {
         // A refreshed lifetime.
         netns.run("ip addr change 10.9.0.1/24 dev eth0 valid_lft 100 preferred_lft 100");
