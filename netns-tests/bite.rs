@@ -48,6 +48,8 @@ const ROWS: &[(Clause, &[Clause], &str)] = &[
     (ControlIgnored, &[WriteUnproven, NoInquiry], "witness-answers-the-sender"),
     (StaysWithoutGround, &[], "case-deaf-owner-loses-gateway"),
     (ClaimAtWarn, &[], "silence-until-dead-for-long"),
+    (CutOffOutlived, &[], "cables-out-and-a-planned-move"),
+    (CutOffWrites, &[], "cables-pulled-with-the-owner-alive"),
     (NoInitDead, &[], "alone-after-a-start"),
     (DeafCounts, &[], "case-deaf-owner-loses-gateway"),
     (ClaimWithoutReach, &[ChallengeOutlivesWitness, WriteUnproven], "witness-two-of-three-dark-and-power"),

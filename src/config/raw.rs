@@ -129,6 +129,8 @@ pub struct RawTiming {
     pub delivery: Option<Spanned<RawDuration>>,
     /// By how much one clock may outrun the other.
     pub rate_bound: Option<Spanned<f64>>,
+    /// Whether lost carriers count for more than silence.
+    pub early_claim: Option<Spanned<bool>>,
 }
 
 /// `[[groups]]`.

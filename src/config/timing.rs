@@ -51,9 +51,10 @@ pub(super) fn convert(source: &Source, raw: Option<&RawTiming>) -> Result<Timing
     let init_dead = take(&raw.init_dead, init_dead);
     let delivery = take(&raw.delivery, (heartbeat.unwrap_or_default() / 2).min(LONGEST_DEFAULT_DELIVERY));
     let rate = found.keep(rate(source, raw.rate_bound.as_ref()));
+    let early_claim = raw.early_claim.as_ref().is_none_or(|value| *value.get_ref());
     let whole = || {
         let (heartbeat, warn, lease, dead, init_dead) = (heartbeat?, warn?, lease?, dead?, init_dead?);
-        Some(Timing { heartbeat, warn, lease, dead, init_dead, delivery: delivery?, rate: rate?, weak_gate: false })
+        Some(Timing { heartbeat, warn, lease, dead, init_dead, delivery: delivery?, rate: rate?, weak_gate: false, early_claim })
     };
     let timing = whole();
     if let Some(timing) = &timing {

@@ -84,6 +84,10 @@ clauses! {
 
     /// A claim does not wait for `dead`: `warn` is enough.
     ClaimAtWarn = "R4.1",
+    /// Cables that lost their carrier count although the peer was heard since.
+    CutOffOutlived = "R4.1",
+    /// A challenge writes on lost carriers alone, before the next heartbeat has stayed away.
+    CutOffWrites = "R4.1",
     /// After a start `init_dead` is not waited for.
     NoInitDead = "R4.1",
     /// A peer that says that it neither serves nor reaches nor hears anybody still counts as alive.

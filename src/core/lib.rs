@@ -92,6 +92,7 @@ mod send;
 pub mod sentence;
 pub mod settings;
 pub mod shared;
+mod silence;
 mod sound;
 mod standby;
 pub mod time;

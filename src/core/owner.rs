@@ -29,6 +29,8 @@ pub(super) struct Gathering {
     pub stale: bool,
     /// When the peer was heard last, and when it heard this node, as far as that may be counted.
     pub heard: [Option<Mono>; 2],
+    /// When all cables lost their carrier, while that says something.
+    pub cut: Option<Mono>,
     /// Fast.
     pub fast: bool,
     /// Between two echoes from the address.
@@ -195,13 +197,16 @@ impl Owner {
         // suspects the other, a challenge is seen as soon as may be.
         let rival = self.rival.is_some_and(|at| now.since(at) < lease);
         let heard = [cx.peer.heard.map(|_| cx.peer.silent_since()), cx.peer.hears_me];
-        let suspected = heard.iter().flatten().any(|last| now.since(*last) > t.warn && now.since(*last) < t.dead * 4);
+        // The peer may have seen the cables go as well, and ask for the address before it has been silent for long.
+        let cut = cx.peer.heard.and_then(|_| cx.cut_off(cx.peer.silent_since()));
+        let suspected = heard.iter().flatten().any(|last| now.since(*last) > t.warn && now.since(*last) < t.dead * 4)
+            || cut.is_some_and(|cut| now.since(cut) < t.dead * 4);
         let fast = (stale || self.path_missing() || rival || suspected) && !bite::off(Clause::NoFastEvidence);
         let period = match fast {
             true => cx.dithered(EchoKind::Vip(data.id), self.echoed.unwrap_or(now), t.echo_period()),
             false => cx.settings.witness.interval,
         };
-        Gathering { stale, heard, fast, period }
+        Gathering { stale, heard, cut, fast, period }
     }
 
     /// Whether echoes at the fast rate are wanted.
@@ -216,7 +221,7 @@ impl Owner {
         for path in &mut self.paths {
             path.expire(now, t.delivery);
         }
-        let Gathering { stale, heard: _, fast, period } = self.gathering(data, cx, now);
+        let Gathering { stale, heard: _, cut: _, fast, period } = self.gathering(data, cx, now);
         cx.pressed |= self.paths.iter().any(|p| p.before(now, t.echo_period()).overdue);
         let due = |at: Mono| now >= at + period || (!fast && cx.goes_along(at + period, now));
         if cx.witness.carrier && self.echoed.is_none_or(due) {

@@ -117,6 +117,9 @@ pub struct Timing {
     pub rate: u64,
     /// No nftables gate here: the address lifetime alone guards (limit f).
     pub weak_gate: bool,
+    /// Where links that lose their carrier say more than silence does, evidence against the peer is gathered at once (SAFETY R4.1).
+    #[serde(default)]
+    pub early_claim: bool,
 }
 
 impl Timing {
@@ -130,6 +133,7 @@ impl Timing {
         delivery: Span::millis(50),
         rate: 1200,
         weak_gate: false,
+        early_claim: true,
     };
 
     /// Between two echoes while something is suspected: heartbeat / 10, at least 5 ms, at most 100 ms.

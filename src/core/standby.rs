@@ -108,6 +108,8 @@ impl Standby {
             || bite::off(Clause::ClaimWithoutReach);
         let quiet = claim.probes.unanswered(now) || bite::off(Clause::ClaimUnprobed);
         let stopping = data.cold_stopping(cx);
+        // Nothing is written on carriers alone: the next heartbeat may be on its way.
+        let early = cx.cut_off(since).is_some() && now < since + data.silence(cx).2 && !bite::off(Clause::CutOffWrites);
         // † Where no majority of the witnesses is a register there is nothing to ask: said once, not at each question of a gateway.
         let pointless = claim.unchallengeable(cx);
         if let Some(why) = cx.claim_forbidden(&data.name) {
@@ -131,7 +133,7 @@ impl Standby {
                 data.people.last_refusal = Some(text.into());
                 cx.note(Level::Warn, Some(&data.name), Kind::Challenge(data.id), text);
             }
-        } else if claim.challenge.is_none() && quiet && reach && !stopping {
+        } else if claim.challenge.is_none() && quiet && reach && !stopping && !early {
             match claim.proof.proven(cx, now) {
                 Proven::NotYet => {}
                 Proven::Registers(good) => {
@@ -321,8 +323,9 @@ impl Standby {
         };
         cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
         let epoch = cx.next_epoch(data.epochs.seen);
+        let cables = if cx.cut_off(since).is_some() { ", whose cables lost their carrier" } else { "" };
         let words = format!(
-            ": {} silent for {} on all links; the witness answers this node; nobody answers for the address; {shown}",
+            ": {} silent for {} on all links{cables}; the witness answers this node; nobody answers for the address; {shown}",
             cx.peer_name(),
             now.since(since)
         );
@@ -342,7 +345,8 @@ impl Claim {
     /// Until when a claim hurries: after that somebody keeps answering.
     pub(super) fn hurried_until(&self, data: &Data, cx: &Shared) -> Option<Mono> {
         let (since, warn, dead) = data.silence(cx);
-        Some((since + dead * 4).max(self.begun? + (dead * 4).less(warn)))
+        let long = dead.max(cx.settings.timing.dead) * 4;
+        Some((since + long).max(self.begun? + long.less(warn)))
     }
 
     /// Whether echoes at the fast rate are wanted.
@@ -387,7 +391,7 @@ impl Claim {
                 Some(if cx.fenced_since(since) { PROBE_GAP } else { Span::millis(500) })
             }
             None if self.probes.unanswered(now) => None,
-            None if self.lately((since, warn), now) <= dead * 2 + cx.peer_lease() => Some(PROBE_GAP),
+            None if self.lately((since, warn), now) <= dead.max(cx.settings.timing.dead) * 2 + cx.peer_lease() => Some(PROBE_GAP),
             None => Some(Span::millis(500)),
             Some(stands) => (stands && now.since(since) + PROBES + PROBE_GAP >= dead).then_some(PROBE_GAP),
         }
@@ -395,25 +399,6 @@ impl Claim {
 }
 
 impl Data {
-    /// Since when the peer has been silent, and after how long it is suspected and lost.
-    pub(super) fn silence(&self, cx: &Shared) -> (Mono, Span, Span) {
-        let t = &cx.settings.timing;
-        // After a start evidence is gathered as long before the end as at other times.
-        let suspected = t.init_dead.less(t.dead.less(t.warn));
-        if cx.peer.heard.is_none() && !bite::off(Clause::NoInitDead) {
-            let floor = cx.peer.floor.max(cx.born);
-            return (floor, suspected, t.init_dead);
-        }
-        let since = cx.peer.silent_since();
-        if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
-            return (deaf.min(since), t.warn, t.dead);
-        }
-        if let Some(met) = cx.peer.unproven_since() {
-            return (met.min(since), suspected, t.init_dead);
-        }
-        (since, t.warn, if bite::off(Clause::ClaimAtWarn) { t.warn } else { t.dead })
-    }
-
     /// A challenge that ends without a verdict: if it wrote, the owner is told, and announces again.
     fn end_challenge(&mut self, c: &Challenge, cx: &mut Shared) {
         cx.out.push_back(Output::AnswerUnicast { group: self.id, on: false });

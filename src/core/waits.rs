@@ -178,6 +178,7 @@ impl Owner {
             due.at(last + timing.warn + Span(1), Timer::PeerSuspected);
             due.at(last + timing.dead * 4, Timer::PeerSuspected);
         }
+        due.at(gathering.cut.map(|at| at + timing.dead * 4), Timer::PeerSuspected);
         due.at(rival.map(|at| at + lease), Timer::PeerSuspected);
         if cx.witness.carrier {
             due.at(echoed.map(|at| at + gathering.period), Timer::PathEcho);

@@ -42,7 +42,17 @@ pub(crate) fn written(span: Span) -> String {
 pub(crate) fn lease(heartbeat: Span, warn: Span, dead: Span) -> (Span, bool) {
     let delivery = Span((heartbeat.0 / 2).min(100_000_000));
     let fits = |lease: &Span| {
-        let timing = Timing { heartbeat, warn, lease: *lease, dead, init_dead: dead, delivery, rate: 1_200, weak_gate: false };
+        let timing = Timing {
+            heartbeat,
+            warn,
+            lease: *lease,
+            dead,
+            init_dead: dead,
+            delivery,
+            rate: 1_200,
+            weak_gate: false,
+            early_claim: true,
+        };
         *lease > delivery && dead >= timing.least_dead()
     };
     let tenths = |n: u64| Span((heartbeat.0.saturating_mul(n) / 10).div_ceil(1_000_000).saturating_mul(1_000_000));

@@ -53,7 +53,10 @@ fn taped(settings: Settings, now: Mono) -> Box<dyn Brain> {
 /// Runs a world in which things happen; the tape of each daemon's life.
 pub fn lives(until: Span, act: impl FnOnce(&mut World)) -> Vec<(Settings, Mono, Tape)> {
     TAPES.with_borrow_mut(Vec::clear);
-    let mut world = World::new(Builder::default().build(), 7, taped);
+    // What is told here is a wait for `dead`.
+    let mut pair = Builder::default();
+    pair.timing.early_claim = false;
+    let mut world = World::new(pair.build(), 7, taped);
     act(&mut world);
     world.run_until(Moment(until.0));
     let take = |(settings, at, tape): Running| (settings, at, std::mem::take(&mut *tape.lock().unwrap()));

@@ -263,11 +263,14 @@ pub fn render(keys: &[&str; 2], timing: &Timing, failback: &str, service: &[Stri
         }
     }
     text += &format!("\n[witness]\nlink = \"lan\"\ntargets = [\"{GATEWAY}\"]\nrelay = true\n\n[timing]\n");
-    let Timing { heartbeat, warn, lease, dead, init_dead, delivery, rate, weak_gate: _ } = *timing;
+    let Timing { heartbeat, warn, lease, dead, init_dead, delivery, rate, weak_gate: _, early_claim } = *timing;
     for (key, span) in [("heartbeat", heartbeat), ("warn", warn), ("lease", lease), ("dead", dead), ("init_dead", init_dead)] {
         text += &format!("{key} = \"{span}\"\n");
     }
     text += &format!("delivery = \"{delivery}\"\nrate_bound = {}.{:03}\n", (rate.saturating_sub(1000)) / 1000, rate % 1000);
+    if !early_claim {
+        text += "early_claim = false\n";
+    }
     let words: Vec<String> = service.iter().map(|word| format!("{word:?}")).collect();
     text += &format!(
         "\n[[groups]]\nname = \"web\"\npreferred = \"master1\"\nfailback = {failback}\nvips = [{{ address = \"{VIP}/{VIP_PREFIX}\", link = \"lan\", label = \"0\" }}]\n\

@@ -142,6 +142,7 @@ pub fn profile(name: &str) -> Option<Timing> {
         delivery: ms(delivery),
         rate: 1200,
         weak_gate: false,
+        early_claim: true,
     })
 }
 
@@ -316,6 +317,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "plain" => builder.services = Services::None,
             "manual" => builder.failback = Failback::Manual,
             "after30" => builder.failback = Failback::After(Span::secs(30)),
+            "patient" => builder.timing.early_claim = false,
             "equal" => builder.preferred = None,
             "three" => builder.targets = 3,
             "one" => builder.groups = 1,
@@ -342,7 +344,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, fenced, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, patient, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, fenced, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }

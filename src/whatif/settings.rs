@@ -6,7 +6,7 @@ use twinbeat_core::time::Span;
 
 /// The keys that may be changed.
 pub const KEYS: &str = "timing.heartbeat, timing.warn, timing.lease, timing.dead, timing.init_dead, timing.delivery, witness.interval (durations), \
-     witness.fall, witness.rise (1 to 100), witness.island (release, hold)";
+     witness.fall, witness.rise (1 to 100), witness.island (release, hold), timing.early_claim (true, false)";
 
 /// One change: the key, the value as it was and as it shall be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +49,10 @@ pub fn set(settings: &mut Settings, text: &str) -> Result<Change, String> {
         "timing.dead" => put(&mut timing.dead, span()?),
         "timing.init_dead" => put(&mut timing.init_dead, span()?),
         "timing.delivery" => put(&mut timing.delivery, span()?),
+        "timing.early_claim" => {
+            let claim = value.parse().map_err(|_| format!("--set {text}: allowed: true, false"))?;
+            put(&mut timing.early_claim, claim)
+        }
         "witness.interval" => put(&mut witness.interval, span()?),
         "witness.fall" => put(&mut witness.fall, count()?),
         "witness.rise" => put(&mut witness.rise, count()?),
@@ -97,6 +101,7 @@ mod tests {
             ("timing.dead=5", "not a duration"),
             ("timing.dead=0s", "not a duration"),
             ("witness.fall=0", "1 to 100"),
+            ("timing.early_claim=1", "true, false"),
             ("witness.island=maybe", "release, hold"),
             ("groups.web=1", "no such key"),
         ] {

@@ -20,6 +20,7 @@ pub fn fast() -> Timing {
         delivery: Span::millis(25),
         rate: 1200,
         weak_gate: false,
+        early_claim: true,
     }
 }
 
