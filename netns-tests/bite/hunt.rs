@@ -5,6 +5,7 @@
 //! - `SEEDS=0..500`: explores with all of the clauses taken out, and makes the first findings small;
 //! - `FIRST=500`: for each clause by itself the first seed that finds it; `STYLE=both`: like the one above with the stories of both generators;
 //! - `TOGETHER=0..9000`: the first seeds of all clauses in one walk over the stories of both generators, a few runs a story instead of one a clause;
+//! - `RETOLD=5000`: for each clause, with what stands in for it, the first known story told anew that finds it, the one that bites it left out;
 //! - `STORY=a.json`: plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it with entry 2 and all
 //!   behind it moved by each of these, several joined by `;`, and prints those that bite.
 
@@ -15,10 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use twinbeat::core::bite::{Clause, without};
 use twinbeat::core::time::Span;
+use twinbeat::sim::check::Promise;
 use twinbeat::sim::explore::{self, Finding, Plan, shrink};
 use twinbeat::sim::files::Files;
 use twinbeat::sim::machine::real;
 use twinbeat::sim::pair::{Builtin, Pairs};
+use twinbeat::sim::retold::Corpus;
 use twinbeat::sim::schedule::{Style, draw, draw_as};
 use twinbeat::sim::script::{Outcome, Scenario, Story};
 use twinbeat::sim::step::Dur;
@@ -35,6 +38,8 @@ fn hunt() {
     } else if let Ok(seeds) = var("SEEDS") {
         let (from, to) = seeds.split_once("..").expect("SEEDS=0..500");
         seeds_that_find(&clauses, from.parse().unwrap(), to.parse().unwrap());
+    } else if let Ok(most) = var("RETOLD") {
+        retold(&clauses, most.parse().unwrap());
     } else if let Ok(most) = var("FIRST") {
         let all = if clauses.is_empty() { Clause::ALL } else { &clauses };
         for clause in all {
@@ -49,6 +54,33 @@ fn hunt() {
     } else {
         panic!("STORY, SEEDS, FIRST or TOGETHER");
     }
+}
+
+/// Each core takes one clause after the other.
+fn retold(clauses: &[Clause], most: u64) {
+    let corpus = Corpus::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).unwrap();
+    let rows = || super::ROWS.iter().filter(|(clause, ..)| clauses.is_empty() || clauses.contains(clause));
+    let next = AtomicU64::new(0);
+    let one = |(clause, beside, story): &(Clause, &[Clause], &str)| {
+        let out: Vec<Clause> = std::iter::once(clause).chain(*beside).copied().collect();
+        let plan = Plan { corpus: Some(corpus.clone().without(story)), ..Plan::seeds(0, 1) };
+        let stories = plan.corpus.as_ref().unwrap();
+        let breaks = |seed: u64, out: &[Clause]| {
+            let scenario = stories.retell(seed);
+            without(out, || explore::run(&scenario, &plan, real).0).is_some_and(|wrong| wrong.promise != Promise::Playable)
+        };
+        let first = (0..most).find(|seed| breaks(*seed, &out) && !breaks(*seed, &[]));
+        println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(row) = rows().nth(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    one(row);
+                }
+            });
+        }
+    });
 }
 
 /// Many at once, on all cores: the clauses are in a few pools, and each story is played once a pool, with all of the pool out. Where one that breaks is

@@ -13,6 +13,7 @@ use twinbeat_sim::files::Files;
 use twinbeat_sim::machine::real;
 use twinbeat_sim::model::{self, search};
 use twinbeat_sim::pair::Pairs;
+use twinbeat_sim::retold::Corpus;
 use twinbeat_sim::schedule::{HELD_BACK, Style, kinds};
 use twinbeat_sim::step::Dur;
 
@@ -34,6 +35,9 @@ pub struct Args {
     /// Which stories: wild (many faults at any instant), calm (few, right behind state changes), or both in turn
     #[arg(long, value_name = "STYLE", value_parser = style, default_value = "both")]
     style: Style,
+    /// Known stories told anew: those of this folder (scenarios), with steps moved, left out and doubled, nodes exchanged, pieces of others in them
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["style", "config", "without"])]
+    retold: Option<PathBuf>,
     /// Kinds of fault to leave out, as in Flush,Pause; with a plus one that is held back is drawn
     #[arg(long, value_delimiter = ',', value_name = "KINDS", value_parser = kind)]
     without: Vec<String>,
@@ -123,7 +127,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pair = args.config.as_deref().map(pair_of).transpose()?;
     let (without, real_signatures) = (args.without.clone(), args.real_signatures);
     let style = args.style;
-    let plan = Plan { style, threads, time, findings: args.findings, without, pair, real_signatures, ..Plan::seeds(from, to) };
+    let corpus = args.retold.as_deref().map(Corpus::read).transpose().map_err(anyhow::Error::msg)?;
+    let plan =
+        Plan { style, threads, time, findings: args.findings, without, pair, corpus, real_signatures, ..Plan::seeds(from, to) };
     say!("seeds {from}..{to} on {threads} threads");
     let live = std::io::stderr().is_terminal();
     let (findings, progress) = explore(&plan, real, &|progress| {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::check::{Promise, Violation};
 use super::clock::Moment;
-use super::files::SHIPPED;
+use super::files::{SHIPPED, find};
 use super::machine::Maker;
 use super::pair::{Builtin, Pair, Pairs};
 use super::pair_file;
+use super::retold::Corpus;
 use super::schedule::{Style, draw_as};
 use super::script::{ConfigRef, Scenario, Story};
 use super::step::{Dur, Entry, Step};
@@ -68,6 +69,8 @@ pub struct Plan {
     pub without: Vec<String>,
     /// One pair for all runs, and what scenarios call it; otherwise each run draws its own.
     pub pair: Option<(String, Pair)>,
+    /// Known stories told anew, in the place of drawn ones.
+    pub corpus: Option<Corpus>,
     /// Sign and open every heartbeat.
     pub real_signatures: bool,
 }
@@ -85,6 +88,7 @@ impl Plan {
             style: Style::Wild,
             without: Vec::new(),
             pair: None,
+            corpus: None,
             real_signatures: false,
         }
     }
@@ -92,8 +96,9 @@ impl Plan {
 
 impl Pairs for Plan {
     fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
-        match &self.pair {
-            Some((name, pair)) if name == reference => Ok(pair.clone()),
+        match (&self.pair, &self.corpus) {
+            (Some((name, pair)), _) if name == reference => Ok(pair.clone()),
+            (_, Some(corpus)) => corpus.pair(folder, reference),
             _ => Builtin.pair(folder, reference),
         }
     }
@@ -139,8 +144,15 @@ pub fn explore(plan: &Plan, maker: Maker, report: &(dyn Fn(Progress) + Sync)) ->
                     if seed >= plan.to || late || found() >= plan.findings.max(1) {
                         return;
                     }
-                    let scenario = draw_as(plan.style, seed, &plan.without, plan.pair.as_ref());
+                    let scenario = match &plan.corpus {
+                        Some(corpus) => corpus.retell(seed),
+                        None => draw_as(plan.style, seed, &plan.without, plan.pair.as_ref()),
+                    };
                     let (violation, span) = run(&scenario, plan, maker);
+                    // What is told anew need not fit its pair.
+                    if plan.corpus.is_some() && violation.as_ref().is_some_and(|wrong| wrong.promise == Promise::Playable) {
+                        continue;
+                    }
                     runs.fetch_add(1, Ordering::Relaxed);
                     steps.fetch_add(scenario.timeline.len().saturating_sub(3) as u64, Ordering::Relaxed);
                     simulated.fetch_add(span.0, Ordering::Relaxed);
@@ -222,9 +234,10 @@ pub fn write(finding: &Finding, plan: &Plan, folder: &Path) -> std::io::Result<P
     let path = folder.join(format!("seed-{}.json", finding.seed));
     let text = serde_json::to_string_pretty(&finding.scenario).map_err(std::io::Error::other)?;
     std::fs::write(&path, text + "\n")?;
-    let named = match &finding.scenario.config {
-        ConfigRef::Both(reference) if plan.pair.is_none() => Some(reference),
-        _ => None,
+    let named: Vec<&String> = match &finding.scenario.config {
+        ConfigRef::Both(reference) if plan.pair.is_none() => vec![reference],
+        ConfigRef::Each(references) => references.values().collect(),
+        ConfigRef::Both(_) => Vec::new(),
     };
     let later = finding.scenario.timeline.iter().filter_map(|entry| match &entry.step {
         Step::Configure(on) => on.config.as_ref(),
@@ -234,6 +247,10 @@ pub fn write(finding: &Finding, plan: &Plan, folder: &Path) -> std::io::Result<P
         let file = folder.join(reference);
         if !file.exists() {
             file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            if let Some(corpus) = &plan.corpus {
+                std::fs::copy(find(corpus.folder(), reference), &file)?;
+                continue;
+            }
             let shipped = SHIPPED.iter().find(|(name, _)| *reference == format!("pairs/{name}.toml"));
             let text = shipped.map_or_else(|| pair_file::text(reference), |(_, text)| Ok((*text).to_string()));
             std::fs::write(&file, text.map_err(std::io::Error::other)?)?;

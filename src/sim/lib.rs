@@ -50,6 +50,7 @@ mod quality;
 pub mod queue;
 pub mod record;
 pub mod resolve;
+pub mod retold;
 pub mod rng;
 pub mod schedule;
 pub mod schema;
