@@ -37,7 +37,7 @@ impl Failure {
     /// One more in a row.
     pub(super) fn again(before: Option<Failure>, now: Mono) -> Failure {
         let before = before.filter(|f| now.since(f.at) < MOST * 2);
-        Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false }
+        Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false, elsewhere: false }
     }
 }
 

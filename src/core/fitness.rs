@@ -41,13 +41,16 @@ pub struct Failure {
     pub count: u32,
     /// It was started since, and runs.
     pub runs_again: bool,
+    /// It is not this node's: somebody else has an address of the group. A claim asks for that itself, and need not wait.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 impl Failure {
     /// One after `before`; what is long past begins the row anew.
     pub(super) fn following(before: Option<Failure>, now: Mono) -> Failure {
         let before = before.filter(|f| now.since(f.at) < MOST_UNFIT * 2);
-        Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false }
+        Failure { at: now, count: before.map_or(1, |f| f.count.saturating_add(1)), runs_again: false, elsewhere: false }
     }
 
     /// How long it counts where the peer could give or offer the group.
@@ -59,6 +62,15 @@ impl Failure {
 impl Data {
     /// Nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
+        self.sound_but_for(self.service.failure, cx, now)
+    }
+
+    /// The same for a claim: when the peer is gone nobody else can serve.
+    pub(super) fn may_claim(&self, cx: &Shared, now: Mono) -> bool {
+        self.sound_but_for(self.service.failure.filter(|f| !f.elsewhere), cx, now)
+    }
+
+    fn sound_but_for(&self, failure: Option<Failure>, cx: &Shared, now: Mono) -> bool {
         let services = match &self.service.running {
             Running::Stopped | Running::Warm | Running::Starting | Running::Running => true,
             Running::Stopping => !self.cold_stopping(cx) || bite::off(Clause::StoppingEligible),
@@ -66,7 +78,7 @@ impl Data {
             Running::Failed(_, until) => now >= *until,
         };
         // Whatever became of the service since: on this node it failed a moment ago.
-        let services = services && self.service.failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
+        let services = services && failure.is_none_or(|f| f.runs_again || now >= f.at + UNFIT);
         services
             && cx.disk_failed.is_none()
             && !cx.is_unguarded()

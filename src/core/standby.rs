@@ -268,7 +268,7 @@ impl Standby {
         }
         if data.cold_stopping(cx) {
             open.push(Open::StillStopping);
-        } else if !data.eligible(cx, now) || (data.commanded.hold.is_some() && bite::off(Clause::HoldForbidsClaim)) {
+        } else if !data.may_claim(cx, now) || (data.commanded.hold.is_some() && bite::off(Clause::HoldForbidsClaim)) {
             open.push(Open::NotEligible);
         }
         if data.epochs.durable < cx.next_epoch(data.epochs.seen) && !bite::off(Clause::EpochNotDurable) {

@@ -144,6 +144,7 @@ impl Standby {
                 Added::Taken(by) => {
                     // Not again at once: each try leaves the group unserved for a moment.
                     data.service.failed(now);
+                    data.service.failure.iter_mut().for_each(|f| f.elsewhere = true);
                     let text = format!("not taken: {by} answers for an address that the other node's file does not have");
                     return self.withdraw(text, Span::secs(5), turn);
                 }

@@ -67,6 +67,7 @@ impl World {
                 let machine = &mut self.machines[*node];
                 if machine.power == Power::On {
                     machine.power = Power::Paused;
+                    machine.paused = Some(now);
                     machine.clock.set_stopped(now, true);
                 }
             }
@@ -76,6 +77,10 @@ impl World {
                     machine.power = Power::On;
                     machine.clock.set_stopped(now, false);
                     machine.unpaused = Some(now);
+                    // By its own clock what failed before is as recent as it was.
+                    let pause = machine.paused.take().map_or(Span::ZERO, |at| now.since(at));
+                    let failed = machine.services.iter_mut().filter_map(|service| service.failed.as_mut());
+                    failed.for_each(|at| *at = *at + pause);
                     self.go_on(*node);
                 }
             }

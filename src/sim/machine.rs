@@ -164,6 +164,8 @@ pub struct Machine {
     pub started: Moment,
     /// When it was last paused and went on.
     pub unpaused: Option<Moment>,
+    /// Since when it has been paused.
+    pub paused: Option<Moment>,
     /// When its ruleset was last flushed.
     pub flushed: Option<Moment>,
     /// A restart is under way: the supervisor starts the daemon so long after its exit.
@@ -209,6 +211,7 @@ impl Machine {
             stalled: None,
             started: Moment::ZERO,
             unpaused: None,
+            paused: None,
             flushed: None,
             comes_back: None,
             missing: vec![false; settings.links.len()],
