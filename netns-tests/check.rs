@@ -396,6 +396,18 @@ fn a_standby_without_its_public_cable_is_seen_in_both_columns() {
 }
 
 #[test]
+fn a_unit_on_a_machine_without_systemd_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    let service = "[[groups.services]]\nsystemd = \"nobody-has-this\"\n\n[[groups.vips]]";
+    bench.rewrite("[[groups.vips]]", service);
+    let (_, text) = bench.check(A, &["--offline"]);
+    if !Path::new("/run/systemd/system").is_dir() {
+        assert!(text.contains("no systemd runs here") && text.contains("nobody can start nobody-has-this.service"), "{text}");
+    }
+    assert!(text.contains("systemd nobody-has-this.service: no such unit here"), "{text}");
+}
+
+#[test]
 fn while_the_pair_serves_check_names_the_relay_and_the_last_move() {
     if !common::ready() {
         return;

@@ -10,6 +10,8 @@ mod machines;
 mod managers;
 #[path = "systemd/pair.rs"]
 mod pair;
+#[path = "systemd/units.rs"]
+mod units;
 
 use std::fs;
 use std::path::Path;
@@ -348,6 +350,7 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     reload(&pair);
     notify_reload(&pair);
     sandbox(&pair);
+    units::try_all(&pair);
 
     // Whatever manages the network beside it.
     let managed = Instant::now();

@@ -7,7 +7,7 @@ const fn by(command: &'static str, test: &'static str, words: &'static str) -> E
 }
 
 /// The command, the test (or what runs tests), and what stands there for it.
-pub const ELSEWHERE: [Elsewhere; 48] = [
+pub const ELSEWHERE: [Elsewhere; 50] = [
     by("cargo run --release -- drill", "netns-tests/drills.rs", "drill"),
     by("twinbeat drill", "netns-tests/drills.rs", ".arg(\"drill\")"),
     by("./netns-tests/run.sh", ".ci/run", "exec netns-tests/run.sh"),
@@ -51,6 +51,8 @@ pub const ELSEWHERE: [Elsewhere; 48] = [
     by("systemctl daemon-reload", "netns-tests/systemd.rs", "systemctl daemon-reload"),
     by("systemctl enable", "netns-tests/packages/installed.rs", "systemctl enable --now twinbeat"),
     by("networkctl reload", "netns-tests/systemd/managers.rs", "networkctl reload"),
+    by("systemctl restart dbus", "netns-tests/systemd/units.rs", "systemctl restart dbus.service"),
+    by("systemctl daemon-reexec", "netns-tests/systemd/units.rs", "systemctl daemon-reexec"),
     by("systemctl restart systemd-networkd", "netns-tests/systemd/managers.rs", "systemctl restart systemd-networkd"),
     by("networkctl reconfigure eth0", "netns-tests/systemd/managers.rs", "networkctl reconfigure eth0"),
     by("ifdown eth0; ifup eth0", "netns-tests/systemd/managers.rs", "ifdown eth0;"),
@@ -67,10 +69,9 @@ pub const ELSEWHERE: [Elsewhere; 48] = [
 ];
 
 /// The command, and why no test runs it.
-pub const NEVER: [(&str, &str); 10] = [
+pub const NEVER: [(&str, &str); 9] = [
     ("systemctl edit twinbeat", "it opens an editor; what it makes is a drop-in, as netns-tests/systemd.rs puts one in place"),
     ("systemctl reenable twinbeat", "a link to another unit file of the same name: systemd's own affair"),
-    ("systemctl start", "nothing to type: what the daemon has systemd do, for a kind of service"),
     ("systemctl is-active", "nothing to type: what a script of keepalived's may call, which the import reads"),
     ("systemctl disable haproxy", "as `systemctl disable nginx`"),
     ("systemctl disable --now heartbeat", "the machines of the tests with systemd have no heartbeat"),

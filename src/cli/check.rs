@@ -1,7 +1,7 @@
 //! `twinbeat check`: is this configuration, and is this machine, fit? Nothing is changed on this machine.
 //!
 //! Here is what the file and this machine's disk answer; `machine` looks at the kernel and the interfaces, `witness` asks the
-//! network, `service` at what the services need (`ocf` where that is an agent), `here` at what is out of place; `nginx` reads what an nginx listens on, `routes` at the groups' routes.
+//! network, `service` at what the services need (`ocf` where that is an agent, `systemd` a unit), `here` at what is out of place; `nginx` reads what an nginx listens on, `routes` at the groups' routes.
 
 mod answers;
 mod bonds;
@@ -13,8 +13,10 @@ mod machine;
 mod nginx;
 mod ocf;
 mod ports;
+mod programs;
 mod routes;
 mod service;
+mod systemd;
 mod witness;
 
 use std::io::{IsTerminal, Write};

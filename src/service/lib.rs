@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod bus;
 mod check;
 mod fence;
 mod hands_off;
@@ -29,6 +30,7 @@ mod process;
 mod record;
 mod runner;
 mod startable;
+mod systemctl;
 mod systemd;
 mod tally;
 mod unit;
@@ -48,6 +50,7 @@ use std::time::Duration;
 use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
 
+pub use bus::answers as bus_answers;
 pub use check::{CheckSpec, HttpProbe, Probe};
 pub use fence::{FenceHow, FenceSpec, Fencer};
 pub use inherited::reap as reap_inherited;
@@ -59,7 +62,7 @@ pub use record::fuzzed as fuzzed_record;
 /// How a service is started, stopped and asked for its state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A systemd unit, through `systemctl`.
+    /// A systemd unit, with its suffix.
     Systemd(String),
     /// An init script with LSB exit codes.
     Lsb {
@@ -134,10 +137,12 @@ pub struct GroupServices {
     pub tools: Tools,
 }
 
-/// Where the programs are that services are run with.
+/// Where the programs and sockets are that services are run with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tools {
-    /// `systemctl`, found in PATH unless this is an absolute path.
+    /// The bus on which systemd is asked.
+    pub bus: String,
+    /// `systemctl`, for what the bus does not answer; found in PATH unless this is an absolute path.
     pub systemctl: PathBuf,
     /// Where init scripts given by name lie.
     pub init_dir: PathBuf,
@@ -145,7 +150,8 @@ pub struct Tools {
 
 impl Default for Tools {
     fn default() -> Self {
-        Tools { systemctl: "systemctl".into(), init_dir: "/etc/init.d".into() }
+        let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| "unix:path=/run/dbus/system_bus_socket".into());
+        Tools { bus, systemctl: "systemctl".into(), init_dir: "/etc/init.d".into() }
     }
 }
 

@@ -31,7 +31,8 @@ impl Bench {
     }
 
     pub(super) fn within(dir: TempDir, services: Vec<ServiceSpec>) -> Bench {
-        let tools = Tools { systemctl: dir.path().join("systemctl"), init_dir: dir.path().to_owned() };
+        let bus = format!("unix:path={}", dir.path().join("bus").display());
+        let tools = Tools { bus, systemctl: dir.path().join("systemctl"), init_dir: dir.path().to_owned() };
         let state_dir = dir.path().to_owned();
         let group = GroupServices { group: GroupId(0), name: "web".into(), node: "master1".into(), state_dir, services, tools };
         let (sender, reports) = unbounded_channel();

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::attempt::{Env, Failure};
+use super::bus::Units;
 use super::lsb::Lsb;
 use super::ocf::{Ocf, Watched, sort_records};
 use super::output::{Follower, Writer};
 use super::process::Process;
 use super::record::Record;
 use super::runner::Cancel;
+use super::systemctl::Systemctl;
 use super::systemd::Systemd;
 use super::{GroupServices, Kind, ServiceSpec, State};
 
@@ -38,6 +40,13 @@ impl Unit {
     pub fn all(group: &GroupServices, dir: &Path) -> Vec<(Unit, Follower)> {
         let mut units: Vec<(Unit, Follower)> = Vec::new();
         let mut agents = Vec::new();
+        let named = |spec: &ServiceSpec| match &spec.kind {
+            Kind::Systemd(unit) => Some(unit.clone()),
+            _ => None,
+        };
+        let names = group.services.iter().filter_map(named).collect();
+        let followed = Units::follow(group.tools.bus.clone(), group.name.clone(), names);
+        let mut places = 0..;
         for spec in &group.services {
             let plain = spec.name();
             let taken = units.iter().filter(|(unit, _)| unit.spec.name() == plain).count();
@@ -63,7 +72,12 @@ impl Unit {
                         Writer::new(&output),
                     ))
                 }
-                Kind::Systemd(unit) => Body::Systemd(Systemd { systemctl: group.tools.systemctl.clone(), unit: unit.clone() }),
+                Kind::Systemd(unit) => Body::Systemd(Systemd {
+                    unit: unit.clone(),
+                    at: places.next().unwrap_or_default(),
+                    units: followed.clone(),
+                    systemctl: Systemctl { program: group.tools.systemctl.clone(), unit: unit.clone() },
+                }),
                 Kind::Process(argv) => Body::Process(Process::new(argv.clone(), append(&stem, "json"), Writer::new(&output))),
             };
             units.push((Unit { name, spec: spec.clone(), body, due: None }, Follower::new(&output)));
@@ -82,10 +96,11 @@ impl Unit {
         }
     }
 
-    /// The same for somebody who only looks: where asking is dear, what was found out a moment ago.
+    /// The same for somebody who only looks: where asking is dear, what was found out a moment ago or has been told since.
     pub async fn glance(&mut self, env: &Env) -> State {
         match &mut self.body {
             Body::Ocf(ocf) => ocf.glance(env).await,
+            Body::Systemd(systemd) => systemd.glance().await,
             _ => self.state(env).await,
         }
     }
@@ -123,13 +138,18 @@ impl Unit {
         }
         let mut silent = 0_u32;
         loop {
-            tokio::time::sleep_until(*self.due.get_or_insert_with(|| tokio::time::Instant::now() + WATCH)).await;
+            let due = *self.due.get_or_insert_with(|| tokio::time::Instant::now() + WATCH);
+            match &self.body {
+                Body::Systemd(systemd) => systemd.worth_asking(due).await,
+                _ => tokio::time::sleep_until(due).await,
+            }
             let state = self.state(env).await;
             self.due = None;
-            match state {
-                State::Running => silent = 0,
-                State::Stopped => return Watched::Gone("its status says that it no longer runs".into()),
-                State::Unknown(why) => {
+            match (state, &self.body) {
+                (State::Running, _) => silent = 0,
+                (State::Stopped, Body::Systemd(systemd)) => return Watched::Gone(systemd.epitaph().await),
+                (State::Stopped, _) => return Watched::Gone("its status says that it no longer runs".into()),
+                (State::Unknown(why), _) => {
                     // an init system that does not answer is no proof that the service died
                     if silent % 60 == 2 {
                         tracing::warn!(target: "service", "{}/{}: state unknown: {why}", env.group, self.name);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::finding::{Finding, Level};
-use super::service::program_missing;
+use super::programs::program_missing;
 use twinbeat_config::{Config, FenceBy, FenceConfig};
 use twinbeat_core::id::NodeId;
 use twinbeat_daemon::fence_spec;

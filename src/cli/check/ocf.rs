@@ -64,7 +64,7 @@ fn wait<T>(asked: impl Future<Output = Result<T, String>>) -> Result<T, String> 
 /// Why it cannot be run, and what to type.
 fn missing(ocf: &OcfConfig) -> Option<String> {
     let program = ocf.program.display();
-    if super::service::executable(&ocf.program) {
+    if super::programs::executable(&ocf.program) {
         return None;
     }
     if ocf.program.exists() {

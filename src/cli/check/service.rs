@@ -1,22 +1,22 @@
-//! What `check` finds about services and hooks: what is missing, what systemd would do beside twinbeat, whether nginx would start, and who has the
-//! ports. Each finding says what to type.
+//! What `check` finds about services and hooks: what is missing, whether nginx would start, and who has the ports; of units, see `systemd.rs`.
+//! Each finding says what to type.
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::finding::{Finding, Level};
 use super::nginx;
 use super::ocf;
 use super::ports::{self, Protocol};
+use super::programs::{ask, executable, program_missing};
+use super::systemd;
 use twinbeat_config::{CheckKind, Config, HookConfig, ServiceConfig, ServiceKind};
 
 pub(super) fn all(config: &Config, me: &str) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found = systemd::reached(config);
     for (group, service) in config.groups.iter().flat_map(|group| group.services.iter().map(move |service| (group, service))) {
         let missing = match &service.kind {
-            ServiceKind::Systemd(unit) => systemd_missing(unit),
+            ServiceKind::Systemd(unit) => systemd::missing(unit),
             ServiceKind::Process(argv) => argv.first().and_then(|program| program_missing(program)),
             ServiceKind::Lsb(lsb) if !executable(&lsb.script) => Some("no executable init script of that name here".to_owned()),
             ServiceKind::Lsb(_) => None,
@@ -30,7 +30,7 @@ pub(super) fn all(config: &Config, me: &str) -> Vec<Finding> {
             continue;
         }
         if let ServiceKind::Systemd(unit) = &service.kind {
-            found.extend(beside_systemd(unit, service.warm));
+            found.extend(systemd::all(&group.name, unit, service.warm));
         }
         if service.warm {
             found.extend(nginx_needs_the_vip(config, service));
@@ -84,33 +84,6 @@ fn told_of(hook: &HookConfig) -> String {
         Some(groups) => format!("{events} ({})", groups.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")),
         None => events,
     }
-}
-
-/// What systemd does with the unit by itself: at boot, and at a shutdown.
-fn beside_systemd(unit: &str, warm: bool) -> Vec<Finding> {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    if ask("systemctl", &["is-enabled", unit]).is_some_and(|(_, said)| said.trim() == "enabled") {
-        let (level, cost) = match warm {
-            true => (Level::Warn, "it runs on a standby that has not asked for it"),
-            false => (Level::Fail, "it runs on both nodes after a boot, and must not"),
-        };
-        let text = format!("systemd starts {unit} at boot too: {cost}. `systemctl disable {unit}`");
-        found.push(Finding::new(level, "service", text));
-    }
-    let shown =
-        ask("systemctl", &["show", "-p", "LoadState,After", "twinbeat.service"]).map(|(_, said)| said).unwrap_or_default();
-    let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-    if value("LoadState=") == "loaded" && !value("After=").split_whitespace().any(|name| name == unit) {
-        let text = format!(
-            "at a reboot systemd stops {unit} beside twinbeat, before the address has moved. `mkdir -p {DROP_IN} && \
-             printf '[Unit]\\nAfter={unit}\\n' > {DROP_IN}/{unit}.conf && systemctl daemon-reload`"
-        );
-        found.push(Finding::new(Level::Warn, "service", text));
-    }
-    found
 }
 
 /// Whether an nginx among the services would start: its own test of its files, and its ports.
@@ -189,65 +162,3 @@ pub(super) fn nginx_needs_the_vip(config: &Config, service: &ServiceConfig) -> V
 fn nonlocal_bind(v4: bool) -> &'static str {
     if v4 { "net.ipv4.ip_nonlocal_bind" } else { "net.ipv6.ip_nonlocal_bind" }
 }
-
-pub(super) fn systemd_missing(unit: &str) -> Option<String> {
-    // An instance `web@1.service` comes from the template `web@.service`.
-    let template = match (unit.split_once('@'), unit.rsplit_once('.')) {
-        (Some((name, _)), Some((_, suffix))) => format!("{name}@.{suffix}"),
-        _ => unit.to_owned(),
-    };
-    let there = UNIT_DIRS.iter().any(|dir| [unit, &template].iter().any(|name| Path::new(dir).join(name).exists()));
-    // A unit may be made from an init script of the same name (systemd-sysv-generator).
-    let script = unit.strip_suffix(".service").is_some_and(|name| executable(&Path::new("/etc/init.d").join(name)));
-    (!there && !script).then(|| "no such unit here".to_owned())
-}
-
-pub(super) fn program_missing(program: &str) -> Option<String> {
-    if program.contains('/') {
-        return (!executable(Path::new(program))).then(|| "no executable of that name here".to_owned());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let found = std::env::split_paths(&path).any(|dir| executable(&dir.join(program)));
-    (!found).then(|| "not found in PATH".to_owned())
-}
-
-pub(super) fn executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-/// Runs a program and waits a little; its exit code and its words. None: it could not be run, or did not end.
-fn ask(program: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
-    let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().ok()?;
-    let began = Instant::now();
-    while child.try_wait().ok()?.is_none() {
-        if began.elapsed() > PATIENCE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let done = child.wait_with_output().ok()?;
-    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-    Some((done.status.code(), said))
-}
-
-/// How long a program that is asked may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Where an administrator's additions to the unit are.
-const DROP_IN: &str = "/etc/systemd/system/twinbeat.service.d";
-
-/// systemd.unit(5), the unit search path of the system manager.
-const UNIT_DIRS: [&str; 6] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use super::service::{nginx_needs_the_vip, program_missing, systemd_missing};
+use super::programs::program_missing;
+use super::service::nginx_needs_the_vip;
 use super::*;
 
 /// The sample configuration with fresh keys, on disk.
@@ -112,7 +113,7 @@ fn programs_are_looked_for_where_they_would_be_started_from() {
     assert_eq!(program_missing("sh"), None);
     assert!(program_missing("no-such-program-here").is_some());
     assert!(program_missing("/etc/passwd").is_some());
-    assert!(systemd_missing("no-such-unit.service").is_some());
+    assert!(systemd::missing("no-such-unit.service").is_some());
 }
 
 #[test]
