@@ -17,6 +17,7 @@ use twinbeat_core::id::{Attempt, Epoch, GroupId, LinkId, Mac, WitnessId};
 use twinbeat_core::io::{
     AddressOrder, AddressReport, Answer, EchoKind, GateOrder, GateReport, Input, Output, Record, ServiceOrder,
 };
+use twinbeat_core::settings::GRANT_WAITS;
 use twinbeat_core::time::Span;
 use twinbeat_effect::{Handler, completion};
 use twinbeat_wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
@@ -153,7 +154,8 @@ impl World {
             }
             Order::Persist(ticket, record) => {
                 let input = machine.disk.write(ticket, record);
-                machine.disk_ill = !matches!(input, Input::Persisted { .. });
+                // The next one takes as long.
+                machine.disk_ill = !matches!(input, Input::Persisted { .. }) || machine.disk_latency * 2 > GRANT_WAITS;
                 if matches!(input, Input::Persisted { .. }) {
                     self.did(node, None, Does::Records, String::new);
                 }
