@@ -59,6 +59,17 @@ impl Failure {
     }
 }
 
+fn bit(place: u32) -> u64 {
+    1u64.checked_shl(place).unwrap_or(0)
+}
+
+/// Whether the interfaces that came back have their cables: those of these addresses, of all where that is not known. One that was there all
+/// the time keeps nobody from asking.
+fn plugged_in(places: impl Iterator<Item = InterfaceState>, absent: u64) -> bool {
+    let asked = |place: u32| absent == 0 || absent & bit(place) != 0;
+    (0u32..).zip(places).all(|(place, state)| state != InterfaceState::NoCarrier || !asked(place))
+}
+
 impl Data {
     /// Nothing cold is still stopping, nothing failed a moment ago, the state can be written, and the kernel makes the gate.
     pub fn eligible(&self, cx: &Shared, now: Mono) -> bool {
@@ -126,14 +137,16 @@ impl Data {
         let states: Vec<_> = self.places(cx).collect();
         // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
         let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);
+        let absent = (0u32..).zip(&states).filter(|(_, state)| missing(state)).fold(0, |all, (place, _)| all | bit(place));
         if states.iter().any(missing) || (o.lacking.is_some() && self.missing(cx).is_some()) {
             o.lacking = Some(Probes::default());
+            o.absent |= absent;
             return false;
         }
         let Some(probes) = &mut o.lacking else { return true };
         // A question into a cable that is not plugged in goes unanswered whoever has the address; nor is one heard before the
         // sockets on an interface are made.
-        let up = states.iter().all(|(state, _)| *state != InterfaceState::NoCarrier);
+        let up = plugged_in(states.iter().map(|(state, _)| *state), o.absent);
         let settled = states.iter().map(|(_, since)| *since + SETTLE).max().unwrap_or_default();
         if !up || now < settled {
             return false;
@@ -145,7 +158,7 @@ impl Data {
             *probes = Probes::default();
         }
         if probes.unanswered(now) || bite::off(Clause::AddedUnprobed) {
-            (o.lacking, o.missing, o.refresh) = (None, true, now);
+            (o.lacking, o.absent, o.missing, o.refresh) = (None, 0, true, now);
             return true;
         }
         if now >= probes.next(PROBE_GAP) {
@@ -156,9 +169,9 @@ impl Data {
     }
 
     /// What an owner waits for that has yet to ask for addresses whose interface is back.
-    pub(super) fn asks_again(&self, probes: &Probes, cx: &Shared, due: &mut Due) {
+    pub(super) fn asks_again(&self, probes: &Probes, absent: u64, cx: &Shared, due: &mut Due) {
         let settled = self.places(cx).map(|(_, since)| since + SETTLE).max().unwrap_or_default();
-        let up = self.places(cx).all(|(state, _)| state != InterfaceState::NoCarrier);
+        let up = plugged_in(self.places(cx).map(|(state, _)| state), absent);
         if self.missing_since(cx).is_some() {
             return;
         }

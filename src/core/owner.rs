@@ -60,6 +60,7 @@ impl Owner {
             missing: false,
             failed: None,
             lacking: None,
+            absent: 0,
             offer: None,
             raising: None,
             rival: None,

@@ -184,6 +184,9 @@ pub struct Owner {
     /// While an interface of one of the addresses is missing, and until what came back with it was asked for.
     #[serde(default)]
     pub lacking: Option<Probes>,
+    /// Which of the addresses those are, one bit each; none where that is not known.
+    #[serde(default)]
+    pub absent: u64,
     /// The peer is asked to take over.
     pub offer: Option<Offer>,
     /// A higher epoch, to be used as soon as it is on disk (R7).

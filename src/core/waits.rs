@@ -150,6 +150,7 @@ impl Owner {
             announce,
             refresh,
             lacking,
+            absent,
             rival,
             asked,
             // Asked by `unhurried`, `arrives_by` and `gathering`.
@@ -191,7 +192,7 @@ impl Owner {
             cx.lost_alone_from().into_iter().flatten().for_each(|at| due.at(at, Timer::PublicLost));
         }
         if let Some(probes) = lacking {
-            data.asks_again(probes, cx, due);
+            data.asks_again(probes, *absent, cx, due);
         }
         if cx.in_touch(now) && cx.peer.group(&data.name).is_some() {
             due.at(data.missing_since(cx).map(|since| since + timing.dead), Timer::Interface);
