@@ -138,7 +138,7 @@ impl Data {
         // At the start nothing is known of the interfaces yet: then the kernel's word on the order says what was missing.
         let missing = |(state, since): &(InterfaceState, Mono)| *state == InterfaceState::Missing && (*since > cx.born);
         let absent = (0u32..).zip(&states).filter(|(_, state)| missing(state)).fold(0, |all, (place, _)| all | bit(place));
-        if states.iter().any(missing) || (o.lacking.is_some() && self.missing(cx).is_some()) {
+        if absent != 0 || (o.lacking.is_some() && self.missing(cx).is_some()) {
             o.lacking = Some(Probes::default());
             o.absent |= absent;
             return false;

@@ -436,14 +436,20 @@ impl Teller<'_> {
 
     /// Everything is mended, and whoever was on its way out is started again.
     fn end(&mut self) -> Dur {
-        let timing = self.pair.timing();
+        let [start, well] = healing(self.pair);
         self.now(Step::Heal(Separate::default()));
-        self.wait(timing.dead * 2 + Span::secs(10));
+        self.wait(start);
         let both = Names::Many(vec![self.text(0), self.text(1)]);
         self.now(Step::Start(both));
-        self.wait(timing.init_dead + timing.dead * 2 + Span::secs(75));
+        self.wait(well);
         Dur(Span(self.now.0 / 1_000_000 * 1_000_000))
     }
+}
+
+/// So long after everything was mended whoever was on its way out is started again, and so long after that all is well.
+pub(super) fn healing(pair: &Pair) -> [Span; 2] {
+    let timing = pair.timing();
+    [timing.dead * 2 + Span::secs(10), timing.init_dead + timing.dead * 2 + Span::secs(75)]
 }
 
 #[cfg(test)]

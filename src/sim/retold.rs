@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::calm::healing;
 use super::cue::Time;
 use super::files::Files;
 use super::golden::scenarios;
@@ -88,7 +89,7 @@ impl Corpus {
             match rng.below(12) {
                 0..=2 => shift(&mut scenario, &mut rng),
                 3 | 4 => one_moves(&mut scenario, &mut rng),
-                5 => drop(random(&mut scenario.timeline, &mut rng)),
+                5 => left_out(&mut scenario, &mut rng),
                 6 => doubled(&mut scenario, &mut rng),
                 7 => exchanged(&mut scenario, nodes, &mut rng),
                 8 => self.other_pair(&mut scenario, nodes, &mut rng),
@@ -145,11 +146,6 @@ fn names(pair: &Pair) -> [String; 2] {
     [0, 1].map(|node| pair.node_name(node).to_string())
 }
 
-fn healing(pair: &Pair) -> [Span; 2] {
-    let timing = pair.timing();
-    [timing.dead * 2 + Span::secs(10), timing.init_dead + timing.dead * 2 + Span::secs(75)]
-}
-
 /// From a millisecond to ten seconds, each power of ten as often.
 fn some_time(rng: &mut Rng) -> u64 {
     let unit = rng.pick(&[1_000_000, 10_000_000, 100_000_000, 1_000_000_000]).copied().unwrap_or(GRAIN);
@@ -179,11 +175,12 @@ fn one_moves(scenario: &mut Scenario, rng: &mut Rng) {
     }
 }
 
-/// Takes one out.
-fn random(timeline: &mut Vec<Entry>, rng: &mut Rng) -> Option<Entry> {
-    let place = rng.below(timeline.len().max(1) as u64) as usize;
-    // The first one starts the daemons.
-    (place > 0 && place < timeline.len()).then(|| timeline.remove(place))
+/// Not the first one: it starts the daemons.
+fn left_out(scenario: &mut Scenario, rng: &mut Rng) {
+    let place = rng.below(scenario.timeline.len().max(1) as u64) as usize;
+    if place > 0 && place < scenario.timeline.len() {
+        scenario.timeline.remove(place);
+    }
 }
 
 fn doubled(scenario: &mut Scenario, rng: &mut Rng) {
