@@ -110,8 +110,12 @@ impl Probes {
         self.quiet.push(now);
     }
 
-    /// Somebody answered: the row begins anew.
+    /// Somebody answered: the row begins anew. Before the first question it was an answer to somebody else's, or to one that was asked
+    /// for another reason while the owner had every right to answer; three questions are to come.
     pub fn answer(&mut self, now: Mono, by: Mac) {
+        if self.last.is_none() {
+            return;
+        }
         self.answered = Some((by, now));
         self.quiet.clear();
     }
@@ -264,17 +268,34 @@ impl Challenge {
     }
 }
 
-/// The wait after a broken challenge: at least as long as a challenge, doubling, with a share drawn from node, epoch and
-/// attempt; that of the node that goes first is shorter (SAFETY R5).
-pub fn stand_down(base: Span, tries: u32, node: u8, epoch: u64, first: bool) -> Span {
-    let mut h = 0x9e37_79b9_7f4a_7c15_u64 ^ (u64::from(node) << 56) ^ epoch.rotate_left(20) ^ u64::from(tries);
-    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    h ^= h >> 31;
-    let doubled = base * (1 << tries.min(10));
+/// Who waits, and what its wait is drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    /// The node's number.
+    pub node: u8,
+    /// The group's highest epoch.
+    pub epoch: u64,
+    /// It is the node that goes first.
+    pub first: bool,
+}
+
+/// The wait after a broken challenge: at least as long as a challenge, doubling up to half the longest, with a share drawn from node,
+/// epoch, attempt and this machine's clock; that of the node that goes first is shorter (SAFETY R5).
+///
+/// Two machines that both take themselves for the same node differ by their clocks alone, and two whose waits have grown to the
+/// longest by that share alone.
+pub fn stand_down(base: Span, tries: u32, by: Waiter, now: Mono) -> Span {
+    let mut h = 0x9e37_79b9_7f4a_7c15_u64 ^ (u64::from(by.node) << 56) ^ by.epoch.rotate_left(20) ^ u64::from(tries);
+    for word in [0, now.0] {
+        h ^= word;
+        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        h ^= h >> 31;
+    }
+    let doubled = (base * (1 << tries.min(10))).min((STAND_DOWN_MAX / 2).max(base));
     let share = doubled / 1000 * (h % 500);
-    let extra = if first { share } else { doubled / 2 + share };
-    (doubled + extra).min(STAND_DOWN_MAX)
+    let extra = if by.first { share } else { doubled / 2 + share };
+    doubled + extra
 }
 
 #[cfg(test)]
@@ -359,18 +380,37 @@ mod tests {
         assert!(!p.unanswered_lately(at(200)));
         p.answer(at(61), Mac::default());
         assert!(!p.unanswered(at(100)));
+        let mut unasked = Probes::default();
+        unasked.answer(at(61), Mac::default());
+        assert_eq!(unasked.answered, None);
     }
 
     #[test]
     fn the_stand_down_grows_is_capped_and_the_preferred_waits_less() {
         let base = Span::millis(449);
+        let (one, two) = (Waiter { node: 0, epoch: 7, first: true }, Waiter { node: 1, epoch: 7, first: false });
         let mut last = Span::ZERO;
         for tries in 0..6 {
-            let (p, o) = (stand_down(base, tries, 0, 7, true), stand_down(base, tries, 1, 7, false));
+            let (p, o) = (stand_down(base, tries, one, at(9)), stand_down(base, tries, two, at(9)));
             assert!(p >= base && o >= base && p <= o, "{p} {o}");
             assert!(o > last);
             last = o;
         }
-        assert_eq!(stand_down(base, 30, 1, 7, false), STAND_DOWN_MAX);
+        for ms in 0..100 {
+            let (p, o) = (stand_down(base, 30, one, at(ms)), stand_down(base, 30, two, at(ms)));
+            assert!(p <= STAND_DOWN_MAX / 4 * 3 && STAND_DOWN_MAX / 4 * 3 <= o && o <= STAND_DOWN_MAX, "{p} {o}");
+        }
+        let long = Span::secs(70);
+        assert!(stand_down(long, 3, one, at(9)) >= long, "never shorter than a challenge");
+    }
+
+    #[test]
+    fn two_machines_that_bear_one_name_do_not_wait_in_step() {
+        let both = Waiter { node: 0, epoch: 7, first: true };
+        let apart = |ms: u64| {
+            let (a, b) = (stand_down(Span::millis(449), 20, both, at(ms)), stand_down(Span::millis(449), 20, both, at(ms + 1)));
+            a.less(b).max(b.less(a)) > Span::secs(1)
+        };
+        assert!((0..100).filter(|ms| apart(*ms)).count() > 70);
     }
 }

@@ -112,8 +112,7 @@ impl Owner {
                 let Turn { cx, data, now } = turn;
                 let before = data.fitness.driven_out.iter().filter(|at| now.since(**at) < DRIVEN_OUT_MEMORY).count();
                 let tries = u32::try_from(before).unwrap_or(u32::MAX);
-                let (me, first) = (cx.settings.me.0, cx.first(data.id));
-                let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, first);
+                let wait = stand_down(cx.challenge_time(), tries, data.waiter(cx), *now);
                 data.stand_down.until = Some(*now + wait);
                 Some(next)
             }

@@ -22,7 +22,9 @@ impl Node {
         // Where each node owns a group, an answer that asks for one as well would be answered for ever.
         let merely = !due && !self.cx.urgent;
         let asked = self.asked.is_some_and(|at| now.since(at) < timing.heartbeat / 2);
-        let asks = self.cx.ask || (owner && !(merely && asked));
+        // What was lost is made good at once, and a peer whose file has it speak seldom speaks as often as this one listens.
+        let missed = due && self.cx.peer.heard.is_some_and(|at| now.since(at) > timing.heartbeat + timing.heartbeat / 2);
+        let asks = self.cx.ask || missed || (owner && !(merely && asked));
         if asks {
             self.asked = Some(now);
         }

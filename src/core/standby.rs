@@ -1,7 +1,7 @@
 //! The standby's part: evidence against a silent peer, and the claim (SAFETY R4).
 
 use super::bite::{self, Clause};
-use super::claim::{Challenge, Open, Register, Verdict, stand_down};
+use super::claim::{Challenge, Open, Register, Verdict, Waiter, stand_down};
 use super::data::{Data, StandDown};
 use super::event::{Kind, Level};
 use super::grounds::Grounds;
@@ -236,8 +236,8 @@ impl Standby {
         let Turn { cx, data, now } = turn;
         cx.out.push_back(Output::AnswerUnicast { group: data.id, on: false });
         data.table.wrote();
-        let (tries, me, first) = (data.stand_down.broken, cx.settings.me.0, cx.first(data.id));
-        let wait = stand_down(cx.challenge_time(), tries, me, data.epochs.seen.0, first) + data.head_start(cx);
+        let tries = data.stand_down.broken;
+        let wait = stand_down(cx.challenge_time(), tries, data.waiter(cx), *now) + data.head_start(cx);
         data.stand_down.broken = tries.saturating_add(1);
         data.stand_down.until = Some(*now + wait);
         let text = format!("no claim: {why}; asks again in {wait}");
@@ -406,6 +406,11 @@ impl Data {
             self.table.wrote();
             cx.urgent = true;
         }
+    }
+
+    /// This node as one that waits for its turn.
+    pub(super) fn waiter(&self, cx: &Shared) -> Waiter {
+        Waiter { node: cx.settings.me.0, epoch: self.epochs.seen.0, first: cx.first(self.id) }
     }
 
     /// What the second node adds to a wait that both nodes have at the same time, since neither was the owner when it was last heard: the

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::mpsc::Sender;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,11 +16,12 @@ use super::meters::Meters;
 use super::next::Next;
 use super::routes::Routes;
 use super::said::Said;
+use super::state_writer::Writer;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
 use twinbeat_core::heartbeat::Heartbeat;
 use twinbeat_core::id::{LinkId, Name};
-use twinbeat_core::io::{AddressOrder, Answer, EchoKind, Input, Output, Record, ServiceReport};
+use twinbeat_core::io::{AddressOrder, Answer, EchoKind, Input, Output, ServiceReport};
 use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
@@ -74,7 +74,7 @@ pub struct Actuators {
     /// What turns the peer off; none where nothing is configured.
     pub fencer: Option<Fencer>,
     /// The record's queue.
-    pub state: Sender<(u64, Record)>,
+    pub state: Writer,
     /// Heartbeats that were too long for an echo.
     pub left_out: LeftOut,
     /// Whom to answer.
@@ -236,7 +236,7 @@ impl Actuators {
                 }
             }
             Output::Persist { ticket, record } => {
-                if self.state.send((ticket, record)).is_err() {
+                if !self.state.write(ticket, record) {
                     let reason = "the state thread is gone".into();
                     let _ = self.events.send(Event::Input(Input::PersistFailed { ticket, reason }));
                 }

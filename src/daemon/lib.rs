@@ -36,6 +36,7 @@ mod services;
 mod setup;
 mod starts;
 mod state;
+mod state_writer;
 mod step;
 mod successor;
 mod trial;

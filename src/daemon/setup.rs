@@ -28,6 +28,7 @@ use super::routes::{self, Routes};
 use super::said::Said;
 use super::services::{services, specs};
 use super::state::{self, StateFile};
+use super::state_writer;
 use super::step::Step;
 use super::web;
 use crate::{hooks, log};
@@ -152,7 +153,7 @@ pub async fn all(
         running,
     };
     let state_events = events.clone();
-    let state = state::writer(file, move |input| {
+    let state = state_writer::writer(file, move |input| {
         let _ = state_events.send(Event::Input(input));
     })?;
 

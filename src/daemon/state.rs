@@ -8,14 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use twinbeat_core::id::Incarnation;
-use twinbeat_core::io::{Input, Record};
+use twinbeat_core::io::Record;
 use twinbeat_host::dirs;
 
 /// The size of each place: written whole each time, so that no block has to be allocated when it matters.
@@ -171,22 +170,46 @@ impl StateFile {
     /// As the disk says; or that the record has grown beyond the file's size.
     pub fn write(&mut self, record: Record) -> io::Result<()> {
         self.stored.record = record;
-        // A file without a name keeps nothing for the next life.
-        if self.file.metadata()?.nlink() == 0 {
-            tracing::error!("{} was removed by another hand: it is written anew", self.path.display());
-            if let Some(dir) = self.path.parent() {
-                std::fs::create_dir_all(dir)?;
-            }
-            self.file = opened(&self.path)?;
-            self.overwrite()?;
-            self.settle()?;
-            if let Some(dir) = self.path.parent() {
-                File::open(dir)?.sync_all()?;
-            }
-            return Ok(());
+        if self.is_nameless() {
+            self.say_nameless();
+            return self.write_anew();
         }
         self.overwrite()?;
         self.settle()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says so.
+    pub(super) fn say_nameless(&self) {
+        tracing::error!("{} was removed by another hand: it is written anew", self.path.display());
+    }
+
+    /// The file has lost its name, or another one bears it: it keeps nothing for the next life.
+    pub(super) fn is_nameless(&self) -> bool {
+        let place = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        let held = self.file.metadata().map(place);
+        std::fs::metadata(&self.path).map(place).ok() != held.ok()
+    }
+
+    /// Writes what it holds into a new file of its name; what another hand put there is kept beside.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(super) fn write_anew(&mut self) -> io::Result<()> {
+        let dir = self.path.parent().map(Path::to_path_buf).unwrap_or_default();
+        std::fs::create_dir_all(&dir)?;
+        match std::fs::rename(&self.path, self.path.with_extension("json.replaced")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.file = opened(&self.path)?;
+        self.overwrite()?;
+        self.settle()?;
+        File::open(dir)?.sync_all()
     }
 
     /// What was written is on the disk: from now on the other place may be overwritten.
@@ -248,23 +271,6 @@ pub fn writable(dir: &Path) -> anyhow::Result<()> {
         dirs::open_private(&file).with_context(|| format!("cannot open {}", file.display())).context(Fault::State)?;
     }
     Ok(())
-}
-
-/// Starts the thread that writes records; each result comes back as an input.
-///
-/// # Errors
-/// When no thread can be made.
-pub fn writer(mut file: StateFile, report: impl Fn(Input) + Send + 'static) -> io::Result<mpsc::Sender<(u64, Record)>> {
-    let (sender, receiver) = mpsc::channel::<(u64, Record)>();
-    std::thread::Builder::new().name("state".into()).spawn(move || {
-        for (ticket, record) in receiver {
-            report(match file.write(record) {
-                Ok(()) => Input::Persisted { ticket },
-                Err(error) => Input::PersistFailed { ticket, reason: error.to_string() },
-            });
-        }
-    })?;
-    Ok(sender)
 }
 
 /// For the fuzz targets alone: starts a life on the state file of a directory.

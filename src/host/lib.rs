@@ -13,6 +13,7 @@ pub mod fuzzed;
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what it reads, `netlink` has cut and parsed")]
 pub mod gate;
 pub mod interfaces;
+pub mod name_watch;
 pub mod neighbour;
 pub mod neighbour_table;
 mod netlink;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::act::Act;
 use super::clock::Moment;
 use super::device::Device;
-use super::event::{Event, Frame};
+use super::event::{Event, Frame, Order};
 use super::gateway::FOREIGN;
 use super::machine::{DISK_LATENCY, Power, Process};
 use super::quality::change;
@@ -14,7 +14,7 @@ use super::world::World;
 use twinbeat_core::bite::{self, Clause};
 use twinbeat_core::heartbeat::{BeatRole, Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, Mac};
-use twinbeat_core::io::{Command, GateReport, Input, Record};
+use twinbeat_core::io::{Command, GateReport, Input};
 use twinbeat_core::settings::Settings;
 use twinbeat_core::time::Span;
 
@@ -180,8 +180,15 @@ impl World {
             }
             Act::LoseState(node) => {
                 self.check.forgot(*node);
-                self.machines[*node].disk.record = Record::default();
-                self.machines[*node].disk_ill = true;
+                let machine = &mut self.machines[*node];
+                let lost = std::mem::take(&mut machine.disk.record);
+                machine.disk_ill = true;
+                if machine.process != Process::Dead && machine.power != Power::Off {
+                    // A daemon that runs is told by the kernel, and writes it anew (src/daemon/state_watch.rs).
+                    machine.nameless.get_or_insert(lost);
+                    let (at, life) = (self.now + machine.disk_latency, machine.life);
+                    self.queue.push(at, Event::Execute(*node, life, Order::PersistAnew));
+                }
             }
             Act::Heal => self.heal(),
         }

@@ -344,11 +344,11 @@ impl Teller<'_> {
                 self.then(Step::DiskFails(on));
                 // Nobody notices before something is to be written.
                 if self.rng.below(2) == 0 {
-                    let on = self.on(node);
-                    self.then(Step::Resume(on));
+                    self.then(Step::Resume(self.on(node)));
                 }
                 self.over(Step::DiskFails(off));
             }
+            Act::LoseState if self.rng.below(3) == 0 => self.then(Step::LoseState(on)),
             Act::LoseState => {
                 self.then(Step::PowerOff(name.clone()));
                 self.now(Step::LoseState(on));

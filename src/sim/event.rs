@@ -29,6 +29,8 @@ pub enum Order {
     Address(GroupId, Attempt, AddressOrder),
     /// To the disk.
     Persist(u64, Record),
+    /// The record's file lost its name: it is written anew.
+    PersistAnew,
 }
 
 /// A frame to a witness.

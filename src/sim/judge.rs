@@ -112,6 +112,8 @@ impl World {
             // Nodes of different names are apart for good: where no witness can be used as a register yet, neither may claim (R4).
             let apart = !self.machines[0].knows(&self.machines[1]);
             let stuck = apart && (0..2).all(|node| !self.could_serve(node, group));
+            // With fencing they take longer to find out who may than a story waits: that has its own bound.
+            let stuck = stuck || (apart && self.machines.iter().any(|machine| machine.in_force.fencing.is_some()));
             let text = match (answering, self.served(group)) {
                 (1, Some(_)) => continue,
                 (0 | 1, _) if !known => continue,

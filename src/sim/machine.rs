@@ -9,7 +9,7 @@ use super::pair::Pair;
 use super::services::ServiceModel;
 use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::{Epoch, GroupId, Incarnation, Name};
-use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Start};
+use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
 use twinbeat_core::node::Node;
 use twinbeat_core::settings::{GRANT_WAITS, Settings};
 use twinbeat_core::time::{Mono, Span};
@@ -126,6 +126,8 @@ pub struct Machine {
     pub disk_latency: Span,
     /// The last write failed or is slow, or the state directory was lost: until one is whole again.
     pub disk_ill: bool,
+    /// What the daemon last wrote into a file that has lost its name, until it is written anew.
+    pub nameless: Option<Record>,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
     pub plugged: Vec<bool>,
     /// For each link whether its interface is missing.
@@ -194,6 +196,7 @@ impl Machine {
             disk: Disk::default(),
             disk_latency: DISK_LATENCY,
             disk_ill: false,
+            nameless: None,
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
             brain: None,
@@ -363,6 +366,7 @@ impl Machine {
         self.stalls = false;
         self.brain = None;
         self.newest = None;
+        self.nameless = None;
         self.life += 1;
         self.tick_at = Moment::NEVER;
         self.backlog.retain(|event| !event.is_of_the_process());

@@ -5,7 +5,7 @@ use super::clock::Moment;
 use super::machine::{Power, Process};
 use super::network::station;
 use super::world::World;
-use twinbeat_core::settings::{PROBE_GAP, PROBES};
+use twinbeat_core::settings::{PROBE_GAP, PROBES, Timing};
 use twinbeat_core::time::Span;
 
 /// A write to disk and an order to a service may take this long in a world that is called healthy.
@@ -16,6 +16,8 @@ const ASK: Span = Span::millis(500);
 const STRANGER: Span = Span::secs(6);
 /// A fence that failed just before its device was mended, and the next one.
 const FENCE: Span = Span::secs(35);
+/// How long a challenge that met the peer keeps it from being turned off for another group's sake.
+const MET: Span = Span::secs(120);
 /// The longest stand-down after a broken challenge.
 const STAND_DOWN: Span = Span::secs(60);
 
@@ -89,6 +91,13 @@ impl World {
         peer.runs() && self.hears(node, 1 - node) && !self.hears(1 - node, node)
     }
 
+    /// The peer, which this node would have to turn off, serves another group of this node's file: it is not turned off for this one (SAFETY R4b).
+    fn spares_its_peer(&self, node: usize, group: usize) -> bool {
+        let settings = &self.machines[node].in_force;
+        let others = (0..settings.groups.len()).filter(|other| *other != group);
+        settings.fencing.is_some() && others.into_iter().any(|other| self.machines[1 - node].answers(self.now, other))
+    }
+
     /// How long until a change of the world has had its consequences for a node, by its timing: the sum of what a claim takes
     /// (silence, own reachability, probes, a challenge) or an agreement (patience, a refused intent, another one), and what is
     /// left of a stand-down.
@@ -105,12 +114,18 @@ impl World {
         // With the longest lease that the peer has ever announced, whatever this node's own is (R11).
         let challenge = t.outrun(t.lease.max(self.check.longest_lease())) + t.slack();
         let claim = silence.max(reach) + PROBES + PROBE_GAP * 2 + challenge + t.delivery * 2 + t.echo_period() * 2;
-        let agree = t.warn + t.dead + t.dead * 2 + reach + ASK.max(t.heartbeat * 3) + t.heartbeat * 10 + PROBES + PROBE_GAP * 2;
+        // Both have a part in it, and what the one was granted the other leaves to it for a while by its own file.
+        let agreement =
+            |t: &Timing| t.warn + t.dead + t.dead * 2 + ASK.max(t.heartbeat * 3) + t.heartbeat * 10 + PROBES + PROBE_GAP * 2;
+        let agree = self.machines.iter().map(|machine| agreement(&machine.in_force.timing)).max().unwrap_or_default() + reach;
         let tries = self.check.stood_down[node].iter().copied().max().unwrap_or(0);
         // The longest stand-down, what the second node adds to it, and the challenge after it.
         let wait = if tries == 0 { Span::ZERO } else { (challenge * (1 << tries.min(10))).min(STAND_DOWN) + challenge * 3 };
         // A try that failed is made again after half a minute.
         let fence = settings.fencing.map_or(Span::ZERO, |fencing| fencing.delay + FENCE + self.fences[node].most());
+        // Two that have no name for each other break each other's challenges, and what one group met keeps the other's order back for a while.
+        let estranged = settings.fencing.is_some() && settings.groups.len() > 1 && !self.machines[0].knows(&self.machines[1]);
+        let fence = fence + if estranged { MET + challenge } else { Span::ZERO };
         claim.max(agree) + wait + fence + LOCAL * 2
     }
 
@@ -128,7 +143,8 @@ impl World {
         }
         for group in 0..self.stranger.len() {
             let owner = (0..2).find(|node| self.machines[*node].answers(self.now, group));
-            let could = (0..2).filter(|node| self.could_serve(*node, group) && !self.kept_from_claiming(*node));
+            let may = |node: usize| !self.kept_from_claiming(node) && !self.spares_its_peer(node, group);
+            let could = (0..2).filter(|node| self.could_serve(*node, group) && may(*node));
             let could = could.map(|node| (node, self.settle(node))).min_by_key(|(_, bound)| *bound);
             // A service that just failed makes a node unfit for a while.
             let unfit = self.machines.iter().any(|machine| machine.services[group].failed.is_some_and(|at| self.lately(at)));

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::calm::healing;
-use super::cue::Time;
 use super::files::Files;
 use super::golden::scenarios;
 use super::pair::{Pair, Pairs};
@@ -97,7 +96,6 @@ impl Corpus {
             }
         }
         in_order(&mut scenario);
-        off_while_its_state_is_lost(&mut scenario);
         let [start, well] = *healing;
         let end = scenario.until.0 + waits(&mut scenario);
         scenario.timeline.push(Entry::new(Dur(end), Step::Heal(Separate::default())));
@@ -224,26 +222,6 @@ fn in_order(scenario: &mut Scenario) {
         *at = last;
     }
     scenario.until = scenario.until.max(last);
-}
-
-/// A daemon whose records are taken away while it runs knows nothing of it: that is for people to leave alone.
-fn off_while_its_state_is_lost(scenario: &mut Scenario) {
-    let mut timeline = Vec::new();
-    for entry in scenario.timeline.drain(..) {
-        let node = match &entry.step {
-            Step::LoseState(on) => on.node.clone().map(Names::One),
-            _ => None,
-        };
-        let Some(node) = node else {
-            timeline.push(entry);
-            continue;
-        };
-        let then = entry.time.at.map_or(Time { after: Some(Dur::default()), ..Time::default() }, Time::at);
-        timeline.push(Entry { time: entry.time, step: Step::PowerOff(node.clone()) });
-        timeline.push(Entry { time: then.clone(), step: entry.step });
-        timeline.push(Entry { time: then, step: Step::PowerOn(node) });
-    }
-    scenario.timeline = timeline;
 }
 
 /// What a step waits for may not come in another story: it waits for so long at the most. Says how long all of them may.

@@ -25,6 +25,8 @@ use twinbeat_wire::{MOST_IN_ECHO, MTU, OVERHEAD, frame_len};
 /// As `host::gate` has them.
 const TICKET_LIFE: Span = Span::millis(12);
 const EARLY: Span = Span::millis(8);
+/// A file that could not be written anew is tried again after this (src/daemon/state.rs).
+const LOOKS_AGAIN: Span = Span::secs(1);
 
 impl World {
     pub(super) fn tick(&mut self, node: usize) {
@@ -157,9 +159,18 @@ impl World {
                 // The next one takes as long.
                 machine.disk_ill = !matches!(input, Input::Persisted { .. }) || machine.disk_latency * 2 > GRANT_WAITS;
                 if matches!(input, Input::Persisted { .. }) {
+                    machine.nameless = None;
                     self.did(node, None, Does::Records, String::new);
                 }
                 Some(input)
+            }
+            Order::PersistAnew => {
+                if machine.disk.fails.is_some() {
+                    self.queue.push(now + LOOKS_AGAIN, Event::Execute(node, life, Order::PersistAnew));
+                } else if let Some(record) = machine.nameless.take() {
+                    machine.disk.record = record;
+                }
+                None
             }
         };
         let at = now + Span::micros(self.kernel_rng.between(5, 30));
@@ -395,7 +406,9 @@ impl Handler for World {
     }
 
     fn note(&mut self, node: usize, event: Noted) {
-        let disk = &self.machines[node].disk.record.groups;
+        let machine = &self.machines[node];
+        // What is on its way back to the disk counts: nobody could know of its absence sooner.
+        let disk = &machine.nameless.as_ref().unwrap_or(&machine.disk.record).groups;
         let durable = |group: usize| disk.get(group).map_or(Epoch(0), |group| group.epoch);
         self.check.noted(self.now, node, &event, durable);
         self.record.event(self.now, node, &event);
