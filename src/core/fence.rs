@@ -44,6 +44,9 @@ pub struct Fence {
     /// Until when an order that an earlier life of this node gave may still be carried out.
     #[serde(default)]
     pub left: Option<Mono>,
+    /// Until when the peer, which said that it turns this node off, is left to it.
+    #[serde(default)]
+    pub lets: Option<Mono>,
     /// When the order was given that turned the peer off, or when a person said that it is; none once the peer is heard.
     pub done: Option<Mono>,
     /// It was a person's word.
@@ -96,10 +99,11 @@ impl Fence {
 
     pub(super) fn deadlines(&self, timing: &Timing, due: &mut Due) {
         // What an order says is waited for, and that is an input.
-        let Fence { running: _, told, left, done: _, by_hand: _, wished: _, met: _, failed: _ } = self;
+        let Fence { running: _, told, left, lets, done: _, by_hand: _, wished: _, met: _, failed: _ } = self;
         due.at(told.map(|at| at + told_for(timing)), Timer::Fence);
         due.at(told.map(|at| at + told_for(timing) * TOLD_AT_MOST), Timer::Fence);
         due.at(*left, Timer::Fence);
+        due.at(*lets, Timer::Fence);
         due.at(self.again(), Timer::Fence);
     }
 }
@@ -120,7 +124,8 @@ impl Shared {
     /// this one's own, is a ground alone: a claim needs an order of its own.
     fn no_order(&self, since: Mono, now: Mono) -> bool {
         let waits = self.fence.again().is_some_and(|at| now < at);
-        self.settings.fencing.is_none() || self.fenced_since(since) || self.fence.running.is_some() || waits
+        let lets = self.fence.lets.is_some_and(|until| now < until);
+        self.settings.fencing.is_none() || self.fenced_since(since) || self.fence.running.is_some() || waits || lets
     }
 
     /// Orders it for a group, unless it is done, under way, or failed a moment ago, once the peer was told for long enough.
@@ -152,11 +157,14 @@ impl Shared {
     }
 
     /// The peer said whether it is about to turn this node off. One that was first at it goes on, and the first one of two that begin
-    /// at the same time.
+    /// at the same time. What was heard once counts for as long as its device may take: after that word the table that brought it may
+    /// bring no other, and another group's challenge stands.
     pub(super) fn hear_fencing(&mut self, beat: &Heartbeat, now: Mono) {
-        if self.lets_itself_be_fenced(beat, now) {
+        let lets = self.lets_itself_be_fenced(beat, now);
+        if lets {
             self.fence.told = None;
         }
+        self.fence.lets = self.settings.fencing.filter(|_| lets).map(|fencing| now + fencing.takes);
     }
 
     /// Whether this node goes on with turning its peer off although that one says the same.
@@ -238,7 +246,7 @@ impl Shared {
     /// How it stands, in words; none where nothing is to be said.
     pub fn fence_words(&self, now: Mono) -> Option<String> {
         let peer = self.peer_name();
-        let Fence { running, told: _, left: _, done, by_hand, wished: _, met: _, failed } = &self.fence;
+        let Fence { running, told: _, left: _, lets: _, done, by_hand, wished: _, met: _, failed } = &self.fence;
         let ago = |at: Mono| now.since(at).as_millis().div_euclid(1000);
         Some(match (running, done, failed) {
             (Some((_, at)), ..) => format!("{peer} is being fenced, for {} s", ago(*at)),

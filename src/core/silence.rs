@@ -18,11 +18,16 @@ impl Data {
             return (floor, suspected, t.init_dead);
         }
         let since = cx.peer.silent_since();
+        // A machine is turned off for all of its groups: not sooner for one that its file does not have.
+        let unproven = cx.peer.unproven_since().map(|met| (met.min(since), suspected, t.init_dead));
+        if let Some(late) = unproven.filter(|_| cx.settings.fencing.is_some()) {
+            return late;
+        }
         if let Some(deaf) = cx.peer.deaf_and_unable_since(&self.name) {
             return (deaf.min(since), t.warn, t.dead);
         }
-        if let Some(met) = cx.peer.unproven_since() {
-            return (met.min(since), suspected, t.init_dead);
+        if let Some(late) = unproven {
+            return late;
         }
         if let Some(cut) = cx.cut_off(since) {
             // Evidence at once; what follows is for it to decide, once the next heartbeat has stayed away too.

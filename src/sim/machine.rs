@@ -126,6 +126,8 @@ pub struct Machine {
     pub disk_latency: Span,
     /// The last write failed or is slow, or the state directory was lost: until one is whole again.
     pub disk_ill: bool,
+    /// The write that is under way takes too long, whatever the next one does.
+    pub slow_write: bool,
     /// What the daemon last wrote into a file that has lost its name, until it is written anew.
     pub nameless: Option<Record>,
     /// For each link whether its cable is plugged in here; the relay has the public link's.
@@ -196,6 +198,7 @@ impl Machine {
             disk: Disk::default(),
             disk_latency: DISK_LATENCY,
             disk_ill: false,
+            slow_write: false,
             nameless: None,
             plugged: vec![true; settings.links.len()],
             carrier: vec![true; settings.links.len()],
@@ -250,7 +253,8 @@ impl Machine {
 
     /// A write takes so long.
     pub fn writes_for(&mut self, time: Span) {
-        self.disk_ill |= time * 2 > GRANT_WAITS;
+        self.slow_write = time * 2 > GRANT_WAITS;
+        self.disk_ill |= self.slow_write;
     }
 
     /// Up to which epoch a new life on this machine's record would know what was granted: with what is reserved there for this node goes

@@ -156,8 +156,9 @@ impl World {
             }
             Order::Persist(ticket, record) => {
                 let input = machine.disk.write(ticket, record);
-                // The next one takes as long.
-                machine.disk_ill = !matches!(input, Input::Persisted { .. }) || machine.disk_latency * 2 > GRANT_WAITS;
+                // The next one takes as long; and who waited for a slow one knows nothing of a disk that is quick again.
+                let slow = std::mem::take(&mut machine.slow_write) || machine.disk_latency * 2 > GRANT_WAITS;
+                machine.disk_ill = !matches!(input, Input::Persisted { .. }) || slow;
                 if matches!(input, Input::Persisted { .. }) {
                     machine.nameless = None;
                     self.did(node, None, Does::Records, String::new);
