@@ -10,6 +10,8 @@ mod machines;
 mod managers;
 #[path = "systemd/pair.rs"]
 mod pair;
+#[path = "systemd/transient.rs"]
+mod transient;
 #[path = "systemd/units.rs"]
 mod units;
 
@@ -351,6 +353,7 @@ fn a_pair_of_the_readmes_ten_lines_is_restarted_upgraded_broken_rebooted_and_los
     notify_reload(&pair);
     sandbox(&pair);
     units::try_all(&pair);
+    transient::try_all(&mut pair);
 
     // Whatever manages the network beside it.
     let managed = Instant::now();

@@ -43,6 +43,14 @@ pub fn own_session(command: &mut Command) {
     }
 }
 
+/// Whether this process can gain no privileges by whatever it executes, and systemd is there to run for it what needs more: its children
+/// inherit that, and with it the sandbox of a unit (prctl(2), PR_SET_NO_NEW_PRIVS; proc_pid_status(5); sd_booted(3)).
+pub fn sandboxed() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let none = status.lines().any(|line| line.strip_prefix("NoNewPrivs:").is_some_and(|value| value.trim() == "1"));
+    none && std::path::Path::new("/run/systemd/system").is_dir()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,7 @@ mod startable;
 mod systemctl;
 mod systemd;
 mod tally;
+mod transient;
 mod unit;
 
 #[cfg(test)]
@@ -43,12 +44,15 @@ mod fence_tests;
 mod hands_off_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transient_tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use twinbeat_core::id::{Attempt, GroupId};
 use twinbeat_core::io::{Input, ServiceReport};
+use twinbeat_host::session;
 
 pub use bus::answers as bus_answers;
 pub use check::{CheckSpec, HttpProbe, Probe};
@@ -146,12 +150,14 @@ pub struct Tools {
     pub systemctl: PathBuf,
     /// Where init scripts given by name lie.
     pub init_dir: PathBuf,
+    /// What is started as a child lives in the daemon's own sandbox: processes and init scripts are given to systemd, as units.
+    pub sandboxed: bool,
 }
 
 impl Default for Tools {
     fn default() -> Self {
         let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| "unix:path=/run/dbus/system_bus_socket".into());
-        Tools { bus, systemctl: "systemctl".into(), init_dir: "/etc/init.d".into() }
+        Tools { bus, systemctl: "systemctl".into(), init_dir: "/etc/init.d".into(), sandboxed: session::sandboxed() }
     }
 }
 

@@ -10,6 +10,7 @@ use super::State;
 use super::attempt::{Env, Failure};
 use super::output::Writer;
 use super::runner::{Cancel, Ended, Speech, run};
+use super::transient::{Start, Transient};
 
 /// A service behind an init script.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Lsb {
     /// Before the action, as heartbeat 1 gave them.
     pub arguments: Vec<String>,
     pub output: Writer,
+    /// The unit in which what it starts lives, and the one in which it stops it, where systemd runs it.
+    pub units: Option<[Transient; 2]>,
 }
 
 impl Lsb {
@@ -33,12 +36,19 @@ impl Lsb {
     }
 
     /// Starts it, and waits until its status says that it runs.
-    pub async fn start(&self, env: &Env, limit: Duration, cancel: &mut Cancel) -> Result<(), Failure> {
+    pub async fn start(&self, env: &Env, [limit, stop_limit]: [Duration; 2], cancel: &mut Cancel) -> Result<(), Failure> {
         let begun = Instant::now();
-        match run(self.action("start", env), Speech::Log(&self.output), limit, cancel).await {
-            Ended::Exit(0, _) => {}
-            Ended::Cancelled => return Err(Failure::Cancelled),
-            ended => return Err(Failure::Failed(format!("{} start: {}", self.script.display(), meaning(&ended)))),
+        match &self.units {
+            Some([home, _]) if home.wanted => {
+                // What an earlier start left behind there does not run, says its status.
+                home.stop(stop_limit, env.ending).await.map_err(Failure::Failed)?;
+                home.start(self.in_unit("start", env, limit, stop_limit), cancel).await?;
+            }
+            _ => match run(self.action("start", env), Speech::Log(&self.output), limit, cancel).await {
+                Ended::Exit(0, _) => {}
+                Ended::Cancelled => return Err(Failure::Cancelled),
+                ended => return Err(Failure::Failed(format!("{} start: {}", self.script.display(), meaning(&ended)))),
+            },
         }
         loop {
             let state = self.state(env).await;
@@ -59,21 +69,49 @@ impl Lsb {
     /// Stops it, and waits until its status says so.
     pub async fn stop(&self, env: &Env, limit: Duration) -> Result<(), String> {
         let begun = Instant::now();
-        let ended = run(self.action("stop", env), Speech::Log(&self.output), limit, &mut Cancel::never()).await;
+        let (gave_up, how) = match &self.units {
+            Some([_, last]) if last.wanted => {
+                // One that hangs is ended before another is asked.
+                let _ = last.stop(STATUS_LIMIT, env.ending).await;
+                match last.start(self.in_unit("stop", env, limit, STATUS_LIMIT), &mut Cancel::never()).await {
+                    Ok(()) => (false, "exit code 0".to_string()),
+                    Err(Failure::Failed(why)) => (true, why),
+                    Err(Failure::Cancelled) => (true, Ended::Cancelled.to_string()),
+                }
+            }
+            _ => {
+                let ended = run(self.action("stop", env), Speech::Log(&self.output), limit, &mut Cancel::never()).await;
+                (ended != Ended::Exit(0, String::new()), meaning(&ended))
+            }
+        };
         loop {
             match self.state(env).await {
-                State::Stopped => return Ok(()),
+                State::Stopped => break,
                 // the script gave up: waiting does not help
-                state if ended != Ended::Exit(0, String::new()) || begun.elapsed() >= limit => {
+                state if gave_up || begun.elapsed() >= limit => {
                     let script = self.script.display();
                     return Err(match state {
-                        State::Unknown(why) => format!("{script} stop: {}; {why}", meaning(&ended)),
-                        _ => format!("{script} stop: {}; it still runs", meaning(&ended)),
+                        State::Unknown(why) => format!("{script} stop: {how}; {why}"),
+                        _ => format!("{script} stop: {how}; it still runs"),
                     });
                 }
                 _ => sleep(POLL).await,
             }
         }
+        // What is left in the units goes as well; the service itself has stopped.
+        for unit in self.units.iter().flatten().filter(|unit| unit.started().is_some()) {
+            if let Err(why) = unit.stop(STATUS_LIMIT, env.ending).await {
+                tracing::warn!(target: "service", "{}: {why}", unit.systemd.unit);
+            }
+        }
+        Ok(())
+    }
+
+    fn in_unit<'a>(&self, action: &str, env: &'a Env, start_limit: Duration, stop_limit: Duration) -> Start<'a> {
+        let script = self.script.to_string_lossy().into_owned();
+        let title = format!("{script} {action} of twinbeat's group {}", env.group);
+        let argv = std::iter::once(script).chain(self.arguments.iter().cloned()).chain([action.to_string()]).collect();
+        Start { title, argv, env, ends: true, last: action == "stop", start_limit, stop_limit }
     }
 
     fn action(&self, action: &str, env: &Env) -> Command {

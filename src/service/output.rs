@@ -26,15 +26,18 @@ impl Writer {
         Writer(path.to_owned())
     }
 
+    /// The file, for a unit that writes to it; none when it cannot be opened.
+    pub fn file(&self) -> Option<OwnedFd> {
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0);
+        opened
+            .inspect_err(|error| tracing::warn!(target: "service", "{}: {error}; the output is lost", self.0.display()))
+            .ok()
+            .map(OwnedFd::from)
+    }
+
     /// As a child's standard output or error; nowhere, when the file cannot be opened: a full disk must not stop a service.
     pub fn stdio(&self) -> Stdio {
-        match OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0) {
-            Ok(file) => file.into(),
-            Err(error) => {
-                tracing::warn!(target: "service", "{}: {error}; the output is lost", self.0.display());
-                Stdio::null()
-            }
-        }
+        self.file().map_or_else(Stdio::null, Stdio::from)
     }
 
     /// How long the file is now.

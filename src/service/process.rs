@@ -19,6 +19,7 @@ use super::attempt::{Env, Failure};
 use super::output::Writer;
 use super::record::Record;
 use super::runner::Cancel;
+use super::transient::{Start, Transient};
 use twinbeat_host::session::own_session;
 
 /// A program that is started, watched and stopped here.
@@ -28,6 +29,8 @@ pub(super) struct Process {
     record: PathBuf,
     output: Writer,
     known: Option<Known>,
+    /// Its unit, where systemd runs it, or an earlier life of the daemon had it do so.
+    unit: Option<Transient>,
 }
 
 /// The process as it is known: who it is, and how it ended, once it has.
@@ -46,18 +49,38 @@ impl Known {
 
 impl Process {
     /// Knows nothing yet; the record is read when it is first asked.
-    pub fn new(argv: Vec<String>, record: PathBuf, output: Writer) -> Process {
-        Process { argv, record, output, known: None }
+    pub fn new(argv: Vec<String>, record: PathBuf, output: Writer, unit: Option<Transient>) -> Process {
+        Process { argv, record, output, known: None, unit }
     }
 
-    /// From the record and /proc.
-    pub fn state(&mut self) -> State {
+    /// From the record and /proc; of a unit from systemd.
+    pub async fn state(&mut self) -> State {
         self.adopt();
-        if self.known.as_ref().is_some_and(Known::lives) { State::Running } else { State::Stopped }
+        match &self.unit {
+            _ if self.known.as_ref().is_some_and(Known::lives) => State::Running,
+            Some(unit) => unit.state().await,
+            None => State::Stopped,
+        }
+    }
+
+    /// The same by what signals have said.
+    pub async fn glance(&mut self) -> State {
+        self.adopt();
+        match &self.unit {
+            Some(unit) if !self.known.as_ref().is_some_and(Known::lives) && unit.started().is_some() => {
+                unit.systemd.glance().await
+            }
+            _ => self.state().await,
+        }
     }
 
     /// Starts it unless it runs as configured; what runs with other arguments, or is left of an earlier one, is stopped first.
-    pub async fn start(&mut self, env: &Env, stop_limit: Duration, cancel: &mut Cancel) -> Result<(), Failure> {
+    pub async fn start(
+        &mut self,
+        env: &Env,
+        [start_limit, stop_limit]: [Duration; 2],
+        cancel: &mut Cancel,
+    ) -> Result<(), Failure> {
         self.adopt();
         if let Some(known) = &self.known {
             if known.record.argv == self.argv && known.end.borrow().is_none() && known.record.alive() {
@@ -66,7 +89,37 @@ impl Process {
             if known.record.argv != self.argv && known.record.alive() {
                 tracing::warn!(target: "service", "{}: process {} runs with other arguments; started anew", env.group, known.record.pid);
             }
-            self.stop(stop_limit).await.map_err(Failure::Failed)?;
+            self.stop(stop_limit, env.ending).await.map_err(Failure::Failed)?;
+        }
+        if let Some(unit) = &mut self.unit {
+            let runs = unit.state().await != State::Stopped;
+            if runs && unit.started().as_ref() == Some(&self.argv) {
+                return Ok(());
+            }
+            if runs {
+                tracing::warn!(target: "service", "{}: {} runs with other arguments; started anew", env.group, unit.systemd.unit);
+                unit.stop(stop_limit, env.ending).await.map_err(Failure::Failed)?;
+            }
+            if unit.wanted {
+                let what = Start {
+                    title: format!(
+                        "{} of twinbeat's group {}",
+                        self.argv.first().map(String::as_str).unwrap_or_default(),
+                        env.group
+                    ),
+                    argv: self.argv.clone(),
+                    env,
+                    ends: false,
+                    last: false,
+                    start_limit,
+                    stop_limit,
+                };
+                unit.start(what, cancel).await?;
+                return match unit.ends_within(SETTLE).await {
+                    Some(how) => Err(Failure::Failed(format!("{how} at once; see its output in the log"))),
+                    None => Ok(()),
+                };
+            }
         }
         let known = self.spawn(env).map_err(Failure::Failed)?;
         let mut end = known.end.clone();
@@ -79,8 +132,13 @@ impl Process {
     }
 
     /// SIGTERM to all of it, SIGKILL when the limit is over; an error when something still lives.
-    pub async fn stop(&mut self, limit: Duration) -> Result<(), String> {
+    pub async fn stop(&mut self, limit: Duration, ending: bool) -> Result<(), String> {
         self.adopt();
+        if let Some(unit) = &self.unit
+            && unit.started().is_some()
+        {
+            unit.stop(limit, ending).await?;
+        }
         let Some(known) = self.known.clone() else { return Ok(()) };
         for (signal, patience) in [(Signal::SIGTERM, limit), (Signal::SIGKILL, KILL_LIMIT)] {
             if !known.lives() {
@@ -109,9 +167,10 @@ impl Process {
 
     /// Waits for its end.
     pub async fn died(&mut self) -> String {
-        match &mut self.known {
-            Some(known) => ended(&mut known.end).await,
-            None => "it is not there".into(),
+        match (&mut self.known, &mut self.unit) {
+            (Some(known), _) => ended(&mut known.end).await,
+            (None, Some(unit)) if unit.started().is_some() => unit.died().await,
+            (None, _) => "it is not there".into(),
         }
     }
 

@@ -133,7 +133,7 @@ impl Systemd {
 }
 
 /// `skipped`: there was nothing to do.
-fn well(end: &JobEnd) -> bool {
+pub(super) fn well(end: &JobEnd) -> bool {
     matches!(end.result.as_str(), "done" | "skipped")
 }
 

@@ -31,8 +31,13 @@ impl Bench {
     }
 
     pub(super) fn within(dir: TempDir, services: Vec<ServiceSpec>) -> Bench {
+        Bench::living(dir, services, false)
+    }
+
+    /// The same in a sandbox, or out of it.
+    pub(super) fn living(dir: TempDir, services: Vec<ServiceSpec>, sandboxed: bool) -> Bench {
         let bus = format!("unix:path={}", dir.path().join("bus").display());
-        let tools = Tools { bus, systemctl: dir.path().join("systemctl"), init_dir: dir.path().to_owned() };
+        let tools = Tools { bus, systemctl: dir.path().join("systemctl"), init_dir: dir.path().to_owned(), sandboxed };
         let state_dir = dir.path().to_owned();
         let group = GroupServices { group: GroupId(0), name: "web".into(), node: "master1".into(), state_dir, services, tools };
         let (sender, reports) = unbounded_channel();
@@ -63,6 +68,12 @@ impl Bench {
     /// A new daemon's manager over the same directory, with another file.
     pub(super) fn restart_with(&mut self, services: Vec<ServiceSpec>) {
         self.group.services = services;
+        self.restart();
+    }
+
+    /// A new daemon's manager in a sandbox, or out of it.
+    pub(super) fn restart_living(&mut self, sandboxed: bool) {
+        self.group.tools.sandboxed = sandboxed;
         self.restart();
     }
 

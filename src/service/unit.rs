@@ -1,6 +1,6 @@
 //! One service of a group, whatever its kind: what the manager drives.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::attempt::{Env, Failure};
@@ -13,6 +13,7 @@ use super::record::Record;
 use super::runner::Cancel;
 use super::systemctl::Systemctl;
 use super::systemd::Systemd;
+use super::transient::{Transient, unit_name};
 use super::{GroupServices, Kind, ServiceSpec, State};
 
 /// One service.
@@ -40,27 +41,32 @@ impl Unit {
     pub fn all(group: &GroupServices, dir: &Path) -> Vec<(Unit, Follower)> {
         let mut units: Vec<(Unit, Follower)> = Vec::new();
         let mut agents = Vec::new();
-        let named = |spec: &ServiceSpec| match &spec.kind {
-            Kind::Systemd(unit) => Some(unit.clone()),
-            _ => None,
-        };
-        let names = group.services.iter().filter_map(named).collect();
+        let places = places(group, dir);
+        let names = places.iter().flat_map(|place| place.units.iter().cloned()).collect();
         let followed = Units::follow(group.tools.bus.clone(), group.name.clone(), names);
-        let mut places = 0..;
-        for spec in &group.services {
-            let plain = spec.name();
-            let taken = units.iter().filter(|(unit, _)| unit.spec.name() == plain).count();
-            let name = if taken == 0 { plain } else { format!("{plain}-{}", taken + 1) };
-            // A sign between them that no name has: with `-`, `db` and `main-proxy` would share a file with `db-main` and `proxy`.
-            let stem = dir.join(format!("{}={}", file_name(&group.name), file_name(&name)));
+        let mut at = 0..;
+        let mut systemd = |unit: &String| Systemd {
+            unit: unit.clone(),
+            at: at.next().unwrap_or_default(),
+            units: followed.clone(),
+            systemctl: Systemctl { program: group.tools.systemctl.clone(), unit: unit.clone() },
+        };
+        for (spec, Place { name, stem, units: own }) in group.services.iter().zip(places) {
             let former = dir.join(format!("{}-{}", file_name(&group.name), file_name(&name)));
             take_over(&append(&former, "json"), &append(&stem, "json"), &spec.kind);
             let output = append(&stem, "log");
+            let own: &[String] = if matches!(spec.kind, Kind::Systemd(_)) { &[] } else { &own };
+            let mut made = own.iter().map(|unit| {
+                let record = append(&stem, if own.first() == Some(unit) { "unit" } else { "stop.unit" });
+                let (systemd, output) = (systemd(unit), Writer::new(&output));
+                Transient { systemd, record, output, wanted: group.tools.sandboxed, due: None }
+            });
             let body = match &spec.kind {
                 Kind::Lsb { script, arguments } => Body::Lsb(Lsb {
                     script: group.tools.init_dir.join(script),
                     arguments: arguments.clone(),
                     output: Writer::new(&output),
+                    units: made.next().zip(made.next()).map(|(home, last)| [home, last]),
                 }),
                 Kind::Ocf(ocf) => {
                     agents.push((append(&stem, "ocf"), ocf.agent.clone()));
@@ -72,13 +78,10 @@ impl Unit {
                         Writer::new(&output),
                     ))
                 }
-                Kind::Systemd(unit) => Body::Systemd(Systemd {
-                    unit: unit.clone(),
-                    at: places.next().unwrap_or_default(),
-                    units: followed.clone(),
-                    systemctl: Systemctl { program: group.tools.systemctl.clone(), unit: unit.clone() },
-                }),
-                Kind::Process(argv) => Body::Process(Process::new(argv.clone(), append(&stem, "json"), Writer::new(&output))),
+                Kind::Systemd(unit) => Body::Systemd(systemd(unit)),
+                Kind::Process(argv) => {
+                    Body::Process(Process::new(argv.clone(), append(&stem, "json"), Writer::new(&output), made.next()))
+                }
             };
             units.push((Unit { name, spec: spec.clone(), body, due: None }, Follower::new(&output)));
         }
@@ -92,7 +95,7 @@ impl Unit {
             Body::Lsb(lsb) => lsb.state(env).await,
             Body::Ocf(ocf) => ocf.state(env).await,
             Body::Systemd(systemd) => systemd.state().await,
-            Body::Process(process) => process.state(),
+            Body::Process(process) => process.state().await,
         }
     }
 
@@ -101,6 +104,7 @@ impl Unit {
         match &mut self.body {
             Body::Ocf(ocf) => ocf.glance(env).await,
             Body::Systemd(systemd) => systemd.glance().await,
+            Body::Process(process) => process.glance().await,
             _ => self.state(env).await,
         }
     }
@@ -108,10 +112,11 @@ impl Unit {
     /// Starts it unless it runs.
     pub async fn start(&mut self, env: &Env, cancel: &mut Cancel) -> Result<(), Failure> {
         let limit = self.spec.start_timeout;
+        let limits = [limit, self.spec.stop_timeout];
         match &mut self.body {
-            Body::Process(process) => process.start(env, self.spec.stop_timeout, cancel).await,
+            Body::Process(process) => process.start(env, limits, cancel).await,
             Body::Ocf(ocf) => ocf.start(env, limit, self.spec.stop_timeout, cancel).await,
-            Body::Lsb(lsb) if lsb.state(env).await != State::Running => lsb.start(env, limit, cancel).await,
+            Body::Lsb(lsb) if lsb.state(env).await != State::Running => lsb.start(env, limits, cancel).await,
             Body::Systemd(systemd) if systemd.state().await != State::Running => systemd.start(limit, cancel).await,
             Body::Lsb(_) | Body::Systemd(_) => Ok(()),
         }
@@ -123,7 +128,7 @@ impl Unit {
         match &mut self.body {
             Body::Lsb(lsb) if lsb.state(env).await != State::Stopped => lsb.stop(env, limit).await,
             Body::Systemd(systemd) if systemd.state().await != State::Stopped => systemd.stop(limit, env.ending).await,
-            Body::Process(process) => process.stop(limit).await,
+            Body::Process(process) => process.stop(limit, env.ending).await,
             Body::Ocf(ocf) => ocf.stop(env, limit).await,
             Body::Lsb(_) | Body::Systemd(_) => Ok(()),
         }
@@ -161,6 +166,38 @@ impl Unit {
     }
 }
 
+/// Where a service is kept.
+struct Place {
+    /// Its name in reports.
+    name: String,
+    /// Its files, without their endings.
+    stem: PathBuf,
+    /// The units of systemd that it is, or may live in.
+    units: Vec<String>,
+}
+
+/// The places of a group's services, in their order. Where nothing is run in units of the daemon's making, those of an earlier life count.
+fn places(group: &GroupServices, dir: &Path) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for (nth, spec) in group.services.iter().enumerate() {
+        let plain = spec.name();
+        let taken = group.services.iter().take(nth).filter(|other| other.name() == plain).count();
+        let name = if taken == 0 { plain } else { format!("{plain}-{}", taken.saturating_add(1)) };
+        // A sign between them that no name has: with `-`, `db` and `main-proxy` would share a file with `db-main` and `proxy`.
+        let stem = dir.join(format!("{}={}", file_name(&group.name), file_name(&name)));
+        let own = |what: &str| unit_name(&group.state_dir, &group.name, &name, what);
+        let lives = group.tools.sandboxed || append(&stem, "unit").exists();
+        let units = match &spec.kind {
+            Kind::Systemd(unit) => vec![unit.clone()],
+            Kind::Process(_) if lives => vec![own("")],
+            Kind::Lsb { .. } if lives => vec![own(""), own(".stop")],
+            Kind::Process(_) | Kind::Lsb { .. } | Kind::Ocf(_) => Vec::new(),
+        };
+        places.push(Place { name, stem, units });
+    }
+    places
+}
+
 /// The record that an earlier version kept under another name, when it is this service's: the names could be another's as well.
 fn take_over(former: &Path, record: &Path, kind: &Kind) {
     let Kind::Process(argv) = kind else { return };
@@ -178,7 +215,7 @@ pub(super) fn instance(group: &str, name: &str) -> String {
 }
 
 /// `stem` with one more ending; names with dots keep theirs.
-fn append(stem: &Path, ending: &str) -> std::path::PathBuf {
+fn append(stem: &Path, ending: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
     name.push(".");
     name.push(ending);

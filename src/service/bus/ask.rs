@@ -1,5 +1,8 @@
 //! What the task that holds the connection is asked, what it answers, and what it knows.
 
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
 use tokio::sync::oneshot::Sender;
 
 /// Why systemd could not be asked, or what it refused.
@@ -23,6 +26,29 @@ pub enum Verb {
     },
 }
 
+/// A program that a unit is made of.
+#[derive(Debug)]
+pub struct Program {
+    /// The unit's description.
+    pub title: String,
+    /// Where the program is.
+    pub path: String,
+    /// Its arguments, its own name first.
+    pub argv: Vec<String>,
+    /// `KEY=value`.
+    pub environment: Vec<String>,
+    /// It is done when it ends; what it leaves behind stays in the unit.
+    pub ends: bool,
+    /// It is to run while the daemon itself is being stopped, perhaps by a shutdown: it waits for nobody, and nobody for it.
+    pub last: bool,
+    /// How long its start may take.
+    pub start_limit: Duration,
+    /// How long its stop may take before it is killed.
+    pub stop_limit: Duration,
+    /// Where its output goes; none: nowhere.
+    pub output: Option<OwnedFd>,
+}
+
 /// How a job ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobEnd {
@@ -42,6 +68,10 @@ pub enum Ask {
     Look(usize, Answer<String>),
     /// A job, to its end. Who does not want to wait any more drops the answer.
     Job(usize, Verb, Answer<JobEnd>),
+    /// A unit of this program, to the end of its start.
+    Run(usize, Box<Program>, Answer<JobEnd>),
+    /// That it failed was seen.
+    Forgive(usize, Answer<()>),
     /// SIGKILL to all of it.
     Kill(usize, Answer<()>),
     /// A property of the interface behind the dot that is one word.

@@ -1,12 +1,13 @@
 //! The messages themselves: what is asked of the bus and of systemd, and what of an answer or a signal is understood.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use zbus::Message;
 use zbus::message::Type;
-use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
+use zbus::zvariant::{Fd, OwnedObjectPath, OwnedValue, Value};
 
-use super::ask::Verb;
+use super::ask::{Program, Verb};
 
 /// The bus itself.
 pub const BUS: &str = "org.freedesktop.DBus";
@@ -16,6 +17,8 @@ const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
+/// The daemon's own unit.
+const DAEMON: &str = "twinbeat.service";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 /// Something that cannot be put into a message.
@@ -80,6 +83,41 @@ pub fn job(systemd: &str, unit: &str, verb: Verb) -> Made {
     call((systemd, MANAGER_PATH, MANAGER), member, &(unit, mode))
 }
 
+/// Queues the start of a unit that is made of a program (`StartTransientUnit`, org.freedesktop.systemd1(5)).
+pub fn run(systemd: &str, unit: &str, program: Program) -> Made {
+    let micros = |limit: Duration| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    let Program { title, path, argv, environment, ends, last, start_limit, stop_limit, output } = program;
+    let mut properties: Vec<(&str, Value<'_>)> = vec![
+        ("Description", title.into()),
+        // Started when the program has been executed, or when it is done.
+        ("Type", if ends { "oneshot" } else { "exec" }.into()),
+        ("RemainAfterExit", ends.into()),
+        ("ExecStart", vec![(path, argv, false)].into()),
+        ("Environment", environment.into()),
+        ("TimeoutStartUSec", micros(start_limit).into()),
+        ("TimeoutStopUSec", micros(stop_limit).into()),
+    ];
+    if last {
+        // Else systemd would start it behind the daemon's end, which waits for it, and in a shutdown not at all.
+        properties.push(("DefaultDependencies", false.into()));
+    } else {
+        // What is stopped in the reverse order at a shutdown is the daemon first, which hands over.
+        properties.push(("Before", vec![DAEMON].into()));
+    }
+    if let Some(output) = output {
+        let second = output.try_clone().map_err(zbus::Error::from)?;
+        properties.push(("StandardOutputFileDescriptor", Value::Fd(Fd::from(output))));
+        properties.push(("StandardErrorFileDescriptor", Value::Fd(Fd::from(second))));
+    }
+    let none: [(&str, Vec<(&str, Value<'_>)>); 0] = [];
+    call((systemd, MANAGER_PATH, MANAGER), "StartTransientUnit", &(unit, "replace", properties, none.as_slice()))
+}
+
+/// That a unit failed was seen.
+pub fn forgive(systemd: &str, unit: &str) -> Made {
+    call((systemd, MANAGER_PATH, MANAGER), "ResetFailedUnit", &unit)
+}
+
 /// SIGKILL to all processes of the unit.
 pub fn kill(systemd: &str, unit: &str) -> Made {
     call((systemd, MANAGER_PATH, MANAGER), "KillUnit", &(unit, "all", nix::sys::signal::Signal::SIGKILL as i32))
@@ -95,10 +133,17 @@ pub fn active_state(systemd: &str, path: &OwnedObjectPath) -> Made {
     property(systemd, path, "Unit", "ActiveState")
 }
 
-/// An answer that is one word, alone or as a property.
+/// An answer that is one word, alone or as a property, or a whole number as one.
 pub fn word_of(answer: &Message) -> Option<String> {
     let body = answer.body();
-    body.deserialize::<&str>().map(str::to_owned).ok().or_else(|| String::try_from(body.deserialize::<OwnedValue>().ok()?).ok())
+    if let Ok(word) = body.deserialize::<&str>() {
+        return Some(word.to_owned());
+    }
+    match &*body.deserialize::<OwnedValue>().ok()? {
+        Value::Str(word) => Some(word.to_string()),
+        Value::I32(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 /// An answer that is a path.

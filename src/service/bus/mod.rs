@@ -13,11 +13,11 @@ mod units;
 mod words;
 
 #[cfg(test)]
-mod fake;
+pub(super) mod fake;
 #[cfg(test)]
 mod tests;
 
-pub(super) use ask::{JobEnd, Trouble, Verb};
+pub(super) use ask::{JobEnd, Program, Trouble, Verb};
 pub use link::answers;
 pub(super) use units::Units;
 pub(super) use words::of_job;

@@ -168,6 +168,10 @@ impl Session {
             Ask::Job(at, verb, answer) => {
                 self.send(message::job(&systemd, &name(&self.units, at), verb), Asked::Job(at, answer)).await
             }
+            Ask::Run(at, program, answer) => {
+                self.send(message::run(&systemd, &name(&self.units, at), *program), Asked::Job(at, answer)).await
+            }
+            Ask::Forgive(at, answer) => self.send(message::forgive(&systemd, &name(&self.units, at)), Asked::Kill(answer)).await,
             Ask::Kill(at, answer) => self.send(message::kill(&systemd, &name(&self.units, at)), Asked::Kill(answer)).await,
         }
     }

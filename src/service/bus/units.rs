@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::ask::{Answer, Ask, Board, JobEnd, Known, Trouble, Verb};
+use super::ask::{Answer, Ask, Board, JobEnd, Known, Program, Trouble, Verb};
 use super::link::Link;
 use super::session::CALL;
 
@@ -42,6 +42,21 @@ impl Units {
     /// A job, to its end. Dropping the future leaves the job to systemd.
     pub async fn job(&self, at: usize, verb: Verb) -> Result<JobEnd, Trouble> {
         self.ask(|answer| Ask::Job(at, verb, answer), false).await
+    }
+
+    /// A unit of this program, to the end of its start.
+    pub async fn run(&self, at: usize, program: Program) -> Result<JobEnd, Trouble> {
+        self.ask(|answer| Ask::Run(at, Box::new(program), answer), false).await
+    }
+
+    /// Has systemd drop a unit that failed, which is refused where there is none.
+    pub async fn forgive(&self, at: usize) -> Result<(), Trouble> {
+        self.ask(|answer| Ask::Forgive(at, answer), true).await
+    }
+
+    /// How the program of a service ended: its exit code, or the signal's number.
+    pub async fn exit_status(&self, at: usize) -> Option<String> {
+        self.ask(|answer| Ask::Word(at, "Service", "ExecMainStatus", answer), true).await.ok()
     }
 
     /// SIGKILL to all of the unit.
