@@ -9,7 +9,7 @@ use twinbeat::lab::lab::BOTH;
 
 /// What the sandbox forbids, and what it would pass on.
 const PROGRAM: &str = "#!/bin/sh\n\
-    touch /etc/second-was-here && echo \"second begins, epoch $TWINBEAT_EPOCH\"\n\
+    echo \"$1|$2\" > /etc/second-was-here && echo \"second begins, epoch $TWINBEAT_EPOCH\"\n\
     exec sleep 1000000\n";
 const SCRIPT: &str = "#!/bin/sh\n\
     case $1 in\n\
@@ -19,7 +19,7 @@ const SCRIPT: &str = "#!/bin/sh\n\
     esac\n";
 const SECOND: &str = "twinbeat-web:second.service";
 const THIRD: &str = "twinbeat-web:third.service";
-const SERVICES: &str = "{ process = [\"/usr/local/sbin/second\"], stop_timeout = \"5s\" }, { lsb = \"third\" }, ";
+const SERVICES: &str = "{ process = [\"/usr/local/sbin/second\", \"a ${HOME} $HOME 50%n\", \"$HOME\"], stop_timeout = \"5s\", restarts = 5 }, { lsb = \"third\" }, ";
 
 /// All of it, from a pair that lives in the sandbox back to it.
 pub fn try_all(pair: &mut Pair) {
@@ -48,7 +48,8 @@ pub fn try_all(pair: &mut Pair) {
     runs(pair, A);
     let log = pair.on(A).must("journalctl -u twinbeat --no-pager -o cat -n 200").unwrap();
     assert!(log.contains("second begins, epoch "), "its output is in the log\n{log}");
-    pair.on(A).must("ls /etc/second-was-here /etc/third-was-here").unwrap();
+    let words = pair.on(A).must("ls /etc/third-was-here >/dev/null && cat /etc/second-was-here").unwrap();
+    assert_eq!(words.trim_end(), "a ${HOME} $HOME 50%n|$HOME", "word for word, as a child gets them");
     let limits = pair.on(A).must(&format!("grep NoNewPrivs /proc/{}/status", pid(pair, SECOND))).unwrap();
     assert!(limits.trim_end().ends_with('0'), "{limits}");
 
@@ -75,6 +76,14 @@ pub fn try_all(pair: &mut Pair) {
     until(pair, "it is started again", || !["0", before.as_str()].contains(&pid(pair, SECOND).as_str()));
     let log = pair.on(A).must("journalctl -u twinbeat --no-pager -o cat -n 50").unwrap();
     assert!(log.contains("web/second died") && log.contains("killed by a signal") && log.contains("restarting it here"), "{log}");
+    pair.healthy();
+
+    // Without a bus as well: its death is seen by a look, and it is started by systemd-run.
+    let before = pid(pair, SECOND);
+    pair.on(A).must(&format!("systemctl stop dbus.socket dbus.service && sleep 1 && kill -9 {before}")).unwrap();
+    until(pair, "it is started again without a bus", || !["0", before.as_str()].contains(&pid(pair, SECOND).as_str()));
+    let words = pair.on(A).must("cat /etc/second-was-here && systemctl start dbus.socket dbus.service").unwrap();
+    assert_eq!(words.trim_end(), "a ${HOME} $HOME 50%n|$HOME");
     pair.healthy();
 
     // A move, and the end of the daemon: what is left here is nothing.

@@ -26,6 +26,11 @@ impl Writer {
         Writer(path.to_owned())
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The file, for a unit that writes to it; none when it cannot be opened.
     pub fn file(&self) -> Option<OwnedFd> {
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0);

@@ -1,13 +1,15 @@
 //! systemd units through `systemctl`, where the bus cannot be asked: as root it reaches systemd without one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::State;
 use super::attempt::Failure;
+use super::bus::DAEMON;
 use super::runner::{Cancel, Ended, Speech, run};
+use super::transient::{Start, variables};
 
 /// A unit, asked about by running a program.
 #[derive(Debug)]
@@ -48,8 +50,48 @@ impl Systemctl {
         self.call(&["kill", "-s", "SIGKILL", &self.unit], limit, &mut Cancel::never()).await.to_string()
     }
 
+    /// Starts the unit as one that is made of a program (systemd-run(1)), and waits for the job.
+    pub async fn run(
+        &self,
+        what: &Start<'_>,
+        program: &Path,
+        output: &Path,
+        limit: Duration,
+        cancel: &mut Cancel,
+    ) -> Result<(), Failure> {
+        // One that failed before stays loaded until it is told that this was seen; where there is none that is refused.
+        let _ = self.call(&["reset-failed", &self.unit], limit, &mut Cancel::never()).await;
+        let micros = |limit: Duration| format!("{}us", limit.as_micros());
+        let mut arguments = vec![
+            "--quiet".to_owned(),
+            "--no-ask-password".to_owned(),
+            format!("--unit={}", self.unit),
+            format!("--description={}", what.title),
+            format!("--service-type={}", if what.ends { "oneshot" } else { "exec" }),
+            format!("--property=TimeoutStartSec={}", micros(what.start_limit)),
+            format!("--property=TimeoutStopSec={}", micros(what.stop_limit)),
+            if what.last { "--property=DefaultDependencies=no".into() } else { format!("--property=Before={DAEMON}") },
+            format!("--property=StandardOutput=append:{}", output.display()),
+            format!("--property=StandardError=append:{}", output.display()),
+        ];
+        arguments.extend(what.ends.then(|| "--remain-after-exit".to_owned()));
+        arguments.extend(variables(what.env).into_iter().map(|pair| format!("--setenv={pair}")));
+        arguments.extend(["--".to_owned(), program.to_string_lossy().into_owned()]);
+        arguments.extend(what.argv.iter().skip(1).map(|word| word.replace('$', "$$")));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match self.call_of(&self.program.with_file_name("systemd-run"), &arguments, limit, cancel).await {
+            Ended::Exit(0, _) => Ok(()),
+            Ended::Cancelled => Err(Failure::Cancelled),
+            ended => Err(Failure::Failed(format!("systemd-run of {}: {ended}", self.unit))),
+        }
+    }
+
     async fn call(&self, arguments: &[&str], limit: Duration, cancel: &mut Cancel) -> Ended {
-        let mut command = Command::new(&self.program);
+        self.call_of(&self.program, arguments, limit, cancel).await
+    }
+
+    async fn call_of(&self, program: &Path, arguments: &[&str], limit: Duration, cancel: &mut Cancel) -> Ended {
+        let mut command = Command::new(program);
         command.args(arguments).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0").env("SYSTEMD_PAGER", "");
         run(command, Speech::Keep, limit, cancel).await
     }

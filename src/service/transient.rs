@@ -62,7 +62,7 @@ impl Transient {
 
     /// Starts it, and waits for the job: until the program was executed, or is done.
     pub async fn start(&self, what: Start<'_>, cancel: &mut Cancel) -> Result<(), Failure> {
-        let unit = &self.systemd.unit;
+        let (unit, begun) = (&self.systemd.unit, Instant::now());
         let failed = |why: &str| Err(Failure::Failed(format!("systemd, start of {unit}: {why}")));
         let Some((name, arguments)) = what.argv.split_first() else { return failed("no program is configured") };
         let Some(path) = found(name) else { return failed(&format!("{name}: no such program")) };
@@ -70,11 +70,13 @@ impl Transient {
             // Without it the next life would start a second one beside it.
             return failed(&format!("{}: {error}", self.record.display()));
         }
+        // Nothing is put in the place of a `$`, as for a child (systemd.service(5), "Command lines").
+        let plain = |word: &String| word.replace('$', "$$");
         let program = Program {
-            title: what.title,
+            title: what.title.clone(),
             path: path.to_string_lossy().into_owned(),
-            argv: std::iter::once(name.clone()).chain(arguments.iter().cloned()).collect(),
-            environment: what.env.pairs().into_iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            argv: std::iter::once(name).chain(arguments).map(plain).collect(),
+            environment: variables(what.env),
             ends: what.ends,
             last: what.last,
             start_limit: what.start_limit,
@@ -88,6 +90,7 @@ impl Transient {
             () = sleep(what.start_limit) => return failed(&format!("not done after {:?}", what.start_limit)),
             () = cancel.wait() => return Err(Failure::Cancelled),
         };
+        let left = what.start_limit.saturating_sub(begun.elapsed());
         match end {
             Ok(end) if well(&end) => Ok(()),
             Ok(end) => {
@@ -96,7 +99,8 @@ impl Transient {
                 let code = code.map(|code| format!(", exit status {code}")).unwrap_or_default();
                 failed(&format!("{}{code}; see its output in the log", of_job(&end.result, result.as_deref())))
             }
-            Err(Trouble::Refused(why) | Trouble::Away(why)) => failed(&why),
+            Err(Trouble::Refused(why)) => failed(&why),
+            Err(Trouble::Away(_)) => self.systemd.systemctl.run(&what, &path, self.output.path(), left, cancel).await,
         }
     }
 
@@ -145,6 +149,11 @@ impl Transient {
         fs::write(&fresh, serde_json::to_vec(argv)?)?;
         fs::rename(fresh, &self.record)
     }
+}
+
+/// As `KEY=value`.
+pub(super) fn variables(env: &Env) -> Vec<String> {
+    env.pairs().into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// Where a program is: systemd wants the whole path, and looks it up by its own PATH.

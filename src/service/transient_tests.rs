@@ -84,12 +84,27 @@ async fn a_process_that_cannot_be_started_as_a_unit_is_no_child_either_and_says_
     let (1, ServiceReport::StartFailed { reason, .. }) = bench.report().await else { panic!("started") };
     assert!(reason.contains("at once"), "{reason}");
 
-    // No bus, and no systemctl.
+    // No bus, and neither systemctl nor systemd-run.
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::living(dir, vec![sleeps("100")], true);
     bench.order(1, Start(Epoch(2)));
     let (1, ServiceReport::StartFailed { reason, .. }) = bench.report().await else { panic!("started") };
-    assert!(reason.contains("sleep") && bench.record("sleep").is_none(), "{reason}");
+    assert!(reason.contains("systemd-run") && bench.record("sleep").is_none(), "{reason}");
+}
+
+#[tokio::test]
+async fn what_the_bus_does_not_answer_is_started_by_systemd_run() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), "systemctl", "[ $1 = is-active ] && cat active 2>/dev/null || echo inactive");
+    script(dir.path(), "systemd-run", "printf '%s\\n' \"$@\" >run && echo active >active");
+    let argv = ["sleep", "100", "${HOME} $HOME"].map(String::from).to_vec();
+    let mut bench = Bench::living(dir, vec![spec(Kind::Process(argv))], true);
+    started(&mut bench).await;
+    let with = fs::read_to_string(bench.path("run")).unwrap();
+    let lines: Vec<&str> = with.lines().collect();
+    assert!(lines.contains(&"--service-type=exec") && lines.contains(&"--setenv=TWINBEAT_EPOCH=2"), "{with}");
+    assert!(lines.ends_with(&["100", "$${HOME} $$HOME"]) && lines.contains(&"--property=Before=twinbeat.service"), "{with}");
+    assert!(bench.record("sleep").is_none() && bench.running().await);
 }
 
 #[tokio::test]

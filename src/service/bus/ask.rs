@@ -33,7 +33,7 @@ pub struct Program {
     pub title: String,
     /// Where the program is.
     pub path: String,
-    /// Its arguments, its own name first.
+    /// Its arguments, its own name first; systemd puts variables in the place of `$` signs, and one in the place of two.
     pub argv: Vec<String>,
     /// `KEY=value`.
     pub environment: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Program {
     pub start_limit: Duration,
     /// How long its stop may take before it is killed.
     pub stop_limit: Duration,
-    /// Where its output goes; none: nowhere.
+    /// Where its output goes; none: into systemd's own journal.
     pub output: Option<OwnedFd>,
 }
 

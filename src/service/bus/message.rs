@@ -18,7 +18,7 @@ const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 /// The daemon's own unit.
-const DAEMON: &str = "twinbeat.service";
+pub const DAEMON: &str = "twinbeat.service";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 /// Something that cannot be put into a message.

@@ -19,5 +19,6 @@ mod tests;
 
 pub(super) use ask::{JobEnd, Program, Trouble, Verb};
 pub use link::answers;
+pub(super) use message::DAEMON;
 pub(super) use units::Units;
 pub(super) use words::of_job;
