@@ -4,6 +4,7 @@ use super::bite::{self, Clause};
 use super::claim::{Open, Verdict};
 use super::data::{Data, StandDown};
 use super::group::Group;
+use super::id::Mac;
 use super::role::{Claim, Role};
 use super::shared::Shared;
 use super::time::{Mono, Span};
@@ -27,12 +28,13 @@ pub(super) enum Way {
 }
 
 impl Group {
-    /// † Its challenge met the peer lately, or may yet: it lives and serves, and is not turned off for another group's sake.
+    /// † Its challenge met the peer lately, or may yet, or its probes are answered by the owner: it lives and serves, and is not turned off for another group's sake.
     pub(super) fn meets(&self, cx: &Shared, now: Mono) -> bool {
         let Role::Standby(standby) = &self.role else { return false };
         let asks = standby.claim.as_ref().and_then(|claim| claim.challenge.as_ref());
         let open = asks.is_some_and(|c| c.verdict(cx.settings.witness.register_majority()) == Verdict::Running);
-        open || self.data.stand_down.met_until().is_some_and(|until| now < until)
+        let answered = standby.claim.as_ref().is_some_and(|claim| claim.is_answered(&self.data, now));
+        open || answered || self.data.stand_down.met_until().is_some_and(|until| now < until)
     }
 }
 
@@ -54,6 +56,12 @@ impl Claim {
             None if cx.fences() && self.unchallengeable(cx) => Way::Fenced,
             None => Way::Open,
         }
+    }
+
+    /// The owner answers for the address at this moment, as far as its MAC is known. A hung one does so for a lease at the most.
+    fn is_answered(&self, data: &Data, now: Mono) -> bool {
+        let owners = |by: Mac| data.table.owner_mac.is_none_or(|known| known == by);
+        !self.probes.unanswered(now) && self.probes.answered.is_some_and(|(by, _)| owners(by))
     }
 
     /// No witness's table can carry a challenge.

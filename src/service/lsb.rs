@@ -7,10 +7,10 @@ use tokio::process::Command;
 use tokio::time::sleep;
 
 use super::State;
-use super::attempt::{Env, Failure};
+use super::attempt::{Env, Failure, Start};
 use super::output::Writer;
 use super::runner::{Cancel, Ended, Speech, run};
-use super::transient::{Start, Transient};
+use super::transient::Transient;
 
 /// A service behind an init script.
 #[derive(Debug)]

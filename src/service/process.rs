@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::State;
-use super::attempt::{Env, Failure};
+use super::attempt::{Env, Failure, Start};
 use super::output::Writer;
 use super::record::Record;
 use super::runner::Cancel;
-use super::transient::{Start, Transient};
+use super::transient::Transient;
 use twinbeat_host::session::own_session;
 
 /// A program that is started, watched and stopped here.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::State;
-use super::attempt::Failure;
+use super::attempt::{Failure, Start};
 use super::bus::DAEMON;
 use super::runner::{Cancel, Ended, Speech, run};
-use super::transient::{Start, variables};
 
 /// A unit, asked about by running a program.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Systemctl {
             format!("--property=StandardError=append:{}", output.display()),
         ];
         arguments.extend(what.ends.then(|| "--remain-after-exit".to_owned()));
-        arguments.extend(variables(what.env).into_iter().map(|pair| format!("--setenv={pair}")));
+        arguments.extend(what.env.variables().into_iter().map(|pair| format!("--setenv={pair}")));
         arguments.extend(["--".to_owned(), program.to_string_lossy().into_owned()]);
         arguments.extend(what.argv.iter().skip(1).map(|word| word.replace('$', "$$")));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::State;
-use super::attempt::{Env, Failure};
+use super::attempt::{Failure, Start};
 use super::bus::{Program, Trouble, of_job};
 use super::output::Writer;
 use super::runner::Cancel;
@@ -29,24 +29,6 @@ pub(super) struct Transient {
     pub wanted: bool,
     /// When it is looked at again where no signal can be heard.
     pub due: Option<tokio::time::Instant>,
-}
-
-/// What a unit is made of.
-pub(super) struct Start<'a> {
-    /// For people.
-    pub title: String,
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// Its environment.
-    pub env: &'a Env,
-    /// It is done when it ends; what it leaves behind stays in the unit. Else it stays in the foreground.
-    pub ends: bool,
-    /// It may have to run while the daemon is being stopped.
-    pub last: bool,
-    /// How long it may take to start, or to be done.
-    pub start_limit: Duration,
-    /// How long it may take to stop before systemd kills it.
-    pub stop_limit: Duration,
 }
 
 impl Transient {
@@ -76,7 +58,7 @@ impl Transient {
             title: what.title.clone(),
             path: path.to_string_lossy().into_owned(),
             argv: std::iter::once(name).chain(arguments).map(plain).collect(),
-            environment: variables(what.env),
+            environment: what.env.variables(),
             ends: what.ends,
             last: what.last,
             start_limit: what.start_limit,
@@ -149,11 +131,6 @@ impl Transient {
         fs::write(&fresh, serde_json::to_vec(argv)?)?;
         fs::rename(fresh, &self.record)
     }
-}
-
-/// As `KEY=value`.
-pub(super) fn variables(env: &Env) -> Vec<String> {
-    env.pairs().into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// Where a program is: systemd wants the whole path, and looks it up by its own PATH.
