@@ -18,7 +18,8 @@ use nix::unistd::Pid;
 use twinbeat::lab::chapters;
 use twinbeat::lab::html::Passed;
 use twinbeat::lab::live::Live;
-use twinbeat::lab::{ns, process};
+use twinbeat::lab::ns;
+use twinbeat::lab::process::{self, Running};
 use twinbeat::sim::golden::scenarios;
 
 const TWINBEAT: &str = env!("CARGO_BIN_EXE_twinbeat");
@@ -100,25 +101,26 @@ fn left(pid: u32) -> Vec<String> {
 }
 
 /// Starts a drill and waits until its pair serves and the fault is held, for so many seconds.
-fn start(hold: &str, environment: &[(&str, &str)]) -> (Child, Vec<u32>) {
+fn start(hold: &str, environment: &[(&str, &str)]) -> (Child, BTreeSet<Running>) {
     let mut command = Command::new(TWINBEAT);
     command.envs(environment.iter().copied());
     command.args(["drill", "hb1_down", "--hold", hold]).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = command.spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
-    let mut inside: BTreeSet<u32> = BTreeSet::new();
+    let mut inside: BTreeSet<Running> = BTreeSet::new();
     while Instant::now() < until && inside.len() < 3 {
         for name in left(child.id()) {
             if let Ok(meta) = fs::metadata(Path::new(ns::DIR).join(name)) {
                 use std::os::unix::fs::MetadataExt;
                 let drill = child.id();
-                inside.extend(process::in_namespace((meta.dev(), meta.ino())).into_iter().filter(|pid| *pid != drill));
+                let pids = process::in_namespace((meta.dev(), meta.ino())).into_iter().filter(|pid| *pid != drill);
+                inside.extend(pids.filter_map(Running::of));
             }
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(inside.len() >= 3, "two daemons and the owner's service run: {inside:?}");
-    (child, inside.into_iter().collect())
+    (child, inside)
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn an_interrupted_drill_leaves_nothing_behind() {
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(1));
     assert_eq!(left(child.id()), Vec::<String>::new());
-    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+    assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 
 /// A release build aborts on a panic, and no guard runs: the panic itself has to clean up. In every build it does so and ends the process.
@@ -148,7 +150,7 @@ fn a_drill_that_panics_leaves_nothing_behind() {
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(101), "it panicked");
     assert_eq!(left(child.id()), Vec::<String>::new());
-    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+    assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn what_a_killed_drill_left_is_swept_by_the_next() {
     let next = Command::new(TWINBEAT).args(["drill", "hb1_down", "--hold", "1"]).output().unwrap();
     assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stdout));
     assert_eq!(left(child.id()), Vec::<String>::new());
-    assert!(inside.iter().all(|pid| !process::alive(*pid)), "what ran inside is gone");
+    assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 
 /// Two groups, each at home on another node, IPv6 alone, odd interface names; and things that reach outside.

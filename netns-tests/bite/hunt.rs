@@ -5,6 +5,7 @@
 //! - `SEEDS=0..500`: explores with all of the clauses taken out, and makes the first findings small;
 //! - `FIRST=500`: for each clause by itself the first seed that finds it; `STYLE=both`: like the one above with the stories of both generators;
 //! - `TOGETHER=0..9000`: the first seeds of all clauses in one walk over the stories of both generators, a few runs a story instead of one a clause;
+//! - `ANEW=0..9000`: like the one above with known stories told anew, those left out that bite one of the clauses;
 //! - `RETOLD=5000`: for each clause, with what stands in for it, the first known story told anew that finds it, the one that bites it left out;
 //! - `STORY=a.json`: plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it with entry 2 and all
 //!   behind it moved by each of these, several joined by `;`, and prints those that bite.
@@ -47,12 +48,12 @@ fn hunt() {
             let first = first_story(*clause, most.parse().unwrap(), story);
             println!("{clause:?} {}", first.map_or("-".into(), |seed| seed.to_string()));
         }
-    } else if let Ok(seeds) = var("TOGETHER") {
-        let (from, to) = seeds.split_once("..").expect("TOGETHER=0..9000");
+    } else if let Ok(seeds) = var("TOGETHER").or(var("ANEW")) {
+        let (from, to) = seeds.split_once("..").expect("0..9000");
         let hunted = if clauses.is_empty() { Clause::ALL.to_vec() } else { clauses };
-        together(hunted, from.parse().unwrap()..to.parse().unwrap());
+        together(hunted, from.parse().unwrap()..to.parse().unwrap(), var("ANEW").is_ok());
     } else {
-        panic!("STORY, SEEDS, FIRST or TOGETHER");
+        panic!("STORY, SEEDS, FIRST, TOGETHER, ANEW or RETOLD");
     }
 }
 
@@ -86,11 +87,18 @@ fn retold(clauses: &[Clause], most: u64) {
 /// Many at once, on all cores: the clauses are in a few pools, and each story is played once a pool, with all of the pool out. Where one that breaks is
 /// still broken by a single clause, that one is found, and put back. Where it takes several together they hide each other: one of them goes into
 /// another pool, and the story is played again.
-fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
+fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>, anew: bool) {
     let began = std::time::Instant::now();
+    let told = || Corpus::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).unwrap();
+    let biting = super::ROWS.iter().filter(|(clause, ..)| hunted.contains(clause));
+    let corpus = anew.then(|| biting.fold(told(), |corpus, (.., story)| corpus.without(story)));
+    let plan = Plan { corpus, ..Plan::seeds(0, 1) };
     let (pools, next, last) = (Mutex::new(vec![hunted]), AtomicU64::new(seeds.start), seeds.end);
-    let plan = Plan::seeds(0, 1);
-    let breaks = |scenario: &Scenario, out: &[Clause]| without(out, || explore::run(scenario, &plan, real).0.is_some());
+    let broken = |scenario: &Scenario, out: &[Clause]| {
+        without(out, || explore::run(scenario, &plan, real).0).is_some_and(|wrong| !anew || wrong.promise != Promise::Playable)
+    };
+    // A story told anew may break a promise with all of the rules.
+    let breaks = |scenario: &Scenario, out: &[Clause]| broken(scenario, out) && !(anew && broken(scenario, &[]));
     let fewest = |scenario: &Scenario, mut few: Vec<Clause>| {
         for clause in few.clone() {
             let fewer: Vec<Clause> = few.iter().copied().filter(|other| *other != clause).collect();
@@ -106,7 +114,8 @@ fn together(hunted: Vec<Clause>, seeds: std::ops::Range<u64>) {
             if seed >= last || pools.lock().unwrap().iter().all(Vec::is_empty) {
                 return;
             }
-            let scenario = draw_as(Style::Both, seed, &[], None);
+            let scenario =
+                plan.corpus.as_ref().map_or_else(|| draw_as(Style::Both, seed, &[], None), |stories| stories.retell(seed));
             let mut place = 0;
             loop {
                 // A statement of its own: the lock is not held while stories are played.

@@ -1,5 +1,6 @@
 //! Processes by pid: which run inside a namespace, since when, and signals to them. Never by name alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -45,16 +46,39 @@ pub fn signal(pid: u32, signal: Signal) -> bool {
     i32::try_from(pid).is_ok_and(|pid| pid > 0 && kill(Pid::from_raw(pid), signal).is_ok())
 }
 
-/// SIGKILL to everything in a namespace, again while something new appears, at most for a second.
+/// A process by pid and start, which no later one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Running {
+    /// As the kernel counts them; a later process may have the same.
+    pub pid: u32,
+    start: u64,
+}
+
+impl Running {
+    /// `None`: no such process.
+    pub fn of(pid: u32) -> Option<Self> {
+        Some(Self { pid, start: start_time(pid)? })
+    }
+
+    /// Whether this very process exists and is not just waiting to be reaped.
+    pub fn alive(self) -> bool {
+        start_time(self.pid) == Some(self.start) && alive(self.pid)
+    }
+}
+
+/// SIGKILL to everything in a namespace, again while something new appears, at most for a second, and returns when all of it has ended:
+/// a process leaves its namespace (`exit_task_namespaces`) before it ends, and is in no list from then on.
 pub fn kill_all_in(inode: (u64, u64)) {
     let until = Instant::now() + Duration::from_secs(1);
+    let mut killed = BTreeSet::new();
     loop {
-        let living: Vec<u32> = in_namespace(inode).into_iter().filter(|pid| alive(*pid)).collect();
-        for pid in &living {
-            signal(*pid, Signal::SIGKILL);
-        }
-        if living.is_empty() || Instant::now() > until {
+        killed.extend(in_namespace(inode).into_iter().filter_map(Running::of));
+        killed.retain(|process| process.alive());
+        if killed.is_empty() || Instant::now() > until {
             return;
+        }
+        for process in &killed {
+            signal(process.pid, Signal::SIGKILL);
         }
         thread::sleep(Duration::from_millis(2));
     }
