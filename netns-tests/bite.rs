@@ -102,6 +102,7 @@ const ROWS: &[(Clause, &[Clause], &str)] = &[
     (LengthensAtOnce, &[], "lease-lengthened-unheard"),
     (OtherFileClaims, &[], "files-another-witness"),
     (OtherFileMoves, &[], "files-address-between-groups"),
+    (PartIsAll, &[], "part-of-a-heartbeat-is-lost"),
     (OtherWitnessCounts, &[], "files-path-of-another-witness"),
     (AddedUnprobed, &[], "files-address-added-is-taken"),
     (FenceUnawaited, &[], "fence-fails"),

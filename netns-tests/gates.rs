@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "gates/rig.rs"]
+mod rig;
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,93 +19,16 @@ use twinbeat::host::neighbour::Advertisement;
 use twinbeat::lab::daemon::Daemon;
 use twinbeat::lab::flood::{packet_socket, pour};
 use twinbeat::lab::frames::{self, Answer};
-use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, Lab, VIP, VIP6, node_id};
-use twinbeat::lab::node::{Site, TIMING};
-use twinbeat::lab::ns::Namespace;
+use twinbeat::lab::lab::{BOTH, Cable, GATEWAY, GATEWAY6, LANCLIENT, LANCLIENT_MAC, VIP, VIP6};
+use twinbeat::lab::node::TIMING;
 use twinbeat::lab::plan::Select;
-use twinbeat::lab::probe::{Outcome, Probe};
-use twinbeat::lab::responder::PORT;
 
-const A: NodeId = NodeId(0);
-const B: NodeId = NodeId(1);
-/// A quarter of the lab's lease: a machine that stood still for longer says nothing about gaps.
-const STALL: Duration = Duration::from_millis(80);
-/// For a client's period, a probe's lateness and a machine with two busy cores.
-const SLACK: Duration = Duration::from_millis(40);
+use rig::{A, B, Rig, SETTLED, SLACK, pause, soon_at};
 
-/// A move is over for everybody after this: the probe looks back, and the other group may follow.
-const SETTLED: Duration = Duration::from_millis(1500);
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A pair with a configuration of its own.
-struct Rig {
-    probe: Probe,
-    daemons: [Option<Daemon>; 2],
-    lab: Lab,
-    site: Site,
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Rig {
-    /// Starts both daemons with the recipe's configuration as `change` leaves it; waits until master1 serves `vip`.
-    fn start(vip: IpAddr, change: impl Fn(String) -> String) -> Rig {
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let (lab, site) = common::changed_files(change);
-        let probe = Probe::start(&lab, vip).unwrap();
-        let daemons = BOTH.map(|node| Some(Daemon::start(&lab, &site, node).unwrap()));
-        let rig = Rig { probe, daemons, lab, site, _alone };
-        rig.wait_for(A);
-        rig
-    }
-
-    fn wait_for(&self, node: NodeId) {
-        let never = AtomicBool::new(false);
-        assert!(self.probe.wait_for_owner(node, Duration::from_secs(30), &never), "{node} does not serve\n{}", self.logs());
-    }
-
-    fn logs(&self) -> String {
-        BOTH.map(|n| self.site.log_tail(n, 40)).join("\n---\n")
-    }
-
-    fn signal(&mut self, node: NodeId, signal: Signal) {
-        assert!(self.daemons[node.index()].as_mut().unwrap().signal(signal));
-    }
-
-    fn ask(&self, node: NodeId, args: &[&str]) {
-        let done = self.site.ask(&self.lab, node, args).unwrap();
-        assert!(done.status.success(), "{args:?}: {}\n{}", String::from_utf8_lossy(&done.stderr), self.logs());
-    }
-
-    /// What was seen since `from`: never two owners; and, unless the machine itself stood still, so many moves and a gap of at most so much.
-    fn judge(&self, what: &str, from: Duration, moves: usize, gap: Duration) -> Outcome {
-        let seen = self.probe.outcome(from, self.probe.now());
-        println!(
-            "{what}: gap {:?}, moves {}, two owners {:?}, lateness {:?}",
-            seen.gap,
-            seen.moves(),
-            seen.two_owners,
-            seen.lateness
-        );
-        assert_eq!(seen.two_owners, Duration::ZERO, "{what}: {seen:#?}\n{}", self.logs());
-        if seen.lateness > STALL {
-            println!("{what}: NOT JUDGED further, the machine itself stood still for {:?}", seen.lateness);
-        } else {
-            assert_eq!(seen.moves(), moves, "{what}: {seen:#?}\n{}", self.logs());
-            assert!(seen.gap <= gap, "{what}: {seen:#?}\n{}", self.logs());
-        }
-        seen
-    }
-
-    /// `nft list ruleset` of a node.
-    fn ruleset(&self, node: NodeId) -> String {
-        let list = || Ok(Command::new("nft").args(["list", "ruleset"]).output()?);
-        String::from_utf8_lossy(&self.lab.node(node).run(list).unwrap().stdout).into_owned()
-    }
-}
-
-fn pause(time: Duration) {
-    thread::sleep(time);
+/// `nft list ruleset` of a node.
+fn ruleset(rig: &Rig, node: NodeId) -> String {
+    let list = || Ok(Command::new("nft").args(["list", "ruleset"]).output()?);
+    String::from_utf8_lossy(&rig.lab.node(node).run(list).unwrap().stdout).into_owned()
 }
 
 fn ready() -> bool {
@@ -123,7 +46,7 @@ fn a_ruleset_flushed_under_a_running_pair_is_made_again_at_once_and_nothing_move
     for node in [A, B, A, A, B] {
         rig.lab.foreign_flush_ruleset(node).unwrap();
         let flushed = Instant::now();
-        while !rig.ruleset(node).contains("open4") {
+        while !ruleset(&rig, node).contains("open4") {
             assert!(flushed.elapsed() < Duration::from_secs(2), "not made again\n{}", rig.logs());
         }
         repaired.push(flushed.elapsed());
@@ -169,7 +92,7 @@ fn whatever_a_foreign_hand_does_inside_the_tables_is_seen_and_made_again_under_a
     };
     let mut slowest = Duration::ZERO;
     for node in BOTH {
-        let before = rig.ruleset(node);
+        let before = ruleset(&rig, node);
         let whole = contents(&before);
         let table = before.split_whitespace().find(|word| word.starts_with("twinbeat_")).unwrap().to_owned();
         // A rule that is made again has another number.
@@ -196,13 +119,13 @@ fn whatever_a_foreign_hand_does_inside_the_tables_is_seen_and_made_again_under_a
         }
         for hand in hands {
             let hand = if hand.contains("HANDLE") { hand.replace("HANDLE", &first_drop()) } else { hand };
-            assert!(nft(node, &hand).0, "{hand}: {}", rig.ruleset(node));
+            assert!(nft(node, &hand).0, "{hand}: {}", ruleset(&rig, node));
             let done = Instant::now();
-            while contents(&rig.ruleset(node)) != whole {
+            while contents(&ruleset(&rig, node)) != whole {
                 assert!(
                     done.elapsed() < Duration::from_secs(2),
                     "not made again after `{hand}`: {}\n{}",
-                    rig.ruleset(node),
+                    ruleset(&rig, node),
                     rig.logs()
                 );
             }
@@ -222,7 +145,7 @@ fn a_node_whose_kernel_makes_no_gate_says_so_hands_over_and_comes_back() {
         return;
     }
     let rig = Rig::start(VIP.into(), |text| text);
-    let rules = rig.ruleset(A);
+    let rules = ruleset(&rig, A);
     let table = rules.split_whitespace().find(|word| word.starts_with("twinbeat_")).unwrap().to_owned();
     let from = rig.probe.now();
     // A table that another process owns: the kernel refuses every change to it while that process lives.
@@ -249,7 +172,7 @@ fn a_node_whose_kernel_makes_no_gate_says_so_hands_over_and_comes_back() {
     assert!(nft.wait().unwrap().success());
     rig.wait_for(A);
     rig.judge("and makes it again", from, 2, unprepared);
-    assert!(rig.ruleset(A).contains(&format!("table inet {table}")));
+    assert!(ruleset(&rig, A).contains(&format!("table inet {table}")));
 }
 
 #[test]
@@ -336,31 +259,6 @@ fn with_two_cards_in_one_segment_a_closed_gate_answers_on_neither() {
     rig.judge("and its end", from, 2, dead + SLACK);
 }
 
-/// The node whose responder answers at an address, from behind the gateway; none within 300 ms.
-fn who(from: &Namespace, at: IpAddr) -> Option<NodeId> {
-    from.run(|| {
-        let any: SocketAddr = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse()?;
-        let socket = UdpSocket::bind(any)?;
-        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let mut buffer = [0_u8; 64];
-        for _ in 0..3 {
-            let _ = socket.send_to(&[0; 8], (at, PORT));
-            if let Ok(length) = socket.recv(&mut buffer) {
-                return Ok(std::str::from_utf8(&buffer[8..length]).ok().and_then(node_id));
-            }
-        }
-        Ok(None)
-    })
-    .unwrap()
-}
-
-fn soon_at(rig: &Rig, at: IpAddr, node: NodeId) {
-    let until = Instant::now() + Duration::from_secs(20);
-    while who(&rig.lab.client, at) != Some(node) {
-        assert!(Instant::now() < until, "{at}: {:?}, not {node}\n{}", who(&rig.lab.client, at), rig.logs());
-    }
-}
-
 #[test]
 fn two_groups_of_both_families_have_gates_of_their_own() {
     if !ready() {
@@ -379,13 +277,13 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
     places(&rig, A, B);
     pause(SETTLED);
     let open = |rig: &Rig, node: NodeId, address: &str| {
-        let all = rig.ruleset(node);
+        let all = ruleset(&rig, node);
         let sets: Vec<&str> = all.split("set ").filter(|s| s.starts_with("open")).map(|s| s.split('}').next().unwrap()).collect();
         assert_eq!(sets.len(), 3, "IPv4 in the arp and the inet table, IPv6 in the latter: {all}");
         all.split("set open").skip(1).any(|s| s.split("set vip").next().unwrap().contains(&format!("{address} timeout")))
     };
     for (address, owner) in [(VIP.to_string(), A), (second.to_string(), B), (sixth.to_string(), B)] {
-        assert!(open(&rig, owner, &address), "{address} on {owner}: {}\n{}", rig.ruleset(owner), rig.logs());
+        assert!(open(&rig, owner, &address), "{address} on {owner}: {}\n{}", ruleset(&rig, owner), rig.logs());
         assert!(!open(&rig, owner.other(), &address), "{address} on {}: {}", owner.other(), rig.logs());
     }
     // One group moves, the other stays.

@@ -8,7 +8,7 @@
 //! - `ANEW=0..9000`: like the one above with known stories told anew, those left out that bite one of the clauses;
 //! - `RETOLD=5000`: for each clause, with what stands in for it, the first known story told anew that finds it, the one that bites it left out;
 //! - `STORY=a.json`: plays it with and without the clauses; `TRACE=1` prints what happened; `SHIFT=2:0ms..300ms:5ms` plays it with entry 2 and all
-//!   behind it moved by each of these, several joined by `;`, and prints those that bite.
+//!   behind it moved by each of these, several joined by `;`, and prints those that bite; `DICE=1..2000` plays it with these seeds.
 
 use std::env::var;
 use std::path::Path;
@@ -194,6 +194,24 @@ fn seeds_that_find(clauses: &[Clause], from: u64, to: u64) {
 fn story(file: &str, clauses: &[Clause]) {
     let text = std::fs::read_to_string(file).unwrap();
     let scenario: Scenario = serde_json::from_str(&text).unwrap_or_else(|wrong| panic!("{file}: {wrong}"));
+    if let Ok(seeds) = var("DICE") {
+        let (from, to) = seeds.split_once("..").expect("DICE=1..2000");
+        for seed in from.parse().unwrap()..to.parse().unwrap() {
+            let scenario = Scenario { seed: Some(seed), ..scenario.clone() };
+            let outcome = play(&scenario, file, clauses, false);
+            if !outcome.passed() {
+                let right = play(&scenario, file, &[], false).passed();
+                let why =
+                    outcome.violations.first().map(|v| v.text.clone()).or(outcome.failures.first().map(ToString::to_string));
+                println!(
+                    "seed {seed}: {} {}",
+                    if right { "bites:" } else { "breaks with the right rules too:" },
+                    why.unwrap_or_default()
+                );
+            }
+        }
+        return;
+    }
     let shifts: Vec<(usize, Span, Span, Span)> = list("SHIFT", ';').iter().map(|text| shift(text)).collect();
     if shifts.is_empty() {
         for (name, clauses) in [("with all", &[][..]), ("without", clauses)] {

@@ -12,7 +12,7 @@ use super::source::Source;
 use super::{keys, timing};
 use twinbeat_core::id::{LinkId, Name, NodeId};
 use twinbeat_core::settings::{LinkSettings, Settings, Timing, WitnessSettings};
-use twinbeat_wire::{Names, longest_frame};
+use twinbeat_wire::{MOST_IN_ECHO, Names, Room};
 
 /// A checked configuration: everything that a daemon of either node needs.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ impl Config {
             },
             timing: self.timing,
             groups: self.groups.iter().map(GroupConfig::settings).collect(),
+            groups_in_beat: self.groups_in_beat(),
             fencing: self.nodes.get(me.other().index()).and_then(|peer| peer.fence.as_ref()).map(FenceConfig::settings),
         })
     }
@@ -110,9 +111,20 @@ impl Config {
         Names::new(links.chain(self.groups.iter().map(|group| group.name.clone())))
     }
 
-    /// The longest frame that a heartbeat of this configuration makes, in bytes.
+    /// So many groups go into one heartbeat; of more than that there are several, with one number.
+    pub fn groups_in_beat(&self) -> usize {
+        self.room().groups
+    }
+
+    /// The longest frame of a heartbeat of this configuration, in bytes.
     pub fn longest_frame(&self) -> usize {
-        longest_frame(self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay)), self.groups.len())
+        self.room().bytes
+    }
+
+    fn room(&self) -> Room {
+        let links = self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay));
+        // None was refused when the file was read.
+        Room::of(links, self.groups.len()).unwrap_or(Room { groups: 1, bytes: MOST_IN_ECHO })
     }
 
     /// The end of `link` on `node`; none for the relay.

@@ -42,12 +42,9 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let realtime = found.keep(realtime::convert(&source, raw.realtime.as_ref()));
     let metrics = found.keep(metrics::convert(&source, raw.metrics.as_ref()));
     let hooks = found.keep(hooks::convert(&source, &raw.hooks, groups.as_deref()));
-    if let (Some(nodes), Some(witness)) = (&nodes, &witness) {
-        found.keep(room_in_a_heartbeat(&source, nodes, witness, raw.groups.len()));
-        if let Some(groups) = &groups {
-            found.keep(targets_against_vips(&source, &raw.witness, witness, (nodes, groups)));
-            found.keep(names_in_a_heartbeat(&source, nodes, groups));
-        }
+    if let (Some(nodes), Some(witness), Some(groups)) = (&nodes, &witness, &groups) {
+        found.keep(targets_against_vips(&source, &raw.witness, witness, (nodes, groups)));
+        found.keep(names_in_a_heartbeat(&source, nodes, groups));
     }
     let whole = || {
         let (cluster, port, nodes, witness, timing, groups) = (cluster?, port? as u16, nodes?, witness?, timing?, groups?);
@@ -57,23 +54,6 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     };
     let config = whole();
     found.done(config)
-}
-
-/// Whatever there will be to say of so many links and groups fits into one echo.
-fn room_in_a_heartbeat(
-    source: &Source,
-    nodes: &[NodeConfig; 2],
-    witness: &WitnessConfig,
-    groups: usize,
-) -> Result<(), ConfigError> {
-    let links = nodes[0].links.len().saturating_add(usize::from(witness.relay));
-    // No file has as many as a page of memory, and what is refused need not be measured.
-    let bytes = wire::longest_frame(links, groups.min(wire::MOST_IN_ECHO));
-    if bytes > wire::MOST_IN_ECHO {
-        let problem = Problem::HeartbeatTooLong { links, groups, bytes, most: wire::MOST_IN_ECHO };
-        return Err(source.missing(&format!("groups[{}].name", groups.saturating_sub(1)), problem));
-    }
-    Ok(())
 }
 
 /// Every name can be told from every other in a heartbeat, which carries them shortened.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use twinbeat_core::time::Span;
-use twinbeat_wire::MTU;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,21 +169,6 @@ pub enum Problem {
     TooFewLinks {
         /// How many there are.
         found: usize,
-    },
-    /// A heartbeat would not fit into an echo.
-    #[error(
-        "a heartbeat about {links} links and {groups} groups can have {bytes} bytes; allowed: {most}, so that it fits into an echo on \
-         every network (packets of {MTU} bytes): fewer groups or links"
-    )]
-    HeartbeatTooLong {
-        /// Links, the relay included.
-        links: usize,
-        /// Groups.
-        groups: usize,
-        /// The longest frame.
-        bytes: usize,
-        /// The longest that is allowed.
-        most: usize,
     },
     /// Two names look alike in a heartbeat.
     #[error("`{one}` and `{other}` are the same to a heartbeat, which carries names shortened; change one of them")]
@@ -395,7 +379,7 @@ impl Problem {
             Self::Follows | Self::Missing(_) | Self::NotTwoNodes { .. } | Self::TooFewLinks { .. } | Self::LinksDiffer { .. } => {
                 false
             }
-            Self::HeartbeatTooLong { .. } | Self::MixedFamily { .. } | Self::UnknownLink(_) | Self::UnknownNode(_) => false,
+            Self::MixedFamily { .. } | Self::UnknownLink(_) | Self::UnknownNode(_) => false,
             Self::NoTargets | Self::NoRegister | Self::TargetFamily { .. } | Self::TargetOffLink { .. } => false,
             Self::VipOutside { .. } | Self::BadGuard { .. } | Self::NoVips | Self::NoGroups | Self::BadService(_) => false,
             Self::Relation { .. } | Self::DeadTooShort { .. } | Self::WeakGateLease { .. } => false,

@@ -20,6 +20,8 @@ use twinbeat_core::id::{Name, NodeId};
 use twinbeat_core::settings::{Failback, StopFailure};
 use twinbeat_core::time::Span;
 
+/// The most groups: more than a pair has been tried with.
+pub const MOST_GROUPS: usize = 64;
 /// The most VIPs of a group, and the most services.
 pub const MOST_EACH: usize = 64;
 /// How long a start may take when the file does not say.
@@ -57,6 +59,10 @@ pub(super) fn convert(
         return Err(source.at_end("groups", Problem::NoGroups));
     }
     let (mut taken, mut found) = (Taken::default(), Found::default());
+    if let Some(over) = raw.get(MOST_GROUPS) {
+        let problem = Problem::TooMany { what: "groups", found: raw.len(), most: MOST_GROUPS };
+        return Err(source.error(over.get_ref().name.span(), problem));
+    }
     // What is wrong with one is said where it stands.
     let vips: Vec<IpAddr> = raw.iter().flat_map(|group| addresses(group.get_ref())).collect();
     let groups: Vec<_> =

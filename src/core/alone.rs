@@ -4,7 +4,6 @@
 use super::bite::{self, Clause};
 use super::data::Data;
 use super::grounds::Grounds;
-use super::heartbeat::VERSION;
 use super::io::Output;
 use super::opening::Evidence;
 use super::role::{Opening, Stage, Standby, Why, Wish};
@@ -21,8 +20,7 @@ const TAKEN: Span = Span::secs(5);
 impl Shared {
     /// The peer's present life says, in words that this version reads whole, that its file does not have the group.
     pub fn peer_lacks(&self, name: &str) -> bool {
-        let said = self.peer.said().filter(|beat| beat.version == VERSION);
-        said.is_some_and(|beat| beat.groups.iter().all(|group| *group.name != *name))
+        self.peer.lacks(name)
     }
 }
 

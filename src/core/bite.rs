@@ -210,6 +210,8 @@ clauses! {
     OtherFileClaims = "R11 †",
     /// Groups move between files that have their VIPs crosswise.
     OtherFileMoves = "R11 †",
+    /// What a part of a heartbeat does not name is not in the peer's file.
+    PartIsAll = "R11 †",
     /// An owner lives by a witness that its peer does not ask.
     OtherWitnessCounts = "R11 †",
     /// A heartbeat announces less than the lease in force.

@@ -3,15 +3,16 @@
 //! Heartbeats carry short digests: of each group's VIPs, the guard's by itself, and of the witnesses. What the peer said last is
 //! kept on disk, so that it still forbids in the next life.
 
+use alloc::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::bite::{self, Clause};
 use super::claim::Probes;
 use super::group::Group;
-use super::heartbeat::{BeatRole, Heartbeat, VERSION};
+use super::heartbeat::{BeatRole, GroupBeat, VERSION};
 use super::id::{GroupId, Mac, Name};
 use super::io::Output;
-use super::role::{Role, Standby};
 use super::settings::{GroupSettings, PROBE_GAP};
 use super::shared::Shared;
 use super::time::Mono;
@@ -46,12 +47,6 @@ pub struct PeerFile {
 }
 
 impl PeerFile {
-    /// What a heartbeat says; none when it is of another version, of which too little is known.
-    pub fn of(beat: &Heartbeat) -> Option<PeerFile> {
-        let groups = beat.groups.iter().map(|g| (g.name.clone(), g.vips)).collect();
-        (beat.version == VERSION).then_some(PeerFile { witnesses: beat.witnesses, groups })
-    }
-
     fn vips(&self, name: &str) -> Option<VipSet> {
         self.groups.iter().find(|(known, _)| **known == *name).map(|(_, vips)| *vips)
     }
@@ -66,6 +61,15 @@ pub fn digest<'a>(words: impl IntoIterator<Item = &'a str>) -> u32 {
         }
     }
     (hash ^ (hash >> 32)) as u32
+}
+
+/// Most steps change none of them.
+fn note<'g>(names: &mut Vec<Name>, groups: impl Iterator<Item = &'g Group> + Clone) {
+    let mut known = names.iter();
+    let same = groups.clone().all(|g| known.next().is_some_and(|name| Arc::ptr_eq(name, &g.data.name))) && known.next().is_none();
+    if !same {
+        *names = groups.map(|g| g.data.name.clone()).collect();
+    }
 }
 
 /// Whether addresses that the old owner did not have are anybody's.
@@ -96,14 +100,33 @@ impl Shared {
 
     /// Whether the VIPs of a group of either node differ between the files; not while nothing is known of the peer's.
     pub fn vips_differ(&self, name: &str) -> bool {
+        if self.vips_agree && !self.is_file_unknown() {
+            return false;
+        }
         let theirs = self.peer.file.as_ref().map(|file| file.vips(name));
-        theirs.is_some_and(|theirs| theirs != self.my_vips(name))
+        self.is_file_unknown() || theirs.is_some_and(|theirs| theirs != self.my_vips(name))
+    }
+
+    /// To be called when what is known of the peer's file is another thing than before.
+    pub(super) fn note_files(&mut self) {
+        let theirs = self.peer.file.as_ref().map(|file| &file.groups);
+        self.vips_agree = theirs.is_some_and(|theirs| {
+            let mut pairs = [theirs.clone(), self.vips.clone()];
+            pairs.iter_mut().for_each(|groups| groups.sort_unstable_by(|one, other| one.0.cmp(&other.0)));
+            pairs[0] == pairs[1]
+        });
+    }
+
+    /// The peer says its file in parts, it is another one than this node's, and not all of it was heard yet: whatever can differ may.
+    fn is_file_unknown(&self) -> bool {
+        self.peer.is_file_unknown(self.settings.digest)
     }
 
     /// Whether the peer's file has this group with the same addresses, by its newest heartbeat; none while it is not heard.
     pub(super) fn peer_has(&self, group: &GroupSettings, now: Mono) -> Option<bool> {
-        let said = self.peer.said().filter(|said| said.version == VERSION && self.in_touch(now))?;
-        Some(said.groups.iter().any(|g| *g.name == *group.name && g.vips == VipSet::of(group)))
+        self.peer.said().filter(|said| said.version == VERSION && self.in_touch(now))?;
+        let said = self.peer.group(&group.name);
+        said.map(|said| said.vips == VipSet::of(group)).or_else(|| self.peer.lacks(&group.name).then_some(false))
     }
 
     fn my_vips(&self, name: &str) -> Option<VipSet> {
@@ -136,7 +159,8 @@ impl Shared {
             (false, true) => mine(other),
             _ => true,
         };
-        self.vips_differ(name) && self.differing().iter().any(|other| **other != *name && may_have(other))
+        self.is_file_unknown()
+            || self.vips_differ(name) && self.differing().iter().any(|other| **other != *name && may_have(other))
     }
 
     /// Both files name the same witnesses, as far as is known.
@@ -157,7 +181,9 @@ impl Shared {
         if bite::off(Clause::OtherFileClaims) {
             return None;
         }
-        let what = if !self.witnesses_agree() {
+        let what = if self.is_file_unknown() {
+            return Some(self.unknown_words());
+        } else if !self.witnesses_agree() {
             "the witnesses".to_string()
         } else if self.guard_differs(name) {
             format!("the first VIP of group {name}")
@@ -176,10 +202,12 @@ impl Shared {
         if !self.crosswise(name) || bite::off(Clause::OtherFileMoves) {
             return None;
         }
+        if self.is_file_unknown() {
+            return Some(self.unknown_words());
+        }
         let differing = self.differing();
-        let said = self.peer.said().into_iter().flat_map(|beat| &beat.groups);
-        let holds = |g: &super::heartbeat::GroupBeat| g.role != BeatRole::Standby || g.gate_open || g.intent.is_some();
-        let idle = !said.into_iter().any(|g| differing.contains(&g.name) && holds(g));
+        let holds = |g: &GroupBeat| g.role != BeatRole::Standby || g.gate_open || g.intent.is_some();
+        let idle = self.peer.says_now().is_some_and(|mut said| !said.any(|g| differing.contains(&g.name) && holds(g)));
         let owns = self.owning.iter().any(|held| held != name && differing.contains(held));
         if idle && (self.settings.me.index() == 0 || owns) {
             return None;
@@ -194,7 +222,14 @@ impl Shared {
             && self.holding.iter().any(|held| held != name && self.vips_differ(held))
     }
 
+    fn unknown_words(&self) -> String {
+        format!("the file of {} differs, and not all of it was heard yet", self.peer_name())
+    }
+
     fn crosswise_words(&self) -> String {
+        if self.is_file_unknown() {
+            return self.unknown_words();
+        }
         let names = self.differing().join(", ");
         format!("the VIPs of the groups {names} differ in the file of {}: put the same file on both nodes", self.peer_name())
     }
@@ -226,9 +261,8 @@ impl Shared {
 
     /// Which groups this node holds, or is about to, at this moment.
     pub fn note_holding(&mut self, groups: &[Group]) {
-        let holds = |g: &&Group| !matches!(&g.role, Role::Standby(Standby { wish: None, .. }));
-        self.holding = groups.iter().filter(holds).map(|g| g.data.name.clone()).collect();
-        self.owning = groups.iter().filter(|g| matches!(g.role, Role::Owner(_))).map(|g| g.data.name.clone()).collect();
+        note(&mut self.holding, groups.iter().filter(|g| g.holds()));
+        note(&mut self.owning, groups.iter().filter(|g| g.owns()));
     }
 
     /// Why the group does not move between the nodes; none when the files are no reason.

@@ -37,16 +37,29 @@ impl Node {
     }
 
     fn step_each(&mut self, now: Mono) {
+        self.each_group(|group, cx| group.step(cx, now));
+    }
+
+    /// Each group in its turn; what one of them holds is known to the next.
+    pub(super) fn each_group(&mut self, mut turn: impl FnMut(&mut Group, &mut Shared)) {
+        self.cx.note_holding(&self.groups);
         for place in 0..self.groups.len() {
-            self.cx.note_holding(&self.groups);
-            if let Some(group) = self.groups.get_mut(place) {
-                group.step(&mut self.cx, now);
+            let Some(group) = self.groups.get_mut(place) else { continue };
+            let before = (group.holds(), group.owns());
+            turn(group, &mut self.cx);
+            if before != (group.holds(), group.owns()) {
+                self.cx.note_holding(&self.groups);
             }
         }
     }
 }
 
 impl Group {
+    /// This node holds it, or is about to.
+    pub(super) fn holds(&self) -> bool {
+        !matches!(&self.role, Role::Standby(Standby { wish: None, .. }))
+    }
+
     /// A group as the record and the kernel have it. Returns the group; orders that sweep go to `cx`.
     pub fn start(
         id: GroupId,

@@ -17,6 +17,10 @@ impl Group {
     pub fn heard(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, cx: &mut Shared, now: Mono) {
         let beat = beat.get();
         let said = beat.groups.iter().find(|g| g.name == self.data.name);
+        // Another part speaks of it, or may.
+        if said.is_none() && !beat.part.is_whole() && !cx.peer.lacks(&self.data.name) {
+            return;
+        }
         self.data.note_serving(said, now);
         let (since, warn, _) = self.data.silence(cx);
         let counts = now < since + warn;

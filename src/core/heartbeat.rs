@@ -61,9 +61,43 @@ pub struct Heartbeat {
     /// The sender's device turns the receiver off, or is about to (SAFETY R4b).
     #[serde(rename = "off", skip_serializing_if = "core::ops::Not::not", default)]
     pub fencing: bool,
-    /// Each group.
+    /// Which part of what is said under this number.
+    #[serde(skip_serializing_if = "Part::is_whole", default)]
+    pub part: Part,
+    /// Each group, or those of this part.
     #[serde(rename = "g")]
     pub groups: Vec<GroupBeat>,
+}
+
+/// What is said of many groups does not fit into one frame: it is said in parts, all with one number, each with groups of its own. All else
+/// stands in each of them (SAFETY R1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// Which one, from 0.
+    pub index: u8,
+    /// Of how many, at least 1.
+    pub of: u8,
+}
+
+impl Part {
+    /// The only one.
+    pub const WHOLE: Part = Part { index: 0, of: 1 };
+
+    /// Nothing else belongs to it.
+    pub fn is_whole(&self) -> bool {
+        self.of <= 1
+    }
+
+    /// In which part a group stands when so many go into one; the group by its place in the sender's file.
+    pub fn of_group(place: usize, in_beat: usize) -> u8 {
+        u8::try_from(place.checked_div(in_beat).unwrap_or_default()).unwrap_or(u8::MAX)
+    }
+}
+
+impl Default for Part {
+    fn default() -> Part {
+        Part::WHOLE
+    }
 }
 
 /// Which life of the receiver the echoes belong to, and the lease that it announced there.

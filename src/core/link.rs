@@ -126,7 +126,8 @@ impl Link {
         self.got |= 1;
         self.number = number;
         self.heard = Some(now);
-        self.steady = self.steady.saturating_add(1);
+        // What is said in parts is one heartbeat.
+        self.steady = self.steady.saturating_add(u32::from(ahead > 0));
     }
 
     /// The peer restarted: its numbers begin anew, and it has yet to hear of mine.

@@ -14,7 +14,7 @@ use super::id::{Epoch, GroupId, LinkId};
 use super::io::{EchoKind, GroupRecord, Input, Output, Record, Start};
 use super::link::{LinkState, link_words};
 use super::meaning;
-use super::peer::Guard;
+use super::peer::{Guard, News};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::time::{Mono, Span};
@@ -148,6 +148,7 @@ impl Node {
         (self.cx.fence.done, self.cx.fence.left) = (start.record.fenced.filter(|at| *at <= now), start.record.fencing);
         self.cx.peer.file.clone_from(&start.record.peer_file);
         self.cx.peer.durable_file = start.record.peer_file;
+        self.cx.note_files();
         let names: Vec<_> = self.cx.settings.groups.iter().map(|g| g.name.clone()).collect();
         for (i, name) in names.into_iter().enumerate() {
             let record = start.record.groups.iter().find(|r| r.name == name);
@@ -271,11 +272,11 @@ impl Node {
 
     fn accept(&mut self, beat: &Arc<Verified<Heartbeat>>, by_table: bool, now: Mono) {
         let cx = &mut self.cx;
-        let before = (cx.peer.lease, cx.peer.file.clone());
+        let lease = cx.peer.lease;
         cx.apart &= by_table;
         cx.dirty |= cx.fence.heard();
         cx.hear_fencing(beat.get(), now);
-        let restarted = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
+        let News { restarted, file } = cx.peer.accept(now, beat, cx.incarnation, &cx.sent);
         if restarted {
             cx.links.iter_mut().for_each(|link| link.forget_numbers(now));
             // Its count of challenges begins anew.
@@ -289,7 +290,10 @@ impl Node {
             cx.dirty |= acked != cx.acked_lease;
             cx.acked_lease = acked;
         }
-        cx.dirty |= (cx.peer.lease, &cx.peer.file) != (before.0, &before.1);
+        if file {
+            cx.note_files();
+        }
+        cx.dirty |= file || cx.peer.lease != lease;
         self.answer |= beat.get().answer;
         let said = beat.get();
         let mismatch = if said.version != VERSION {
@@ -306,12 +310,7 @@ impl Node {
             cx.note(level, None, Kind::Mismatch, text);
             self.mismatch = mismatch;
         }
-        for place in 0..self.groups.len() {
-            self.cx.note_holding(&self.groups);
-            if let Some(group) = self.groups.get_mut(place) {
-                group.heard(beat, by_table, &mut self.cx, now);
-            }
-        }
+        self.each_group(|group, cx| group.heard(beat, by_table, cx, now));
     }
 
     fn persisted(&mut self, ticket: u64) {

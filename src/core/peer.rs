@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::bite::{self, Clause};
 use super::files::PeerFile;
 use super::heartbeat::{GroupBeat, Heartbeat, VERSION, Verified};
-use super::id::Incarnation;
+use super::id::{Incarnation, Name};
 use super::meaning;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 /// A number this far behind the newest may still prove that a slower link works.
 const LINK_WINDOW: u64 = 64;
@@ -59,6 +60,15 @@ impl Sent {
     }
 }
 
+/// What a heartbeat brought.
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    /// The peer's daemon is another life than before.
+    pub restarted: bool,
+    /// So is what is known of its file.
+    pub file: bool,
+}
+
 /// What is known of the peer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Peer {
@@ -93,6 +103,18 @@ pub struct Peer {
     pub echoed_witnesses: Option<u32>,
     /// Its newest heartbeat.
     pub beat: Option<Arc<Verified<Heartbeat>>>,
+    /// The newest of each part, where this life of it says what it says in parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Arc<Verified<Heartbeat>>>,
+    /// Where each group stands in them: part and place.
+    #[serde(skip)]
+    pub index: Vec<(Name, usize, usize)>,
+    /// The life whose file that is, when it is this life of mine that heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_of: Option<Incarnation>,
+    /// The digest of the file that `file` is: a later life may begin to tell of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_file: Option<u64>,
     /// Silence is not counted from before this: a start, or a gap of my own (SAFETY R10).
     pub floor: Mono,
 }
@@ -114,7 +136,7 @@ impl Peer {
             let fresh = echoed(beat, me, sent).is_some_and(|at| now.since(at) <= lease);
             return if fresh && !self.echoes_mine_now(now, lease) { Guard::New } else { Guard::Stale };
         }
-        if beat.number > self.newest {
+        if beat.number > self.newest || (beat.number == self.newest && self.lacks_part(beat)) {
             Guard::New
         } else if beat.number > link_number && beat.number.saturating_add(LINK_WINDOW) > self.newest {
             Guard::Link
@@ -128,8 +150,8 @@ impl Peer {
         self.hears_me.is_some_and(|at| now.since(at) <= lease)
     }
 
-    /// Takes in a heartbeat that the guard called new. Returns whether the peer's daemon is another life than before.
-    pub fn accept(&mut self, now: Mono, beat: &Arc<Verified<Heartbeat>>, me: Incarnation, sent: &Sent) -> bool {
+    /// Takes in a heartbeat that the guard called new.
+    pub fn accept(&mut self, now: Mono, beat: &Arc<Verified<Heartbeat>>, me: Incarnation, sent: &Sent) -> News {
         let said = beat.get();
         let restarted = self.incarnation != Some(said.incarnation);
         if restarted {
@@ -137,6 +159,9 @@ impl Peer {
             self.hears_me = None;
             self.echoed_lease = None;
             self.echoed_witnesses = None;
+            self.parts.clear();
+            self.index.clear();
+            self.file_of = None;
         }
         self.reaches_since = if said.reachable && !restarted { self.reaches_since.or(Some(now)) } else { None };
         self.incarnation = Some(said.incarnation);
@@ -152,14 +177,100 @@ impl Peer {
             self.echoed_witnesses = Some(of.witnesses);
         }
         self.lease = self.lease.max(said.lease);
-        self.file = PeerFile::of(said).or_else(|| self.file.take());
+        self.keep_part(beat);
         self.beat = Some(beat.clone());
-        restarted
+        News { restarted, file: self.note_file() }
+    }
+
+    /// This part is kept in the place of the one before it.
+    fn keep_part(&mut self, beat: &Arc<Verified<Heartbeat>>) {
+        let part = beat.get().part;
+        if part.is_whole() {
+            self.parts.clear();
+            self.index.clear();
+            return;
+        }
+        if self.parts.iter().any(|kept| kept.get().part.of != part.of) {
+            self.parts.clear();
+            self.index.clear();
+        }
+        let names = |beat: &Verified<Heartbeat>| beat.get().groups.iter().map(|g| g.name.clone()).collect::<Vec<Name>>();
+        match self.parts.iter_mut().find(|kept| kept.get().part.index == part.index) {
+            Some(kept) => {
+                let same = kept.get().groups.iter().map(|g| &g.name).eq(beat.get().groups.iter().map(|g| &g.name));
+                *kept = beat.clone();
+                if same && !self.index.is_empty() {
+                    return;
+                }
+            }
+            None => self.parts.push(beat.clone()),
+        }
+        let places = self
+            .parts
+            .iter()
+            .enumerate()
+            .flat_map(|(part, beat)| names(beat).into_iter().enumerate().map(move |(n, name)| (name, part, n)));
+        self.index = places.collect();
+        self.index.sort_unstable();
+    }
+
+    /// A part that was not heard yet of what it says under this number.
+    fn lacks_part(&self, beat: &Heartbeat) -> bool {
+        let heard = |kept: &Heartbeat| kept.number == beat.number && kept.part.index == beat.part.index;
+        !beat.part.is_whole() && !self.parts.iter().any(|kept| heard(kept.get()))
+    }
+
+    /// Its file, as soon as it has said all of it: one life has one. Returns whether it is another one than before.
+    fn note_file(&mut self) -> bool {
+        let Some(said) = self.said().filter(|said| said.version == VERSION) else { return false };
+        let (digest, witnesses) = (said.digest, said.witnesses);
+        if self.file_of == self.incarnation || !self.says_all() {
+            return false;
+        }
+        let groups = self.groups().map(|g| (g.name.clone(), g.vips)).collect();
+        (self.file_of, self.whole_file) = (self.incarnation, Some(digest));
+        let file = Some(PeerFile { witnesses, groups });
+        let other = file != self.file;
+        self.file = file;
+        other
+    }
+
+    /// This life of it has said of each of its groups what it is to it.
+    fn says_all(&self) -> bool {
+        let all = |said: &Heartbeat| said.part.is_whole() || self.parts.len() == usize::from(said.part.of);
+        self.said().is_some_and(|said| all(said) || bite::off(Clause::PartIsAll))
+    }
+
+    /// All that it said last of its groups, where no part is older than the heartbeat before the newest; else none.
+    pub fn says_now(&self) -> Option<impl Iterator<Item = &GroupBeat>> {
+        let now = self.parts.iter().all(|part| part.get().number.saturating_add(1) >= self.newest);
+        (self.says_all() && now).then(|| self.groups())
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &GroupBeat> {
+        let whole = self.beat.as_ref().filter(|_| self.parts.is_empty());
+        self.parts.iter().chain(whole).flat_map(|beat| &beat.get().groups)
     }
 
     /// What it said last of a group.
     pub fn group(&self, name: &str) -> Option<&GroupBeat> {
-        self.beat.as_ref()?.get().groups.iter().find(|g| &*g.name == name)
+        if self.index.is_empty() {
+            return self.groups().find(|g| &*g.name == name);
+        }
+        let at = self.index.binary_search_by(|(known, ..)| (**known).cmp(name)).ok()?;
+        let (_, part, place) = self.index.get(at)?;
+        self.parts.get(*part)?.get().groups.get(*place)
+    }
+
+    /// Its present life says, in words that this version reads whole, that its file does not have the group.
+    pub fn lacks(&self, name: &str) -> bool {
+        self.said().is_some_and(|said| said.version == VERSION) && self.says_all() && self.group(name).is_none()
+    }
+
+    /// It has begun to tell of a file that is not `mine`, and not all of it was heard yet.
+    pub fn is_file_unknown(&self, mine: u64) -> bool {
+        let other = self.said().filter(|said| said.version == VERSION && said.digest != mine);
+        other.is_some_and(|said| self.whole_file != Some(said.digest))
     }
 
     /// Its newest heartbeat.
@@ -193,7 +304,7 @@ impl Peer {
                     && !g.gate_open
                     && (!said.reachable || (!g.eligible && !bite::off(Clause::UnfitBlocks)))
             }
-            None => said.version == VERSION,
+            None => self.lacks(group),
         };
         cannot.then(|| self.hears_me.unwrap_or(self.met).max(self.floor))
     }

@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 
 use super::bite::{self, Clause};
 use super::group::Group;
-use super::heartbeat::{EchoOf, Heartbeat, LinkEcho, MOST_AGE, VERSION};
+use super::heartbeat::{EchoOf, GroupBeat, Heartbeat, LinkEcho, MOST_AGE, Part, VERSION};
 use super::io::Output;
 use super::node::Node;
 use super::time::{Mono, Span};
+use crate::prelude::*;
 
 impl Node {
     /// Sends the next heartbeat when it is due, when the peer asked for one, and when something has changed.
@@ -39,7 +40,8 @@ impl Node {
         let echoes = newest
             .filter_map(|l| Some(LinkEcho { link: l.name.clone(), number: l.number, held: now.since(l.heard?).min(MOST_AGE) }))
             .collect();
-        let beat = Heartbeat {
+        let groups: Vec<GroupBeat> = self.groups.iter().map(|g| g.beat(cx, now)).collect();
+        let whole = Heartbeat {
             version: VERSION,
             from: cx.settings.me,
             incarnation: cx.incarnation,
@@ -54,11 +56,14 @@ impl Node {
             answered: cx.witness.own_time(&cx.settings.witness).map(|at| now.since(at).min(MOST_AGE)),
             carrier: cx.witness.carrier,
             fencing: cx.fence.is_told(&timing, now),
-            groups: self.groups.iter().map(|g| g.beat(cx, now)).collect(),
+            part: Part::WHOLE,
+            groups: Vec::new(),
         };
         let links = cx.usable_links();
         // First of all: nothing that is ordered in the same step may delay it.
-        cx.out.push_front(Output::Send { beat: Arc::new(beat), links });
+        for beat in in_parts(whole, groups, cx.settings.groups_in_beat).into_iter().rev() {
+            cx.out.push_front(Output::Send { beat: Arc::new(beat), links: links.clone() });
+        }
         // Who answers an owner's heartbeats waits a little longer for the next one, so that one beat a period goes each way.
         let pause = if answer_due && !owner { timing.heartbeat + timing.heartbeat / 8 } else { timing.heartbeat };
         self.next_beat = now + pause;
@@ -67,4 +72,16 @@ impl Node {
         cx.urgent = false;
         cx.ask = false;
     }
+}
+
+/// One heartbeat for each `most` groups, all with the same number; at least one.
+fn in_parts(whole: Heartbeat, groups: Vec<GroupBeat>, most: usize) -> Vec<Heartbeat> {
+    if groups.len() <= most {
+        return vec![Heartbeat { groups, ..whole }];
+    }
+    let parts: Vec<&[GroupBeat]> = groups.chunks(most.max(1)).collect();
+    let of = u8::try_from(parts.len()).unwrap_or(u8::MAX);
+    let each =
+        |(index, groups): (u8, &&[GroupBeat])| Heartbeat { part: Part { index, of }, groups: groups.to_vec(), ..whole.clone() };
+    (0..of).zip(&parts).map(each).collect()
 }

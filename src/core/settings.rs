@@ -38,9 +38,21 @@ pub struct Settings {
     pub timing: Timing,
     /// What moves between the nodes.
     pub groups: Vec<GroupSettings>,
+    /// So many groups go into one heartbeat; more are told in parts.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub groups_in_beat: usize,
     /// This node can turn the peer off (SAFETY R4b).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fencing: Option<FencingSettings>,
+}
+
+/// As many groups as there are.
+fn all() -> usize {
+    usize::MAX
+}
+
+fn is_all(groups: &usize) -> bool {
+    *groups == usize::MAX
 }
 
 /// How this node goes about fencing.

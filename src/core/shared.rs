@@ -72,6 +72,9 @@ pub struct Shared {
     pub acked_lease: Span,
     /// Each group's VIPs in this node's file.
     pub vips: Vec<(Name, VipSet)>,
+    /// The peer's file is known to have the same.
+    #[serde(default)]
+    pub vips_agree: bool,
     /// The groups that this node holds, or is about to, at this moment.
     pub holding: Vec<Name>,
     /// Those of them that it owns.
@@ -109,6 +112,7 @@ impl Shared {
             unguarded: None,
             fence: Fence::default(),
             acked_lease: Span::ZERO,
+            vips_agree: false,
             vips: settings.groups.iter().map(|g| (g.name.clone(), VipSet::of(g))).collect(),
             holding: Vec::new(),
             owning: Vec::new(),

@@ -163,6 +163,7 @@ mod tests {
             witness,
             timing: Timing::SECOND,
             groups: Vec::new(),
+            groups_in_beat: usize::MAX,
             fencing: Some(FencingSettings { delay: Span::secs(5), takes: Span::secs(5) }),
         };
         let mut cx = Shared::new(settings, Mono::ZERO);

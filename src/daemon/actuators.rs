@@ -19,7 +19,7 @@ use super::said::Said;
 use super::state_writer::Writer;
 use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
-use twinbeat_core::heartbeat::Heartbeat;
+use twinbeat_core::heartbeat::{Heartbeat, Part};
 use twinbeat_core::id::{LinkId, Name};
 use twinbeat_core::io::{AddressOrder, Answer, EchoKind, Input, Output, ServiceReport};
 use twinbeat_core::sentence::Sentence;
@@ -51,6 +51,8 @@ pub struct Actuators {
     pub links: Vec<(Path, Way)>,
     /// The paths of heartbeats inside VIP-sourced echoes, by group.
     pub vip_paths: Vec<Path>,
+    /// So many groups go into one part of a heartbeat.
+    pub groups_in_beat: usize,
     /// Signs.
     pub outbox: Outbox,
     /// Verifies.
@@ -196,7 +198,8 @@ impl Actuators {
                 EchoKind::Inquiry => quietly("echo in the peer's name", self.public.inquire(witness, 0)),
                 EchoKind::Control(g) => quietly("negative control", self.public.vip_echo(g, witness, kind, number, &[])),
                 EchoKind::Vip(g) | EchoKind::Challenge(g) => {
-                    let frame = self.vip_paths.get(usize::from(g.0)).and_then(|path| self.outbox.seal(path)).unwrap_or_default();
+                    let (place, part) = (usize::from(g.0), Part::of_group(usize::from(g.0), self.groups_in_beat));
+                    let frame = self.vip_paths.get(place).and_then(|path| self.outbox.seal_part(part, path)).unwrap_or_default();
                     match self.public.vip_echo(g, witness, kind, number, &frame) {
                         Ok(false) if !frame.is_empty() => self.left_out.note(clock::now(), frame.len()),
                         sent => quietly("VIP-sourced echo", sent),

@@ -80,7 +80,9 @@ impl Inbox {
         let verified = self.opener.tally().verifications;
         let opened = self.opener.open_within(path, frame, vain.is_left(now));
         let age = opened.as_ref().ok().map(|beat| (beat.get().incarnation, beat.get().number));
-        if self.opener.tally().verifications > verified && age.is_none_or(|age| age <= self.newest) {
+        let parts = opened.as_ref().is_ok_and(|beat| !beat.get().part.is_whole());
+        let is_news = age.is_some_and(|age| age > self.newest || (parts && age == self.newest));
+        if self.opener.tally().verifications > verified && !is_news {
             vain.spend();
         }
         if let (Some(age), Some(tag)) = (age, tag) {
@@ -197,28 +199,43 @@ pub async fn tend(wiring: Wiring, slot: Rc<Slot>, inbox: Rc<RefCell<Inbox>>, eve
 /// Signs and seals.
 pub struct Outbox {
     signer: Signer,
-    last: Option<SignedBody>,
+    /// The newest heartbeat, each part in its place.
+    last: Vec<SignedBody>,
+    /// The part that was signed last.
+    now: usize,
 }
 
 impl Outbox {
     /// With the pair's keys.
     pub fn new(signer: Signer) -> Outbox {
-        Outbox { signer, last: None }
+        Outbox { signer, last: Vec::new(), now: 0 }
     }
 
-    /// Signs a heartbeat: once, whatever the number of links; for the key of this place, which the peer uses
+    /// Signs a heartbeat, or a part of one: once, whatever the number of links; for the key of this place, which the peer uses
     /// ([`Inbox::current`]).
     pub fn sign(&mut self, beat: &Heartbeat, toward: usize) {
         self.signer.toward(toward);
         match self.signer.sign(beat) {
-            Ok(signed) => self.last = Some(signed),
+            Ok(signed) => {
+                // Parts are signed in their order, from the first.
+                self.now = usize::from(beat.part.index).min(self.last.len());
+                match self.last.get_mut(self.now) {
+                    Some(last) => *last = signed,
+                    None => self.last.push(signed),
+                }
+            }
             Err(error) => tracing::error!("a heartbeat was not signed: {error}"),
         }
     }
 
-    /// The newest heartbeat, as a frame for one path.
+    /// What was signed last, as a frame for one path.
     pub fn seal(&self, path: &Path) -> Option<Vec<u8>> {
-        self.last.as_ref().map(|signed| self.signer.seal(signed, path))
+        self.last.get(self.now).map(|signed| self.signer.seal(signed, path))
+    }
+
+    /// A part of the newest heartbeat, as a frame for one path.
+    pub fn seal_part(&self, part: u8, path: &Path) -> Option<Vec<u8>> {
+        self.last.get(usize::from(part)).map(|signed| self.signer.seal(signed, path))
     }
 
     /// Sends the newest heartbeat over a link's socket, if it is there.
@@ -258,6 +275,7 @@ mod tests {
             answered: None,
             carrier: true,
             fencing: false,
+            part: twinbeat_core::heartbeat::Part::WHOLE,
             groups: Vec::new(),
         }
     }

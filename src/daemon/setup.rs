@@ -191,6 +191,7 @@ pub async fn all(
     let mut act = Actuators {
         links,
         vip_paths,
+        groups_in_beat: config.groups_in_beat(),
         outbox,
         inbox,
         public,

@@ -18,6 +18,7 @@
 //! BEAT is left out when it is the one before it of its stream (heard, sent), `[number, ask, answered, [[number, held],...]]`
 //! when only these differ from that, and the whole heartbeat otherwise.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -43,13 +44,51 @@ pub enum Line {
 /// Writes and reads the lines of one file. Both directions keep the newest heartbeat of each stream.
 #[derive(Debug, Default)]
 pub struct Coder {
-    heard: Option<Arc<Verified<Heartbeat>>>,
-    sent: Option<Arc<Heartbeat>>,
+    heard: Newest<Verified<Heartbeat>>,
+    sent: Newest<Heartbeat>,
 }
 
-/// The little that differs between two heartbeats while nothing changes.
+/// The newest heartbeat, each of its parts by its place, and which came last.
+#[derive(Debug)]
+struct Newest<B> {
+    parts: BTreeMap<u8, Arc<B>>,
+    now: u8,
+}
+
+impl<B> Default for Newest<B> {
+    fn default() -> Newest<B> {
+        Newest { parts: BTreeMap::new(), now: 0 }
+    }
+}
+
+impl<B> Clone for Newest<B> {
+    fn clone(&self) -> Newest<B> {
+        Newest { parts: self.parts.clone(), now: self.now }
+    }
+}
+
+impl<B> Newest<B> {
+    fn last(&self) -> Option<&Arc<B>> {
+        self.parts.get(&self.now)
+    }
+
+    fn part(&self, index: u8) -> Option<&B> {
+        self.parts.get(&index).map(|beat| &**beat)
+    }
+
+    fn keep(&mut self, index: u8, beat: &Arc<B>) {
+        self.now = index;
+        self.parts.insert(index, Arc::clone(beat));
+    }
+}
+
+/// The little that differs between two heartbeats while nothing changes; then which part it is, where it is not the first.
 #[derive(Serialize, Deserialize)]
-struct Delta(u64, u8, Option<Span>, Vec<(u64, Span)>);
+struct Delta(u64, u8, Option<Span>, Vec<(u64, Span)>, #[serde(default, skip_serializing_if = "is_first")] u8);
+
+fn is_first(index: &u8) -> bool {
+    *index == 0
+}
 
 impl Coder {
     /// Appends an input's line.
@@ -98,8 +137,9 @@ impl Coder {
             Output::Send { beat, links } => {
                 to.extend_from_slice(br#"["s","#);
                 put(to, links);
-                beat_line(to, self.sent.as_deref(), beat);
-                self.sent = Some(Arc::clone(beat));
+                let last = self.sent.last().map(|last| &**last);
+                beat_line(to, last, self.sent.part(beat.part.index), beat);
+                self.sent.keep(beat.part.index, beat);
                 to.push(b']');
             }
             Output::Echo { witness, kind, number } => {
@@ -142,16 +182,18 @@ impl Coder {
 
     /// A coder that reads outputs as this one would write them next.
     pub fn leaning(&self) -> Coder {
-        Coder { heard: None, sent: self.sent.clone() }
+        Coder { heard: Newest::default(), sent: self.sent.clone() }
     }
 
     fn heard(&mut self, to: &mut Vec<u8>, beat: &Arc<Verified<Heartbeat>>) {
-        let last = self.heard.replace(Arc::clone(beat));
-        match last {
-            // As a rule the very same: copies over other links are not verified anew.
-            Some(last) if Arc::ptr_eq(&last, beat) || last == *beat => {}
-            last => beat_line(to, last.as_deref().map(Verified::get), beat.get()),
+        let index = beat.get().part.index;
+        let last = self.heard.last();
+        // As a rule the very same: copies over other links are not verified anew.
+        if !last.is_some_and(|last| Arc::ptr_eq(last, beat)) {
+            let last = last.map(|last| last.get());
+            beat_line(to, last, self.heard.part(index).map(Verified::get), beat.get());
         }
+        self.heard.keep(index, beat);
     }
 
     /// Reads a line.
@@ -196,13 +238,13 @@ impl Coder {
     }
 
     fn read_heard(&mut self, part: Option<Value>) -> Result<Arc<Verified<Heartbeat>>, String> {
-        let last = self.heard.as_deref().map(Verified::get);
+        let part_of = |index| self.heard.part(index).map(Verified::get);
         let beat = match part {
             // The recorder vouches: the core had it from `wire::open`.
-            Some(part) => Arc::new(Verified::vouch(read_beat(part, last)?)),
-            None => Arc::clone(self.heard.as_ref().ok_or("a heartbeat like the one before it, and there is none")?),
+            Some(part) => Arc::new(Verified::vouch(read_beat(part, part_of)?)),
+            None => Arc::clone(self.heard.last().ok_or("a heartbeat like the one before it, and there is none")?),
         };
-        self.heard = Some(Arc::clone(&beat));
+        self.heard.keep(beat.get().part.index, &beat);
         Ok(beat)
     }
 
@@ -213,10 +255,10 @@ impl Coder {
             Some("s") => {
                 let links = typed(take(1)?)?;
                 let beat = match take(2) {
-                    Ok(part) => Arc::new(read_beat(part, self.sent.as_deref())?),
-                    Err(_) => Arc::clone(self.sent.as_ref().ok_or("a heartbeat like the one before it, and there is none")?),
+                    Ok(part) => Arc::new(read_beat(part, |index| self.sent.part(index))?),
+                    Err(_) => Arc::clone(self.sent.last().ok_or("a heartbeat like the one before it, and there is none")?),
                 };
-                self.sent = Some(Arc::clone(&beat));
+                self.sent.keep(beat.part.index, &beat);
                 Ok(Output::Send { beat, links })
             }
             Some("e") => Ok(Output::Echo { witness: typed(take(1)?)?, kind: read_kind(&take(2)?)?, number: typed(take(3)?)? }),
@@ -233,16 +275,16 @@ impl Coder {
 /// whatever is to come is due at once never ends.
 pub(super) const LATEST: Mono = Mono(1 << 62);
 
-/// `,BEAT`, or nothing when it is the last one once more.
-fn beat_line(to: &mut Vec<u8>, last: Option<&Heartbeat>, beat: &Heartbeat) {
+/// `,BEAT`, or nothing when it is the last one once more; `same` is the last one with its part.
+fn beat_line(to: &mut Vec<u8>, last: Option<&Heartbeat>, same: Option<&Heartbeat>, beat: &Heartbeat) {
     if last == Some(beat) {
         return;
     }
     to.push(b',');
-    match last.filter(|last| little_differs(last, beat)) {
+    match same.filter(|last| little_differs(last, beat)) {
         Some(_) => {
             let echoes = beat.echoes.iter().map(|e| (e.number, e.held)).collect();
-            put(to, &Delta(beat.number, u8::from(beat.answer), beat.answered, echoes));
+            put(to, &Delta(beat.number, u8::from(beat.answer), beat.answered, echoes, beat.part.index));
         }
         None => put(to, beat),
     }
@@ -265,6 +307,7 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         answered: _,
         carrier,
         fencing,
+        part,
         groups,
     } = beat;
     let head = (
@@ -278,17 +321,18 @@ fn little_differs(last: &Heartbeat, beat: &Heartbeat) -> bool {
         last.reachable,
         last.carrier,
         last.fencing,
-    ) == (*version, *from, *incarnation, *digest, *lease, *witnesses, *echo_of, *reachable, *carrier, *fencing);
+        last.part,
+    ) == (*version, *from, *incarnation, *digest, *lease, *witnesses, *echo_of, *reachable, *carrier, *fencing, *part);
     let links = last.echoes.iter().map(|e| &e.link).eq(echoes.iter().map(|e| &e.link));
     head && links && last.groups == *groups
 }
 
-fn read_beat(part: Value, last: Option<&Heartbeat>) -> Result<Heartbeat, String> {
+fn read_beat<'l>(part: Value, last: impl Fn(u8) -> Option<&'l Heartbeat>) -> Result<Heartbeat, String> {
     if part.is_object() {
         return typed(part);
     }
-    let Delta(number, answer, answered, echoes) = typed(part)?;
-    let mut beat = last.ok_or("a heartbeat like the one before it, and there is none")?.clone();
+    let Delta(number, answer, answered, echoes, index) = typed(part)?;
+    let mut beat = last(index).ok_or("a heartbeat like the one before it, and there is none")?.clone();
     if beat.echoes.len() != echoes.len() {
         return Err(format!("a heartbeat with {} echoes behind one with {}", echoes.len(), beat.echoes.len()));
     }

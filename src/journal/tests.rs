@@ -410,6 +410,7 @@ mod any {
                     answered,
                     carrier: b[3],
                     fencing: b[2],
+                    part: if b[1] { Part::WHOLE } else { Part { index: (number % 3) as u8, of: 3 } },
                     groups,
                 }))
             })

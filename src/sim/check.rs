@@ -140,7 +140,7 @@ impl Checker {
     }
 
     /// A heartbeat reached a node; one that came by a witness's table never ends a stand-down (SAFETY R2).
-    pub fn heard(&mut self, node: usize, beat: &Heartbeat, by_table: bool) {
+    pub fn heard(&mut self, node: usize, (beat, first): (&Heartbeat, usize), by_table: bool) {
         if beat.from == self.numbers[node] {
             return;
         }
@@ -152,7 +152,7 @@ impl Checker {
         let new = beat.incarnation != self.heard[node].0;
         self.met[node] = if proven || (!new && self.met[node] == Met::Proven) { Met::Proven } else { Met::Unproven };
         self.heard[node] = name;
-        for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
+        for (group, said) in (first..self.idle.len()).zip(&beat.groups) {
             if said.role == BeatRole::Owner {
                 let seen = &mut self.seen[node][group];
                 *seen = (*seen).max(said.epoch);
@@ -184,12 +184,12 @@ impl Checker {
         &mut self,
         now: Moment,
         node: usize,
-        beat: &Heartbeat,
+        (beat, first): (&Heartbeat, usize),
         answers: impl Fn(usize) -> bool,
         durable: Option<&dyn Fn(usize) -> Epoch>,
     ) {
         self.lives[node] = beat.incarnation;
-        for (group, said) in beat.groups.iter().enumerate().take(self.idle.len()) {
+        for (group, said) in (first..self.idle.len()).zip(&beat.groups) {
             if let Some(grant) = said.released
                 && answers(group)
             {

@@ -69,6 +69,8 @@ mod check_tests;
 #[cfg(test)]
 mod pair_tests;
 #[cfg(test)]
+mod part_tests;
+#[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::clock::{Clock, Moment};
 use super::event::Event;
 use super::pair::Pair;
 use super::services::ServiceModel;
-use twinbeat_core::heartbeat::{Heartbeat, Verified};
+use twinbeat_core::heartbeat::{Heartbeat, Part, Verified};
 use twinbeat_core::id::{Epoch, GroupId, Incarnation, Name};
 use twinbeat_core::io::{GroupRecord, Input, InterfaceState, Output, Record, Start};
 use twinbeat_core::node::Node;
@@ -148,10 +148,8 @@ pub struct Machine {
     pub boot: u32,
     /// A graceful stop is under way.
     pub stopping: bool,
-    /// The newest heartbeat sent.
-    pub newest: Option<Arc<Verified<Heartbeat>>>,
-    /// How long its frames are, in bytes.
-    pub newest_len: usize,
+    /// The newest heartbeat sent, each part in its place, and how long its frames are, in bytes.
+    pub newest: Vec<(Arc<Verified<Heartbeat>>, usize)>,
     /// The VIPs of each group in the file of this life: its gates are about these.
     opened: Vec<Vec<Name>>,
     /// For each group whether the daemon answers unicast questions as a challenger.
@@ -207,8 +205,7 @@ impl Machine {
             left: None,
             boot: 0,
             stopping: false,
-            newest: None,
-            newest_len: 0,
+            newest: Vec::new(),
             opened: Vec::new(),
             answers_unicast: vec![false; groups],
             tick_at: Moment::NEVER,
@@ -359,6 +356,26 @@ impl Machine {
         }
     }
 
+    /// A heartbeat, or a part of one, goes out.
+    pub fn sends(&mut self, beat: Arc<Verified<Heartbeat>>, len: usize) {
+        let place = usize::from(beat.get().part.index);
+        self.newest.truncate(usize::from(beat.get().part.of));
+        match self.newest.get_mut(place) {
+            Some(part) => *part = (beat, len),
+            None => self.newest.push((beat, len)),
+        }
+    }
+
+    /// In which part of its heartbeats a group stands.
+    pub fn part_of(&self, group: usize) -> u8 {
+        Part::of_group(group, self.in_force.groups_in_beat)
+    }
+
+    /// The place of the first group of this part.
+    pub fn first_group(&self, part: Part) -> usize {
+        if part.is_whole() { 0 } else { usize::from(part.index).saturating_mul(self.in_force.groups_in_beat) }
+    }
+
     /// The number of the daemon's life that began last.
     pub fn life_number(&self) -> Incarnation {
         Incarnation(self.incarnation)
@@ -369,7 +386,7 @@ impl Machine {
         self.process = Process::Dead;
         self.stalls = false;
         self.brain = None;
-        self.newest = None;
+        self.newest.clear();
         self.nameless = None;
         self.life += 1;
         self.tick_at = Moment::NEVER;

@@ -54,7 +54,8 @@ impl World {
 
     /// What a heartbeat says that the one before it did not.
     pub(super) fn did_say(&mut self, node: usize, beat: &Heartbeat) {
-        for (group, said) in beat.groups.iter().enumerate().take(self.stranger.len()) {
+        let first = self.machines[node].first_group(beat.part);
+        for (group, said) in (first..self.stranger.len()).zip(&beat.groups) {
             let now = Told {
                 asked: said.intent.map(|intent| intent.attempt),
                 granted: said.granted.map(|grant| grant.attempt),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use twinbeat_core::files::digest;
 use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
 use twinbeat_core::settings::{
     Failback, FencingSettings, GroupSettings, LinkSettings, Services, Settings, StopFailure, Timing, WitnessSettings,
@@ -30,6 +31,24 @@ pub trait Pairs: Sync {
     /// # Errors
     /// What is wrong with it, in one line that names the file.
     fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String>;
+}
+
+/// Pairs whose nodes tell so many groups in one heartbeat, and more in parts.
+pub struct InParts<'p> {
+    /// The pairs.
+    pub pairs: &'p dyn Pairs,
+    /// At least 1.
+    pub groups: usize,
+}
+
+impl Pairs for InParts<'_> {
+    fn pair(&self, folder: &Path, reference: &str) -> Result<Pair, String> {
+        let mut pair = self.pairs.pair(folder, reference)?;
+        for settings in pair.settings.iter_mut().chain(&mut pair.files) {
+            settings.groups_in_beat = self.groups.max(1);
+        }
+        Ok(pair)
+    }
 }
 
 impl Pair {
@@ -244,6 +263,15 @@ impl Builder {
         if first <= second { [0, 1] } else { [1, 0] }
     }
 
+    /// Of what both files must agree on.
+    fn digest(&self, groups: &[GroupSettings]) -> u64 {
+        let witnesses: Vec<String> = (1..=self.targets).map(|n| self.witness(n)).collect();
+        let of = |group: &GroupSettings| std::iter::once(&group.name).chain(&group.vips).cloned().collect::<Vec<_>>();
+        let groups: Vec<Name> = groups.iter().flat_map(of).collect();
+        let words = groups.iter().map(|name| &**name).chain(witnesses.iter().map(String::as_str));
+        u64::from(digest(words)) << 32 ^ self.timing.lease.0
+    }
+
     /// The pair.
     pub fn build(&self) -> Pair {
         let name = |text: &str| -> Name { Arc::from(text) };
@@ -256,7 +284,7 @@ impl Builder {
         if self.relay {
             links.push(LinkSettings { name: name("relay"), relay: true });
         }
-        let groups = (0..self.groups)
+        let groups: Vec<GroupSettings> = (0..self.groups)
             .map(|n| GroupSettings {
                 name: name(&self.group_name(n)),
                 preferred: self.preferred.map(number),
@@ -271,7 +299,7 @@ impl Builder {
             cluster: name(self.cluster),
             me: NodeId(me),
             nodes: machines.map(|machine| name(self.nodes[usize::from(machine)])),
-            digest: self.timing.lease.0,
+            digest: self.digest(&groups),
             links: links.clone(),
             witness: WitnessSettings {
                 link: public,
@@ -285,6 +313,7 @@ impl Builder {
             },
             timing: self.timing,
             groups: Vec::clone(&groups),
+            groups_in_beat: usize::MAX,
             fencing: self.fenced.then_some(FencingSettings { delay: Span::secs(5), takes: Span::secs(5) }),
         };
         Pair::new([of(0), of(1)], machines.map(|machine| [machine; 32]))

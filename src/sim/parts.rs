@@ -21,6 +21,7 @@ pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) 
         schema: None,
         title: format!("Seed {seed}"),
         about: String::new(),
+        groups_in_beat: in_parts(seed, &config),
         config: ConfigRef::Both(config),
         seed: Some(seed),
         timeline,
@@ -29,6 +30,17 @@ pub(super) fn told(seed: u64, config: String, timeline: Vec<Entry>, until: Dur) 
         allow: Some(Allow { limits: true, ..Allow::default() }),
     }
 }
+
+/// What pairs with several groups tell of them in one heartbeat, in one story of two: as little as makes parts of it.
+fn in_parts(seed: u64, config: &str) -> Option<u64> {
+    let mut rng = Rng::stream(seed, PARTS);
+    let most = if config.contains("-eight") { 5 } else { 1 };
+    let several = most > 1 || config.contains("-two");
+    (several && rng.below(2) == 0).then(|| rng.between(1, most))
+}
+
+/// Its dice.
+const PARTS: u64 = 2_600;
 
 /// What a new file calls the cluster or the nodes, in words of a pair's name: the numbers of the nodes stay with `shop` and `alpha`.
 pub(super) const NAMES: &[&str] = &["shop", "alpha", "omega", "omega", "crossed", "shop-omega"];

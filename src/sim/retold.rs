@@ -84,6 +84,8 @@ impl Corpus {
         (scenario.title, scenario.about) = (format!("{name}, told anew"), String::new());
         scenario.seed = Some(seed);
         scenario.allow = Some(Allow { limits: true, ..Allow::default() });
+        // What has but one group is told as before.
+        scenario.groups_in_beat = scenario.groups_in_beat.or_else(|| (Rng::stream(seed, PARTS).below(4) == 0).then_some(1));
         for _ in 0..rng.between(1, MOST_CHANGES) {
             match rng.below(12) {
                 0..=2 => shift(&mut scenario, &mut rng),
@@ -239,6 +241,7 @@ fn waits(scenario: &mut Scenario) -> Span {
 
 /// Of random numbers, for what is told anew.
 const STREAM: u64 = 6001;
+const PARTS: u64 = 6002;
 /// Changes of one story.
 const MOST_CHANGES: u64 = 4;
 /// For something that may never come.

@@ -30,6 +30,7 @@ pub fn schema() -> Value {
                     { "type": "object", "additionalProperties": { "type": "string" }, "minProperties": 2, "maxProperties": 2 }
                 ]
             },
+            "groups_in_beat": { "type": "integer", "minimum": 1, "maximum": 64, "description": "So many groups go into one heartbeat, and more are told in parts; as many as fit where nothing is said. In virtual time alone." },
             "seed": { "type": "integer", "minimum": 0, "description": "Of the random part (jitter, loss); 1 where nothing is said." },
             "timeline": { "type": "array", "description": "What happens.", "items": { "anyOf": steps } },
             "until": { "$ref": "#/$defs/time", "description": "When it ends." },

@@ -14,7 +14,7 @@ use super::clock::Moment;
 use super::cue::{Wait, undone};
 pub use super::expect::Expect;
 use super::machine::Maker;
-use super::pair::{Pair, Pairs};
+use super::pair::{InParts, Pair, Pairs};
 use super::place;
 use super::record::Recorder;
 use super::resolve::resolve;
@@ -40,6 +40,9 @@ pub struct Scenario {
     pub about: String,
     /// The configuration, relative to the scenario's folder.
     pub config: ConfigRef,
+    /// So many groups go into one heartbeat, and more are told in parts; as many as fit where nothing is said. In virtual time alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_in_beat: Option<u64>,
     /// Of the random part (jitter, loss); 1 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -169,6 +172,11 @@ impl Story {
     /// The place in the file, and what is wrong there.
     pub fn of(scenario: Scenario, folder: &Path, pairs: &dyn Pairs) -> Result<Story, (Place, String)> {
         let whole = |wrong: String| (Place::Whole, wrong);
+        if let Some(wrong) = scenario.groups_in_beat.filter(|groups| !(1..=64).contains(groups)) {
+            return Err(whole(format!("groups_in_beat {wrong}: allowed: 1 to 64")));
+        }
+        let parted = scenario.groups_in_beat.map(|groups| InParts { pairs, groups: groups as usize });
+        let pairs = parted.as_ref().map_or(pairs, |parted| parted);
         let mut pair = match &scenario.config {
             ConfigRef::Both(file) => pairs.pair(folder, file).map_err(whole)?,
             ConfigRef::Each(files) => each(files, folder, pairs).map_err(whole)?,

@@ -29,7 +29,9 @@ impl World {
 
     /// The same inside an echo from a group's guard VIP.
     pub(super) fn over_table(&mut self, node: usize, group: GroupId) -> Option<Beat> {
-        let modelled = self.machines[node].newest.clone()?;
+        let machine = &self.machines[node];
+        let (modelled, _) = machine.newest.get(usize::from(machine.part_of(usize::from(group.0))))?;
+        let modelled = Beat::clone(modelled);
         let Some(seals) = &mut self.seals else { return Some(modelled) };
         let path = Path::Vip(seals.groups[usize::from(group.0)].clone());
         self.passed(node, &path, &modelled)
@@ -38,7 +40,8 @@ impl World {
     /// Sealed, and opened by the other node as its daemon is called now; what it refuses for its names the world refuses where it arrives.
     fn passed(&mut self, node: usize, path: &Path, modelled: &Beat) -> Option<Beat> {
         let knows = self.machines[1 - node].knows(&self.machines[node]);
-        let beat = self.seals.as_mut()?.pass(node, path);
+        let part = usize::from(modelled.get().part.index);
+        let beat = self.seals.as_mut()?.pass(node, part, path);
         if knows {
             return self.opened(beat.is_some()).then_some(beat).flatten();
         }
@@ -50,7 +53,7 @@ impl World {
 
     /// An attacker forges heartbeats to a node.
     pub(super) fn forge_frames(&mut self, node: usize) {
-        let Some(said) = self.machines[1 - node].newest.clone() else { return };
+        let Some((said, _)) = self.machines[1 - node].newest.first().cloned() else { return };
         if let Some(seals) = &mut self.seals {
             seals.forge(node, said.get());
             self.opened(true);

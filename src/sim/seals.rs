@@ -17,7 +17,8 @@ pub struct Seals {
     openers: [Opener; 2],
     /// Somebody without a node's key who knows all the names, towards each node.
     pub(super) forgers: [Signer; 2],
-    signed: [Option<SignedBody>; 2],
+    /// Each node's newest heartbeat, each part in its place.
+    signed: [Vec<SignedBody>; 2],
     pub(super) links: Vec<Name>,
     pub(super) groups: Vec<Name>,
     /// Of links and of every group that any file of the story has.
@@ -61,7 +62,7 @@ impl Seals {
             signers: [one.signer, two.signer],
             openers: [one.opener, two.opener],
             forgers: [one.forger, two.forger],
-            signed: [None, None],
+            signed: [Vec::new(), Vec::new()],
             links: settings.links.iter().map(|link| link.name.clone()).collect(),
             groups: settings.groups.iter().map(|group| group.name.clone()).collect(),
             names,
@@ -74,18 +75,20 @@ impl Seals {
     pub(super) fn begins(&mut self, node: usize, settings: &Settings) {
         if let Some(Ends { signer, opener, forger }) = Ends::of(node, settings, self.names.clone()) {
             (self.signers[node], self.openers[node], self.forgers[node]) = (signer, opener, forger);
-            self.signed[node] = None;
+            self.signed[node].clear();
         }
     }
 
-    /// A node's new heartbeat is signed, once for all paths.
+    /// A node's new heartbeat, or a part of it, is signed, once for all paths.
     pub(super) fn sign(&mut self, node: usize, beat: &Heartbeat) {
-        self.signed[node] = self.signers[node].sign(beat).ok();
+        let signed = &mut self.signed[node];
+        signed.truncate(usize::from(beat.part.index));
+        signed.extend(self.signers[node].sign(beat).ok());
     }
 
-    /// The newest heartbeat of a node as the other one opens it; a damaged copy must be refused.
-    pub(super) fn pass(&mut self, node: usize, path: &Path) -> Option<Beat> {
-        let mut frame = self.signers[node].seal(self.signed[node].as_ref()?, path);
+    /// This part of the newest heartbeat of a node as the other one opens it; a damaged copy must be refused.
+    pub(super) fn pass(&mut self, node: usize, part: usize, path: &Path) -> Option<Beat> {
+        let mut frame = self.signers[node].seal(self.signed[node].get(part)?, path);
         let beat = self.openers[1 - node].open(path, &frame).ok();
         self.flips += 1;
         let place = self.flips.wrapping_mul(7919) % frame.len();

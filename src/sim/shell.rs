@@ -200,11 +200,12 @@ impl World {
         let vouched: Beat = Arc::new(Verified::vouch(Heartbeat::clone(beat)));
         self.observe(node, beat);
         self.sign(node, beat);
-        self.machines[node].newest_len = length(beat);
+        let (part, len) = (beat.part.index, length(beat));
+        self.machines[node].sends(Arc::clone(&vouched), len);
         for link in links {
             let place = usize::from(link.0);
             if self.pair.settings[node].links[place].relay {
-                if self.fits(node)
+                if self.fits(node, part)
                     && let Some(beat) = self.over_link(node, place, &vouched)
                 {
                     self.toward_witness(node, 0, Frame::Relay(*link, beat));
@@ -228,7 +229,6 @@ impl World {
                 }
             }
         }
-        self.machines[node].newest = Some(vouched);
     }
 
     /// What a heartbeat shows of its sender, for the record and the checks.
@@ -236,9 +236,10 @@ impl World {
         self.did_say(node, beat);
         let (machine, now) = (&self.machines[node], self.now);
         let durable = |group| machine.granted_on_disk(group);
-        self.check.sent(now, node, beat, |group| machine.answers(now, group), machine.disk_works().then_some(&durable));
+        let first = machine.first_group(beat.part);
+        self.check.sent(now, node, (beat, first), |group| machine.answers(now, group), machine.disk_works().then_some(&durable));
         self.record.set(self.now, Lane::Witness(node), (!beat.reachable).then_some("unreachable"));
-        for (group, said) in beat.groups.iter().enumerate() {
+        for (group, said) in (first..).zip(&beat.groups) {
             let role = match said.role {
                 BeatRole::Owner => Some("owner"),
                 BeatRole::Leaving => Some("leaving"),
@@ -249,14 +250,14 @@ impl World {
         }
     }
 
-    /// Whether a node's newest heartbeat goes into an echo on the public link.
-    fn fits(&self, node: usize) -> bool {
+    /// Whether this part of a node's newest heartbeat goes into an echo on the public link.
+    fn fits(&self, node: usize, part: u8) -> bool {
         let most = if bite::off(Clause::LongEchoUnsent) {
             JSON_IN_ECHO
         } else {
             self.network.mtu.saturating_sub(BESIDE).min(MOST_IN_ECHO)
         };
-        self.machines[node].newest_len <= most
+        self.machines[node].newest.get(usize::from(part)).is_none_or(|(_, len)| *len <= most)
     }
 
     /// A frame of a node to a witness.
@@ -297,7 +298,7 @@ impl Handler for World {
         let beat = match kind {
             EchoKind::Own | EchoKind::Inquiry | EchoKind::Control(_) => None,
             _ if bite::off(Clause::EchoWithoutHeartbeat) => None,
-            EchoKind::Vip(_) | EchoKind::Challenge(_) if !self.fits(node) => {
+            EchoKind::Vip(g) | EchoKind::Challenge(g) if !self.fits(node, self.machines[node].part_of(usize::from(g.0))) => {
                 if bite::off(Clause::LongEchoUnsent) {
                     return;
                 }

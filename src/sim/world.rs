@@ -218,7 +218,8 @@ impl World {
             if !self.machines[node].takes(&self.machines[1 - node], beat.get().incarnation) {
                 return;
             }
-            self.check.heard(node, beat.get(), matches!(input, Input::HeardByTable { .. }));
+            let first = self.machines[1 - node].first_group(beat.get().part);
+            self.check.heard(node, (beat.get(), first), matches!(input, Input::HeardByTable { .. }));
         }
         if let Input::Heard { link, .. } = &input {
             self.record.heard(self.now, node, usize::from(link.0));

@@ -12,7 +12,7 @@ use super::encode::{
 use super::names::Names;
 use twinbeat_core::files::VipSet;
 use twinbeat_core::heartbeat::{
-    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
+    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Part, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
 use twinbeat_core::pause::PauseBeat;
@@ -123,6 +123,11 @@ impl Reader<'_> {
             answered: self.lax(said.field(key::ANSWERED, span))?,
             carrier: flag(CARRIER, true),
             fencing: flag(FENCING, false),
+            part: self.lax(said.field(key::PART, part))?.unwrap_or(if said.get(key::PART).is_some() {
+                UNKNOWN
+            } else {
+                Part::WHOLE
+            }),
             groups,
         })
     }
@@ -228,6 +233,15 @@ fn unfit(value: &[u8]) -> Option<Unfit> {
     };
     Some(Unfit { why, left: Span::secs(number.checked_div(REASONS)?.min(LONGEST_LEFT)) })
 }
+
+fn part(value: &[u8]) -> Option<Part> {
+    let [index, of] = first(list(value)?)?;
+    let part = Part { index: number(index)?.try_into().ok()?, of: number(of)?.try_into().ok()? };
+    (part.index < part.of).then_some(part)
+}
+
+/// A part of a version that tells parts in another way: the rest of them is never known.
+const UNKNOWN: Part = Part { index: 0, of: u8::MAX };
 
 fn echo_of(value: &[u8]) -> Option<EchoOf> {
     let [incarnation, lease, witnesses] = first(list(value)?)?;

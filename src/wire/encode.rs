@@ -6,7 +6,7 @@ use super::OVERHEAD;
 use super::names::short;
 use twinbeat_core::files::VipSet;
 use twinbeat_core::heartbeat::{
-    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
+    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Part, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, Name, NodeId};
 use twinbeat_core::pause::PauseBeat;
@@ -32,6 +32,7 @@ pub(super) mod key {
     pub const ECHOES: u64 = 9;
     pub const ANSWERED: u64 = 10;
     pub const WITNESSES: u64 = 11;
+    pub const PART: u64 = 12;
 }
 
 /// Keys of a group.
@@ -77,11 +78,35 @@ pub fn frame_len(beat: &Heartbeat) -> usize {
     OVERHEAD.saturating_add(body(beat).len())
 }
 
+/// How a node with so many links (the relay is one) and groups tells them, so that each frame fits into an echo.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// So many groups go into one frame; [`usize::MAX`]: all of them.
+    pub groups: usize,
+    /// The longest frame, in bytes.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// None where not even one group fits.
+    pub fn of(links: usize, groups: usize) -> Option<Room> {
+        let fits = |room: &Room| room.bytes <= MOST_IN_ECHO;
+        let whole = Room { groups: usize::MAX, bytes: longest_frame(links, groups) };
+        let parts = || (1..groups).rev().map(|groups| Room { groups, bytes: longest_part(links, groups, false) });
+        Some(whole).filter(fits).or_else(|| parts().find(fits))
+    }
+}
+
 /// The longest frame of a node with so many links (the relay is one) and groups, in bytes: every link heard, every group with all that
 /// it can say at once, each number as wide as the life of a machine makes it (below 2^32; the count of people's commands below 2^16; spans as wide as they come).
 ///
 /// A number may grow beyond that in decades, and a peer may say anything: what does not fit then is not sent in an echo, and said so.
 pub fn longest_frame(links: usize, groups: usize) -> usize {
+    longest_part(links, groups, true)
+}
+
+/// The same of a heartbeat, or of one of its parts.
+fn longest_part(links: usize, groups: usize, is_whole: bool) -> usize {
     let (wide, commands) = (u64::from(u32::MAX), u64::from(u16::MAX));
     let grant = Grant { epoch: Epoch(wide), attempt: Attempt(wide), incarnation: Incarnation(wide) };
     let group = GroupBeat {
@@ -124,6 +149,7 @@ pub fn longest_frame(links: usize, groups: usize) -> usize {
         answered: Some(Span(u64::MAX)),
         carrier: true,
         fencing: true,
+        part: if is_whole { Part::WHOLE } else { Part { index: u8::MAX, of: u8::MAX } },
         groups: vec![group; groups],
     })
 }
@@ -155,9 +181,10 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
         answered,
         carrier,
         fencing,
+        part,
         groups,
     } = beat;
-    let optional = [echo_of.is_some(), !echoes.is_empty(), answered.is_some()];
+    let optional = [echo_of.is_some(), !echoes.is_empty(), answered.is_some(), !part.is_whole()];
     to.map(count(&optional).saturating_add(9))?;
     to.u64(key::VERSION)?.u16(*version)?;
     to.u64(key::FROM)?.u8(from.0)?;
@@ -181,6 +208,9 @@ fn heartbeat(to: &mut Out, beat: &Heartbeat) -> Done {
     }
     if let Some(answered) = answered {
         to.u64(key::ANSWERED)?.u64(answered.0)?;
+    }
+    if !part.is_whole() {
+        to.u64(key::PART)?.array(2)?.u8(part.index)?.u8(part.of)?;
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ mod sign;
 #[cfg(fuzzing)]
 pub use body::fuzzed as fuzzed_body;
 pub use budget::{BYTES_PER_WAKE, Budget, FRAMES_PER_WAKE, VAIN_BURST, VAIN_EVERY, Vain};
-pub use encode::{MOST_IN_ECHO, MTU, frame_len, longest_frame};
+pub use encode::{MOST_IN_ECHO, MTU, Room, frame_len, longest_frame};
 pub use keys::{KeyError, Pair};
 pub use names::{Names, short};
 pub use open::{Opener, Tally};

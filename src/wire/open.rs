@@ -15,7 +15,7 @@ use twinbeat_core::heartbeat::{Heartbeat, Verified};
 use twinbeat_core::id::NodeId;
 
 /// How many verified heartbeats are remembered, so that copies over slower links cost no second verification.
-const REMEMBERED: usize = 4;
+const REMEMBERED: usize = 32;
 
 /// Opens the peer's frames, for all paths: a copy of what came over one link is recognised on the others.
 pub struct Opener {

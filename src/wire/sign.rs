@@ -38,7 +38,7 @@ pub enum SignError {
         me: NodeId,
     },
     /// It does not fit into a frame.
-    #[error("the heartbeat makes a frame of {0} bytes; a frame has at most {MAX_FRAME}: fewer groups")]
+    #[error("the heartbeat makes a frame of {0} bytes; a frame has at most {MAX_FRAME}")]
     TooLong(usize),
 }
 

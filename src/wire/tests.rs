@@ -9,7 +9,7 @@ use super::encode::{group_key, key};
 use super::*;
 use twinbeat_core::files::VipSet;
 use twinbeat_core::heartbeat::{
-    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Refused, VERSION, WhyRefused,
+    BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Offer, Part, Refused, VERSION, WhyRefused,
 };
 use twinbeat_core::id::{Attempt, Epoch, Incarnation, NodeId};
 use twinbeat_core::pause::PauseBeat;
@@ -114,6 +114,7 @@ pub(super) fn plain_beat(number: u64) -> Heartbeat {
         answered: None,
         carrier: true,
         fencing: false,
+        part: Part::WHOLE,
         groups: vec![group("web"), group("db")],
     }
 }
@@ -368,6 +369,30 @@ fn a_heartbeat_with_all_that_can_be_said_is_no_longer_than_was_foreseen() {
     }
     let eight_and_eight = longest_frame(9, 8);
     assert!(eight_and_eight <= MOST_IN_ECHO, "{eight_and_eight}");
+    assert_eq!(Room::of(9, 8), Some(Room { groups: usize::MAX, bytes: eight_and_eight }));
+    // Of many more, parts of as many as fit, whose frames are as long as the longest one that is made.
+    for links in 1..=9 {
+        let room = Room::of(links, 64).unwrap();
+        beat.echoes = vec![LinkEcho { link: "x".into(), number: wide, held: Span::secs(24 * 3600) }; links];
+        beat.part = Part { index: 254, of: 255 };
+        beat.groups = vec![group.clone(); room.groups];
+        assert!((7..=11).contains(&room.groups) && room.bytes <= MOST_IN_ECHO, "{room:?}");
+        assert_eq!(frame_len(&beat), room.bytes, "{links}");
+    }
+}
+
+#[test]
+fn a_part_says_which_it_is_and_one_that_cannot_be_is_refused() {
+    let beat = |part| Heartbeat { part, ..full_beat(1) };
+    for part in [Part::WHOLE, Part { index: 0, of: 2 }, Part { index: 7, of: 8 }] {
+        assert_eq!(open_bytes(&encode::body(&beat(part))).unwrap().part, part);
+    }
+    for part in [Part { index: 2, of: 2 }, Part { index: 200, of: 8 }] {
+        assert!(open_bytes(&encode::body(&beat(part))).is_err(), "{part:?}");
+        // A later version may tell parts in another way: then the rest is never known.
+        let later = open_bytes(&encode::body(&Heartbeat { version: 9, ..beat(part) })).unwrap();
+        assert!(!later.part.is_whole());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::settings::{CABLE, LAN, fast, settings};
 use twinbeat_core::event::Event;
 use twinbeat_core::files::VipSet;
-use twinbeat_core::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, VERSION, Verified};
+use twinbeat_core::heartbeat::{BeatRole, EchoOf, Grant, GroupBeat, Heartbeat, Intent, LinkEcho, Part, VERSION, Verified};
 use twinbeat_core::id::{Attempt, Epoch, GroupId, Incarnation, LinkId, Mac, NodeId, WitnessId};
 use twinbeat_core::io::{AddressOrder, Answer, EchoKind, GateOrder, Input, InterfaceState, Output, Record, ServiceOrder, Start};
 use twinbeat_core::node::Node;
@@ -171,6 +171,7 @@ impl Bench {
             answered: Some(Span::ZERO),
             carrier: true,
             fencing: false,
+            part: Part::WHOLE,
             groups: vec![group],
         };
         Input::Heard { link: LinkId(CABLE as u8), beat: Arc::new(Verified::vouch(beat)) }

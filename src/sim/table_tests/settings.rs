@@ -52,6 +52,7 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
             services: Services::Warm,
             stop_failure: StopFailure::Block,
         }],
+        groups_in_beat: usize::MAX,
         fencing: None,
     }
 }
