@@ -277,7 +277,7 @@ fn two_groups_of_both_families_have_gates_of_their_own() {
     places(&rig, A, B);
     pause(SETTLED);
     let open = |rig: &Rig, node: NodeId, address: &str| {
-        let all = ruleset(&rig, node);
+        let all = ruleset(rig, node);
         let sets: Vec<&str> = all.split("set ").filter(|s| s.starts_with("open")).map(|s| s.split('}').next().unwrap()).collect();
         assert_eq!(sets.len(), 3, "IPv4 in the arp and the inet table, IPv6 in the latter: {all}");
         all.split("set open").skip(1).any(|s| s.split("set vip").next().unwrap().contains(&format!("{address} timeout")))

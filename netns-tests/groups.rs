@@ -19,7 +19,7 @@ use rig::{A, B, Rig, SETTLED, SLACK, pause, soon_at};
 /// As many groups as a file may have: every other one has its home on the second node.
 fn sixty_four(text: String) -> String {
     let group = |n: u8| {
-        let (name, home) = (format!("group-{n}"), if n % 2 == 0 { "master1" } else { "master2" });
+        let (name, home) = (format!("group-{n}"), if n.is_multiple_of(2) { "master1" } else { "master2" });
         format!(
             "\n[[groups]]\nname = \"{name}\"\npreferred = \"{home}\"\nvips = [{{ address = \"192.168.42.{}/25\", link = \"lan\" }}]\n",
             61 + n
@@ -37,7 +37,7 @@ fn sixty_four_groups_live_at_home_move_and_fail_over() {
     let mut rig = Rig::start(VIP.into(), sixty_four);
     let address = |n: u8| IpAddr::from(Ipv4Addr::new(192, 168, 42, if n == 0 { 14 } else { 61 + n }));
     let all = |rig: &Rig, home: &dyn Fn(u8) -> NodeId| (0..64).for_each(|n| soon_at(rig, address(n), home(n)));
-    let at_home = |n: u8| if n % 2 == 0 { A } else { B };
+    let at_home = |n: u8| if n.is_multiple_of(2) { A } else { B };
     all(&rig, &at_home);
     pause(SETTLED);
     let from = rig.probe.now();
