@@ -1,5 +1,7 @@
 //! A pair of real daemons with a configuration of its own, and who answers for its addresses, seen from outside.
 
+#![allow(dead_code, reason = "each test program takes what it needs")]
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,8 +43,14 @@ pub struct Rig {
 impl Rig {
     /// Starts both daemons with the recipe's configuration as `change` leaves it; waits until master1 serves `vip`.
     pub fn start(vip: IpAddr, change: impl Fn(String) -> String) -> Rig {
+        Rig::start_in(vip, change, |_| {})
+    }
+
+    /// The same in a laboratory that is made ready first.
+    pub fn start_in(vip: IpAddr, change: impl Fn(String) -> String, ready: impl Fn(&Lab)) -> Rig {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let (lab, site) = common::changed_files(change);
+        ready(&lab);
         let probe = Probe::start(&lab, vip).unwrap();
         let daemons = BOTH.map(|node| Some(Daemon::start(&lab, &site, node).unwrap()));
         let rig = Rig { probe, daemons, lab, site, _alone };

@@ -322,10 +322,10 @@ fn own_addresses() -> Vec<OwnAddress> {
 fn addresses(config: &Config, me: NodeId, own: &[OwnAddress]) -> Vec<Finding> {
     let mut found = Vec::new();
     for (group, vip) in config.groups.iter().flat_map(|group| group.vips.iter().map(move |vip| (group, vip))) {
-        let Some(link) = config.link(me, vip.link) else { continue };
-        let near = |(interface, ip): &&OwnAddress| *interface == *link.interface && *ip != vip.address && vip.network_holds(*ip);
+        let Some(own_interface) = config.interface(me, vip.link) else { continue };
+        let near = |(interface, ip): &&OwnAddress| *interface == **own_interface && *ip != vip.address && vip.network_holds(*ip);
         if own.iter().find(near).is_none() {
-            found.push(Finding::new(Level::Warn, "vip", no_network(config, &group.name, &link.interface, vip)));
+            found.push(Finding::new(Level::Warn, "vip", no_network(config, &group.name, own_interface, vip)));
         }
     }
     found
@@ -335,7 +335,8 @@ fn addresses(config: &Config, me: NodeId, own: &[OwnAddress]) -> Vec<Finding> {
 fn no_network(config: &Config, group: &str, interface: &str, vip: &VipConfig) -> String {
     let mut text = format!("group `{group}`: {interface} has no address of its own in the network of {vip}");
     let own = config.nodes.iter().filter_map(|node| node.links.get(usize::from(vip.link.0)));
-    if !own.into_iter().any(|own| vip.network_holds(own.address)) {
+    let elsewhere = config.link(NodeId(0), vip.link).is_some() && !own.into_iter().any(|own| vip.network_holds(own.address));
+    if elsewhere {
         let bits = if vip.address.is_ipv4() { 32 } else { 128 };
         text += &format!(
             "; if that is meant, the gateway and each witness need a way to it on the link itself, not by way of a node: there `ip route add \

@@ -29,6 +29,8 @@ pub struct Config {
     pub timing: Timing,
     /// What moves between the nodes, in the file's order.
     pub groups: Vec<GroupConfig>,
+    /// Interfaces without heartbeats, by their names on both nodes: of addresses, and those that groups track.
+    pub interfaces: Vec<[Name; 2]>,
     /// Where messages go; each node's own affair, not part of [`Config::digest`].
     pub log: LogConfig,
     /// How much the flight recorder keeps; each node's own affair too.
@@ -69,11 +71,16 @@ impl Config {
     /// The core's settings as seen from node `me`.
     pub fn settings(&self, me: &str) -> Result<Settings, ConfigError> {
         let me = self.node(me)?;
-        let mut links: Vec<LinkSettings> =
-            self.nodes[0].links.iter().map(|link| LinkSettings { name: link.name.clone(), relay: false }).collect();
+        let mut links: Vec<LinkSettings> = self.nodes[0]
+            .links
+            .iter()
+            .map(|link| LinkSettings { name: link.name.clone(), relay: false, silent: false })
+            .collect();
         if self.witness.relay {
-            links.push(LinkSettings { name: RELAY.into(), relay: true });
+            links.push(LinkSettings { name: RELAY.into(), relay: true, silent: false });
         }
+        let here = self.interfaces.iter().filter_map(|names| names.get(me.index()));
+        links.extend(here.map(|name| LinkSettings { name: name.clone(), relay: false, silent: true }));
         let witness = &self.witness;
         Ok(Settings {
             cluster: self.cluster.clone(),
@@ -122,12 +129,25 @@ impl Config {
     }
 
     fn room(&self) -> Room {
-        let links = self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay));
+        let links = self.first_interface();
         // None was refused when the file was read.
         Room::of(links, self.groups.len()).unwrap_or(Room { groups: 1, bytes: MOST_IN_ECHO })
     }
 
-    /// The end of `link` on `node`; none for the relay.
+    /// The number of the first of the interfaces without heartbeats.
+    pub fn first_interface(&self) -> usize {
+        self.nodes[0].links.len().saturating_add(usize::from(self.witness.relay))
+    }
+
+    /// The interface of a link, or one without heartbeats, on `node`; none for the relay.
+    pub fn interface(&self, node: NodeId, link: LinkId) -> Option<&Name> {
+        match self.link(node, link) {
+            Some(link) => Some(&link.interface),
+            None => self.interfaces.get(usize::from(link.0).checked_sub(self.first_interface())?)?.get(node.index()),
+        }
+    }
+
+    /// The end of `link` on `node`; none for the relay, and for an interface without heartbeats.
     pub fn link(&self, node: NodeId, link: LinkId) -> Option<&LinkConfig> {
         self.nodes.get(node.index())?.links.get(usize::from(link.0))
     }

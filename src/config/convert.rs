@@ -37,6 +37,7 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
     let timing = found.keep(timing::convert(&source, raw.timing.as_ref()));
     let witness = found.keep(witness(&source, &raw.witness, nodes.as_ref(), timing.as_ref()));
     let groups = found.keep(groups::convert(&source, &raw.groups, nodes.as_ref(), witness.as_ref()));
+    let (groups, interfaces) = groups.unzip();
     let log = found.keep(log(&source, raw.log.as_ref()));
     let journal = found.keep(journal(&source, raw.journal.as_ref()));
     let realtime = found.keep(realtime::convert(&source, raw.realtime.as_ref()));
@@ -47,10 +48,26 @@ pub(super) fn convert(source: Arc<Source>, raw: &RawConfig) -> Result<Config, Co
         found.keep(names_in_a_heartbeat(&source, nodes, groups));
     }
     let whole = || {
-        let (cluster, port, nodes, witness, timing, groups) = (cluster?, port? as u16, nodes?, witness?, timing?, groups?);
-        let digest = digest(&cluster, port, &nodes, &witness, &timing, &groups)?;
+        let (cluster, port, nodes, witness, timing) = (cluster?, port? as u16, nodes?, witness?, timing?);
+        let (groups, interfaces) = (groups?, interfaces?);
+        let digest = digest(&cluster, port, &nodes, &witness, &timing, (&groups, &interfaces))?;
         let (log, journal, realtime, metrics, hooks) = (log?, journal?, realtime?, metrics?, hooks?);
-        Some(Config { cluster, port, nodes, witness, timing, groups, log, journal, realtime, metrics, hooks, digest, source })
+        Some(Config {
+            cluster,
+            port,
+            nodes,
+            witness,
+            timing,
+            groups,
+            interfaces,
+            log,
+            journal,
+            realtime,
+            metrics,
+            hooks,
+            digest,
+            source,
+        })
     };
     let config = whole();
     found.done(config)
@@ -366,7 +383,7 @@ fn digest(
     nodes: &[NodeConfig; 2],
     witness: &WitnessConfig,
     timing: &Timing,
-    groups: &[GroupConfig],
+    (groups, interfaces): (&[GroupConfig], &[[Name; 2]]),
 ) -> Option<u64> {
     #[derive(Serialize)]
     struct Canonical<'a> {
@@ -379,10 +396,13 @@ fn digest(
         witness: &'a WitnessConfig,
         timing: &'a Timing,
         groups: &'a [GroupConfig],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        interfaces: &'a [[Name; 2]],
     }
     let next_keys = nodes.iter().filter_map(|node| Some((&node.name, node.next_public_key?.to_bytes()))).collect();
     let nodes = nodes.iter().map(|node| (&node.name, node.public_key.to_bytes(), node.links.as_slice())).collect();
-    let canonical = Canonical { format: "twinbeat configuration 1", cluster, port, nodes, next_keys, witness, timing, groups };
+    let canonical =
+        Canonical { format: "twinbeat configuration 1", cluster, port, nodes, next_keys, witness, timing, groups, interfaces };
     let bytes = serde_json::to_vec(&canonical).ok()?;
     let hash = blake3::hash(&bytes);
     Some(hash.as_bytes().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte)))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::error::{ConfigError, Found, Problem};
+use super::interfaces::Interfaces;
 use super::network::{mask_v4, network, same_network};
 use super::ocf;
 use super::parts::{GroupConfig, LinkConfig, LsbConfig, NodeConfig, ServiceConfig, ServiceKind, VipConfig, WitnessConfig};
@@ -16,7 +17,7 @@ use super::route::{Place, RuleConfig};
 use super::routes::{self, Around};
 use super::source::Source;
 use super::value::{duration, duration_or, family, link_id, name, program, unicast, whole};
-use twinbeat_core::id::{Name, NodeId};
+use twinbeat_core::id::{LinkId, Name, NodeId};
 use twinbeat_core::settings::{Failback, StopFailure};
 use twinbeat_core::time::Span;
 
@@ -54,7 +55,7 @@ pub(super) fn convert(
     raw: &[Spanned<RawGroup>],
     nodes: Option<&[NodeConfig; 2]>,
     witness: Option<&WitnessConfig>,
-) -> Result<Vec<GroupConfig>, ConfigError> {
+) -> Result<(Vec<GroupConfig>, Vec<[Name; 2]>), ConfigError> {
     if raw.is_empty() {
         return Err(source.at_end("groups", Problem::NoGroups));
     }
@@ -65,9 +66,16 @@ pub(super) fn convert(
     }
     // What is wrong with one is said where it stands.
     let vips: Vec<IpAddr> = raw.iter().flat_map(|group| addresses(group.get_ref())).collect();
-    let groups: Vec<_> =
-        raw.iter().filter_map(|raw| found.keep(group(source, raw.get_ref(), nodes, witness, (&mut taken, &vips)))?).collect();
-    found.done(Some(groups))
+    let first =
+        |nodes: &[NodeConfig; 2], witness: &WitnessConfig| nodes[0].links.len().saturating_add(usize::from(witness.relay));
+    let mut interfaces =
+        nodes.zip(witness).map(|(nodes, witness)| Interfaces { nodes, first: first(nodes, witness), all: Vec::new() });
+    let mut one = |raw: &Spanned<RawGroup>| {
+        let around = (&mut taken, &*vips, interfaces.as_mut());
+        found.keep(group(source, raw.get_ref(), nodes, witness, around))?
+    };
+    let groups: Vec<_> = raw.iter().filter_map(&mut one).collect();
+    found.done(Some((groups, interfaces.map(|all| all.all).unwrap_or_default())))
 }
 
 fn group(
@@ -75,7 +83,7 @@ fn group(
     raw: &RawGroup,
     nodes: Option<&[NodeConfig; 2]>,
     witness: Option<&WitnessConfig>,
-    (taken, all_vips): (&mut Taken, &[IpAddr]),
+    (taken, all_vips, mut interfaces): (&mut Taken, &[IpAddr], Option<&mut Interfaces<'_>>),
 ) -> Result<Option<GroupConfig>, ConfigError> {
     let mut found = Found::default();
     let at = raw.name.span();
@@ -96,7 +104,7 @@ fn group(
     }
     let mut vips = Vec::new();
     for (place, raw) in raw.vips.iter().enumerate() {
-        let Some(vip) = found.keep(vip(source, raw.get_ref(), nodes)).flatten() else { continue };
+        let Some(vip) = found.keep(vip(source, raw.get_ref(), interfaces.as_deref_mut())).flatten() else { continue };
         let at = raw.get_ref().address.span();
         found.keep(take(source, &mut taken.vips, vip.address, at.clone(), || format!("the VIP {}", vip.address)));
         if let (0, Some(nodes), Some(witness)) = (place, nodes, witness) {
@@ -135,9 +143,14 @@ fn group(
     let preferred = nodes.and_then(|nodes| found.keep(preferred(source, raw.preferred.as_ref(), nodes)));
     let failback = found.keep(failback(source, raw.failback.as_ref()));
     let stop_failure = found.keep(stop_failure(source, raw, nodes));
+    let mut track = Vec::new();
+    for raw in &raw.track {
+        let id = interfaces.as_deref_mut().and_then(|interfaces| found.keep(interfaces.id(source, raw)));
+        track.extend(id.filter(|id| !track.contains(id)));
+    }
     let whole = || {
         let (name, preferred, failback, stop_failure) = (name?, preferred?, failback?, stop_failure?);
-        Some(GroupConfig { name, preferred, failback, vips, routes, rules, services, stop_failure })
+        Some(GroupConfig { name, preferred, failback, vips, routes, rules, services, stop_failure, track })
     };
     let group = whole();
     found.done(Some(group))
@@ -207,8 +220,9 @@ fn failback(source: &Source, raw: Option<&Spanned<RawFailback>>) -> Result<Failb
 }
 
 /// A VIP's prefix is always written, so its network is known. In the link's own family the network holds the address of both nodes there, or of
-/// neither; in the other family the file knows no address of theirs, and the written prefix is taken. `None` while the nodes are not known.
-fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result<Option<VipConfig>, ConfigError> {
+/// neither; in the other family, and on an interface that is no link's, the file knows no address of theirs, and the written prefix is taken.
+/// `None` while the nodes are not known.
+fn vip(source: &Source, raw: &RawVip, interfaces: Option<&mut Interfaces<'_>>) -> Result<Option<VipConfig>, ConfigError> {
     let at = raw.address.span();
     let bad = |why| source.error(at.clone(), Problem::BadVip(why));
     let (address, prefix) = raw.address.get_ref().split_once('/').ok_or_else(|| bad("it has no prefix"))?;
@@ -222,8 +236,13 @@ fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result
     let prefix = prefix.parse::<u8>().ok().filter(|p| digits && (1..=most).contains(p));
     let prefix =
         prefix.ok_or_else(|| bad(if most == 32 { "the prefix is not 1 to 32" } else { "the prefix is not 1 to 128" }))?;
-    let Some(nodes) = nodes else { return Ok(None) };
-    let link = link_id(source, &raw.link, nodes)?;
+    let Some(interfaces) = interfaces else { return Ok(None) };
+    let nodes = interfaces.nodes;
+    let link = match (&raw.link, &raw.interface) {
+        (Some(link), None) => link_id(source, link, nodes)?,
+        (None, Some(interface)) => interfaces.id(source, interface)?,
+        _ => return Err(bad("it has no place; allowed: either `link`, or `interface` for one without heartbeats")),
+    };
     if nodes.iter().flat_map(|node| &node.links).any(|own| own.address == address) {
         return Err(bad("a node's own address, which cannot move"));
     }
@@ -247,7 +266,7 @@ fn vip(source: &Source, raw: &RawVip, nodes: Option<&[NodeConfig; 2]>) -> Result
             return Err(bad("the network's own or its broadcast address"));
         }
     }
-    let label = raw.label.as_ref().map(|label| self::label(source, label, address, link.0, nodes)).transpose()?;
+    let label = raw.label.as_ref().map(|label| self::label(source, label, address, link, interfaces)).transpose()?;
     Ok(Some(VipConfig { address, prefix, link, label }))
 }
 
@@ -256,8 +275,8 @@ fn label(
     source: &Source,
     raw: &Spanned<String>,
     address: IpAddr,
-    link: u8,
-    nodes: &[NodeConfig; 2],
+    link: LinkId,
+    interfaces: &Interfaces<'_>,
 ) -> Result<Name, ConfigError> {
     let text = raw.get_ref();
     let bad = |why: String| Err(source.error(raw.span(), Problem::BadLabel(why)));
@@ -267,9 +286,9 @@ fn label(
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         return bad("it is empty or has other characters".to_owned());
     }
-    for node in nodes {
-        let Some(own) = node.links.get(usize::from(link)) else { continue };
-        let whole = format!("{}:{text}", own.interface);
+    for (index, node) in interfaces.nodes.iter().enumerate() {
+        let Some(interface) = interfaces.name(link, index) else { continue };
+        let whole = format!("{interface}:{text}");
         if whole.len() > 15 {
             return bad(format!("`{whole}` on {} has {} bytes", node.name, whole.len()));
         }

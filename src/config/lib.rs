@@ -17,6 +17,7 @@ mod error;
 mod fence;
 mod groups;
 mod hooks;
+mod interfaces;
 pub mod keys;
 mod load;
 mod mend;
@@ -28,6 +29,7 @@ mod place;
 mod raw;
 mod raw_check;
 mod raw_duration;
+mod raw_interface;
 mod raw_parameter;
 mod raw_route;
 mod realtime;
@@ -43,6 +45,8 @@ mod value;
 
 #[cfg(test)]
 mod check_tests;
+#[cfg(test)]
+mod interfaces_tests;
 #[cfg(test)]
 mod routes_tests;
 #[cfg(test)]

@@ -152,6 +152,9 @@ pub struct GroupConfig {
     /// What becomes of a node on which one does not stop that must not run twice.
     #[serde(skip_serializing_if = "StopFailure::is_block")]
     pub stop_failure: StopFailure,
+    /// Interfaces whose carrier makes a node less fit for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub track: Vec<LinkId>,
 }
 
 /// One virtual address.
@@ -161,7 +164,7 @@ pub struct VipConfig {
     pub address: IpAddr,
     /// Its network's prefix.
     pub prefix: u8,
-    /// The link on whose interface it is.
+    /// The link, or the interface without heartbeats ([`Config::interface`](super::Config::interface)), on which it is.
     pub link: LinkId,
     /// The part of the label behind the colon.
     pub label: Option<Name>,
@@ -314,6 +317,7 @@ impl GroupConfig {
             failback: self.failback,
             vips: self.vips.iter().map(|vip| vip.to_string().into()).collect(),
             vip_links: self.vips.iter().map(|vip| vip.link).collect(),
+            track: self.track.clone(),
             services: match self.services.as_slice() {
                 [] => Services::None,
                 all if all.iter().all(|service| service.warm) => Services::Warm,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::raw_check::RawChecks;
 use super::raw_duration::RawDuration;
+use super::raw_interface::RawInterface;
 use super::raw_parameter::RawParameter;
 use super::raw_route::{RawRoute, RawRule};
 use serde::de::value::MapAccessDeserializer;
@@ -157,6 +158,9 @@ pub struct RawGroup {
     pub services: Vec<Spanned<RawService>>,
     /// What becomes of a node on which one does not stop.
     pub stop_failure: Option<Spanned<String>>,
+    /// Interfaces whose carrier counts for the group.
+    #[serde(default)]
+    pub track: Vec<Spanned<RawInterface>>,
 }
 
 /// One address that moves.
@@ -166,7 +170,9 @@ pub struct RawVip {
     /// With its prefix.
     pub address: Spanned<String>,
     /// The link on whose interface it is.
-    pub link: Spanned<String>,
+    pub link: Option<Spanned<String>>,
+    /// An interface without heartbeats on which it is.
+    pub interface: Option<Spanned<RawInterface>>,
     /// The part of the label behind the colon.
     pub label: Option<Spanned<String>>,
 }

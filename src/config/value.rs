@@ -65,12 +65,14 @@ pub(super) fn program(source: &Source, argv: &Spanned<Vec<String>>) -> Result<Ve
 
 /// An interface's name, as the kernel takes one.
 pub(super) fn interface(source: &Source, text: &Spanned<String>) -> Result<Name, ConfigError> {
-    let name = text.get_ref().as_str();
+    interface_name(text.get_ref()).ok_or_else(|| source.error(text.span(), Problem::BadInterface))
+}
+
+/// The same of a text alone.
+pub(super) fn interface_name(name: &str) -> Option<Name> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
-    if name.is_empty() || name.len() > 15 || name.contains(odd) || matches!(name, "." | "..") {
-        return Err(source.error(text.span(), Problem::BadInterface));
-    }
-    Ok(name.into())
+    let bad = name.is_empty() || name.len() > 15 || name.contains(odd) || matches!(name, "." | "..");
+    (!bad).then(|| name.into())
 }
 
 /// A link by its name.

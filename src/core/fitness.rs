@@ -8,7 +8,7 @@ use super::claim::Probes;
 use super::data::Data;
 use super::deadlines::Due;
 use super::event::{Kind, Level};
-use super::id::LinkId;
+use super::id::{LinkId, Name};
 use super::io::{InterfaceState, Output};
 use super::node::Node;
 use super::role::{Owner, Running};
@@ -120,6 +120,25 @@ impl Data {
         Some((format!("{why}, so {vips} cannot be served there"), first.interface_since))
     }
 
+    /// An interface without heartbeats on which it has addresses has lost its carrier here, or one that it tracks has, or is not there:
+    /// since when. A node is less fit for the group at once; an owner gives it away after `warn`, since a switch that both nodes share takes a
+    /// moment to show at both.
+    pub(super) fn cut_since<'a>(&self, cx: &'a Shared) -> Option<(&'a Name, InterfaceState, Mono)> {
+        let group = cx.settings.group(self.id)?;
+        let link = |id: &LinkId| cx.links.get(usize::from(id.0));
+        let own = group.vip_links.iter().filter_map(link).filter(|l| l.silent && l.interface == InterfaceState::NoCarrier);
+        let tracked = group.track.iter().filter_map(link);
+        let tracked = tracked.filter(|l| matches!(l.interface, InterfaceState::NoCarrier | InterfaceState::Missing));
+        own.chain(tracked).map(|l| (&l.name, l.interface, l.interface_since)).min_by_key(|(.., since)| *since)
+    }
+
+    /// The same in words.
+    pub(super) fn cut(&self, cx: &Shared) -> Option<String> {
+        let (name, state, _) = self.cut_since(cx)?;
+        let what = if state == InterfaceState::Missing { "is missing" } else { "has no carrier" };
+        Some(format!("{name} {what} on {}", cx.me()))
+    }
+
     /// Since when something cannot be served here for that reason.
     pub(super) fn missing_since(&self, cx: &Shared) -> Option<Mono> {
         self.places(cx).find(|(state, _)| *state == InterfaceState::Missing).map(|(_, since)| since)
@@ -199,10 +218,10 @@ impl Data {
         !self.lacks(cx) && self.eligible(cx, now)
     }
 
-    /// Something is known to be wrong here that another node need not have: an interface that is missing, services that could not start.
-    /// Nothing is moved here then; where nobody else serves it counts for nothing.
+    /// Something is known to be wrong here that another node need not have: an interface that is missing or has no carrier, services that
+    /// could not start. Nothing is moved here then; where nobody else serves it counts for nothing.
     pub(super) fn lacks(&self, cx: &Shared) -> bool {
-        self.missing(cx).is_some() || self.service.obstacle.is_some()
+        self.missing(cx).is_some() || self.service.obstacle.is_some() || self.cut_since(cx).is_some()
     }
 
     /// Word of whether the services could start here.

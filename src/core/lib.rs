@@ -12,7 +12,7 @@
 //!
 //! let interval = Span::millis(100);
 //! let witness = WitnessSettings { link: LinkId(0), targets: 1, arp_only: 0, names: 0, interval, fall: 3, rise: 5, island_hold: false };
-//! let (nodes, links) = (["a".into(), "b".into()], vec![LinkSettings { name: "lan".into(), relay: false }]);
+//! let (nodes, links) = (["a".into(), "b".into()], vec![LinkSettings { name: "lan".into(), relay: false, silent: false }]);
 //! let timing = Timing::SECOND;
 //! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups: Vec::new(), fencing: None };
 //!

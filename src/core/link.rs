@@ -50,6 +50,9 @@ pub struct Link {
     pub name: Name,
     /// Carried by the witness.
     pub relay: bool,
+    /// It carries no heartbeats.
+    #[serde(default)]
+    pub silent: bool,
     /// The own interface.
     pub interface: InterfaceState,
     /// Since when it has been so.
@@ -85,6 +88,7 @@ impl Link {
         Link {
             name: settings.name.clone(),
             relay: settings.relay,
+            silent: settings.silent,
             interface: InterfaceState::Missing,
             interface_since: now,
             ipv6_off: false,
@@ -101,7 +105,7 @@ impl Link {
 
     /// Whether frames can be sent on it at all.
     pub fn usable(&self) -> bool {
-        self.interface == InterfaceState::Up
+        self.interface == InterfaceState::Up && !self.silent
     }
 
     /// What its interface is to an address: without IPv6 there is no place for an IPv6 address.
@@ -163,6 +167,9 @@ impl Link {
         if self.interface != InterfaceState::Up {
             return LinkState::Down(self.interface);
         }
+        if self.silent {
+            return LinkState::Healthy;
+        }
         let Some(heard) = self.heard else { return LinkState::Unheard };
         let age = now.since(heard);
         if age > timing.dead {
@@ -184,7 +191,7 @@ impl Link {
             if matches!(next, LinkState::Late | LinkState::Lost) {
                 self.steady = 0;
             }
-        } else if self.state != LinkState::Unheard && self.state != LinkState::Healthy && self.steady < STEADY {
+        } else if self.state != LinkState::Unheard && self.state != LinkState::Healthy && self.steady < STEADY && !self.silent {
             return None;
         }
         if next == self.state {

@@ -345,7 +345,8 @@ impl Owner {
         // makes neighbour resolution fail for seconds).
         let path_holds = cx.witness.carrier && self.grounds.path.is_some_and(|at| now < at + cx.lease());
         // One that is made anew is back in a moment.
-        let lacking = data.missing_since(cx).is_some_and(|since| now >= since + cx.settings.timing.dead);
+        let lacking = data.missing_since(cx).is_some_and(|since| now >= since + cx.settings.timing.dead)
+            || data.cut_since(cx).is_some_and(|(.., since)| now >= since + cx.settings.timing.warn);
         // Where nobody is served here a peer that would claim alone is better than nobody, whatever else is known against it.
         let lost = may && g.could_serve() && peer_reach && !path_holds && cx.lost_alone(now);
         let want = if !g.eligible || !may {

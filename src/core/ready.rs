@@ -45,6 +45,8 @@ pub enum WhyUnfit {
     Shutdown,
     /// An interface of one of the addresses does not exist.
     Interface,
+    /// An interface of one of the addresses, or one that is tracked, has no carrier.
+    Carrier,
     /// The answer of the witness to the address never came when this node had it.
     NoReturnPath,
     /// A service could not start, asked without a start, or a warm one that runs there is not well.
@@ -76,6 +78,7 @@ impl Unfit {
             WhyUnfit::Gate => "has a kernel that makes no gate",
             WhyUnfit::NotStartable => "has a service that could not start",
             WhyUnfit::Interface => "lacks the interface of one of the addresses, or IPv6 on it",
+            WhyUnfit::Carrier => "has no carrier on an interface of the group",
         };
         match self.left.as_millis().div_ceil(1000) {
             0 => format!("{what}, until that is mended"),
@@ -126,6 +129,9 @@ impl Data {
         }
         if self.missing(cx).is_some() {
             return until_mended(WhyUnfit::Interface);
+        }
+        if self.cut_since(cx).is_some() {
+            return until_mended(WhyUnfit::Carrier);
         }
         if self.service.obstacle.is_some() {
             return until_mended(WhyUnfit::NotStartable);
@@ -258,6 +264,7 @@ impl Side {
             Some(unfit) if unfit.why == WhyUnfit::Interface && self.name == cx.me() => {
                 data.missing(cx).map(|(words, _)| words).map(said(About::Interface))
             }
+            Some(unfit) if unfit.why == WhyUnfit::Carrier && self.name == cx.me() => data.cut(cx).map(said(About::Interface)),
             Some(unfit) if unfit.why == WhyUnfit::NotStartable && self.name == cx.me() => {
                 data.obstacle_words(cx).map(said(About::Service))
             }

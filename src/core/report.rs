@@ -113,6 +113,7 @@ impl Node {
         };
         let links: Vec<LinkView> = (0u8..)
             .zip(&cx.links)
+            .filter(|(_, l)| !l.silent)
             .map(|(id, l)| LinkView {
                 name: l.name.to_string(),
                 state: if cx.relay_blocked(l, now) { LinkCondition::Blocked } else { l.state.into() },
@@ -144,10 +145,10 @@ impl Node {
         let groups: Vec<GroupView> = self.groups.iter().map(|g| g.view(cx, now)).collect();
         let mut problems = Vec::new();
         let lacking = self.groups.iter().filter(|g| !matches!(g.role, Role::Standby(_)));
-        problems
-            .extend(lacking.filter_map(|g| {
-                Some(Sentence::lasting(About::Interface, format!("{}: {}", g.data.name, g.data.missing(cx)?.0)))
-            }));
+        problems.extend(lacking.filter_map(|g| {
+            let words = g.data.missing(cx).map(|(words, _)| words).or_else(|| g.data.cut(cx))?;
+            Some(Sentence::lasting(About::Interface, format!("{}: {words}", g.data.name)))
+        }));
         for g in &groups {
             problems.extend(g.contested());
             problems.extend(g.unserved());

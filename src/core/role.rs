@@ -81,7 +81,7 @@ impl Why {
             Why::Offered(Offer::Shutdown) => "the peer's daemon is being stopped",
             Why::Offered(Offer::PublicLost) => "the peer lost its public side",
             Why::Offered(Offer::ServiceFailed) => "a service failed on the peer, or its kernel makes no gate",
-            Why::Offered(Offer::InterfaceMissing) => "an interface is missing on the peer",
+            Why::Offered(Offer::InterfaceMissing) => "an interface is missing on the peer, or has no carrier",
             Why::Offered(Offer::NoReturnPath) => "the answer of the witness to the address never reached the peer",
             Why::Claimed => "the peer is lost",
         }

@@ -84,6 +84,9 @@ pub struct LinkSettings {
     pub name: Name,
     /// Heartbeats carried by the witness (SAFETY R4a).
     pub relay: bool,
+    /// No path for heartbeats: an interface on which there are addresses, or that a group tracks. Its name is this node's interface.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub silent: bool,
 }
 
 /// The witness: the gateway, or several hosts.
@@ -233,6 +236,9 @@ pub struct GroupSettings {
     /// The link of each VIP, in the same order.
     #[serde(default)]
     pub vip_links: Vec<LinkId>,
+    /// Further interfaces whose carrier makes this node less fit for the group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub track: Vec<LinkId>,
     /// Whether there are services at all, and whether all of them may run on both nodes during a move.
     pub services: Services,
     /// What becomes of a node on which one does not stop that must not run twice.

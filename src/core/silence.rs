@@ -47,7 +47,10 @@ impl Shared {
             return None;
         }
         let public = self.settings.witness.link;
-        let cables = (0u8..).zip(&self.links).filter(|(id, link)| !link.relay && LinkId(*id) != public).map(|(_, link)| link);
+        let cables = (0u8..)
+            .zip(&self.links)
+            .filter(|(id, link)| !link.relay && !link.silent && LinkId(*id) != public)
+            .map(|(_, link)| link);
         let mut last = None;
         for link in cables {
             if link.interface != InterfaceState::NoCarrier {

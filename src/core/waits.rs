@@ -196,6 +196,7 @@ impl Owner {
         }
         if cx.in_touch(now) && cx.peer.group(&data.name).is_some() {
             due.at(data.missing_since(cx).map(|since| since + timing.dead), Timer::Interface);
+            due.at(data.cut_since(cx).map(|(.., since)| since + timing.warn), Timer::Interface);
         }
         due.at(*armed, Timer::LeaseEnds);
         due.at(self.unhurried(cx, now), Timer::Renewal);

@@ -159,7 +159,7 @@ mod tests {
             me: NodeId(0),
             nodes: ["a".into(), "b".into()],
             digest: 1,
-            links: vec![LinkSettings { name: "lan".into(), relay: false }],
+            links: vec![LinkSettings { name: "lan".into(), relay: false, silent: false }],
             witness,
             timing: Timing::SECOND,
             groups: Vec::new(),

@@ -19,6 +19,9 @@ pub struct Cards {
     watcher: Watcher,
     /// Each link's interface and this node's address on it.
     links: Vec<(String, IpAddr)>,
+    /// The number of the first interface without heartbeats, and all of these; each as the core was told.
+    further: (u8, Vec<String>),
+    further_told: Vec<(Option<InterfaceState>, bool)>,
     /// The link of the public side.
     public: LinkId,
     /// The peer's name, this node's, and the peer's addresses.
@@ -50,7 +53,30 @@ impl Cards {
     ) -> Cards {
         let (told, ipv6_off) = (vec![None; links.len()], vec![false; links.len()]);
         let (asked, slow, mistaken, taken) = (Mono::ZERO, false, false, None);
-        Cards { watcher, links, public, names, theirs, told, ipv6_off, slots, asked, slow, mistaken, taken }
+        let (further, further_told) = ((0, Vec::new()), Vec::new());
+        Cards {
+            watcher,
+            links,
+            further,
+            further_told,
+            public,
+            names,
+            theirs,
+            told,
+            ipv6_off,
+            slots,
+            asked,
+            slow,
+            mistaken,
+            taken,
+        }
+    }
+
+    /// These interfaces without heartbeats too, behind the number of the first.
+    pub fn with(mut self, first: u8, interfaces: Vec<String>) -> Cards {
+        self.further_told = vec![(None, false); interfaces.len()];
+        self.further = (first, interfaces);
+        self
     }
 
     /// What is different for the core, after the heartbeat sockets were told.
@@ -73,6 +99,16 @@ impl Cards {
             let off = seen.ipv6_off(interface);
             if std::mem::replace(told, off) != off {
                 inputs.push(Input::Ipv6Off { link: LinkId(place), off });
+            }
+        }
+        let (first, interfaces) = &self.further;
+        for ((place, interface), (told, told_off)) in (*first..).zip(interfaces).zip(&mut self.further_told) {
+            let (link, state, off) = (LinkId(place), seen.bare(interface), seen.ipv6_off(interface));
+            if told.replace(state) != Some(state) {
+                inputs.push(Input::Link { link, state });
+            }
+            if std::mem::replace(told_off, off) != off {
+                inputs.push(Input::Ipv6Off { link, off });
             }
         }
         inputs

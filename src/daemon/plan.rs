@@ -145,7 +145,7 @@ impl Plan {
     /// A group that is held here, before and after.
     fn group(&mut self, was: &GroupConfig, is: &GroupConfig, peer_has: Option<bool>, (old, new, me): (&Config, &Config, NodeId)) {
         let group = &is.name;
-        let interface = |config: &Config, vip: &VipConfig| config.link(me, vip.link).map(|link| link.interface.to_string());
+        let interface = |config: &Config, vip: &VipConfig| config.interface(me, vip.link).map(ToString::to_string);
         let mut added = Vec::new();
         for vip in &is.vips {
             let Some(before) = was.vips.iter().find(|before| before.address == vip.address) else {

@@ -32,8 +32,7 @@ pub fn public_side(config: &Config, me: NodeId) -> anyhow::Result<PublicSide> {
 pub fn public_config(config: &Config, me: NodeId) -> anyhow::Result<PublicConfig> {
     let (interface, own) = public_link(config, me)?;
     let (_, peer) = public_link(config, me.other())?;
-    let node = &config.nodes[me.index()];
-    let on = |link: LinkId| node.links.get(usize::from(link.0)).map_or_else(String::new, |l| l.interface.to_string());
+    let on = |link: LinkId| config.interface(me, link).map_or_else(String::new, ToString::to_string);
     let groups = config.groups.iter().map(|g| g.vips.iter().map(|v| (v.address, on(v.link))).collect()).collect();
     let witnesses = config.witness.targets.clone();
     Ok(PublicConfig { node: me, interface, own: vec![own], peer: vec![peer], witnesses, groups })

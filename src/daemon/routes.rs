@@ -208,7 +208,7 @@ impl Keeper {
 fn route(config: &Config, me: NodeId, one: &RouteConfig) -> Route {
     let interface = match &one.device {
         RouteDevice::Interface(name) => name.to_string(),
-        RouteDevice::Link(link) => config.link(me, *link).map_or_else(String::new, |link| link.interface.to_string()),
+        RouteDevice::Link(link) => config.interface(me, *link).map_or_else(String::new, ToString::to_string),
     };
     let RouteConfig { to, via, device: _, source, table, metric, onlink } = one.clone();
     Route { to: network(to), via, interface, source, table, metric, onlink }

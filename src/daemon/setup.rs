@@ -32,7 +32,7 @@ use super::state_writer;
 use super::step::Step;
 use super::web;
 use crate::{hooks, log};
-use twinbeat_config::{Config, NodeConfig, ServiceKind};
+use twinbeat_config::{Config, ServiceKind};
 use twinbeat_control as control;
 use twinbeat_control::protocol::{Request, Response};
 use twinbeat_core::id::{GroupId, LinkId, Name, NodeId};
@@ -140,7 +140,7 @@ pub async fn all(
     let here = gates.iter().map(Option::is_some).collect();
     let routes = Routes::start(routes::wanted(config, me), here).context("no netlink socket for routes")?;
     let (vip_events, teller) = (events.clone(), routes.teller());
-    let vips = AddressOrders::start(vip_groups(config, node_config), scheduling, move |event| {
+    let vips = AddressOrders::start(vip_groups(config, me), scheduling, move |event| {
         teller.hear(&event);
         let _ = vip_events.send(Event::Input(event));
     })
@@ -352,9 +352,9 @@ fn wall_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-fn vip_groups(config: &Config, node: &NodeConfig) -> Vec<Vec<vip::Vip>> {
+fn vip_groups(config: &Config, me: NodeId) -> Vec<Vec<vip::Vip>> {
     let one = |v: &twinbeat_config::VipConfig| {
-        let interface = node.links.get(usize::from(v.link.0)).map_or_else(String::new, |l| l.interface.to_string());
+        let interface = config.interface(me, v.link).map_or_else(String::new, ToString::to_string);
         vip::Vip { address: v.address, prefix: v.prefix, label: v.label_on(&interface), interface }
     };
     config.groups.iter().map(|g| g.vips.iter().map(one).collect()).collect()
@@ -390,7 +390,9 @@ fn cards(config: &Config, me: NodeId, watcher: Watcher, ways: &[(Path, Way)]) ->
     };
     let names = [theirs.name.to_string(), mine.name.to_string()];
     let addresses = theirs.links.iter().map(|l| l.address).collect();
-    Cards::new(watcher, links, config.witness.link, names, addresses, ways.iter().filter_map(slot).collect())
+    let further = config.interfaces.iter().filter_map(|names| names.get(me.index())).map(ToString::to_string).collect();
+    let slots = ways.iter().filter_map(slot).collect();
+    Cards::new(watcher, links, config.witness.link, names, addresses, slots).with(config.first_interface() as u8, further)
 }
 
 fn echoes(config: &Config, me: NodeId, events: &UnboundedSender<Event>) -> Echoes {

@@ -89,6 +89,15 @@ impl Seen {
         }
     }
 
+    /// What an interface is that needs no address of this node's.
+    pub fn bare(&self, name: &str) -> InterfaceState {
+        match self.card(name) {
+            None => InterfaceState::Missing,
+            Some(card) if !card.carrier => InterfaceState::NoCarrier,
+            Some(_) => InterfaceState::Up,
+        }
+    }
+
     /// Whether an interface is there and can have no IPv6 address.
     pub fn ipv6_off(&self, name: &str) -> bool {
         self.card(name).is_some_and(|card| !card.ipv6)

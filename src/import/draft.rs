@@ -101,6 +101,8 @@ pub(crate) struct Group {
     pub routes: Vec<Table>,
     pub rules: Vec<Table>,
     pub services: Vec<Service>,
+    /// Interfaces that it tracks, and where that is said.
+    pub track: Vec<(String, String)>,
     /// Comments at its end.
     pub notes: Vec<String>,
 }

@@ -210,6 +210,7 @@ fn group(nodes: [&Facts; 2], answers: &Answers, draft: &Draft, common: &[(Own, O
         routes: Vec::new(),
         rules: Vec::new(),
         services: answers.services.iter().map(service).collect(),
+        track: Vec::new(),
         notes,
     }
 }

@@ -175,6 +175,13 @@ impl Page<'_> {
             }
             self.say("]");
         }
+        if !group.track.is_empty() {
+            self.say("track = [");
+            for (interface, from) in &group.track {
+                self.set(format!("    {},", quoted(interface)), from);
+            }
+            self.say("]");
+        }
         if !group.services.is_empty() {
             self.say("services = [");
             for service in &group.services {

@@ -329,7 +329,8 @@ impl World {
             for link in 0..self.network.links() {
                 let ready = |node: usize| self.machines[node].plugged[link] && !self.machines[node].missing[link];
                 let there = |node: usize| ready(node) && self.machines[node].power != Power::Off;
-                let switched = link == self.pair.public() || self.pair.settings[node].links[link].relay;
+                let of = &self.pair.settings[node].links[link];
+                let switched = link == self.pair.public() || of.relay || of.silent;
                 let up = ready(node) && (switched || there(1 - node));
                 self.machines[node].carrier[link] = up;
                 let state = self.machines[node].state_of(link);

@@ -22,7 +22,7 @@ impl World {
             for node in 0..2 {
                 let service = &self.machines[node].services[group];
                 let sound = service.failed.is_none_or(|at| self.now.since(at) > UNFIT);
-                let good = sound && self.could_serve(node, group);
+                let good = sound && self.could_serve(node, group) && !self.is_cut(node, group);
                 // To whom it goes back: what nobody can know beforehand (a service that will not start) does not count.
                 let fit = self.machines[node].runs() && self.machines[node].carrier[self.pair.public()];
                 let need = &mut self.check.need;
@@ -33,6 +33,14 @@ impl World {
                 *since = if good { since.or(Some(self.now)) } else { None };
             }
         }
+    }
+
+    /// An interface of the group that is no link, or one that it tracks, has no carrier on this node.
+    fn is_cut(&self, node: usize, group: usize) -> bool {
+        let machine = &self.machines[node];
+        let Some(of) = machine.in_force.groups.get(group) else { return false };
+        let silent = of.vip_links.iter().filter(|link| machine.in_force.links[usize::from(link.0)].silent);
+        silent.chain(&of.track).any(|link| !machine.carrier[usize::from(link.0)])
     }
 
     /// A group went from one node to another: was there need?

@@ -194,6 +194,8 @@ pub struct Builder {
     pub added: Option<Added>,
     /// That address is on the first link and not on the public one.
     pub second: bool,
+    /// That address is on an interface without heartbeats, `eth7`.
+    pub further: bool,
     /// The witnesses have other addresses.
     pub other: bool,
     /// Island.
@@ -227,6 +229,7 @@ impl Default for Builder {
             long: false,
             added: None,
             second: false,
+            further: false,
             other: false,
             island_hold: false,
             fenced: false,
@@ -248,7 +251,12 @@ impl Builder {
             Some(Added::Last) => n + 1 == self.groups,
             None => false,
         };
-        let more = added.then(|| if self.second { "10.1.1.40/24" } else { "192.168.42.40/25" }.to_string());
+        let more = match (self.second, self.further) {
+            (_, true) => "10.7.0.40/24",
+            (true, _) => "10.1.1.40/24",
+            _ => "192.168.42.40/25",
+        };
+        let more = added.then(|| more.to_string());
         std::iter::once(format!("192.168.42.{}/25", 14 + n)).chain(more).collect()
     }
 
@@ -278,21 +286,32 @@ impl Builder {
         let machines = self.by_name();
         let number = |machine: u8| NodeId(u8::from(machines[1] == machine));
         let mut links: Vec<LinkSettings> =
-            self.links.iter().map(|link| LinkSettings { name: name(link), relay: false }).collect();
+            self.links.iter().map(|link| LinkSettings { name: name(link), relay: false, silent: false }).collect();
         let public = LinkId(links.len() as u8);
-        links.push(LinkSettings { name: name("lan"), relay: false });
+        links.push(LinkSettings { name: name("lan"), relay: false, silent: false });
         if self.relay {
-            links.push(LinkSettings { name: name("relay"), relay: true });
+            links.push(LinkSettings { name: name("relay"), relay: true, silent: false });
         }
+        let further = LinkId(links.len() as u8);
+        if self.further {
+            links.push(LinkSettings { name: name("eth7"), relay: false, silent: true });
+        }
+        let place = |vip: usize| match vip {
+            0 => public,
+            _ if self.further => further,
+            _ if self.second => LinkId(0),
+            _ => public,
+        };
         let groups: Vec<GroupSettings> = (0..self.groups)
             .map(|n| GroupSettings {
                 name: name(&self.group_name(n)),
                 preferred: self.preferred.map(number),
                 failback: self.failback,
                 vips: self.vips(n).iter().map(|vip| name(vip)).collect(),
-                vip_links: (0..self.vips(n).len()).map(|vip| if vip > 0 && self.second { LinkId(0) } else { public }).collect(),
+                vip_links: (0..self.vips(n).len()).map(place).collect(),
                 services: self.services,
                 stop_failure: StopFailure::Block,
+                track: Vec::new(),
             })
             .collect();
         let of = |me: u8| Settings {
@@ -356,6 +375,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             "more" => builder.added = Some(Added::First),
             "moved" => builder.added = Some(Added::Last),
             "second" => (builder.added, builder.second) = (Some(Added::First), true),
+            "further" => (builder.added, builder.further) = (Some(Added::First), true),
             "other" => builder.other = true,
             "hold" => builder.island_hold = true,
             "fenced" => builder.fenced = true,
@@ -373,7 +393,7 @@ pub fn named(reference: &str) -> Result<Builder, String> {
             other => {
                 return Err(format!(
                     "{reference}: unknown word {other:?}; allowed, joined by '-': recipe, fast, default, classic, norelay, bare, \
-                     cold, plain, manual, patient, after30, equal, three, one, two, eight, long, more, moved, second, other, hold, fenced, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
+                     cold, plain, manual, patient, after30, equal, three, one, two, eight, long, more, moved, second, further, other, hold, fenced, shop, alpha, omega, crossed, leaseMILLISECONDS, deliveryMILLISECONDS"
                 ));
             }
         }

@@ -20,6 +20,7 @@ pub fn draw_pair(seed: u64) -> String {
         pick(7, &["", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "eight-long"]),
         pick(8, &["", "", "", "", "", "", "", "second"]),
         pick(9, &["", "", "", "", "", "", "", "fenced"]),
+        pick(10, &["", "", "", "", "", "", "", "", "", "further"]),
     ];
     let name: String = words.iter().filter(|word| !word.is_empty()).map(|word| format!("-{word}")).collect();
     format!("pairs/recipe{name}.toml")
@@ -85,8 +86,13 @@ fn group(builder: &Builder, n: u8) -> String {
     let name = builder.group_name(n);
     let vip = |(place, vip): (usize, &String)| {
         let label = if place == 0 { format!(", label = \"{n}\"") } else { String::new() };
-        let link = if place > 0 && builder.second { builder.links[0] } else { "lan" };
-        format!("{{ address = \"{vip}\", link = \"{link}\"{label} }}")
+        let link = match place {
+            0 => "link = \"lan\"".to_string(),
+            _ if builder.further => "interface = \"eth7\"".to_string(),
+            _ if builder.second => format!("link = \"{}\"", builder.links[0]),
+            _ => "link = \"lan\"".to_string(),
+        };
+        format!("{{ address = \"{vip}\", {link}{label} }}")
     };
     let vips = builder.vips(n).iter().enumerate().map(vip).collect::<Vec<_>>().join(", ");
     let preferred = builder.preferred.map(|machine| format!("preferred = \"{}\"\n", builder.nodes[usize::from(machine)]));

@@ -229,6 +229,7 @@ fn unfit(value: &[u8]) -> Option<Unfit> {
         7 => WhyUnfit::Interface,
         8 => WhyUnfit::NoReturnPath,
         9 => WhyUnfit::NotStartable,
+        10 => WhyUnfit::Carrier,
         _ => return None,
     };
     Some(Unfit { why, left: Span::secs(number.checked_div(REASONS)?.min(LONGEST_LEFT)) })

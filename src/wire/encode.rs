@@ -360,6 +360,7 @@ fn unfit_number(why: WhyUnfit) -> u64 {
         WhyUnfit::Interface => 7,
         WhyUnfit::NoReturnPath => 8,
         WhyUnfit::NotStartable => 9,
+        WhyUnfit::Carrier => 10,
     }
 }
 

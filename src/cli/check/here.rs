@@ -85,7 +85,7 @@ fn state_directory(dir: &Path) -> Option<Finding> {
 fn vips_out_of_place(config: &Config, me: NodeId, own: &[OwnAddress], view: Option<&View>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (group, vip) in config.groups.iter().flat_map(|group| group.vips.iter().map(move |vip| (group, vip))) {
-        let wanted = config.link(me, vip.link).map(|link| &*link.interface);
+        let wanted = config.interface(me, vip.link).map(|name| &**name);
         let serves = view.is_some_and(|view| view.groups.iter().any(|g| g.name == *group.name && g.role != GroupRole::Standby));
         for (interface, _) in own.iter().filter(|(_, ip)| *ip == vip.address) {
             if serves && Some(interface.as_str()) == wanted {
@@ -140,7 +140,7 @@ fn ipv6_off(config: &Config, me: NodeId) -> Vec<Finding> {
     let Some(node) = config.nodes.get(me.index()) else { return Vec::new() };
     let links = node.links.iter().filter(|link| link.address.is_ipv6()).map(|link| &*link.interface);
     let vips = config.groups.iter().flat_map(|group| &group.vips).filter(|vip| matches!(vip.address, IpAddr::V6(_)));
-    let mut all: Vec<&str> = links.chain(vips.filter_map(|vip| config.link(me, vip.link)).map(|link| &*link.interface)).collect();
+    let mut all: Vec<&str> = links.chain(vips.filter_map(|vip| config.interface(me, vip.link)).map(|name| &**name)).collect();
     all.sort_unstable();
     all.dedup();
     let off = |interface: &&str| {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::finding::{Finding, Level};
-use twinbeat_config::Config;
 use twinbeat_config::Scheduling;
-use twinbeat_core::id::NodeId;
+use twinbeat_config::{Config, GroupConfig};
+use twinbeat_core::id::{LinkId, Name, NodeId};
 use twinbeat_core::io::InterfaceState;
 use twinbeat_host::gate::{self, GateSupport};
 use twinbeat_host::interfaces::{self, Seen};
@@ -163,7 +163,8 @@ pub(super) fn links_are_there(config: &Config, me: NodeId) -> Vec<Finding> {
         InterfaceState::Missing => (Level::Fail, "does not exist here; it would have"),
     };
     let mtus = interfaces::mtus().unwrap_or_default();
-    node.links
+    let mut found: Vec<Finding> = node
+        .links
         .iter()
         .zip(states)
         .map(|(link, state)| {
@@ -174,7 +175,25 @@ pub(super) fn links_are_there(config: &Config, me: NodeId) -> Vec<Finding> {
                 _ => Finding::new(level, subject, format!("{} {text} {}", link.interface, link.address)),
             }
         })
-        .collect()
+        .collect();
+    found.extend(config.interfaces.iter().filter_map(|names| names.get(me.index())).map(|name| further(config, name, me)));
+    found
+}
+
+/// An interface without heartbeats, and whose it is.
+fn further(config: &Config, name: &Name, me: NodeId) -> Finding {
+    let here = |link: &LinkId| config.interface(me, *link) == Some(name);
+    let whose = |group: &&GroupConfig| group.vips.iter().any(|vip| here(&vip.link)) || group.track.iter().any(here);
+    let groups = config.groups.iter().filter(whose).map(|group| format!("`{}`", group.name)).collect::<Vec<_>>().join(", ");
+    let (level, text) = match Seen::now().map(|seen| seen.bare(name)) {
+        Ok(InterfaceState::Missing) => (Level::Fail, format!("does not exist here, and group {groups} needs it")),
+        Ok(InterfaceState::NoCarrier) => {
+            (Level::Warn, format!("has no carrier: this node is less fit for group {groups} than one that has"))
+        }
+        Ok(_) => (Level::Ok, format!("is up, for group {groups}")),
+        Err(error) => (Level::Fail, format!("cannot be read: {error}")),
+    };
+    Finding::new(level, "interface", format!("{name} {text}"))
 }
 
 fn narrow(interface: &str, mtu: u32) -> String {
@@ -197,13 +216,8 @@ pub(super) fn frames_can_be_sent(config: &Config, me: NodeId) -> Vec<Finding> {
 
 /// Programs that take addresses away which they did not configure (systemd/systemd#12050, keepalived #836, #1385).
 pub(super) fn managers(config: &Config, me: NodeId) -> Vec<Finding> {
-    let mut interfaces: Vec<&str> = config
-        .groups
-        .iter()
-        .flat_map(|g| &g.vips)
-        .filter_map(|vip| config.link(me, vip.link))
-        .map(|link| &*link.interface)
-        .collect();
+    let mut interfaces: Vec<&str> =
+        config.groups.iter().flat_map(|g| &g.vips).filter_map(|vip| config.interface(me, vip.link)).map(|name| &**name).collect();
     interfaces.sort_unstable();
     interfaces.dedup();
     interfaces

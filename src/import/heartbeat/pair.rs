@@ -194,6 +194,7 @@ fn groups(draft: &mut Draft, read: &[Read], options: &Options, wrong: &mut Vec<W
             routes: Vec::new(),
             rules: Vec::new(),
             services: Vec::new(),
+            track: Vec::new(),
             notes: Vec::new(),
         });
     }
@@ -271,7 +272,7 @@ fn group(draft: &mut Draft, line: &Line, node: Option<usize>, cf: Option<&HaCf>,
         draft.findings.add(Kind::ByHand, line.place.clone(), words);
     }
     let (failback, routes, rules, notes) = (failback(cf), Vec::new(), Vec::new(), Vec::new());
-    draft.groups.push(Group { name, from, preferred, failback, vips, routes, rules, services, notes });
+    draft.groups.push(Group { name, from, preferred, failback, vips, routes, rules, services, track: Vec::new(), notes });
 }
 
 fn words_of(resource: &Resource) -> &str {

@@ -47,6 +47,8 @@ pub(super) struct Instance {
     pub rules: Vec<Block>,
     /// The checks that it follows.
     pub tracks: Vec<(String, Place)>,
+    /// The interfaces that it follows, and whether with a weight.
+    pub watched: Vec<(String, bool, Place)>,
 }
 
 /// Reads the blocks of a file; what is wrong goes into `wrong`.
@@ -183,6 +185,7 @@ fn instance(name: &str, block: &Block, findings: &mut Findings, wrong: &mut Vec<
         routes: Vec::new(),
         rules: Vec::new(),
         tracks: Vec::new(),
+        watched: Vec::new(),
     };
     for line in block.inner() {
         if let Err(words) = setting(&mut found, line, findings, wrong) {
@@ -244,6 +247,10 @@ fn setting(found: &mut Instance, line: &Block, findings: &mut Findings, wrong: &
         "virtual_rules" => found.rules.extend_from_slice(line.inner()),
         "track_script" | "track_process" => {
             found.tracks.extend(line.inner().iter().map(|inner| (inner.word().to_owned(), inner.place.clone())));
+        }
+        "track_interface" => {
+            let one = |inner: &Block| (inner.word().to_owned(), inner.words.len() > 1, inner.place.clone());
+            found.watched.extend(line.inner().iter().map(one));
         }
         _ => left_out::in_instance(&shown(&found.name), line, findings),
     }

@@ -93,10 +93,6 @@ pub(super) fn in_instance(name: &str, block: &Block, findings: &mut Findings) {
         }
         "authentication" => "the password is not taken over (nor shown): each node has a key pair, made by `twinbeat keygen`",
         "virtual_router_id" => "a pair is known by its cluster name and its keys, not by a number",
-        "track_interface" => {
-            "the public link is watched by itself, with an owner that loses it handing over; another interface only when it is a link of the pair, \
-             and its loss moves nothing"
-        }
         "track_file" | "track_bfd" | "weight" => "no priority that checks change",
         "smtp_alert" => "no mail by itself: [[hooks]] with dist/hooks/mail sends one at each change",
         "use_vmac" | "use_ipvlan" | "vmac_xmit_base" | "vmac_addr" => {

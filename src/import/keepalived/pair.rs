@@ -204,6 +204,7 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
     let mut ways: Vec<Option<usize>> = Vec::new();
     let mut preferred = None;
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    let mut track = Vec::new();
     for instance in members {
         let theirs = other(read, instance);
         if read.len() == 2 && theirs.is_none() {
@@ -230,6 +231,7 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
         ways.push(way.as_ref().map(|(node, _)| *node));
         preferred = preferred.or(way);
         notes.extend(checks(draft, read, instance));
+        watched(draft, instance, &mut track);
     }
     notes.dedup();
     ways.dedup();
@@ -253,8 +255,31 @@ fn group(draft: &mut Draft, read: &[Conf], name: &str, place: &Place, members: &
         routes,
         rules,
         services: Vec::new(),
+        track,
         notes,
     });
+}
+
+/// The interfaces that an instance follows.
+fn watched(draft: &mut Draft, instance: &Instance, track: &mut Vec<(String, String)>) {
+    let name = shown(&instance.name);
+    for (interface, weight, place) in &instance.watched {
+        if instance.interface.as_ref().is_some_and(|(own, _)| own == interface) {
+            let words = format!("{name}: track_interface {}: the public link is watched by itself", shown(interface));
+            draft.findings.add(Kind::LeftOut, place.clone(), words);
+            continue;
+        }
+        if *weight {
+            let words = format!(
+                "{name}: track_interface {}: no weights: a node on which it has no carrier is less fit",
+                shown(interface)
+            );
+            draft.findings.add(Kind::Assumed, place.clone(), words);
+        }
+        if !track.iter().any(|(known, _)| known == interface) {
+            track.push((interface.clone(), place.to_string()));
+        }
+    }
 }
 
 fn vip(draft: &mut Draft, vips: &mut Vec<Vip>, instance: &Instance, vip: &address::Vip) {

@@ -300,3 +300,15 @@ fn routes_and_rules_that_move_are_taken_over_each_with_its_line_and_what_cannot_
     let config = Config::load(Path::new("f"), &import.filled).unwrap();
     assert_eq!((config.groups[0].routes.len(), config.groups[0].rules.len()), (3, 2));
 }
+
+#[test]
+fn interfaces_that_are_tracked_go_on_being_tracked() {
+    let import = made(&[instance("track_interface {\neth0\neth5 weight 10\neth6\n}\n")], &[]);
+    for line in ["track = [", "    \"eth5\",    # k.conf:5", "    \"eth6\",    # k.conf:6"] {
+        has_line(&import, line);
+    }
+    tells(&import, Kind::LeftOut, "k.conf:4: V: track_interface eth0: the public link is watched by itself");
+    tells(&import, Kind::Assumed, "k.conf:5: V: track_interface eth5: no weights");
+    let config = Config::load(Path::new("f"), &import.filled).unwrap();
+    assert_eq!(config.groups[0].track.len(), 2);
+}

@@ -31,7 +31,10 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
         me: NodeId(me as u8),
         nodes: ["a".into(), "b".into()],
         digest: 7,
-        links: vec![LinkSettings { name: "cable".into(), relay: false }, LinkSettings { name: "lan".into(), relay: false }],
+        links: vec![
+            LinkSettings { name: "cable".into(), relay: false, silent: false },
+            LinkSettings { name: "lan".into(), relay: false, silent: false },
+        ],
         witness: WitnessSettings {
             link: LinkId(LAN as u8),
             targets: 1,
@@ -51,6 +54,7 @@ pub fn settings(me: usize, failback: Failback) -> Settings {
             vip_links: vec![LinkId(LAN as u8), LinkId(CABLE as u8)],
             services: Services::Warm,
             stop_failure: StopFailure::Block,
+            track: Vec::new(),
         }],
         groups_in_beat: usize::MAX,
         fencing: None,
