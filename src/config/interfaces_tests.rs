@@ -67,3 +67,22 @@ fn what_is_no_place_is_refused_where_it_stands() {
     let error = Config::load(Path::new("t.toml"), &guard).unwrap_err().to_string();
     assert!(error.contains("the first VIP of a group is its guard"), "{error}");
 }
+
+#[test]
+fn an_interface_without_heartbeats_takes_any_network_and_a_single_address() {
+    for address in ["10.7.0.14/32", "192.168.42.20/32", "192.168.42.20/25", "2001:db8::14/128", "2001:db8::14/64"] {
+        let config = with(&format!(r#"address = "{address}", interface = "br-lan""#), "").unwrap();
+        let vip = &config.groups[0].vips[1];
+        assert_eq!((vip.to_string().as_str(), vip.link), (address, LinkId(4)));
+    }
+    for (address, words) in [
+        ("10.7.0.14", "it has no prefix"),
+        ("10.7.0.14/33", "the prefix is not 1 to 32"),
+        ("10.7.0.255/24", "broadcast address"),
+        ("192.168.42.13/25", "a node's own address"),
+        ("192.168.42.14/32", "the VIP 192.168.42.14"),
+    ] {
+        let error = with(&format!(r#"address = "{address}", interface = "br-lan""#), "").unwrap_err().to_string();
+        assert!(error.contains(words), "{address}: {error}");
+    }
+}

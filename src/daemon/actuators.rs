@@ -21,7 +21,7 @@ use crate::log::ReopenHandle;
 use twinbeat_core::event::{Event as Noted, Kind, Level};
 use twinbeat_core::heartbeat::{Heartbeat, Part};
 use twinbeat_core::id::{LinkId, Name};
-use twinbeat_core::io::{AddressOrder, Answer, EchoKind, Input, Output, ServiceReport};
+use twinbeat_core::io::{AddressOrder, Answer, EchoKind, GateOrder, Input, Output, ServiceReport};
 use twinbeat_core::sentence::Sentence;
 use twinbeat_core::time::{Mono, Span};
 use twinbeat_core::view::View;
@@ -211,7 +211,12 @@ impl Actuators {
             Output::GiveBack { group, witness, to } => quietly("entry given back", self.public.give_back(group, witness, to)),
             Output::AnswerUnicast { group, on } => self.public.answer_unicast(group, on),
             Output::Announce { group } => quietly("announcement", self.public.announce(group)),
-            Output::Gate { group, generation, order } => self.gate.order(group, generation, order),
+            Output::Gate { group, generation, order } => {
+                if order == GateOrder::Close {
+                    self.public.hush(group);
+                }
+                self.gate.order(group, generation, order);
+            }
             Output::Address { group, attempt, order } => {
                 if order == AddressOrder::Remove {
                     self.routes.teller().here(group, false);

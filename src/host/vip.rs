@@ -4,6 +4,7 @@
 //! (`promote_secondaries`); the prefix only makes a route where the node has no address of its own in that network.
 //! The kernel creates what a renewal does not find, IPv4 and IPv6 alike: so a refresh asks before and looks after.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, PipeReader};
 use std::net::IpAddr;
 
@@ -89,6 +90,9 @@ impl Vips {
     fn add(&mut self, group: usize, lifetime: Span) -> io::Result<AddressReport> {
         let vips = self.group(group)?.to_vec();
         let addresses = self.addresses()?;
+        // Of thousands of addresses on an interface, the few that are the node's own.
+        let mine: BTreeSet<IpAddr> = vips.iter().map(|vip| vip.address).collect();
+        let own: Vec<&Present> = addresses.iter().filter(|a| !a.ours && !mine.contains(&a.address)).collect();
         let mut orders = Vec::new();
         let mut routes = Vec::new();
         let (mut missing, mut without) = (Vec::new(), Vec::new());
@@ -108,8 +112,7 @@ impl Vips {
                     continue;
                 }
             };
-            let own = |a: &&Present| a.index == index && !vips.iter().any(|v| v.address == a.address) && !a.ours;
-            let homed = addresses.iter().filter(own).any(|a| same_network(a.address, vip.address, a.prefix));
+            let homed = own.iter().any(|a| a.index == index && same_network(a.address, vip.address, a.prefix));
             orders.push(RouteNetlinkMessage::NewAddress(wanted(vip, index, lifetime)));
             if !homed && vip.prefix < bits(vip.address) {
                 routes.push(RouteNetlinkMessage::NewRoute(route(vip, index)));
@@ -130,9 +133,11 @@ impl Vips {
         let mut orders = Vec::new();
         let mut shortest = u32::MAX;
         let mut missing = Vec::new();
+        let known: BTreeMap<(IpAddr, u32), &Present> =
+            addresses.iter().filter(|a| a.prefix == bits(a.address)).map(|a| ((a.address, a.index), a)).collect();
         for vip in &vips {
             let index = index(&vip.interface).unwrap_or_default();
-            match addresses.iter().find(|a| a.address == vip.address && a.index == index && a.prefix == bits(vip.address)) {
+            match known.get(&(vip.address, index)) {
                 Some(there) => {
                     shortest = shortest.min(there.valid);
                     orders.push(RouteNetlinkMessage::NewAddress(wanted(vip, index, lifetime)));
@@ -154,15 +159,16 @@ impl Vips {
     fn remove(&mut self, group: usize) -> io::Result<()> {
         let vips = self.group(group)?.to_vec();
         let addresses = self.addresses()?;
-        let there = addresses.iter().filter(|a| vips.iter().any(|vip| vip.address == a.address));
+        let mine: BTreeSet<IpAddr> = vips.iter().map(|vip| vip.address).collect();
+        let there = addresses.iter().filter(|a| mine.contains(&a.address));
         let orders = there.map(|there| RouteNetlinkMessage::DelAddress(naming(there))).collect();
         self.send(orders, 0, &[libc::EADDRNOTAVAIL])?;
+        let there: BTreeSet<IpAddr> = addresses.iter().map(|a| a.address).collect();
+        let others = self.groups.iter().enumerate().filter(|(other, _)| *other != group).flat_map(|(_, vips)| vips);
+        let others: Vec<&Vip> = others.filter(|other| there.contains(&other.address)).collect();
         let still = |vip: &&Vip| {
-            self.groups.iter().enumerate().filter(|(other, _)| *other != group).flat_map(|(_, vips)| vips).any(|other| {
-                other.interface == vip.interface
-                    && same_network(other.address, vip.address, vip.prefix)
-                    && addresses.iter().any(|a| a.address == other.address)
-            })
+            let near = |other: &&Vip| other.interface == vip.interface && same_network(other.address, vip.address, vip.prefix);
+            others.iter().any(near)
         };
         let routes = vips.iter().filter(|vip| vip.prefix < bits(vip.address) && !still(vip));
         let routes = routes.filter_map(|vip| Some(RouteNetlinkMessage::DelRoute(route(vip, index(&vip.interface).ok()?))));

@@ -10,9 +10,11 @@
 //! The guard VIP of a group is its first one on the public interface; for a witness of the other family it is the first one
 //! of that family. It refuses to decide: what a frame means for ownership is the core's to say.
 
+mod announcing;
 mod keeper;
 #[cfg(test)]
 pub(crate) mod lab;
+mod paced;
 mod rebuild;
 mod side;
 mod types;

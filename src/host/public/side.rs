@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::keeper::{Keeper, Kept};
+use super::paced::Paced;
 use super::types::{PublicConfig, PublicEvent, SendError};
 use super::watch::{self, Verdict, View, Vip};
 use super::witness::{Named, Witness};
@@ -37,6 +38,7 @@ pub struct PublicSide {
     pub(super) again: bool,
     pub(super) buffer: Vec<u8>,
     pub(super) seen: VecDeque<PublicEvent>,
+    pub(super) paced: Paced,
     pub(super) ticker: Option<Interval>,
     pub(super) ticks: u64,
     pub(super) turn: usize,
@@ -51,6 +53,7 @@ pub(super) struct Link {
 
 enum Woke {
     Tick,
+    Pace,
     Judge,
     Frame(usize, usize),
     Failed(usize),
@@ -93,6 +96,7 @@ impl PublicSide {
             again: false,
             buffer: vec![0; BUFFER],
             seen: VecDeque::new(),
+            paced: Paced::default(),
             ticker: None,
             ticks: 0,
             turn: 0,
@@ -121,23 +125,6 @@ impl PublicSide {
         for vip in self.vips.iter_mut().filter(|vip| vip.group == group) {
             vip.probed = Some(now);
             done = done.and(send_on(&self.links, vip.link, |mine| Some(neighbour::probe(mine, vip.address))));
-        }
-        done
-    }
-
-    /// Tells each VIP's link, and the witnesses by the frame that writes, that the VIPs are mine.
-    ///
-    /// # Errors
-    /// The first that was met; the other frames were sent all the same.
-    pub fn announce(&mut self, group: GroupId) -> Result<(), SendError> {
-        let mut done = Ok(());
-        for vip in self.vips.iter().filter(|vip| vip.group == group) {
-            // The writes first: they are what the return path waits for. A unicast passes where broadcasts are rationed.
-            for witness in self.witnesses.iter().filter(|witness| vip.link == 0 && same_family(&witness.address, &vip.address)) {
-                done =
-                    done.and(send_on(&self.links, 0, |mine| neighbour::write(mine, vip.address, witness.address, witness.mac)));
-            }
-            done = done.and(send_on(&self.links, vip.link, |mine| Some(neighbour::gratuitous(mine, vip.address))));
         }
         done
     }
@@ -301,6 +288,7 @@ impl PublicSide {
                         }
                     }
                 }
+                Woke::Pace => self.pace(),
                 // Down (the socket works again when it is up) or deleted.
                 Woke::Failed(link) => self.close_unless_current(link),
                 Woke::Kept(kept) => {
@@ -320,14 +308,16 @@ impl PublicSide {
     }
 
     async fn woken(&mut self) -> Woke {
-        let Self { links, buffer, ticker, turn, witnesses, keeper, .. } = self;
+        let Self { links, buffer, ticker, turn, witnesses, keeper, paced, .. } = self;
         let ticker = ticker.get_or_insert_with(|| {
             let mut ticker = interval(TICK);
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticker
         });
         *turn = turn.wrapping_add(1);
-        let judge = witnesses.iter().filter_map(Witness::deadline).min();
+        let judge = witnesses.iter().filter_map(Witness::deadline).min().map(|at| (at, Woke::Judge));
+        let pace = paced.due().map(|at| (at, Woke::Pace));
+        let first = judge.into_iter().chain(pace).min_by_key(|(at, _)| *at);
         let woken = poll_fn(|cx| {
             if ticker.poll_tick(cx).is_ready() {
                 return Poll::Ready(Woke::Tick);
@@ -348,8 +338,8 @@ impl PublicSide {
             }
             Poll::Pending
         });
-        match judge {
-            Some(at) => tokio::time::timeout_at(at, woken).await.unwrap_or(Woke::Judge),
+        match first {
+            Some((at, then)) => tokio::time::timeout_at(at, woken).await.unwrap_or(then),
             None => woken.await,
         }
     }
@@ -445,7 +435,7 @@ impl PublicSide {
     }
 }
 
-fn send_on(links: &[Link], link: usize, make: impl FnOnce(Mac) -> Option<Vec<u8>>) -> Result<(), SendError> {
+pub(super) fn send_on(links: &[Link], link: usize, make: impl FnOnce(Mac) -> Option<Vec<u8>>) -> Result<(), SendError> {
     let link = links.get(link).ok_or(SendError::Impossible)?;
     let socket = link.socket.as_ref().ok_or_else(|| SendError::NoSocket(link.interface.clone()))?;
     let frame = make(socket.mac()).ok_or(SendError::Impossible)?;
