@@ -10,7 +10,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # namespaces of their own that mostly wait, in two rows, the long ones first.
 computes=" twinbeat twinbeat_config twinbeat_control twinbeat_core twinbeat_effect twinbeat_import twinbeat_journal twinbeat_picture twinbeat_say
     twinbeat_sim twinbeat_whatif twinbeat_wire bite documented explore fuzz habits import scenarios sources "
-alone=" attack bonds groups kernels "
+alone=" attack bonds groups kernels scale "
 long="failover systemd drills commands check cards gates ocf checks restart twinbeat_host"
 # Daemons that are started again within their lease, 320 ms: where two pairs and their probes want the processors, some are not.
 hurried="restart sigkill_supervised"
