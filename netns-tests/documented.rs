@@ -6,9 +6,11 @@
 mod documents;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use documents::{commands, documents};
+use twinbeat::config::Config;
 
 fn twinbeat(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_twinbeat")).args(words).output().unwrap()
@@ -83,4 +85,24 @@ fn every_verb_and_every_option_stands_in_the_documents() {
         }
     }
     assert!(missing.is_empty(), "the documents lack {missing:#?}");
+}
+
+/// Blocks of TOML that stand for the groups of the file that is shipped are read in their place.
+#[test]
+fn the_examples_of_groups_are_files_that_a_daemon_reads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shipped = std::fs::read_to_string(root.join("dist/twinbeat.toml")).unwrap();
+    let (head, _) = shipped.split_once("\n[[groups]]").unwrap();
+    let mut seen = 0;
+    for (path, text) in documents() {
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(block, _)| block);
+        for block in blocks.filter(|block| block.lines().any(|line| line == "[[groups]]")) {
+            seen += 1;
+            let file = format!("{head}\n{block}\n");
+            if let Err(error) = Config::load(Path::new("example.toml"), &file) {
+                panic!("{}: {error}\n{block}", path.display());
+            }
+        }
+    }
+    assert!(seen >= 6, "only {seen} examples were found");
 }

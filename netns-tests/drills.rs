@@ -90,9 +90,9 @@ fn a_scenario_with_a_step_that_only_virtual_time_knows_is_said_and_not_passed() 
     assert!(text.contains("NOT HERE") && text.contains("cannot stand still"), "{text}");
 }
 
-/// What this run left: namespaces, files, processes.
-fn left(pid: u32) -> Vec<String> {
-    let ours = |name: &str| name.starts_with(&format!("tbd{pid}-"));
+/// What this run left: namespaces and files. Those of an earlier process with its pid, kept for somebody, are not its.
+fn left((pid, start): (u32, u64)) -> Vec<String> {
+    let ours = |name: &str| name.starts_with(&format!("tbd{pid}-{start}-"));
     let names = |dir: &Path| -> Vec<String> {
         let entries = fs::read_dir(dir).map(|all| all.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect::<Vec<_>>());
         entries.unwrap_or_default().into_iter().filter(|name| ours(name)).collect()
@@ -101,15 +101,16 @@ fn left(pid: u32) -> Vec<String> {
 }
 
 /// Starts a drill and waits until its pair serves and the fault is held, for so many seconds.
-fn start(hold: &str, environment: &[(&str, &str)]) -> (Child, BTreeSet<Running>) {
+fn start(hold: &str, environment: &[(&str, &str)]) -> (Child, (u32, u64), BTreeSet<Running>) {
     let mut command = Command::new(TWINBEAT);
     command.envs(environment.iter().copied());
     command.args(["drill", "hb1_down", "--hold", hold]).stdout(Stdio::piped()).stderr(Stdio::null());
     let child = command.spawn().unwrap();
+    let maker = (child.id(), process::start_time(child.id()).unwrap());
     let until = Instant::now() + Duration::from_secs(60);
     let mut inside: BTreeSet<Running> = BTreeSet::new();
     while Instant::now() < until && inside.len() < 3 {
-        for name in left(child.id()) {
+        for name in left(maker) {
             if let Ok(meta) = fs::metadata(Path::new(ns::DIR).join(name)) {
                 use std::os::unix::fs::MetadataExt;
                 let drill = child.id();
@@ -120,7 +121,7 @@ fn start(hold: &str, environment: &[(&str, &str)]) -> (Child, BTreeSet<Running>)
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(inside.len() >= 3, "two daemons and the owner's service run: {inside:?}");
-    (child, inside)
+    (child, maker, inside)
 }
 
 #[test]
@@ -129,12 +130,12 @@ fn an_interrupted_drill_leaves_nothing_behind() {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut child, inside) = start("60", &[]);
-    assert!(!left(child.id()).is_empty());
+    let (mut child, maker, inside) = start("60", &[]);
+    assert!(!left(maker).is_empty());
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(1));
-    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert_eq!(left(maker), Vec::<String>::new());
     assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 
@@ -145,11 +146,11 @@ fn a_drill_that_panics_leaves_nothing_behind() {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut child, inside) = start("1", &[("TWINBEAT_TEST_PANIC", "1")]);
-    assert!(!left(child.id()).is_empty());
+    let (mut child, maker, inside) = start("1", &[("TWINBEAT_TEST_PANIC", "1")]);
+    assert!(!left(maker).is_empty());
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(101), "it panicked");
-    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert_eq!(left(maker), Vec::<String>::new());
     assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 
@@ -159,14 +160,14 @@ fn what_a_killed_drill_left_is_swept_by_the_next() {
         return;
     }
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut child, inside) = start("60", &[]);
+    let (mut child, maker, inside) = start("60", &[]);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(left(child.id()).len() >= 6, "nobody could clean up: {:?}", left(child.id()));
+    assert!(left(maker).len() >= 6, "nobody could clean up: {:?}", left(maker));
     // The next one, whatever it is.
     let next = Command::new(TWINBEAT).args(["drill", "hb1_down", "--hold", "1"]).output().unwrap();
     assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stdout));
-    assert_eq!(left(child.id()), Vec::<String>::new());
+    assert_eq!(left(maker), Vec::<String>::new());
     assert!(inside.iter().all(|process| !process.alive()), "what ran inside is gone");
 }
 

@@ -14,7 +14,8 @@
 //! let witness = WitnessSettings { link: LinkId(0), targets: 1, arp_only: 0, names: 0, interval, fall: 3, rise: 5, island_hold: false };
 //! let (nodes, links) = (["a".into(), "b".into()], vec![LinkSettings { name: "lan".into(), relay: false, silent: false }]);
 //! let timing = Timing::SECOND;
-//! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups: Vec::new(), fencing: None };
+//! let (groups, groups_in_beat) = (Vec::new(), usize::MAX);
+//! let settings = Settings { cluster: "web".into(), me: NodeId(0), nodes, digest: 1, links, witness, timing, groups, groups_in_beat, fencing: None };
 //!
 //! // Time is the caller's, and never goes back. The first input tells what the disk and the kernel say.
 //! let mut now = Mono(1_000_000_000);

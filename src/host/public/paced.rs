@@ -1,7 +1,7 @@
 //! Announcements of many addresses, a few at a time: as many in a millisecond as a socket's buffer and a card's queue take without loss. What is
 //! lost is lost each time: the last of a thousand frames never leave.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,10 +21,15 @@ pub(super) struct Paced {
 }
 
 impl Paced {
-    /// These are to be sent soon; what waits of them already is not sent twice.
+    /// These are to be sent soon; what waits of them already keeps its place in the row: a repeat is no reason to let others wait.
     pub fn soon(&mut self, places: &[usize], now: Instant) {
-        self.forget(|place| places.contains(&place));
-        self.waiting.extend(places.iter().map(|place| (*place, now)));
+        let wanted: BTreeSet<usize> = places.iter().copied().collect();
+        let mut waits = BTreeSet::new();
+        for (place, since) in self.waiting.iter_mut().filter(|(place, _)| wanted.contains(place)) {
+            *since = now;
+            waits.insert(*place);
+        }
+        self.waiting.extend(wanted.difference(&waits).map(|place| (*place, now)));
         self.next.get_or_insert(now);
     }
 
