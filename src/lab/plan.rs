@@ -91,7 +91,10 @@ fn groups(config: &Config) -> Vec<GroupPlan> {
         preferred: group.preferred,
         returns: group.failback != twinbeat_core::settings::Failback::Manual,
         warm: group.services.iter().all(|service| service.warm),
-        vips: group.vips.iter().map(|vip| ((vip.address, vip.prefix), CableId(vip.link.0))).collect(),
+        // Interfaces without heartbeats are no cables of the lab's.
+        vips: (group.vips.iter().filter(|vip| config.link(NodeId(0), vip.link).is_some()))
+            .map(|vip| ((vip.address, vip.prefix), CableId(vip.link.0)))
+            .collect(),
         other_guards: Vec::new(),
     };
     config.groups.iter().map(group).collect()

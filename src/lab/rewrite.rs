@@ -72,6 +72,14 @@ pub fn rewrite(text: &str, keys: &[(String, String)], here: &Path, nginx: bool, 
             group.remove(&key);
             said.push(format!("{key} of group {name} is left out"));
         }
+        if let Some(vips) = group.get_mut("vips").and_then(Value::as_array_mut) {
+            let all = vips.len();
+            vips.retain(|vip| vip.get("interface").is_none());
+            if vips.len() < all {
+                let number = all.saturating_sub(vips.len());
+                said.push(format!("{number} of the addresses of group {name}, on interfaces without heartbeats, are left out"));
+            }
+        }
         let Some(listed) = group.get_mut("services").and_then(Value::as_array_mut) else { continue };
         for (number, service) in listed.iter_mut().enumerate() {
             let service = service.as_table_mut().context("a service is no table")?;
@@ -237,5 +245,16 @@ services = [{ systemd = "nginx", warm = true }, { lsb = "postfix", arguments = [
     fn a_text_without_the_nodes_is_an_error() {
         assert!(rewrite("cluster = 1", &keys(), Path::new("/h"), false, &BTreeSet::new()).is_err());
         assert!(rewrite("cluster = ", &keys(), Path::new("/h"), false, &BTreeSet::new()).is_err());
+    }
+
+    #[test]
+    fn what_is_on_interfaces_without_heartbeats_is_left_out_and_said() {
+        let text = include_str!("../../scenarios/pairs/fast-further-interfaces.toml");
+        let keys = ["master1", "master2"].map(|name| (name.to_owned(), "ed25519:key".to_owned()));
+        let done = rewrite(text, &keys, Path::new("/here"), true, &BTreeSet::new()).unwrap();
+        let left: Vec<&String> = done.said.iter().filter(|line| line.contains("left out")).collect();
+        assert!(left.iter().any(|line| **line == "track of group web is left out"), "{left:?}");
+        assert!(left.iter().any(|line| line.starts_with("1 of the addresses of group web")), "{left:?}");
+        assert!(!done.text.contains("eth7") && done.text.contains("192.168.42.14"), "{}", done.text);
     }
 }

@@ -118,6 +118,7 @@ const NO_DEVICE: &str = "the lab has no device that turns a machine off";
 
 fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
     let relay = |link: usize| story.pair.settings[0].links.get(link).is_some_and(|l| l.relay);
+    let silent = |link: usize| story.pair.settings[0].links.get(link).is_some_and(|l| l.silent);
     match act {
         Act::Pause(_) | Act::Unpause(_) => Some("a namespace has the machine's own clock, which cannot stand still"),
         Act::ClockRate(..) => Some("a namespace has the machine's own clock, which cannot run faster"),
@@ -138,6 +139,8 @@ fn not_here(act: &Act, story: &Story) -> Option<&'static str> {
             Some("the relay is the gateway's own forwarding: it can be cut both ways, and no more")
         }
         Act::Carrier(_, link, _) if relay(*link) => Some("the relay has no cable of its own"),
+        Act::Carrier(_, link, _) if silent(*link) => Some("the lab has no interfaces without heartbeats"),
+        Act::Ways(ways, _) if ways.iter().any(|(link, ..)| silent(*link)) => Some("the lab has no interfaces without heartbeats"),
         _ => None,
     }
 }
