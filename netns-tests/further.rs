@@ -7,6 +7,7 @@ mod common;
 #[path = "gates/rig.rs"]
 mod rig;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use twinbeat::lab::ns::Namespace;
 use rig::{A, B, Rig, SETTLED, SLACK, pause, who};
 
 const FURTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 7, 0, 14));
+const ADDED: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 7, 0, 15));
 
 fn ip(at: &Namespace, words: &str) {
     let done = at.run(|| Ok(Command::new("ip").args(words.split_whitespace()).output()?)).unwrap();
@@ -72,6 +74,23 @@ fn a_cable_pulled_on_an_interface_without_heartbeats_moves_the_group_where_it_is
     let mut rig = Rig::start_in(VIP.into(), with_interfaces, cabled);
     both_at(&rig, A);
     pause(SETTLED);
+    // An address more there, by a reload of both.
+    let from = rig.probe.now();
+    for file in BTreeSet::from(BOTH.map(|node| rig.site.config(node))) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let more = format!("[[groups.vips]]\naddress = \"{ADDED}/24\"\ninterface = \"eth7\"\n\n");
+        let further = format!("[[groups.vips]]\naddress = \"{FURTHER}/24\"");
+        assert!(text.contains(&further), "{text}");
+        std::fs::write(&file, text.replacen(&further, &format!("{more}{further}"), 1)).unwrap();
+    }
+    rig.ask(B, &["reload"]);
+    rig.ask(A, &["reload"]);
+    let until = Instant::now() + Duration::from_secs(10);
+    while who(&rig.lab.switch, ADDED) != Some(A) {
+        assert!(Instant::now() < until, "{ADDED} is not answered for\n{}", rig.logs());
+    }
+    pause(SETTLED);
+    rig.judge("an address more by a reload", from, 0, Duration::from_nanos(TIMING.lease.0));
     let move_time = Duration::from_nanos((TIMING.warn + TIMING.heartbeat).0);
     for (what, side, down, up) in [
         ("its cable is pulled", None, "link set seg1 down", "link set seg1 up"),
